@@ -1,0 +1,49 @@
+"""Who may be told a URL that leads to secrets; pure, so that every row of the rule can be tested.
+
+Must import neither Django, asyncio nor socket. Source: design, "Letting a secret out of the door".
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+ATTENDED_CONTACT_SECONDS = 15 * 60  # how long a contact that a person saw stays good (field practice: formats.md f39)
+
+
+class Verdict(Enum):
+    """What the kernel's neighbour table says of "this MAC lives at this address"."""
+
+    MATCH = "match"
+    MISMATCH = "mismatch"
+    UNKNOWN = "unknown"  # routed, loopback, or not asked yet
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What we know of a phone at the moment when a NOTIFY is about to leave. Ages are seconds."""
+
+    source_host: str | None
+    approved_host: str | None
+    steady_host: str | None
+    contact_age_seconds: float
+
+
+def objection(standing: Standing, verdict: Verdict) -> str | None:
+    """Why no NOTIFY may go to the phone's present address; None if it may.
+
+    Attended: the address that a person saw when saving, while the contact is fresh. Unattended: an address that the
+    neighbour table verifies or, where it cannot know, the one where the last complete steady download went.
+    """
+    host = standing.source_host
+    if host is None:
+        return "Its address is not known yet; it is notified when it is next seen."
+    if verdict is Verdict.MATCH:
+        return None
+    if host == standing.approved_host and standing.contact_age_seconds <= ATTENDED_CONTACT_SECONDS:
+        return None
+    if verdict is Verdict.MISMATCH:
+        return f"Another device answers at {host}: the neighbour table shows a different MAC there. Nothing was sent."
+    if host == standing.steady_host:
+        return None
+    if host == standing.approved_host:
+        return f"{host} was confirmed, but the phone was last heard too long ago. Switch the phone off and on."
+    return f"Nobody has confirmed that this phone is at {host}. Check it and press “Notify again”."
