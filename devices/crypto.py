@@ -1,0 +1,72 @@
+"""Secrets at rest: MultiFernet for short texts, AES-256-GCM with a key id for whole files.
+
+Keys are `settings.GSPNP_FIELD_KEYS` (Fernet keys): the first one encrypts, every one decrypts, so that a key is
+rotated by putting a new one in front. Losing all of them loses every secret, by design.
+Layout of sealed bytes (our choice): b"G1", 4 bytes key id, 12 bytes nonce, ciphertext with its 16-byte tag.
+"""
+
+import base64
+import hashlib
+import hmac
+import os
+from functools import lru_cache
+
+from cryptography.exceptions import InvalidTag
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from django.conf import settings
+
+MAGIC = b"G1"
+KEY_ID_BYTES = 4
+NONCE_BYTES = 12
+
+
+class CannotDecrypt(Exception):
+    """No key in GSPNP_FIELD_KEYS opens this value: put back the key that it was written with."""
+
+
+@lru_cache(maxsize=4)
+def _ring(keys: tuple[str, ...]) -> tuple[MultiFernet, dict[bytes, AESGCM]]:
+    """The two ciphers of a key list; the AES key is derived, so that one key never serves two algorithms."""
+    sealed: dict[bytes, AESGCM] = {}
+    for key in keys:
+        raw = base64.urlsafe_b64decode(key)
+        file_key = hmac.digest(raw, b"gspnp file key", hashlib.sha256)
+        sealed[hashlib.sha256(file_key).digest()[:KEY_ID_BYTES]] = AESGCM(file_key)
+    return MultiFernet([Fernet(key) for key in keys]), sealed
+
+
+def _current_ring() -> tuple[MultiFernet, dict[bytes, AESGCM]]:
+    return _ring(tuple(settings.GSPNP_FIELD_KEYS))
+
+
+def seal_text(text: str) -> str:
+    """Encrypt a short secret; the same text gives another token each time."""
+    return _current_ring()[0].encrypt(text.encode("utf-8", "surrogatepass")).decode("ascii")
+
+
+def open_text(token: str) -> str:
+    """Decrypt what `seal_text` wrote. Raises CannotDecrypt."""
+    try:
+        return _current_ring()[0].decrypt(token.encode("ascii")).decode("utf-8", "surrogatepass")
+    except (InvalidToken, UnicodeError) as error:
+        raise CannotDecrypt("no key in GSPNP_FIELD_KEYS opens this secret") from error
+
+
+def seal_bytes(content: bytes) -> bytes:
+    """Encrypt a whole file under the first key."""
+    key_id, cipher = next(iter(_current_ring()[1].items()))
+    nonce = os.urandom(NONCE_BYTES)
+    return MAGIC + key_id + nonce + cipher.encrypt(nonce, content, MAGIC + key_id)
+
+
+def open_bytes(sealed: bytes) -> bytes:
+    """Decrypt what `seal_bytes` wrote. Raises CannotDecrypt."""
+    head = len(MAGIC) + KEY_ID_BYTES
+    cipher = _current_ring()[1].get(bytes(sealed[len(MAGIC) : head]))
+    if cipher is None or sealed[: len(MAGIC)] != MAGIC:
+        raise CannotDecrypt("no key in GSPNP_FIELD_KEYS opens this file")
+    try:
+        return cipher.decrypt(sealed[head : head + NONCE_BYTES], sealed[head + NONCE_BYTES :], sealed[:head])
+    except InvalidTag as error:
+        raise CannotDecrypt("this file was changed after it was encrypted") from error

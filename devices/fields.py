@@ -1,0 +1,63 @@
+"""Model fields of the inventory: a MAC with one spelling, and values that are encrypted in the database."""
+
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from devices import crypto
+from devices.mac import MacError, parse_mac
+
+
+class MacField(models.CharField):
+    """A MAC address, stored as 12 upper-case hex digits whatever spelling comes in."""
+
+    def __init__(self, *args, **kwargs):
+        kwargs["max_length"] = 12
+        super().__init__(*args, **kwargs)
+
+    def deconstruct(self):
+        name, path, args, kwargs = super().deconstruct()
+        del kwargs["max_length"]
+        return name, path, args, kwargs
+
+    def to_python(self, value):
+        if value in self.empty_values:
+            return value
+        try:
+            return parse_mac(str(value))
+        except MacError as error:
+            raise ValidationError(str(error), code="invalid") from error
+
+    def get_prep_value(self, value):
+        value = super().get_prep_value(value)
+        return value if value is None else parse_mac(value)
+
+
+class _Sealed(models.Field):
+    """What the encrypted fields share: no look-up by value, for the same text never gives the same ciphertext."""
+
+    def get_lookup(self, lookup_name):
+        if lookup_name != "isnull":
+            raise TypeError(f"{self.name} is encrypted: it cannot be searched by {lookup_name!r}")
+        return super().get_lookup(lookup_name)
+
+
+class EncryptedTextField(_Sealed, models.TextField):
+    """A short secret (password, path); plain in Python, a Fernet token in the database."""
+
+    def from_db_value(self, value, expression, connection):
+        return value if value in (None, "") else crypto.open_text(value)
+
+    def get_db_prep_save(self, value, connection):
+        value = super().get_db_prep_save(value, connection)
+        return value if value in (None, "") else crypto.seal_text(value)
+
+
+class EncryptedBytesField(_Sealed, models.BinaryField):
+    """A file; plain bytes in Python, AES-GCM in the database."""
+
+    def from_db_value(self, value, expression, connection):
+        return value if value is None else crypto.open_bytes(bytes(value))
+
+    def get_db_prep_value(self, value, connection, prepared=False):
+        sealed = value if value is None else crypto.seal_bytes(bytes(value))
+        return super().get_db_prep_value(sealed, connection, prepared)

@@ -1,0 +1,130 @@
+"""The inventory's tables: phones, their accounts and keys, and the events that tell what happened.
+
+Only `devices/inventory.py` writes them; everybody else reads.
+"""
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+
+from devices.catalog import KEY_MODE_LABELS, KeyKind, KeyMode, PhoneModel, find_model
+from devices.choices import WAY, EventKind, Stage
+from devices.fields import EncryptedTextField, MacField
+from devices.mac import colons
+
+
+class Phone(models.Model):
+    """One phone, known by its MAC; what it said of itself, where it is, and how far it has come."""
+
+    mac = MacField("MAC", unique=True, error_messages={"unique": "A phone with this MAC is already listed."})
+    vendor = models.CharField(max_length=40, blank=True)
+    model = models.CharField(max_length=40, blank=True, db_index=True)
+    firmware = models.CharField(max_length=40, blank=True)
+
+    stage = models.CharField(max_length=10, choices=Stage, default=Stage.SEEN, db_index=True)
+    stage_reason = models.CharField(max_length=300, blank=True, help_text="Why the phone stopped on its way.")
+    stage_at = models.DateTimeField()
+    version = models.PositiveIntegerField(default=0, help_text="Counts saved assignments; guards against lost updates.")
+
+    source_host = models.GenericIPAddressField("address", null=True, blank=True)
+    notify_port = models.PositiveIntegerField(default=5060)
+    contact = models.CharField(max_length=200, blank=True, help_text="The Contact it claimed; shown, never used.")
+    interface = models.CharField(max_length=40, blank=True)
+    local_host = models.GenericIPAddressField(null=True, blank=True, help_text="Our own address towards it.")
+    approved_host = models.GenericIPAddressField(
+        null=True, blank=True, help_text="The address that a person saw when saving."
+    )
+    steady_host = models.GenericIPAddressField(
+        null=True, blank=True, help_text="Where its last complete steady download went."
+    )
+
+    claimed_host = models.GenericIPAddressField(
+        null=True, blank=True, help_text="Another address that says it is this phone; nothing is sent there."
+    )
+    claimed_port = models.PositiveIntegerField(default=5060)
+    claimed_interface = models.CharField(max_length=40, blank=True)
+    claimed_local_host = models.GenericIPAddressField(null=True, blank=True)
+    claimed_at = models.DateTimeField(null=True, blank=True)
+    alarm = models.CharField(max_length=300, blank=True)
+    alarm_at = models.DateTimeField(null=True, blank=True)
+
+    first_seen_at = models.DateTimeField(db_index=True)
+    last_seen_at = models.DateTimeField(db_index=True)
+    subscribed_at = models.DateTimeField(null=True, blank=True, help_text="Its last SUBSCRIBE from its own address.")
+
+    class Meta:
+        ordering = ("-first_seen_at", "mac")
+        constraints = (
+            models.CheckConstraint(name="phone_mac_is_12_upper_hex", condition=Q(mac__regex=r"^[0-9A-F]{12}$")),
+        )
+
+    def __str__(self) -> str:
+        return colons(self.mac)
+
+    @property
+    def known_model(self) -> PhoneModel | None:
+        """What the catalogue says of this model; None if we cannot configure it."""
+        return find_model(self.model)
+
+    @property
+    def is_assigned(self) -> bool:
+        """Has a configuration of ours, wherever it is on its way."""
+        return self.stage in WAY
+
+
+class Account(models.Model):
+    """A SIP identity on a phone."""
+
+    phone = models.ForeignKey(Phone, on_delete=models.CASCADE, related_name="accounts")
+    number = models.PositiveSmallIntegerField(validators=[MinValueValidator(1), MaxValueValidator(3)])
+    sip_server = models.CharField("SIP server", max_length=255)
+    user_id = models.CharField("extension (SIP user id)", max_length=128)
+    auth_id = models.CharField("authentication id", max_length=128, blank=True)
+    password = EncryptedTextField(blank=True)
+    display_name = models.CharField("caller name", max_length=128, blank=True)
+    voicemail = models.CharField("voicemail number", max_length=128, blank=True)
+    codecs = models.JSONField("preferred codecs", default=list, blank=True)
+
+    class Meta:
+        ordering = ("phone", "number")
+        constraints = (models.UniqueConstraint(name="account_number_once_per_phone", fields=("phone", "number")),)
+
+    def __str__(self) -> str:
+        return f"account {self.number}: {self.user_id}"
+
+
+class Key(models.Model):
+    """A programmable button of a phone: a line key or an MPK."""
+
+    phone = models.ForeignKey(Phone, on_delete=models.CASCADE, related_name="keys")
+    kind = models.CharField(max_length=4, choices=[(kind.value, kind.value) for kind in KeyKind])
+    number = models.PositiveSmallIntegerField(validators=[MinValueValidator(1), MaxValueValidator(8)])
+    mode = models.CharField(max_length=24, choices=[(mode.value, KEY_MODE_LABELS[mode]) for mode in KeyMode])
+    account = models.PositiveSmallIntegerField(default=1, help_text="Number of the account that it uses.")
+    label = models.CharField(max_length=32, blank=True)
+    value = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        ordering = ("phone", "kind", "number")
+        constraints = (models.UniqueConstraint(name="key_once_per_phone", fields=("phone", "kind", "number")),)
+
+    def __str__(self) -> str:
+        return f"{self.kind}{self.number}: {self.mode} {self.value}".rstrip()
+
+
+class LiveEvent(models.Model):
+    """Something that happened to a phone; the carrier of live pages, and the phone's timeline. Never holds a secret."""
+
+    phone = models.ForeignKey(Phone, null=True, on_delete=models.SET_NULL, related_name="events")
+    mac = MacField()
+    kind = models.CharField(max_length=10, choices=EventKind)
+    stage = models.CharField(max_length=10, choices=Stage, blank=True)
+    text = models.CharField(max_length=300, blank=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("id",)
+        indexes = (models.Index(fields=("mac", "id"), name="liveevent_timeline"),)
+
+    def __str__(self) -> str:
+        return f"{self.at:%H:%M:%S} {self.mac} {self.text}"

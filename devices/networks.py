@@ -1,0 +1,51 @@
+"""Whose packets and requests are taken: allowed networks, by default private, loopback and connected ones."""
+
+import ipaddress
+import time
+from collections.abc import Sequence
+
+import ifaddr
+
+PRIVATE = (
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "::1/128",
+    "fe80::/10",
+    "fc00::/7",
+)
+CONNECTED_CACHE_SECONDS = 5.0
+
+_connected: tuple[float, tuple[str, ...]] = (-CONNECTED_CACHE_SECONDS, ())
+
+
+def within(host: str, networks: Sequence[str]) -> bool:
+    """Is this address in one of these networks? A host that is no address is in none."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in ipaddress.ip_network(network, strict=False) for network in networks)
+
+
+def allowed(host: str, configured: Sequence[str]) -> bool:
+    """May this address talk to us? `configured` is GSPNP_ALLOWED_NETWORKS; empty means connected and private ones."""
+    return within(host, configured) if configured else within(host, PRIVATE) or within(host, connected())
+
+
+def connected() -> tuple[str, ...]:
+    """The networks that this machine is directly connected to, read at most every few seconds."""
+    global _connected
+    now = time.monotonic()
+    if now - _connected[0] >= CONNECTED_CACHE_SECONDS:
+        found = tuple(
+            f"{ip.ip if isinstance(ip.ip, str) else ip.ip[0]}/{ip.network_prefix}"
+            for adapter in ifaddr.get_adapters()
+            for ip in adapter.ips
+        )
+        _connected = (now, found)
+    return _connected[1]
