@@ -1,0 +1,1 @@
+"""Configuration files for phones: planned, rendered, stored, announced and served."""

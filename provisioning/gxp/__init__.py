@@ -1,0 +1,1 @@
+"""Grandstream configuration as plain data: no Django, no sockets, no clock."""
