@@ -1,0 +1,134 @@
+"""The use case "assign", readable from top to bottom: decide, render, store, owe a NOTIFY.
+
+Console, admin, CLI and API all call `save`. It renders and encrypts before any lock is taken; if rendering fails the
+save fails, and the technician reads why.
+"""
+
+import hashlib
+import logging
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.utils import timezone
+
+from devices import inventory
+from devices.catalog import MODELS, PhoneModel
+from devices.mac import colons
+from devices.models import Phone
+from provisioning import outbox, plan
+from provisioning.gxp.config import ConfigError, DeviceConfig
+from provisioning.gxp.document import render
+from provisioning.models import ConfigFile, Notify, NotifyOrigin
+
+log = logging.getLogger(__name__)
+
+__all__ = ["AssignmentError", "ConfigError", "Saved", "base_url_changed", "save"]
+
+
+class AssignmentError(Exception):
+    """The assignment cannot be saved as things stand; the text says what to do. VersionConflict is another reason."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a save did. `notify` is None if the phone already has exactly this configuration."""
+
+    config_file: ConfigFile
+    notify: Notify | None
+    changed: bool
+
+
+def save(phone: Phone, draft: plan.Draft, *, by: str, seen_host: str | None) -> Saved:
+    """Give this phone this assignment; `phone` is as the technician saw it, `seen_host` the address shown then.
+
+    Raises AssignmentError, ConfigError (with a field path for each problem) or inventory.VersionConflict. Nothing is
+    written if anything is raised.
+    """
+    model = _configurable(phone)
+    if phone.source_host != seen_host:
+        raise AssignmentError(
+            f"This phone has moved from {seen_host or 'an unknown address'} to {phone.source_host}. "
+            "Check that it is the same phone and save again."
+        )
+    base = plan.base_url(phone.local_host)
+    current = outbox.current_file(phone.pk)
+    if current is not None and phone.is_assigned and _unchanged(phone, model, draft, base, current):
+        return _same_again(phone, current, by)
+    steady_secret, first_secret = plan.fresh_secret(), plan.fresh_secret()
+    content = render(plan.device_config(phone, model, draft, base, steady_secret))
+    config_file = ConfigFile(
+        phone=phone,
+        content=content,
+        etag=_etag(content),
+        base_url=base,
+        first_secret=first_secret,
+        first_hash=hash_of(first_secret),
+        steady_secret=steady_secret,
+        steady_hash=hash_of(steady_secret),
+    )
+    with transaction.atomic():
+        inventory.assign(
+            phone,
+            plan.account_rows(phone, draft.accounts),
+            plan.key_rows(phone, draft.keys),
+            approved_host=seen_host,
+            by=by,
+        )
+        newest = outbox.current_file(phone.pk)
+        config_file.number = newest.number + 1 if newest else 1
+        config_file.created_at = timezone.now()
+        config_file.save(force_insert=True)
+        notify = outbox.enqueue(config_file, NotifyOrigin.SAVE, config_file.created_at)
+    log.info("%s: version %d saved by %s", colons(phone.mac), config_file.number, by)
+    return Saved(config_file, notify, changed=True)
+
+
+def _configurable(phone: Phone) -> PhoneModel:
+    if phone.known_model is None:
+        known = ", ".join(MODELS)
+        raise AssignmentError(f"{phone.model or 'This model'} cannot be configured; gspnp knows {known}.")
+    if phone.local_host is None:
+        raise AssignmentError("This phone has not been heard yet, so no address is known that it could fetch from.")
+    return phone.known_model
+
+
+def _unchanged(phone: Phone, model: PhoneModel, draft: plan.Draft, base: str, current: ConfigFile) -> bool:
+    """Rendering is deterministic, so the same decision under the same path gives the same bytes."""
+    if draft != plan.draft_of(phone):
+        # What the file does not show (a blank authentication id, say) is a change all the same: it must be stored.
+        return False
+    config: DeviceConfig = plan.device_config(phone, model, draft, base, current.steady_secret)
+    return render(config) == current.content
+
+
+def _same_again(phone: Phone, current: ConfigFile, by: str) -> Saved:
+    """Nothing new to tell a phone that has fetched this version; one that has not is asked once more."""
+    if current.fetched_at is not None:
+        return Saved(current, None, changed=False)
+    return Saved(current, outbox.notify_again(phone.pk, by), changed=False)
+
+
+def base_url_changed(phone: Phone, current: ConfigFile) -> str | None:
+    """The address under which this server is reached now, if the phone's file still names another."""
+    now = plan.base_url(phone.local_host)
+    return now if now != current.base_url else None
+
+
+def hash_of(secret: str) -> str:
+    """How a path is found: its SHA-256; 128 random bits need no salt."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _etag(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]
+
+
+def notify_url(config_file: ConfigFile) -> str:
+    """The URL in the NOTIFY's body, full path as the vendor's guide shows it; secret until it is fetched.
+
+    Source: guide, step 3 (full file path, MAC in upper case); formats.md f33, f34 for the folder form.
+    """
+    phone = config_file.phone
+    folder = f"{config_file.base_url}/p/{config_file.first_secret}/"
+    model = phone.known_model
+    return folder if model is not None and model.url_form == "folder" else f"{folder}cfg{phone.mac}"

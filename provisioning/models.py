@@ -1,0 +1,138 @@
+"""Rendered files, the outbox of owed NOTIFYs, and who fetched what."""
+
+from django.db import models
+from django.db.models import Q
+
+from devices.fields import EncryptedBytesField, EncryptedTextField
+from devices.models import Phone
+
+
+class ConfigFile(models.Model):
+    """One version of a phone's configuration: immutable bytes and the two paths that lead to them.
+
+    The *first* path goes into the NOTIFY; the *steady* path stands only inside the bytes (P237), so whoever asks by
+    it has read the file. Paths are found by hash and kept encrypted, because re-rendering needs them.
+    """
+
+    phone = models.ForeignKey(Phone, on_delete=models.CASCADE, related_name="config_files")
+    number = models.PositiveIntegerField()
+    content = EncryptedBytesField()
+    etag = models.CharField(max_length=64)
+    base_url = models.CharField(max_length=255, help_text="Scheme, host and port that the phone is sent to.")
+    first_hash = models.CharField(max_length=64, unique=True)
+    first_secret = EncryptedTextField()
+    steady_hash = models.CharField(max_length=64, unique=True)
+    steady_secret = EncryptedTextField()
+    created_at = models.DateTimeField()
+    first_host = models.GenericIPAddressField(null=True, help_text="The only address that may use the first path.")
+    first_until = models.DateTimeField(null=True)
+    fetched_at = models.DateTimeField(null=True, help_text="First complete download.")
+    applied_at = models.DateTimeField(null=True, help_text="First complete download by the steady path, after that.")
+    steady_at = models.DateTimeField(null=True, help_text="Last complete download by the steady path.")
+    retired_at = models.DateTimeField(null=True, help_text="From here on its steady path leads nowhere.")
+
+    class Meta:
+        ordering = ("phone", "-number")
+        constraints = (models.UniqueConstraint(name="config_file_number", fields=("phone", "number")),)
+
+    def __str__(self) -> str:
+        return f"{self.phone} version {self.number}"
+
+
+class NotifyState(models.TextChoices):
+    WAITING = "waiting", "Waiting to be sent"
+    SENDING = "sending", "Sent, no final answer yet"
+    WITHHELD = "withheld", "Withheld: the address is not verified"
+    DELIVERED = "delivered", "Answered 2xx"
+    REFUSED = "refused", "Refused by the phone"
+    UNANSWERED = "unanswered", "Not answered in 32 s"
+    SUPERSEDED = "superseded", "Superseded by a newer save"
+    NOT_NEEDED = "not_needed", "Not needed any more"
+
+
+OPEN_STATES = (NotifyState.WAITING, NotifyState.SENDING, NotifyState.WITHHELD)
+
+
+class NotifyOrigin(models.TextChoices):
+    SAVE = "save", "A save"
+    PERSON = "person", "A person"
+    AUTOMATIC = "automatic", "The phone was seen again, or did not answer"
+
+
+class Notify(models.Model):
+    """One owed NOTIFY, which is one SIP transaction once it is opened.
+
+    Everything that identifies the transaction is stored before its first datagram leaves, so that after a crash the
+    same bytes are sent again, never others.
+    """
+
+    phone = models.ForeignKey(Phone, on_delete=models.CASCADE, related_name="notifies")
+    config_file = models.ForeignKey(ConfigFile, on_delete=models.CASCADE, related_name="notifies")
+    origin = models.CharField(max_length=10, choices=NotifyOrigin)
+    state = models.CharField(max_length=10, choices=NotifyState, default=NotifyState.WAITING)
+    note = models.CharField(max_length=300, blank=True, help_text="Why it waits, or how it ended, in plain words.")
+    created_at = models.DateTimeField()
+    next_at = models.DateTimeField(help_text="Not before this time.")
+    unless_steady_since = models.DateTimeField(
+        null=True, help_text="Dropped if the phone fetches by its steady path after this time."
+    )
+
+    claimed_by = models.CharField(max_length=120, blank=True)
+    call_id = models.CharField("Call-ID", max_length=80, blank=True)
+    branch = models.CharField(max_length=80, blank=True)
+    from_tag = models.CharField(max_length=40, blank=True)
+    cseq = models.PositiveIntegerField("CSeq", default=1)
+    datagram = EncryptedBytesField(null=True)
+    target_host = models.GenericIPAddressField(null=True)
+    target_port = models.PositiveIntegerField(null=True)
+    interface = models.CharField(max_length=40, blank=True)
+    local_host = models.GenericIPAddressField(null=True)
+    first_sent_at = models.DateTimeField(null=True)
+    status = models.PositiveSmallIntegerField(null=True)
+    reason = models.CharField(max_length=100, blank=True)
+    settled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name = "NOTIFY"
+        verbose_name_plural = "NOTIFYs"
+        constraints = (
+            models.UniqueConstraint(
+                name="one_open_notify_per_phone",
+                fields=("phone",),
+                condition=Q(state__in=("waiting", "sending", "withheld")),
+            ),
+        )
+        indexes = (
+            # Exactly the worker's question: what is due?
+            models.Index(name="notify_due", fields=("next_at",), condition=Q(state="waiting")),
+        )
+
+    def __str__(self) -> str:
+        return f"NOTIFY to {self.phone}: {self.get_state_display()}"
+
+
+class PathKind(models.TextChoices):
+    FIRST = "first", "First path"
+    STEADY = "steady", "Steady path"
+    OLD = "old", "Steady path of an earlier version"
+
+
+class Download(models.Model):
+    """A request that was served from a secret path; the proof behind `fetched` and `applied`."""
+
+    phone = models.ForeignKey(Phone, on_delete=models.CASCADE, related_name="downloads")
+    config_file = models.ForeignKey(ConfigFile, on_delete=models.CASCADE, related_name="downloads")
+    path_kind = models.CharField(max_length=6, choices=PathKind)
+    name = models.CharField(max_length=40)
+    status = models.PositiveSmallIntegerField()
+    counts = models.BooleanField(help_text="A complete answer that may prove a stage.")
+    source_host = models.GenericIPAddressField()
+    user_agent = models.CharField(max_length=200, blank=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"{self.phone} {self.name} {self.status}"

@@ -1,0 +1,44 @@
+"""What a phone may ask the door for, read from a path; pure (no Django, no database).
+
+Contract: `/p/<secret>/cfg<mac>[.xml|.bin]` and the plain names `cfg<mac>[.xml|.bin]`, `cfg<model>.xml`, `cfg.xml` at
+any depth, also below a full file path, for firmware that takes the path in the NOTIFY as a folder.
+MAC and model in any letter case (formats.md d4 to d6).
+"""
+
+import re
+from dataclasses import dataclass
+
+MAX_PATH_CHARS = 512
+_SECRET = re.compile(r"/p/([A-Za-z0-9_-]{22})/(.*)", re.DOTALL)
+_NAME = re.compile(r"cfg([0-9a-f]{12})(|\.xml|\.bin)", re.IGNORECASE)
+_MODEL_NAME = re.compile(r"cfg(?:(?:gxp|grp)[0-9a-z]{1,12})?\.xml", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request: the secret of its path ("" for a plain name), the MAC it names ("" if none), and the suffix."""
+
+    secret: str
+    mac: str
+    suffix: str
+    name: str
+
+    def __repr__(self) -> str:
+        return f"Ask(secret={'…' if self.secret else ''!r}, name={self.name!r})"
+
+
+def read(path: str) -> Ask | None:
+    """Read a decoded path that begins with "/"; None if it is nothing that a phone asks for."""
+    if len(path) > MAX_PATH_CHARS:
+        return None
+    secret_path = _SECRET.fullmatch(path)
+    secret, rest = (secret_path[1], secret_path[2]) if secret_path else ("", path)
+    folders, _, name = rest.rpartition("/")
+    if secret and folders and not _NAME.fullmatch(folders):
+        return None  # below a secret only the file path itself may stand as a folder
+    match = _NAME.fullmatch(name)
+    if match is not None:
+        return Ask(secret, match[1].upper(), match[2].lower(), name)
+    if _MODEL_NAME.fullmatch(name) and not secret:
+        return Ask("", "", ".xml", name)
+    return None

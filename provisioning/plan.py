@@ -1,0 +1,114 @@
+"""From rows to a DeviceConfig: the one place that reads rows for rendering."""
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from devices.catalog import KeyKind, KeyMode, KeySlot, PhoneModel
+from devices.models import Account, Key, Phone
+from provisioning.gxp.config import AccountConfig, DeviceConfig, KeyConfig, ServerConfig
+
+SECRET_BYTES = 16  # 128 random bits make 22 characters of URL-safe base64
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a technician decided for one phone; passwords are plain here and nowhere in its repr."""
+
+    accounts: tuple[AccountConfig, ...] = ()
+    keys: tuple[KeyConfig, ...] = ()
+
+
+def draft_of(phone: Phone) -> Draft:
+    """The assignment that is stored for this phone."""
+    accounts = tuple(
+        AccountConfig(
+            number=row.number,
+            sip_server=row.sip_server,
+            user_id=row.user_id,
+            auth_id=row.auth_id,
+            password=row.password,
+            display_name=row.display_name,
+            voicemail=row.voicemail,
+            codecs=tuple(row.codecs),
+        )
+        for row in phone.accounts.all()
+    )
+    keys = tuple(
+        KeyConfig(
+            slot=KeySlot(KeyKind(row.kind), row.number),
+            mode=KeyMode(row.mode),
+            account=row.account,
+            label=row.label,
+            value=row.value,
+        )
+        for row in phone.keys.all()
+    )
+    return Draft(accounts, keys)
+
+
+def account_rows(phone: Phone, accounts: Iterable[AccountConfig]) -> list[Account]:
+    """Unsaved rows of a draft's accounts."""
+    return [
+        Account(
+            phone=phone,
+            number=account.number,
+            sip_server=account.sip_server,
+            user_id=account.user_id,
+            auth_id=account.auth_id,
+            password=account.password,
+            display_name=account.display_name,
+            voicemail=account.voicemail,
+            codecs=list(account.codecs),
+        )
+        for account in accounts
+    ]
+
+
+def key_rows(phone: Phone, keys: Iterable[KeyConfig]) -> list[Key]:
+    """Unsaved rows of a draft's keys."""
+    return [
+        Key(
+            phone=phone,
+            kind=key.slot.kind.value,
+            number=key.slot.number,
+            mode=key.mode.value,
+            account=key.account,
+            label=key.label,
+            value=key.value,
+        )
+        for key in keys
+    ]
+
+
+def base_url(local_host: str | None) -> str:
+    """Scheme, host and port of the phones' door as this phone reaches it: set by the operator, else our address."""
+    if settings.GSPNP_PUBLIC_URL:
+        return settings.GSPNP_PUBLIC_URL
+    host = f"[{local_host}]" if ":" in (local_host or "") else local_host
+    return f"http://{host}:{settings.GSPNP_PHONES_PORT}"
+
+
+def fresh_secret() -> str:
+    """A new path: 128 random bits, 22 characters."""
+    return secrets.token_urlsafe(SECRET_BYTES)
+
+
+def device_config(phone: Phone, model: PhoneModel, draft: Draft, base: str, steady_secret: str) -> DeviceConfig:
+    """Everything that the file of this phone says, as the pure renderer takes it."""
+    scheme, _, place = base.partition("://")
+    server = ServerConfig(
+        protocol="https" if scheme == "https" else "http",
+        config_path=f"{place}/p/{steady_secret}",
+        firmware_path=f"{place}/firmware",
+    )
+    return DeviceConfig(
+        mac=phone.mac,
+        model=model,
+        accounts=draft.accounts,
+        keys=draft.keys,
+        server=server,
+        opinions_off=frozenset(settings.GSPNP_OPINIONS_OFF),
+    )

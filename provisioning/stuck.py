@@ -1,0 +1,49 @@
+"""Phones that stopped on the way: why, in plain words, from what the outbox and the door really saw.
+
+Run by the worker process every few seconds; each reason is written once (inventory.explain).
+"""
+
+from datetime import timedelta
+
+from django.utils import timezone
+
+from devices import inventory
+from devices.choices import Stage
+from devices.models import Phone
+from provisioning import outbox
+
+# A phone may take the file minutes after its 200, when it is still busy with another one (formats.md d31).
+FETCH_MINUTES = 6
+# A GXP16xx restarts in one to two minutes; twice that is suspicious. Our choice.
+RESTART_MINUTES = 5
+LOOK_AT_MOST = 500
+
+
+def explain_all() -> int:
+    """Write the reason of every phone that has stood still for too long; how many reasons are new."""
+    now = timezone.now()
+    waiting = Phone.objects.filter(stage_reason="")
+    notified = waiting.filter(stage=Stage.NOTIFIED, stage_at__lte=now - timedelta(minutes=FETCH_MINUTES))
+    fetched = waiting.filter(stage=Stage.FETCHED, stage_at__lte=now - timedelta(minutes=RESTART_MINUTES))
+    told = 0
+    for phone in notified[:LOOK_AT_MOST]:
+        told += inventory.explain(phone.pk, _not_fetched(phone), [Stage.NOTIFIED])
+    for phone in fetched[:LOOK_AT_MOST]:
+        told += inventory.explain(phone.pk, _not_back(), [Stage.FETCHED])
+    return told
+
+
+def _not_fetched(phone: Phone) -> str:
+    current = outbox.current_file(phone.pk)
+    where = current.base_url if current else "this server"
+    return (
+        f"It answered our NOTIFY but has not fetched its file for {FETCH_MINUTES} minutes: it may not reach {where}. "
+        "Check VLAN and firewall, then switch the phone off and on."
+    )
+
+
+def _not_back() -> str:
+    return (
+        f"It fetched its file but has not come back for it within {RESTART_MINUTES} minutes: it may still restart, "
+        "or already had this configuration. Switch it off and on; if that does not help, press “Notify again”."
+    )

@@ -1,0 +1,118 @@
+"""The phones' door: the one view behind every path that a phone may ask for.
+
+Every refusal is the same 404, made after the same look-ups. Secret paths never reach a log.
+"""
+
+import asyncio
+import ipaddress
+import logging
+from collections.abc import AsyncIterator
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+
+from devices import networks
+from devices.mac import colons
+from provisioning import downloads, paths
+
+log = logging.getLogger(__name__)
+
+HELD_BACK_BYTES = 64  # the end of a file that proves something leaves only after the proof is committed
+# A client that breaks off resets the connection within a round trip of what it got. Waiting this long before the
+# commit lets us see that; a phone on its way to a reboot does not notice. Our choice.
+GRACE_SECONDS = 0.05
+CONTENT_TYPE = "text/xml"  # formats.md a17
+
+
+async def door(request: HttpRequest, path: str) -> HttpResponseBase:
+    """Serve a stored configuration by a secret path, or refuse."""
+    source = source_host(request)
+    if request.method not in ("GET", "HEAD") or not networks.allowed(source, settings.GSPNP_ALLOWED_NETWORKS):
+        return refused(request)
+    ask = paths.read("/" + path)
+    offer = None
+    if ask is not None and ask.secret:
+        try:
+            offer = await sync_to_async(downloads.find)(ask, source)
+        except DatabaseError as error:
+            log.error("%s asked for %s, but the database is away: %s", source, ask.name, error)
+            return _plain("try again later\n", 503)
+    if offer is None:
+        log.info("%s asked for %s: refused", source, ask.name if ask else _unreadable(path))
+        return refused(request)
+    return await _serve(request, offer, source)
+
+
+async def _serve(request: HttpRequest, offer: downloads.Offer, source: str) -> HttpResponseBase:
+    content, tag = bytes(offer.config_file.content), f'"{offer.config_file.etag}"'
+    agent = request.headers.get("User-Agent", "")
+    log.info("%s: %s asked for %s by its %s", colons(offer.mac), source, offer.name, offer.path_kind.label.lower())
+    response: HttpResponseBase
+    if request.method == "HEAD":
+        response = HttpResponse(content_type=CONTENT_TYPE)
+        response.headers["Content-Length"] = str(len(content))
+    elif _matches(request.headers.get("If-None-Match", ""), tag):
+        await sync_to_async(downloads.record)(offer, 304, True, source, agent)
+        response = HttpResponse(status=304)
+    else:
+        counts = "Range" not in request.headers
+        response = StreamingHttpResponse(_body(offer, content, counts, source, agent), content_type=CONTENT_TYPE)
+        response.headers["Content-Length"] = str(len(content))
+    response.headers["ETag"] = tag
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+async def _body(offer: downloads.Offer, content: bytes, counts: bool, source: str, agent: str) -> AsyncIterator[bytes]:
+    """The file; what proves a stage is committed before the last bytes leave, and not at all if the client is gone."""
+    yield content[:-HELD_BACK_BYTES]
+    if offer.moves and counts:
+        await asyncio.sleep(GRACE_SECONDS)
+    await sync_to_async(downloads.record)(offer, 200, counts, source, agent)
+    yield content[-HELD_BACK_BYTES:]
+
+
+def _matches(header: str, tag: str) -> bool:
+    return tag in [part.strip() for part in header.split(",")]
+
+
+def refused(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """The one refusal, for unknown, denied, expired and malformed alike."""
+    return _plain("not found\n", 404)
+
+
+def _unreadable(path: str) -> str:
+    """A bounded, printable hint at a path that no phone asks for; nothing of what may hold a secret."""
+    return "something below /p/" if path.startswith("p/") else repr(path[:60])
+
+
+def _plain(text: str, status: int) -> HttpResponse:
+    """A short answer with an exact Content-Length: phones do not all read chunks."""
+    response = HttpResponse(text, status=status, content_type="text/plain")
+    response.headers["Content-Length"] = str(len(response.content))
+    return response
+
+
+def source_host(request: HttpRequest) -> str:
+    """Who asks: the peer or, if that is a trusted proxy, the last address that the proxy vouches for."""
+    peer = request.META.get("REMOTE_ADDR", "")
+    trusted = settings.GSPNP_TRUSTED_PROXIES
+    if trusted and networks.within(peer, trusted):
+        for hop in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
+            hop = hop.strip()
+            try:
+                ipaddress.ip_address(hop)
+            except ValueError:
+                break
+            if not networks.within(hop, trusted):
+                return hop
+    return peer
+
+
+def healthz(request: HttpRequest) -> HttpResponse:
+    """200 if this process can read the database."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return _plain("ok\n", 200)
