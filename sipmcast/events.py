@@ -1,0 +1,82 @@
+"""What crosses the user agent's border besides bytes: where datagrams go, and what happened. Pure data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from devices.sighting import Sighting
+from sipmcast.sip.uri import Endpoint
+
+# Names one server transaction; opaque outside of transaction.py.
+TransactionKey = str
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """Our own unicast socket on one interface; `host` and `port` go into Contact and Via."""
+
+    interface: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A datagram that the caller must send from that leg's unicast socket."""
+
+    datagram: bytes
+    destination: Endpoint
+    leg: Leg
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneSighted:
+    """A phone of a vendor that we serve announced itself, and waits for its 200."""
+
+    key: TransactionKey
+    """Give it to `Agent.answer` once the sighting is safe."""
+    sighting: Sighting
+    """What the phone said."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignSighted:
+    """A phone of another vendor announced itself. It is never answered."""
+
+    sighting: Sighting
+    """What the phone said; `ours` is False."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyAnswered:
+    """A NOTIFY got its final response; that transaction is over."""
+
+    token: int
+    """As given to `Agent.notify`."""
+    status: int
+    """From 200 to 699."""
+    reason: str
+    """The phone's own words, bounded and printable."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyTimedOut:
+    """A NOTIFY got no final response within its 32 s (timer F); that transaction is over."""
+
+    token: int
+    """As given to `Agent.notify`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A datagram led to nothing, or to a refusal. Worth one log line."""
+
+    reason: str
+    """A short name from a fixed set; the same name counts in `Agent.counters`."""
+    source: Endpoint
+    """Who sent it."""
+    detail: str
+    """A few words more, bounded and printable; may be empty."""
+
+
+Event = PhoneSighted | ForeignSighted | NotifyAnswered | NotifyTimedOut | Ignored

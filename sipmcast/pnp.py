@@ -1,0 +1,186 @@
+"""The words of SIP multicast Plug and Play: a SUBSCRIBE becomes a Sighting, an address and a URL a NOTIFY.
+
+Pure. Obeys the vendor's "GXP16XX Auto-configuration Plug and Play" guide, and RFC 6665 where the guide is
+silent.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass
+
+from devices.sighting import Sighting
+from sipmcast.sip.errors import SipParseError, SipSerialiseError
+from sipmcast.sip.grammar import TOKEN, percent_decode, readable
+from sipmcast.sip.headers import EventPackage, Header, param, parse_event, parse_name_addr, split_list
+from sipmcast.sip.message import Request
+from sipmcast.sip.uri import DEFAULT_PORT, Endpoint, SipUri, hostport, parse_uri, same_host
+
+EVENT_PACKAGE = "ua-profile"
+# What the unicast socket understands (RFC 3261 20.5).
+ALLOWED_METHODS = "OPTIONS, SUBSCRIBE"
+# In lower case. Others use the same group, and answering them would take their phones away from whoever
+# serves them.
+SERVED_VENDORS = frozenset({"grandstream"})
+USER_AGENT = "gspnp"
+
+# Guide: the user part of the Request-URI. `MAC:` and `MAC=` and bare `MAC` are seen from snom, Planet and
+# Yealink.
+_MAC_USER = re.compile(r"MAC[:=]?([0-9A-F]{12})", re.IGNORECASE | re.ASCII)
+# Guide: "Grandstream GXP1628 1.0.2.7": vendor, model, firmware.
+_USER_AGENT = re.compile(r"([^ \t]++)[ \t]++([^ \t]++)(?:[ \t]++([^ \t]++))?")
+# RFC 3986 2: no blanks, no control characters; http and https alike are left to the caller.
+_URL = re.compile(r"[\x21-\x7e]{1,1024}")
+
+
+class NotForUs(Exception):
+    """This request teaches nothing about a phone. `reason` is a short name from a fixed set, for a counter.
+
+    It is `not_subscribe`, `no_event`, `bad_event`, `other_event`, `no_mac`. The caller counts it and, on the
+    group, is silent.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyIds:
+    """What identifies one NOTIFY transaction, stored before its first datagram; ValueError if unsafe."""
+
+    branch: str
+    """Begins with the magic cookie (RFC 3261 8.1.1.7)."""
+    tag: str
+    """Our From tag (RFC 3261 19.3)."""
+    call_id: str
+    """New for each transaction, as in the guide."""
+
+    def __post_init__(self) -> None:
+        if not self.branch.startswith("z9hG4bK"):
+            raise ValueError("branch without the magic cookie")
+        if not all(TOKEN.fullmatch(text) for text in (self.branch, self.tag, self.call_id)):
+            raise ValueError("identifier is not a token")
+
+    @classmethod
+    def fresh(cls) -> NotifyIds:
+        """Identifiers that nobody can guess: the branch is what ties an answer to our request."""
+        return cls(f"z9hG4bK{secrets.token_hex(16)}", secrets.token_hex(8), secrets.token_hex(16))
+
+
+def sighting_from(request: Request, source: Endpoint, local_host: str, interface: str, at: float) -> Sighting:
+    """What this SUBSCRIBE says about the phone that sent it, any vendor's; raise NotForUs if it says nothing.
+
+    Source: the guide, step 1; "Event, else User-Agent" is our choice, because foreign phones fill only one of
+    them.
+    """
+    event = _ua_profile(request)
+    mac = _mac(request)
+    vendor, model, firmware = _identity(event, request.first("user-agent") or "")
+    contact, notify_port = _contact(request, source)
+    return Sighting(
+        mac=mac,
+        vendor=vendor,
+        model=model,
+        firmware=firmware,
+        source_host=source[0],
+        source_port=source[1],
+        contact=readable(contact),
+        notify_port=notify_port,
+        interface=interface,
+        local_host=local_host,
+        ours=vendor.lower() in SERVED_VENDORS,
+        heard_at=at,
+    )
+
+
+def _ua_profile(request: Request) -> EventPackage:
+    """The Event of a ua-profile SUBSCRIBE (RFC 6665 4.1.2; the package: RFC 6080), or NotForUs."""
+    if request.method != "SUBSCRIBE":
+        raise NotForUs("not_subscribe", request.method)
+    values = request.values("event")
+    if not values:
+        raise NotForUs("no_event")
+    try:
+        event = parse_event(values[0])
+    except SipParseError as error:
+        raise NotForUs("bad_event", error.detail) from None
+    if len(values) > 1:
+        raise NotForUs("bad_event", "more than one")
+    if event.package != EVENT_PACKAGE:
+        raise NotForUs("other_event", event.package)
+    return event
+
+
+def _mac(request: Request) -> str:
+    """The MAC that the phone names: the Request-URI's user, else From's (guide, step 1)."""
+    candidates: list[SipUri] = [request.target]
+    # snom writes a From without a host; the Request-URI is enough then.
+    with suppress(SipParseError):
+        candidates.append(parse_uri(request.from_.uri))
+    for uri in candidates:
+        match = _MAC_USER.fullmatch(percent_decode(uri.userinfo or ""))
+        if match is not None:
+            return match[1].upper()
+    raise NotForUs("no_mac", request.uri)
+
+
+def _identity(event: EventPackage, user_agent: str) -> tuple[str, str, str]:
+    """Vendor, model and firmware as claimed. Some firmware spells `vender` (observed: Panasonic)."""
+    words = _USER_AGENT.match(user_agent)
+    spare = words.groups(default="") if words else ("", "", "")
+    claimed = (
+        param(event.params, "vendor") or param(event.params, "vender"),
+        param(event.params, "model"),
+        param(event.params, "version"),
+    )
+    vendor, model, firmware = (readable(said or other).strip() for said, other in zip(claimed, spare, strict=True))
+    return vendor, model, firmware
+
+
+def _contact(request: Request, source: Endpoint) -> tuple[str, int]:
+    """The Contact URI as text, and the port that a NOTIFY goes to.
+
+    Source: our choice: a Contact is believed only about the port, and only if it names the packet's own
+    source address.
+    """
+    values = request.values("contact")
+    uri = ""
+    try:
+        uri = parse_name_addr(split_list(values[0])[0], "bad_contact").uri if values else ""
+        contact = parse_uri(uri)
+    except SipParseError:
+        return uri, source[1]
+    return uri, (contact.port or DEFAULT_PORT) if same_host(contact.host, source[0]) else source[1]
+
+
+def notify_request(*, phone: Endpoint, ours: Endpoint, url: str, ids: NotifyIds) -> Request:
+    """The NOTIFY that names a file to a phone; raise SipSerialiseError if the URL is not plain ASCII.
+
+    Source: the guide, step 3. Other than there, To names the phone, as RFC 3261 8.1.1.2 has it, and
+    Subscription-State is present, because RFC 6665 8.2.3 demands it. The body is the URL alone: the guide's
+    length counts no line end.
+    """
+    if not _URL.fullmatch(url):
+        raise SipSerialiseError("URL is empty, too long, or holds blanks or other than ASCII")
+    body = url.encode("ascii")
+    here, there = f"sip:{hostport(ours)}", f"sip:{hostport(phone)}"
+    headers = (
+        Header("Via", f"SIP/2.0/UDP {hostport(ours)};branch={ids.branch};rport"),
+        Header("Max-Forwards", "70"),
+        Header("Contact", f"<{here}>"),
+        Header("To", f"<{there}>"),
+        Header("From", f"<{here}>;tag={ids.tag}"),
+        Header("Call-ID", ids.call_id),
+        Header("CSeq", "1 NOTIFY"),
+        Header("Allow", ALLOWED_METHODS),
+        Header("Event", EVENT_PACKAGE),
+        Header("Subscription-State", "terminated;reason=timeout"),
+        Header("Content-Type", "application/url"),
+        Header("User-Agent", USER_AGENT),
+        Header("Content-Length", str(len(body))),
+    )
+    return Request(headers, body, "NOTIFY", there)

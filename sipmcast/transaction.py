@@ -1,0 +1,267 @@
+"""SIP transactions over UDP: the server side replays its answer, the client side repeats its request.
+
+Pure: time is a monotonic number of seconds named `now`, passed in. Obeys RFC 3261 section 17; timers keep its
+letters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from sipmcast.events import Outgoing, TransactionKey
+from sipmcast.sip.message import Request, Response, parse_message
+
+# RFC 3261 17.1.1.1 and table 4.
+T1_SECONDS = 0.5
+T2_SECONDS = 4.0
+T4_SECONDS = 5.0
+TIMER_F_SECONDS = 64 * T1_SECONDS
+TIMER_J_SECONDS = 64 * T1_SECONDS
+TIMER_K_SECONDS = T4_SECONDS
+
+# A power cut brings a whole site back at once, each phone with one transaction. Our choice.
+MAX_SERVER_TRANSACTIONS = 16_384
+# A flood of the largest datagrams must not become memory: 16,384 answers to real phones take 8 MB. Our
+# choice.
+MAX_SERVER_BYTES = 32 * 1024 * 1024
+
+MAGIC_COOKIE = "z9hG4bK"
+
+
+def server_key(request: Request, source_host: str) -> TransactionKey:
+    """The name of the transaction that this request belongs to; a digest, so a long branch costs no memory.
+
+    Source: RFC 3261 17.2.3: branch, sent-by and method; for an RFC 2543 sender Request-URI, From tag,
+    Call-ID, CSeq and top Via. The source address is added (our choice): else a stranger could use up a
+    phone's branch before the phone does.
+    """
+    via = request.via
+    if via.branch.startswith(MAGIC_COOKIE):
+        parts = ["3261", via.branch, via.host.lower(), str(via.port or ""), request.method]
+    else:
+        cseq = str(request.cseq.number)
+        parts = [
+            "2543",
+            request.uri,
+            request.from_.tag or "",
+            request.call_id,
+            cseq,
+            request.method,
+            via.text,
+        ]
+    digest = hashlib.sha256()
+    for part in (source_host, *parts):
+        digest.update(f"{len(part)}:{part}".encode())
+    return digest.hexdigest()[:32]
+
+
+@dataclass(slots=True)
+class _Served:
+    """One server transaction: what will be or was answered (None: never), and when it is forgotten."""
+
+    answer: Outgoing | None
+    answered: bool
+    ends_at: float
+
+
+class ServerTransactions:
+    """Non-INVITE server transactions (RFC 3261 17.2.2), bounded in number, bytes and age."""
+
+    def __init__(self, limit: int = MAX_SERVER_TRANSACTIONS, max_bytes: int = MAX_SERVER_BYTES) -> None:
+        self._limit = limit
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        # Every entry lives 32 s from its last change and a change moves it to the end, so the order is by
+        # ends_at.
+        self._served: OrderedDict[TransactionKey, _Served] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._served)
+
+    def knows(self, key: TransactionKey, now: float) -> bool:
+        """Has a request of this transaction been seen within its lifetime?"""
+        self.expire(now)
+        return key in self._served
+
+    def open(self, key: TransactionKey, answer: Outgoing | None, now: float) -> None:
+        """Begin a transaction that waits for `complete`; without an answer it only absorbs repeats."""
+        self._drop(key)
+        self._served[key] = _Served(answer, False, now + TIMER_J_SECONDS)
+        self._bytes += _size(answer)
+        # The oldest is the first to go.
+        while len(self._served) > self._limit or self._bytes > self._max_bytes:
+            self._drop(next(iter(self._served)))
+
+    def complete(self, key: TransactionKey, now: float) -> Outgoing | None:
+        """The answer to send now, and timer J starts; None if it was sent before, or is not known."""
+        self.expire(now)
+        served = self._served.get(key)
+        if served is None or served.answer is None or served.answered:
+            return None
+        served.answered = True
+        served.ends_at = now + TIMER_J_SECONDS
+        self._served.move_to_end(key)
+        return served.answer
+
+    def replay(self, key: TransactionKey) -> Outgoing | None:
+        """The same bytes again for a retransmission; None while there is nothing to repeat."""
+        served = self._served.get(key)
+        return served.answer if served is not None and served.answered else None
+
+    def expire(self, now: float) -> None:
+        """Forget what is over."""
+        while self._served:
+            key, served = next(iter(self._served.items()))
+            if served.ends_at > now:
+                return
+            self._drop(key)
+
+    def next_deadline(self) -> float | None:
+        """When the oldest transaction is over."""
+        return next(iter(self._served.values())).ends_at if self._served else None
+
+    def _drop(self, key: TransactionKey) -> None:
+        served = self._served.pop(key, None)
+        if served is not None:
+            self._bytes -= _size(served.answer)
+
+
+def _size(answer: Outgoing | None) -> int:
+    return 0 if answer is None else len(answer.datagram)
+
+
+class State(Enum):
+    """RFC 3261 17.1.2.2, figure 6; TERMINATED ones are forgotten."""
+
+    TRYING = auto()
+    PROCEEDING = auto()
+    COMPLETED = auto()
+
+
+@dataclass(slots=True, eq=False)
+class _Sent:
+    """One client transaction."""
+
+    token: int
+    outgoing: Outgoing
+    match: tuple[str, str]
+    state: State
+    interval: float
+    resend_at: float
+    ends_at: float
+
+    @property
+    def deadline(self) -> float:
+        return min(self.resend_at, self.ends_at)
+
+
+class ClientTransactions:
+    """Non-INVITE client transactions (RFC 3261 17.1.2), named by the caller's token."""
+
+    def __init__(self) -> None:
+        self._by_token: dict[int, _Sent] = {}
+        self._by_match: dict[tuple[str, str], _Sent] = {}
+        # (deadline, serial, transaction); an entry whose deadline is no longer the transaction's is stale.
+        self._queue: list[tuple[float, int, _Sent]] = []
+        self._serial = 0
+
+    def __len__(self) -> int:
+        return len(self._by_token)
+
+    def open(self, token: int, outgoing: Outgoing, now: float, elapsed: float = 0.0) -> bool:
+        """Begin, or resume `elapsed` seconds after the first datagram; True if the bytes are to be sent now.
+
+        Resuming sends at once and goes on with timer E's rhythm for what is left of timer F; False when
+        nothing is left (the next `tick` reports it). A token that is open already is given up for the new
+        one. Raises ValueError (SipParseError is one) for bytes that are no request, or whose branch is
+        another token's.
+        """
+        request = parse_message(outgoing.datagram)
+        if not isinstance(request, Request) or request.method in ("INVITE", "ACK"):
+            raise ValueError("not a non-INVITE request")
+        match = (request.via.branch, request.method)
+        self.cancel(token)
+        previous = self._by_match.get(match)
+        if previous is not None:
+            if previous.state is not State.COMPLETED:
+                raise ValueError("another token's transaction has this branch")
+            self._forget(previous)
+        elapsed = max(0.0, elapsed)
+        offset, interval = 0.0, T1_SECONDS
+        while offset + interval <= elapsed < TIMER_F_SECONDS:
+            offset += interval
+            interval = min(2 * interval, T2_SECONDS)
+        started_at = now - elapsed
+        ends_at = started_at + TIMER_F_SECONDS
+        sent = _Sent(token, outgoing, match, State.TRYING, interval, started_at + offset + interval, ends_at)
+        self._by_token[token] = self._by_match[match] = sent
+        self._push(sent)
+        return elapsed < TIMER_F_SECONDS
+
+    def cancel(self, token: int) -> None:
+        """Send nothing more and report nothing; a late response is still absorbed until timer F."""
+        sent = self._by_token.pop(token, None)
+        if sent is not None:
+            sent.state, sent.resend_at = State.COMPLETED, math.inf
+            self._push(sent)
+
+    def receive(self, response: Response, now: float) -> tuple[bool, int | None]:
+        """(Is it ours?, the token if this was its first final response).
+
+        Source: RFC 3261 17.1.3 (top branch and CSeq method), 17.1.2.2, and 8.1.3.3 (more than one Via: not
+        for us).
+        """
+        sent = self._by_match.get((response.via.branch, response.cseq.method))
+        if sent is None or len(response.vias) != 1:
+            return False, None
+        if sent.state is State.COMPLETED:
+            return True, None
+        if response.status < 200:
+            sent.state = State.PROCEEDING
+            return True, None
+        self._by_token.pop(sent.token)
+        sent.state, sent.resend_at, sent.ends_at = State.COMPLETED, math.inf, now + TIMER_K_SECONDS
+        self._push(sent)
+        return True, sent.token
+
+    def tick(self, now: float) -> tuple[list[Outgoing], list[int]]:
+        """What timer E sends again, and whose timer F has run out."""
+        resends: list[Outgoing] = []
+        timed_out: list[int] = []
+        while (deadline := self.next_deadline()) is not None and deadline <= now:
+            sent = heapq.heappop(self._queue)[2]
+            if sent.ends_at <= now:
+                if sent.state is not State.COMPLETED:
+                    timed_out.append(sent.token)
+                self._forget(sent)
+                continue
+            resends.append(sent.outgoing)
+            # RFC 3261 17.1.2.2: doubling up to T2 while Trying, every T2 while Proceeding.
+            sent.interval = T2_SECONDS if sent.state is State.PROCEEDING else min(2 * sent.interval, T2_SECONDS)
+            sent.resend_at = now + sent.interval
+            self._push(sent)
+        return resends, timed_out
+
+    def next_deadline(self) -> float | None:
+        """When `tick` has work again."""
+        while self._queue:
+            deadline, _, sent = self._queue[0]
+            if self._by_match.get(sent.match) is sent and sent.deadline == deadline:
+                return deadline
+            heapq.heappop(self._queue)
+        return None
+
+    def _push(self, sent: _Sent) -> None:
+        self._serial += 1
+        heapq.heappush(self._queue, (sent.deadline, self._serial, sent))
+
+    def _forget(self, sent: _Sent) -> None:
+        if self._by_token.get(sent.token) is sent:
+            del self._by_token[sent.token]
+        if self._by_match.get(sent.match) is sent:
+            del self._by_match[sent.match]
