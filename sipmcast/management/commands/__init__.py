@@ -1,0 +1,1 @@
+"""Commands: thin, arguments and exit codes only."""

@@ -1,0 +1,87 @@
+"""Asking for files: one GET after another until XML is delivered, each on record in the phone's result."""
+
+import asyncio
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from sipmcast.simulator.faults import Faults
+from sipmcast.simulator.flash import looks_like_xml, redacted
+from sipmcast.simulator.http import Aborted, Answer, FetchError, Getter, HttpViolation
+from sipmcast.simulator.options import Timings
+from sipmcast.simulator.result import Download, Result
+
+BUSY = (429, 500, 502, 503, 504)  # asked again after a moment, like a connection that fails
+
+
+class Asking:
+    """The phone's HTTP side. `trouble` is why the last question brought no file, in words."""
+
+    def __init__(self, getter: Getter, faults: Faults, timings: Timings, result: Result):
+        self.trouble = ""
+        self._getter = getter
+        self._faults = faults
+        self._timings = timings
+        self._result = result
+
+    async def first_xml(self, urls: Iterable[str], why: str) -> bytes | None:
+        """The first XML file among `urls`, in order, or None. HttpViolation is the caller's to report."""
+        tried = []
+        for url in urls:
+            answer = await self._patiently(url, why)
+            if answer is not None and answer.status == 200 and looks_like_xml(answer.body):
+                return answer.body
+            name = urlsplit(url).path.rpartition("/")[2]
+            tried.append(f"{name}: {self._result.downloads[-1].problem}")
+        self.trouble = f"{why} brought no file ({', '.join(tried)})"
+        return None
+
+    async def _patiently(self, url: str, why: str) -> Answer | None:
+        for attempt in range(self._timings.http_attempts):
+            if attempt:
+                await asyncio.sleep(self._timings.retry_wait)
+            answer = await self._once(url, why)
+            if answer is not None and answer.status not in BUSY:
+                return answer
+        return None
+
+    async def _once(self, url: str, why: str) -> Answer | None:
+        """One GET and its record; after the aborted download, one more."""
+        began = asyncio.get_running_loop().time()
+        abort = int(self._faults.value("aborted-download")) if self._faults.armed("aborted-download") else None
+        try:
+            answer = await self._getter.get(url, abort)
+        except (FetchError, HttpViolation, Aborted) as error:
+            problem = "aborted on purpose" if isinstance(error, Aborted) else str(error)
+            took = asyncio.get_running_loop().time() - began
+            self._record(why, url, Answer(0, b"", True, took), problem)
+            if isinstance(error, HttpViolation):
+                raise HttpViolation(f"{redacted(url)}: {error}") from None
+            if isinstance(error, Aborted):
+                self._faults.used("aborted-download")
+                await asyncio.sleep(self._timings.retry_wait)
+                return await self._once(url, why)
+            return None
+        self._record(why, url, answer, _problem(answer))
+        return answer
+
+    def _record(self, why: str, url: str, answer: Answer, problem: str) -> None:
+        self._result.downloads.append(
+            Download(
+                boot=self._result.boots,
+                why=why,
+                path=redacted(url),
+                status=answer.status,
+                size=len(answer.body),
+                closed=answer.closed,
+                seconds=answer.seconds,
+                problem=problem,
+            )  # fmt: skip
+        )
+
+
+def _problem(answer: Answer) -> str:
+    if answer.status != 200:
+        return str(answer.status)
+    if looks_like_xml(answer.body):
+        return ""
+    return "encrypted, cannot be read" if answer.body.startswith(b"Salted__") else "no XML"

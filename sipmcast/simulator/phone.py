@@ -1,0 +1,215 @@
+"""One phone's life: boot, SUBSCRIBE, NOTIFY, fetch, flash, reboot, fetch again, and then quiet.
+
+A boot is a function that says whether another one must follow; whatever ends the phone early is a Failure
+with its reason. Every loop has a bound: boots, waits, attempts, and one limit on the whole life. Source:
+vendor guide; what follows a Plug and Play without NOTIFY is its last remark.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from sipmcast.simulator.asking import Asking
+from sipmcast.simulator.faults import Faults
+from sipmcast.simulator.flash import OPTION_66_ALLOWED, PLUG_AND_PLAY, SERVER_PATH, FileRefused, Flash, NoWay
+from sipmcast.simulator.flash import read_file as read_configuration
+from sipmcast.simulator.hearing import Hearing
+from sipmcast.simulator.http import Getter, HttpViolation
+from sipmcast.simulator.options import PhoneSetup, stored_values
+from sipmcast.simulator.result import FAILED, STAGES, STOPPED, THROUGH, Result
+
+MARGIN_SECONDS = 120.0  # what a phone may take besides waiting for its NOTIFY
+
+
+class Failure(Exception):
+    """The phone does not get through; the text is the reason in its result."""
+
+
+class Phone:
+    """A phone from its first boot to its result. `live()` is called once."""
+
+    def __init__(self, setup: PhoneSetup, changed: Callable[["Phone"], None] = lambda phone: None):
+        self.setup = setup
+        self.result = Result(setup.mac, setup.model, setup.firmware)
+        self.flash = Flash()
+        self.flash.factory.update(stored_values(setup.stored_path))
+        self._changed = changed
+        self._timings = setup.timings
+        self._faults = Faults(setup.faults, setup.seed)
+        agent = f"Grandstream Model HW {setup.model} SW {setup.firmware} DevId {setup.mac.lower()}"
+        getter = Getter(setup.address, agent, self._timings.http_timeout, self._timings.close_wait)
+        self._asking = Asking(getter, self._faults, self._timings, self.result)
+        self._hearing = Hearing(setup, self._faults, self.result, self._reach, self._break)
+        self._boots_left = setup.boots_max
+        self._flashed_before = False  # before this boot
+        self._began = 0.0
+        self._ended: asyncio.Future[tuple[str, str]] | None = None
+
+    async def live(self) -> Result:
+        """Run to the end, whatever it is; the result says which."""
+        loop = asyncio.get_running_loop()
+        self._ended = loop.create_future()
+        self._began = loop.time() + self.setup.start_after
+        life: asyncio.Future[None] = asyncio.ensure_future(self._life())
+        limit = self._limit()
+        try:
+            either: set[asyncio.Future[Any]] = {life, self._ended}
+            await asyncio.wait(either, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            if life.done() and not self._ended.done():
+                self._conclude(life)
+            self._end(FAILED, f"not through within {limit:g} s: {self._trouble()}")
+            self.result.outcome, self.result.reason = self._ended.result()
+        finally:
+            life.cancel()
+            await asyncio.wait({life})
+            self._hearing.close()
+        self._changed(self)
+        return self.result
+
+    def stop(self) -> None:
+        """End the phone from outside; its result says so."""
+        self._end(STOPPED, "stopped")
+
+    def _limit(self) -> float:
+        rounds = 2 if self._faults.has("factory-reset") else 1
+        patience = self.setup.timeout or rounds * (self._timings.wait_assign + MARGIN_SECONDS)
+        return self.setup.start_after + patience
+
+    def _conclude(self, life: "asyncio.Future[None]") -> None:
+        error = life.exception()
+        if error is not None and not isinstance(error, Failure):
+            raise error
+        self._end(FAILED if error else THROUGH, str(error or ""))
+
+    def _break(self, reason: str) -> None:
+        self._end(FAILED, reason)
+
+    def _end(self, outcome: str, reason: str) -> None:
+        """Decide the outcome; the first decision stays."""
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result((outcome, reason))
+
+    def _reach(self, stage: str) -> None:
+        if STAGES.index(stage) > STAGES.index(self.result.stage):
+            self.result.stage = stage
+            self.result.timings[stage] = asyncio.get_running_loop().time() - self._began
+            self._changed(self)
+
+    async def _life(self) -> None:
+        await asyncio.sleep(self.setup.start_after)
+        try:
+            await self._hearing.open()
+        except OSError as error:
+            raise Failure(f"cannot use the address {self.setup.address}: {error.strerror}") from None
+        while True:
+            try:
+                again = await self._boot()
+            except (FileRefused, HttpViolation, NoWay) as error:
+                raise Failure(str(error)) from None
+            if not again and not self._faults.armed("factory-reset"):
+                return
+            if not again:
+                self._reset()
+            await self._go_down()
+
+    async def _boot(self) -> bool:
+        """One boot; true if the phone restarts, false if it is through. Raises what stops it."""
+        if self._boots_left == 0:
+            most = self.setup.boots_max
+            raise Failure(f"wants to boot more than {most} times: it restarts without coming to rest")
+        self._boots_left -= 1
+        self.result.boots += 1
+        self._flashed_before = bool(self.flash.checksum)
+        self._asking.trouble = ""
+        self._reach("booted")
+        booted = asyncio.get_running_loop().time()
+        self._hearing.wake(subscribe=self.flash.get(PLUG_AND_PLAY) != "0")
+        delivered = restarts = steady = False
+        order = await self._hearing.first_order()
+        if order is not None:
+            delivered, restarts = await self._obey(order)
+        if not delivered:
+            steady, restarts = await self._provision_normally()
+        return restarts or await self._rest(steady, booted)
+
+    async def _obey(self, url: str) -> tuple[bool, bool]:
+        """Fetch what a NOTIFY named: (a file was delivered, the phone restarts)."""
+        if self._faults.has("late-fetch"):
+            await asyncio.sleep(self._faults.value("late-fetch"))
+        path = url.partition("?")[0]
+        body = await self._asking.first_xml(self._below(path) if path.endswith("/") else [url], "notify")
+        return body is not None, body is not None and self._take(body, "notify")
+
+    async def _provision_normally(self) -> tuple[bool, bool]:
+        """Option 66, else the stored path: (the flashed file came by its own P237, the phone restarts)."""
+        if self.setup.option66 and self.flash.get(OPTION_66_ALLOWED) != "0":
+            folder = self.flash.option_66_url(self.setup.option66)
+            body = await self._asking.first_xml(self._below(folder), "option66")
+            if body is not None:
+                return False, self._take(body, "option66")
+        folder = self.flash.stored_url()
+        body = await self._asking.first_xml(self._below(folder), "stored") if folder else None
+        if body is None:
+            return False, False
+        steady = self._flashed_before and self.flash.knows(body)
+        return steady, self._take(body, "stored")
+
+    def _below(self, folder: str) -> list[str]:
+        return [folder + name for name in self.flash.names(self.setup.mac, self.setup.model)]
+
+    def _take(self, body: bytes, why: str) -> bool:
+        """Flash a file that is new; true if the phone restarts. Source: vendor guide, step 5."""
+        self._reach("fetched")
+        if self._faults.armed("crash-after-download"):
+            self._faults.used("crash-after-download")
+            self.result.note("power was lost before the file was flashed")
+            return True
+        if self.flash.knows(body):
+            return False
+        self.flash.write(body, read_configuration(body, self.setup.mac))
+        self.result.delivered_by = why
+        return True
+
+    async def _rest(self, steady: bool, booted: float) -> bool:
+        """Be quiet if all is well, else wait for a NOTIFY; orders are obeyed. True if it restarts."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._timings.quiet
+        if not self._flashed_before:
+            until = booted + self._timings.wait_assign
+        if steady:
+            self._reach("applied")
+        while (left := until - loop.time()) > 0:
+            order = await self._hearing.order_within(left)
+            if order is not None and (await self._obey(order))[1]:
+                return True
+        if not steady:
+            raise Failure(self._why_not_steady() if self._flashed_before else self._why_no_file())
+        return False
+
+    async def _go_down(self) -> None:
+        self._hearing.sleep()
+        if self._faults.has("forgetful"):
+            self.flash.forget()
+        await asyncio.sleep(self._timings.reboot)
+        if self.flash.checksum:
+            self._reach("rebooted")
+
+    def _reset(self) -> None:
+        self._faults.used("factory-reset")
+        self.flash.forget()
+        self._boots_left = self.setup.boots_max
+        self.result.note(f"through after {self.result.boots} boots, then reset to factory values")
+        self.result.stage = "waiting"
+
+    def _why_not_steady(self) -> str:
+        if not self.flash.get(SERVER_PATH):
+            return "the file names no P237, so there is nothing to ask after the reboot"
+        if self._asking.trouble:
+            return f"after the reboot, {self._asking.trouble}"
+        return "after the reboot a NOTIFY or option 66 brought a file, so P237 was not asked"
+
+    def _why_no_file(self) -> str:
+        return f"no file within {self._timings.wait_assign:g} s of the boot: {self._trouble()}"
+
+    def _trouble(self) -> str:
+        return self._asking.trouble or self._hearing.trouble() or "no NOTIFY came"
