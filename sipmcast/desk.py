@@ -1,0 +1,191 @@
+"""What the worker does in its writer thread: plain synchronous calls to inventory and outbox.
+
+Nothing here knows sockets or the event loop; tests call these functions as they are.
+"""
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from devices import inventory, trust
+from devices.choices import WAY
+from devices.mac import colons
+from devices.sighting import Sighting
+from devices.trust import Standing, Verdict
+from provisioning import outbox
+from provisioning.assignment import base_url_changed, notify_url
+from provisioning.models import Notify
+from sipmcast import neighbours
+from sipmcast.events import Leg, NotifyAnswered, NotifyTimedOut
+from sipmcast.models import ListenerStatus
+from sipmcast.pnp import NotifyIds, notify_request
+
+log = logging.getLogger(__name__)
+
+DUE_LIMIT = 50
+PROBES = 3  # how often the kernel is made to ask for an address before it counts as unknown
+PROBE_SECONDS = 0.7
+ORPHAN_SECONDS = 45.0  # a transaction ends after 32 s; one that is older belongs to a listener that is gone
+LOOPBACK_PREFIX = "127."
+
+LegKey = tuple[str, str]  # interface name, our address on it
+
+
+@dataclass(frozen=True)
+class Send:
+    """A NOTIFY transaction to open or, with `elapsed_seconds`, to go on with after a restart."""
+
+    notify_id: int
+    datagram: bytes
+    target: tuple[str, int]
+    leg: Leg
+    elapsed_seconds: float = 0.0
+
+    def __repr__(self) -> str:
+        return f"Send({self.notify_id}, to={self.target})"
+
+
+@dataclass
+class Plan:
+    """What the agent is to do next."""
+
+    sends: list[Send] = field(default_factory=list)
+    cancelled: list[int] = field(default_factory=list)
+    probes: list[tuple[Leg, str]] = field(default_factory=list)
+
+
+def store(sightings: Sequence[Sighting]) -> None:
+    """Commit what was heard, then ask for each phone of ours whether it is owed a NOTIFY."""
+    if not sightings:
+        return
+    heard = inventory.record_sightings(sightings, neighbours.verify)
+    for phone_id in dict.fromkeys(one.phone_id for one in heard if one.accepted and one.stage in WAY):
+        with transaction.atomic():
+            outbox.owe_after_start(phone_id)
+
+
+def settle(events: Sequence[NotifyAnswered | NotifyTimedOut]) -> None:
+    """Record how transactions ended."""
+    for event in events:
+        if isinstance(event, NotifyAnswered):
+            log.info("NOTIFY %d answered %d %s", event.token, event.status, event.reason)
+            outbox.settle_answered(event.token, event.status, event.reason)
+        else:
+            log.info("NOTIFY %d not answered in %.0f s", event.token, outbox.TRANSACTION_SECONDS)
+            outbox.settle_unanswered(event.token)
+
+
+def look(legs: Mapping[LegKey, Leg], claimed_by: str, sending: Collection[int], probed: dict[int, int]) -> Plan:
+    """One look at the outbox: what to open, what to go on with, what to give up."""
+    now = timezone.now()
+    plan = Plan()
+    for phone_id in inventory.judge_claims(neighbours.verify):
+        with transaction.atomic():
+            outbox.owe_after_start(phone_id)
+    for notify in outbox.due(now, DUE_LIMIT):
+        leg = legs.get((notify.phone.interface, notify.phone.local_host or ""))
+        if leg is not None:
+            _open(notify, leg, now, claimed_by, probed, plan)
+    plan.sends += _resumed(legs, claimed_by, sending, now)
+    wanted = outbox.still_sending(list(sending)) if sending else set()
+    plan.cancelled = [notify_id for notify_id in sending if notify_id not in wanted]
+    return plan
+
+
+def _open(notify: Notify, leg: Leg, now: datetime, claimed_by: str, probed: dict[int, int], plan: Plan) -> None:
+    """Send one due NOTIFY, if it is still wanted and its phone's address may be told a secret."""
+    phone, config_file, host = notify.phone, notify.config_file, notify.phone.source_host or ""
+    since = notify.unless_steady_since
+    if not phone.is_assigned or (since and config_file.steady_at and config_file.steady_at >= since):
+        outbox.drop(notify.pk, "The phone fetched by its own path.")
+        return
+    moved = base_url_changed(phone, config_file)
+    if moved is not None:
+        outbox.withhold(notify, f"This server is now reached at {moved}. Save the assignment again.", alarm=False)
+        return
+    verdict = neighbours.verify(host, phone.mac)
+    objection = trust.objection(_standing(notify, now), verdict)
+    if objection is None:
+        _claim(notify, leg, claimed_by, plan)
+    elif verdict is Verdict.UNKNOWN and _can_probe(host) and probed.get(notify.pk, 0) < PROBES:
+        probed[notify.pk] = probed.get(notify.pk, 0) + 1
+        plan.probes.append((leg, host))
+        outbox.put_off(notify, now + timedelta(seconds=PROBE_SECONDS))
+    else:
+        log.warning("%s: NOTIFY withheld: %s", colons(phone.mac), objection)
+        probed.pop(notify.pk, None)
+        outbox.withhold(notify, objection, alarm=verdict is Verdict.MISMATCH)
+
+
+def _standing(notify: Notify, now: datetime) -> Standing:
+    phone = notify.phone
+    age = (now - phone.subscribed_at).total_seconds() if phone.subscribed_at else float("inf")
+    return Standing(phone.source_host, phone.approved_host, phone.steady_host, age)
+
+
+def _can_probe(host: str) -> bool:
+    return bool(host) and not host.startswith(LOOPBACK_PREFIX)
+
+
+def _claim(notify: Notify, leg: Leg, claimed_by: str, plan: Plan) -> None:
+    target = (str(notify.phone.source_host), notify.phone.notify_port)
+    ids = NotifyIds.fresh()
+    request = notify_request(phone=target, ours=(leg.host, leg.port), url=notify_url(notify.config_file), ids=ids)
+    opening = outbox.Opening(
+        call_id=ids.call_id,
+        branch=ids.branch,
+        from_tag=ids.tag,
+        datagram=request.to_bytes(),
+        target=target,
+        interface=leg.interface,
+        local_host=leg.host,
+    )
+    if outbox.claim(notify, opening, claimed_by):
+        plan.sends.append(Send(notify.pk, opening.datagram, target, leg))
+
+
+def _resumed(legs: Mapping[LegKey, Leg], claimed_by: str, sending: Collection[int], now: datetime) -> list[Send]:
+    """Transactions that were under way when a listener died: the same bytes go on for what is left of their time."""
+    sends = []
+    mine = claimed_by.partition("#")[0] + "#"
+    for notify in outbox.under_way():
+        if notify.first_sent_at is None or notify.datagram is None or notify.target_port is None:
+            continue  # cannot be: `claim` writes all of them together
+        elapsed = max(0.0, (now - notify.first_sent_at).total_seconds())
+        leg = legs.get((notify.interface, notify.local_host or ""))
+        orphan = notify.claimed_by.startswith(mine) or elapsed > ORPHAN_SECONDS
+        if notify.pk in sending or notify.claimed_by == claimed_by or leg is None or not orphan:
+            continue
+        if outbox.take_over(notify, claimed_by):
+            log.info("NOTIFY %d goes on after %.1f s", notify.pk, elapsed)
+            target = (str(notify.target_host), notify.target_port)
+            left_off = min(elapsed, outbox.TRANSACTION_SECONDS)
+            sends.append(Send(notify.pk, bytes(notify.datagram), target, leg, left_off))
+    return sends
+
+
+def heartbeat(name: str, site: str, interfaces: list[str], trouble: str, counters: dict[str, int]) -> None:
+    """Say that this listener lives, where it listens, and what hinders it."""
+    now = timezone.now()
+    ListenerStatus.objects.update_or_create(
+        name=name.partition("#")[0],
+        defaults={
+            "site": site,
+            "heartbeat_at": now,
+            "interfaces": interfaces,
+            "trouble": trouble[:300],
+            "counters": counters,
+        },
+        create_defaults={
+            "site": site,
+            "started_at": now,
+            "heartbeat_at": now,
+            "interfaces": interfaces,
+            "trouble": trouble[:300],
+            "counters": counters,
+        },
+    )

@@ -1,0 +1,188 @@
+"""The asyncio skin over the agent: sockets in, agent, sockets out, and one timer.
+
+It keeps one pair of sockets per interface, follows interfaces as they come and go, and hands what the agent hears to
+the worker. It knows no database.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from devices import networks
+from sipmcast import sockets
+from sipmcast.agent import Agent
+from sipmcast.events import Event, Ignored, Leg
+from sipmcast.sockets import CannotListen, Interface, LegSockets
+
+log = logging.getLogger(__name__)
+
+DATAGRAM_BYTES = 65_535
+DRAIN_LIMIT = 500  # datagrams per turn, so that a flood on one socket cannot starve the others
+LOOK_SECONDS = 5.0
+IGNORED_LINES_PER_SECOND = 20
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where and how to listen; see design, settings."""
+
+    interfaces: Sequence[str]
+    group: str
+    port: int
+    sip_port: int
+    receive: str
+    allowed_networks: Sequence[str] = field(default_factory=tuple)
+
+
+class Listener:
+    """All legs of this process, and the one agent behind them."""
+
+    def __init__(self, options: Options, agent: Agent, deliver: Callable[[Event], None]) -> None:
+        self.options = options
+        self.agent = agent
+        self.trouble: dict[str, str] = {}
+        self._deliver = deliver
+        self._legs: dict[Interface, LegSockets] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._lines = (0.0, 0)
+
+    @property
+    def legs(self) -> list[Leg]:
+        return [opened.leg for opened in self._legs.values()]
+
+    def look(self) -> None:
+        """Open what is new, close what is gone; a refusing interface is a warning that names the remedy."""
+        wanted = sockets.find_interfaces(self.options.interfaces)
+        for interface in [one for one in self._legs if one not in wanted]:
+            log.warning("%s (%s) is gone: not listening there any more", interface.name, interface.host)
+            self._close(interface)
+        trouble = {}
+        for interface in [one for one in wanted if one not in self._legs]:
+            try:
+                self._open(interface)
+            except CannotListen as error:
+                trouble[interface.name] = str(error)
+        missing = [name for name in self.options.interfaces if not any(name in (i.name, i.host) for i in wanted)]
+        trouble.update((name, f"{name}: there is no such interface or address (yet).") for name in missing)
+        for name, words in trouble.items():
+            if self.trouble.get(name) != words:
+                log.warning("cannot listen on %s", words)
+        self.trouble = trouble
+
+    def close(self) -> None:
+        for interface in list(self._legs):
+            self._close(interface)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def follow(self) -> None:
+        """Look for interfaces until cancelled: when the kernel says that one changed, and now and then anyway."""
+        changed = asyncio.Event()
+        news = sockets.open_address_news()
+        loop = asyncio.get_running_loop()
+        if news is not None:
+            loop.add_reader(news, sockets.drain, news, changed.set)
+        try:
+            while True:
+                self.look()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await changed.wait()
+                changed.clear()
+        finally:
+            if news is not None:
+                loop.remove_reader(news)
+                news.close()
+
+    def _open(self, interface: Interface) -> None:
+        options = self.options
+        opened = sockets.open_leg(interface, options.group, options.port, options.sip_port, options.receive)
+        self._legs[interface] = opened
+        loop = asyncio.get_running_loop()
+        loop.add_reader(opened.group, self._read, opened, True)
+        loop.add_reader(opened.unicast, self._read, opened, False)
+        log.info(
+            "listening on %s (%s) for %s:%d%s, sending from port %d",
+            interface.name, interface.host, options.group, options.port,
+            " by raw socket" if opened.raw else "", opened.leg.port,
+        )  # fmt: skip
+
+    def _close(self, interface: Interface) -> None:
+        opened = self._legs.pop(interface)
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(opened.group)
+        loop.remove_reader(opened.unicast)
+        opened.close()
+
+    def _read(self, opened: LegSockets, group: bool) -> None:
+        """Drain one socket, then let the agent's answers out."""
+        heard = opened.group if group else opened.unicast
+        for _ in range(DRAIN_LIMIT):
+            try:
+                datagram, source = heard.recvfrom(DATAGRAM_BYTES)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                log.warning("%s: cannot read (%s)", opened.interface.name, error)
+                break
+            if group and opened.raw:
+                datagram, port = sockets.unwrap(datagram)
+                source = (source[0], port)
+            if not networks.allowed(source[0], self.options.allowed_networks):
+                self.agent.counters["not_allowed"] += 1
+                continue
+            self.agent.receive(datagram, source, opened.leg, time.monotonic(), time.time(), group=group)
+        self.pump()
+
+    def pump(self) -> None:
+        """Send what the agent wants sent, deliver its events, set the timer; call it after every use of the agent."""
+        for outgoing in self.agent.take_datagrams():
+            opened = next((one for one in self._legs.values() if one.leg == outgoing.leg), None)
+            if opened is None:
+                continue  # its interface went away; a retransmission finds the new one
+            try:
+                opened.unicast.sendto(outgoing.datagram, outgoing.destination)
+            except OSError as error:
+                log.warning("cannot send to %s:%d: %s", *outgoing.destination, error)
+        for event in self.agent.take_events():
+            if isinstance(event, Ignored):
+                self._log_ignored(event)
+            else:
+                self._deliver(event)
+        self._arm()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self.agent.next_deadline()
+        if deadline is not None:
+            delay = max(0.0, deadline - time.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.agent.tick(time.monotonic())
+        self.pump()
+
+    def probe(self, leg: Leg, host: str) -> None:
+        """Make the kernel ask who has this address: an empty datagram to the discard port says nothing to a phone."""
+        for opened in self._legs.values():
+            if opened.leg == leg:
+                try:
+                    opened.unicast.sendto(b"", (host, 9))
+                except OSError as error:
+                    log.debug("cannot probe %s: %s", host, error)
+
+    def _log_ignored(self, event: Ignored) -> None:
+        """One clear line for each, but a flood must not fill the disk: the counters keep the rest."""
+        second, lines = self._lines
+        now = time.monotonic()
+        if now - second >= 1.0:
+            second, lines = now, 0
+        self._lines = (second, lines + 1)
+        if lines < IGNORED_LINES_PER_SECOND:
+            log.info("ignored %s:%d: %s %s", *event.source, event.reason, event.detail)

@@ -1,0 +1,89 @@
+"""`manage.py listen_pnp`: arguments, signals, exit codes; nothing else."""
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import os
+import signal
+import socket
+import time
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from sipmcast.agent import Agent
+from sipmcast.listener import Listener, Options
+from sipmcast.worker import Worker
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 5.0
+
+
+class Command(BaseCommand):
+    help = "Hear phones that plug in, answer them, and send them the NOTIFYs that they are owed."
+
+    def add_arguments(self, parser):
+        parser.add_argument(
+            "--interface",
+            action="append",
+            metavar="NAME|ADDR",
+            help="listen here (may be given again); default: all",
+        )
+        parser.add_argument("--group", default=settings.GSPNP_PNP_GROUP, help="multicast group (%(default)s)")
+        parser.add_argument("--port", type=int, default=settings.GSPNP_PNP_PORT, help="UDP port (%(default)s)")
+        parser.add_argument("--site", default="", help="name of the LAN that this listener serves")
+        parser.add_argument(
+            "--keep-trying",
+            action="store_true",
+            help="if nothing can be heard, say why and try again every 5 s",
+        )
+
+    def handle(self, **options):
+        listening = Options(
+            interfaces=options["interface"] or settings.GSPNP_PNP_INTERFACES,
+            group=options["group"],
+            port=options["port"],
+            sip_port=settings.GSPNP_SIP_PORT,
+            receive=settings.GSPNP_RECEIVE,
+            allowed_networks=settings.GSPNP_ALLOWED_NETWORKS,
+        )
+        asyncio.run(listen(listening, options["site"], options["keep_trying"]))
+
+
+async def listen(options: Options, site: str, keep_trying: bool) -> None:
+    """Listen until SIGTERM or SIGINT. Raises CommandError if no interface can be heard and nobody said to wait."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    worker = Worker(site, instance_name(options))
+    listener = worker.listener = Listener(options, Agent(tag_key()), worker.deliver)
+    tasks: list[asyncio.Task] = []
+    try:
+        listener.look()
+        if not listener.legs and not keep_trying:
+            raise CommandError(" ".join(listener.trouble.values()) or "There is no interface to listen on.")
+        tasks = [asyncio.create_task(worker.run()), asyncio.create_task(listener.follow())]
+        stop = asyncio.create_task(stopping.wait())
+        done, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {stop}:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        listener.close()
+        worker.close()
+    log.info("stopped")
+
+
+def instance_name(options: Options) -> str:
+    """Who claims NOTIFYs: the part before "#" is the same after a restart, the rest is this process alone."""
+    place = ",".join(options.interfaces) or "all"
+    return f"{socket.gethostname()[:40]}/{place[:40]}/{options.group}:{options.port}#{os.getpid()}-{time.time():.0f}"
+
+
+def tag_key() -> bytes:
+    """The key of To tags; derived, so that a resend gets the same bytes even after a restart."""
+    return hmac.digest(settings.SECRET_KEY.encode(), b"gspnp sip tag", hashlib.sha256)

@@ -1,0 +1,21 @@
+"""What a listener says of itself, so that the console can tell whether phones can be heard."""
+
+from django.db import models
+
+
+class ListenerStatus(models.Model):
+    """One row per listener: where it listens, since when, and what hinders it."""
+
+    name = models.CharField(max_length=120, unique=True)
+    site = models.SlugField(blank=True)
+    started_at = models.DateTimeField()
+    heartbeat_at = models.DateTimeField()
+    interfaces = models.JSONField(default=list)
+    trouble = models.CharField(max_length=300, blank=True)
+    counters = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name

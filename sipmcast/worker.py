@@ -1,0 +1,192 @@
+"""The only file that knows both sides: agent ↔ inventory, outbox ↔ agent.
+
+Every database call runs in one writer thread. What is heard is committed first and answered then; if the store takes
+longer than 200 ms or is away, phones are answered all the same, and what was heard is held in memory until it is back.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from django.db import DatabaseError, InterfaceError, close_old_connections
+
+from devices.mac import colons
+from devices.sighting import Sighting
+from sipmcast import desk
+from sipmcast.events import (
+    Event,
+    ForeignSighted,
+    NotifyAnswered,
+    NotifyTimedOut,
+    PhoneSighted,
+    TransactionKey,
+)
+from sipmcast.listener import Listener
+
+log = logging.getLogger(__name__)
+
+ANSWER_ANYWAY_SECONDS = 0.2
+POLL_SECONDS = 0.25
+PAUSE_SECONDS = 0.002  # SQLite's lock is not fair: a writer without a pause makes the others wait for seconds
+STORE_AWAY_SECONDS = 1.0
+BATCH = 500
+HELD_SIGHTINGS = 10_000
+HEARTBEAT_SECONDS = 5.0
+
+
+@dataclass
+class Held:
+    """What was heard and is not stored yet; bounded, and merged by MAC and address when the store is away."""
+
+    sightings: list[Sighting] = field(default_factory=list)
+    keys: list[TransactionKey] = field(default_factory=list)
+
+    def take(self, limit: int) -> "Held":
+        taken = Held(self.sightings[:limit], self.keys)
+        self.sightings, self.keys = self.sightings[limit:], []
+        return taken
+
+    def put_back(self, taken: "Held") -> int:
+        """Keep what could not be stored; the number of sightings lost to the bound."""
+        merged = {(one.mac, one.source_host): one for one in [*taken.sightings, *self.sightings]}
+        self.sightings = list(merged.values())[-HELD_SIGHTINGS:]
+        return len(merged) - len(self.sightings)
+
+
+class Worker:
+    """Carries sightings into the inventory and owed NOTIFYs out to the agent."""
+
+    def __init__(self, site: str, claimed_by: str) -> None:
+        self.listener: Listener
+        self.claimed_by = claimed_by
+        self.site = site
+        self._held = Held()
+        self._settlements: list[NotifyAnswered | NotifyTimedOut] = []
+        self._sending: set[int] = set()
+        self._probed: dict[int, int] = {}
+        self._wake = asyncio.Event()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
+        self._store_away = False
+        self._heartbeat_due = 0.0
+
+    def deliver(self, event: Event) -> None:
+        """Take an event of the agent; called on the event loop."""
+        if isinstance(event, PhoneSighted):
+            log.info("%s: SUBSCRIBE from %s:%d", colons(event.sighting.mac), *_source(event.sighting))
+            self._held.sightings.append(event.sighting)
+            self._held.keys.append(event.key)
+            asyncio.get_running_loop().call_later(ANSWER_ANYWAY_SECONDS, self._answer, [event.key])
+        elif isinstance(event, ForeignSighted):
+            log.info("%s: %s at %s is not ours", colons(event.sighting.mac), event.sighting.vendor,
+                     event.sighting.source_host)  # fmt: skip
+            self._held.sightings.append(event.sighting)
+        elif isinstance(event, NotifyAnswered | NotifyTimedOut):
+            self._settlements.append(event)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            await self._step()
+            await asyncio.sleep(PAUSE_SECONDS)
+            try:
+                async with asyncio.timeout(STORE_AWAY_SECONDS if self._store_away else POLL_SECONDS):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            if not self._store_away:
+                self._wake.clear()
+            else:
+                await asyncio.sleep(STORE_AWAY_SECONDS)
+
+    async def _step(self) -> None:
+        await self._store_sightings()
+        settlements, self._settlements = self._settlements, []
+        try:
+            await self._in_thread(desk.settle, settlements)
+        except (DatabaseError, InterfaceError) as error:
+            self._settlements = [*settlements, *self._settlements]
+            self._away(error)
+            return
+        self._sending -= {event.token for event in settlements}
+        try:
+            legs = {(leg.interface, leg.host): leg for leg in self.listener.legs}
+            plan = await self._in_thread(desk.look, legs, self.claimed_by, set(self._sending), self._probed)
+            await self._beat()
+        except (DatabaseError, InterfaceError) as error:
+            self._away(error)
+            return
+        self._back()
+        self._carry_out(plan)
+
+    async def _store_sightings(self) -> None:
+        while self._held.sightings or self._held.keys:
+            taken = self._held.take(BATCH)
+            try:
+                await self._in_thread(desk.store, taken.sightings)
+            except (DatabaseError, InterfaceError) as error:
+                lost = self._held.put_back(taken)
+                if lost:
+                    log.error("%d sightings lost: the store has been away too long", lost)
+                self._answer(taken.keys)
+                self._away(error)
+                return
+            self._answer(taken.keys)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    def _answer(self, keys: list[TransactionKey]) -> None:
+        for key in keys:
+            self.listener.agent.answer(key, time.monotonic())
+        self.listener.pump()
+
+    def _carry_out(self, plan: desk.Plan) -> None:
+        agent, now = self.listener.agent, time.monotonic()
+        for send in plan.sends:
+            self._sending.add(send.notify_id)
+            log.info("NOTIFY %d to %s:%d from %s:%d", send.notify_id, *send.target, send.leg.host, send.leg.port)
+            agent.notify(send.notify_id, send.datagram, send.target, send.leg, now, elapsed=send.elapsed_seconds)
+        for notify_id in plan.cancelled:
+            self._sending.discard(notify_id)
+            agent.cancel(notify_id)
+        for leg, host in plan.probes:
+            self.listener.probe(leg, host)
+        self.listener.pump()
+
+    async def _beat(self) -> None:
+        now = time.monotonic()
+        if now < self._heartbeat_due:
+            return
+        self._heartbeat_due = now + HEARTBEAT_SECONDS
+        interfaces = [f"{leg.interface} ({leg.host})" for leg in self.listener.legs]
+        trouble = " ".join(self.listener.trouble.values())
+        counters = dict(self.listener.agent.counters)
+        await self._in_thread(desk.heartbeat, self.claimed_by, self.site, interfaces, trouble, counters)
+
+    def _away(self, error: Exception) -> None:
+        if not self._store_away:
+            log.error("the database is away (%s): phones are answered, what they say is held", error)
+        self._store_away = True
+
+    def _back(self) -> None:
+        if self._store_away:
+            log.info("the database is back")
+        self._store_away = False
+
+    async def _in_thread(self, call: Callable, *arguments):
+        return await asyncio.get_running_loop().run_in_executor(self._thread, _with_connection, call, arguments)
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=True)
+
+
+def _with_connection(call: Callable, arguments: tuple):
+    """Run in the writer thread; a connection that broke is not used again."""
+    close_old_connections()
+    return call(*arguments)
+
+
+def _source(sighting: Sighting) -> tuple[str, int]:
+    return sighting.source_host, sighting.source_port
