@@ -2,5 +2,10 @@ from django.apps import AppConfig
 
 
 class ProvisioningConfig(AppConfig):
+    """Files, the outbox of owed NOTIFYs, and the proof that a phone applied its file."""
+
     name = "provisioning"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self):
+        from provisioning import checks  # noqa: F401  (registers itself)

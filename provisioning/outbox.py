@@ -4,6 +4,7 @@ A row goes waiting → sending → delivered, refused or unanswered. Its transac
 before the first datagram, so that after a crash the same transaction goes on. This module speaks no SIP.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -82,10 +83,17 @@ def notify_again(phone_id: int, by: str) -> Notify | None:
     return notify
 
 
-def due(now: datetime, limit: int) -> list[Notify]:
-    """Waiting rows whose time has come, oldest first; also those absurdly far ahead, for then the clock went back."""
+def due(now: datetime, places: Iterable[tuple[str, str]], limit: int) -> list[Notify]:
+    """Waiting rows whose time has come, oldest first; also those absurdly far ahead, for then the clock went back.
+
+    `places` are the (interface, our address) pairs that the caller can send from: a phone is notified from where it
+    was heard.
+    """
     far = now + timedelta(days=CLOCK_WENT_BACK_DAYS)
-    rows = Notify.objects.filter(Q(next_at__lte=now) | Q(next_at__gt=far), state=NotifyState.WAITING)
+    here = Q(pk__in=[])
+    for interface, local_host in places:
+        here |= Q(phone__interface=interface, phone__local_host=local_host)
+    rows = Notify.objects.filter(here, Q(next_at__lte=now) | Q(next_at__gt=far), state=NotifyState.WAITING)
     return list(rows.select_related("phone", "config_file").order_by("next_at", "id")[:limit])
 
 

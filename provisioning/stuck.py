@@ -11,11 +11,14 @@ from devices import inventory
 from devices.choices import Stage
 from devices.models import Phone
 from provisioning import outbox
+from provisioning.models import NotifyState
 
 # A phone may take the file minutes after its 200, when it is still busy with another one (formats.md d31).
 FETCH_MINUTES = 6
 # A GXP16xx restarts in one to two minutes; twice that is suspicious. Our choice.
 RESTART_MINUTES = 5
+# A due NOTIFY leaves within a second if a listener runs where the phone was heard. Our choice.
+UNSENT_SECONDS = 30
 LOOK_AT_MOST = 500
 
 
@@ -25,12 +28,25 @@ def explain_all() -> int:
     waiting = Phone.objects.filter(stage_reason="")
     notified = waiting.filter(stage=Stage.NOTIFIED, stage_at__lte=now - timedelta(minutes=FETCH_MINUTES))
     fetched = waiting.filter(stage=Stage.FETCHED, stage_at__lte=now - timedelta(minutes=RESTART_MINUTES))
+    overdue = now - timedelta(seconds=UNSENT_SECONDS)
+    unsent = waiting.filter(
+        stage=Stage.ASSIGNED, notifies__state=NotifyState.WAITING, notifies__next_at__lte=overdue
+    ).distinct()
     told = 0
+    for phone in unsent[:LOOK_AT_MOST]:
+        told += inventory.explain(phone.pk, _not_sent(phone), [Stage.ASSIGNED])
     for phone in notified[:LOOK_AT_MOST]:
         told += inventory.explain(phone.pk, _not_fetched(phone), [Stage.NOTIFIED])
     for phone in fetched[:LOOK_AT_MOST]:
         told += inventory.explain(phone.pk, _not_back(), [Stage.FETCHED])
     return told
+
+
+def _not_sent(phone: Phone) -> str:
+    return (
+        f"Its NOTIFY waits: no listener runs on {phone.interface or 'its interface'} with our address "
+        f"{phone.local_host}, where the phone was heard. Start the listener, or switch the phone off and on."
+    )
 
 
 def _not_fetched(phone: Phone) -> str:

@@ -86,10 +86,9 @@ def look(legs: Mapping[LegKey, Leg], claimed_by: str, sending: Collection[int], 
     for phone_id in inventory.judge_claims(neighbours.verify):
         with transaction.atomic():
             outbox.owe_after_start(phone_id)
-    for notify in outbox.due(now, DUE_LIMIT):
-        leg = legs.get((notify.phone.interface, notify.phone.local_host or ""))
-        if leg is not None:
-            _open(notify, leg, now, claimed_by, probed, plan)
+    for notify in outbox.due(now, legs, DUE_LIMIT):
+        leg = legs[notify.phone.interface, str(notify.phone.local_host)]
+        _open(notify, leg, now, claimed_by, probed, plan)
     plan.sends += _resumed(legs, claimed_by, sending, now)
     wanted = outbox.still_sending(list(sending)) if sending else set()
     plan.cancelled = [notify_id for notify_id in sending if notify_id not in wanted]
@@ -110,6 +109,7 @@ def _open(notify: Notify, leg: Leg, now: datetime, claimed_by: str, probed: dict
     verdict = neighbours.verify(host, phone.mac)
     objection = trust.objection(_standing(notify, now), verdict)
     if objection is None:
+        probed.pop(notify.pk, None)
         _claim(notify, leg, claimed_by, plan)
     elif verdict is Verdict.UNKNOWN and _can_probe(host) and probed.get(notify.pk, 0) < PROBES:
         probed[notify.pk] = probed.get(notify.pk, 0) + 1

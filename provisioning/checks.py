@@ -1,0 +1,44 @@
+"""System checks of what phones are told: wrong settings fail at start, with a hint, and not at the first phone."""
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.checks import Error, register
+
+from provisioning.gxp.fields import path_fault
+from provisioning.gxp.pvalues import OPINIONS
+
+
+@register()
+def public_url(app_configs, **kwargs):
+    """provisioning.E001: GSPNP_PUBLIC_URL is empty, or scheme, host, optional port and path."""
+    url = settings.GSPNP_PUBLIC_URL
+    parts = urlsplit(url)
+    if not url or (parts.scheme in ("http", "https") and path_fault(url.partition("://")[2]) is None):
+        return []
+    hint = "Write for example http://pbx.example:5481, or leave it empty to use our address towards each phone."
+    return [Error(f"GSPNP_PUBLIC_URL is {url!r}.", hint=hint, id="provisioning.E001")]
+
+
+@register()
+def opinions(app_configs, **kwargs):
+    """provisioning.E002: GSPNP_OPINIONS_OFF names opinions that exist."""
+    known = set(OPINIONS)
+    unknown = [name for name in settings.GSPNP_OPINIONS_OFF if name not in known]
+    hint = f"Write names from this list: {', '.join(sorted(known))}."
+    return [Error(f"GSPNP_OPINIONS_OFF holds {name!r}.", hint=hint, id="provisioning.E002") for name in unknown]
+
+
+@register()
+def networks(app_configs, **kwargs):
+    """provisioning.E003: every entry of GSPNP_ALLOWED_NETWORKS and GSPNP_TRUSTED_PROXIES is a network."""
+    found = []
+    for name in ("GSPNP_ALLOWED_NETWORKS", "GSPNP_TRUSTED_PROXIES"):
+        for entry in getattr(settings, name):
+            try:
+                ipaddress.ip_network(entry, strict=False)
+            except ValueError:
+                hint = "Write an address or a network such as 192.168.10.0/24."
+                found.append(Error(f"{name} holds {entry!r}.", hint=hint, id="provisioning.E003"))
+    return found
