@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from sipmcast.agent import Agent
 from sipmcast.listener import Listener, Options
+from sipmcast.sockets import LOOPBACK
 from sipmcast.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class Command(BaseCommand):
 
     def handle(self, **options):
         listening = Options(
-            interfaces=options["interface"] or settings.GSPNP_PNP_INTERFACES,
+            interfaces=options["interface"] or _configured_interfaces(),
             group=options["group"],
             port=options["port"],
             sip_port=settings.GSPNP_SIP_PORT,
@@ -50,6 +51,12 @@ class Command(BaseCommand):
             allowed_networks=settings.GSPNP_ALLOWED_NETWORKS,
         )
         asyncio.run(listen(listening, options["site"], options["keep_trying"]))
+
+
+def _configured_interfaces() -> list[str]:
+    """GSPNP_PNP_INTERFACES and always `lo`, where simulated phones live; empty means all."""
+    chosen = list(settings.GSPNP_PNP_INTERFACES)
+    return [*chosen, LOOPBACK] if chosen and LOOPBACK not in chosen else chosen
 
 
 async def listen(options: Options, site: str, keep_trying: bool) -> None:

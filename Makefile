@@ -1,0 +1,47 @@
+# gspnp: `make run` starts everything, `make test` tests everything, from a bare machine with Python 3.11 or newer.
+# What each target needs it installs first; a second run installs nothing and needs no network.
+
+SHELL := /bin/sh
+PYTHON := .venv/bin/python
+# More for pytest: make test ARGS="tests/sipmcast -k storm"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test test-long lint clean venv venv-dev
+.NOTPARALLEL:
+
+help:
+	@echo "make run        start gspnp: console, phones' door, listener, worker (Ctrl-C stops all)"
+	@echo "make demo       the same with six simulated phones"
+	@echo "make test       the test suite          make test-long  the tests that take minutes"
+	@echo "make lint       style, types, Django's own checks"
+	@echo "make clean      remove what was built; data in ./var stays"
+
+venv:
+	@.ci/venv requirements.txt
+
+venv-dev:
+	@.ci/venv requirements-dev.txt
+
+run: venv
+	@$(PYTHON) -m gspnp.prepare
+	@exec $(PYTHON) -m gspnp.run
+
+demo: venv
+	@$(PYTHON) -m gspnp.prepare
+	@exec $(PYTHON) -m gspnp.run --demo
+
+test: venv-dev
+	@.ci/packages
+	@$(PYTHON) -m pytest -n auto --dist loadgroup -m "not long" $(ARGS)
+
+test-long: venv-dev
+	@.ci/packages
+	@$(PYTHON) -m pytest -m long $(ARGS)
+
+lint: venv-dev
+	@.ci/lint
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/artifacts
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

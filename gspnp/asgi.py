@@ -1,0 +1,19 @@
+"""The console door: HTTP by Django, WebSockets by Channels, both only under this machine's own names."""
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gspnp.settings")
+
+from django.core.asgi import get_asgi_application
+
+http = get_asgi_application()
+
+from channels.auth import AuthMiddlewareStack
+from channels.routing import ProtocolTypeRouter, URLRouter
+
+from gspnp.console.routing import websocket_urlpatterns
+from gspnp.origin import SameOrigin
+
+application = ProtocolTypeRouter(
+    {"http": http, "websocket": SameOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))}
+)

@@ -1,0 +1,107 @@
+"""`manage.py assign`: exactly what the console's save does."""
+
+import getpass
+import sys
+from dataclasses import replace
+
+from django.core.management.base import BaseCommand, CommandError
+
+from devices.catalog import CODECS, DEFAULT_CODECS, KeyMode, KeySlot
+from devices.inventory import VersionConflict
+from devices.mac import MacError, colons, parse_mac
+from devices.models import Phone
+from provisioning import assignment, plan
+from provisioning.gxp.config import AccountConfig, ConfigError, KeyConfig
+
+
+class Command(BaseCommand):
+    help = "Assign an account and keys to a phone that was seen; renders its file and owes it a NOTIFY."
+
+    def add_arguments(self, parser):
+        parser.add_argument("mac", help="the phone's MAC in any usual spelling")
+        parser.add_argument("--account", type=int, default=1, help="number of the account, from 1 (%(default)s)")
+        parser.add_argument("--user-id", required=True, help="extension (SIP user id)")
+        parser.add_argument("--auth-id", default="", help="authentication id, if it differs from the user id")
+        parser.add_argument(
+            "--password-stdin",
+            action="store_true",
+            help="read the SIP password from standard input (one line)",
+        )
+        parser.add_argument("--name", default="", help="caller name")
+        parser.add_argument("--sip-server", help="host or host:port; default: the one that is stored")
+        parser.add_argument("--voicemail", default="", help="number behind the message key")
+        parser.add_argument("--codecs", default="", help=f"in order, comma separated: {', '.join(CODECS)}")
+        parser.add_argument(
+            "--key",
+            action="append",
+            default=[],
+            metavar="SLOT=MODE:VALUE[:LABEL]",
+            help="for example mpk1=blf:1002:Reception; may be given again; other keys stay as they are",
+        )
+
+    def handle(self, mac, **options):
+        try:
+            phone = Phone.objects.filter(mac=parse_mac(mac)).first()
+        except MacError as error:
+            raise CommandError(str(error)) from error
+        if phone is None:
+            raise CommandError(f"{mac} was not seen yet. Plug the phone in; `manage.py phones` lists what was seen.")
+        draft = self._draft(plan.draft_of(phone), options)
+        try:
+            saved = assignment.save(phone, draft, by=f"{getpass.getuser()} (command line)", seen_host=phone.source_host)
+        except (assignment.AssignmentError, VersionConflict) as error:
+            raise CommandError(str(error)) from error
+        except ConfigError as error:
+            lines = "\n".join(f"  {problem.field}: {problem.message}" for problem in error.problems)
+            raise CommandError(f"Not saved:\n{lines}") from error
+        self.stdout.write(_words(phone, saved))
+
+    def _draft(self, stored: plan.Draft, options: dict) -> plan.Draft:
+        accounts = {account.number: account for account in stored.accounts}
+        old = accounts.get(options["account"])
+        server = options["sip_server"] or (old.sip_server if old else "")
+        accounts[options["account"]] = AccountConfig(
+            number=options["account"],
+            sip_server=server,
+            user_id=options["user_id"],
+            auth_id=options["auth_id"],
+            password=_password() if options["password_stdin"] else (old.password if old else ""),
+            display_name=options["name"],
+            voicemail=options["voicemail"],
+            codecs=tuple(one.strip() for one in options["codecs"].split(",") if one.strip())
+            or (old.codecs if old else DEFAULT_CODECS),
+        )
+        keys = {key.slot: key for key in stored.keys}
+        for text in options["key"]:
+            key = replace(_key(text), account=options["account"])
+            keys[key.slot] = key
+        return replace(stored, accounts=tuple(accounts[n] for n in sorted(accounts)), keys=tuple(keys.values()))
+
+
+def _password() -> str:
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+def _key(text: str) -> KeyConfig:
+    """Read SLOT=MODE:VALUE[:LABEL]; the label may hold colons."""
+    slot, equals, rest = text.partition("=")
+    mode, _, rest = rest.partition(":")
+    value, _, label = rest.partition(":")
+    try:
+        if not equals:
+            raise ValueError("It has no “=”.")
+        return KeyConfig(slot=KeySlot.parse(slot), mode=KeyMode(mode), account=1, label=label, value=value)
+    except ValueError as error:
+        modes = ", ".join(KeyMode)
+        raise CommandError(
+            f"--key {text}: {error} Write SLOT=MODE:VALUE[:LABEL], e.g. mpk1=blf:1002:Reception; modes: {modes}."
+        ) from error
+
+
+def _words(phone: Phone, saved: assignment.Saved) -> str:
+    name = colons(phone.mac)
+    if saved.changed:
+        return f"{name}: version {saved.config_file.number} saved; its NOTIFY is owed and goes out by the listener."
+    if saved.notify is not None:
+        return f"{name}: nothing has changed; it is notified again."
+    return f"{name}: nothing has changed; the phone already has this configuration."

@@ -1,0 +1,21 @@
+"""The last door before a log: secret paths never pass it, not even inside a traceback."""
+
+import logging
+import re
+
+SECRET_PATH = re.compile(r"/p/[A-Za-z0-9_-]{16,}")
+
+
+class WithoutTraceback(logging.Filter):
+    """For errors that a stranger can cause at will (a foreign Host header): one line is enough."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.exc_info = record.exc_text = None
+        return True
+
+
+class RedactingFormatter(logging.Formatter):
+    """Formats as usual, then replaces the secret in every `/p/<secret>/…` of the whole text."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return SECRET_PATH.sub("/p/…", super().format(record))

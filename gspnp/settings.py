@@ -1,0 +1,194 @@
+"""Settings of the console door, the listener, the worker and the CLI: one flat file over the environment.
+
+Everything an operator may set is read here through `gspnp.env` and listed in `.env.example` with default and unit.
+The phones' door has its own module, `settings_phones`, which takes what it needs from this one.
+"""
+
+from gspnp import keys
+from gspnp.env import BASE_DIR, env
+from gspnp.hosts import OwnHosts
+
+# --- data and secrets -------------------------------------------------------------------------------------------
+GSPNP_DATA_DIR = env.path("GSPNP_DATA_DIR", BASE_DIR / "var")
+DATABASE_URL = env.str("DATABASE_URL", f"sqlite:///{GSPNP_DATA_DIR / 'gspnp.sqlite3'}")
+DATABASES = {"default": env.database(DATABASE_URL)}
+SECRET_KEY, GSPNP_FIELD_KEYS = keys.load_or_create(
+    GSPNP_DATA_DIR, database_exists=keys.sqlite_exists(DATABASES["default"])
+)
+
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # WAL lets readers go on beside the one writer; IMMEDIATE takes the write lock at BEGIN, where the timeout
+    # applies, instead of failing half-way; FULL makes an answered commit survive a power cut.
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
+    }
+
+# --- doors ------------------------------------------------------------------------------------------------------
+GSPNP_HTTPS = env.bool("GSPNP_HTTPS", False)
+GSPNP_HOSTS = env.list("GSPNP_HOSTS", [])
+GSPNP_PHONES_PORT = env.int("GSPNP_PHONES_PORT", 5481)
+GSPNP_CONSOLE_PORT = env.int("GSPNP_CONSOLE_PORT", 8000)
+GSPNP_PUBLIC_URL = env.str("GSPNP_PUBLIC_URL", "").rstrip("/")
+GSPNP_TRUSTED_PROXIES = env.list("GSPNP_TRUSTED_PROXIES", [])
+GSPNP_ALLOWED_NETWORKS = env.list("GSPNP_ALLOWED_NETWORKS", [])
+
+# --- SIP --------------------------------------------------------------------------------------------------------
+GSPNP_PNP_INTERFACES = env.list("GSPNP_PNP_INTERFACES", [])
+GSPNP_PNP_GROUP = env.str("GSPNP_PNP_GROUP", "224.0.1.75")
+GSPNP_PNP_PORT = env.int("GSPNP_PNP_PORT", 5060)
+GSPNP_SIP_PORT = env.int("GSPNP_SIP_PORT", 0)  # 0: 6060 or the next free one
+GSPNP_RECEIVE = env.choice("GSPNP_RECEIVE", "auto", ("auto", "socket", "raw"))
+
+# --- rendering --------------------------------------------------------------------------------------------------
+GSPNP_OPINIONS_OFF = env.list("GSPNP_OPINIONS_OFF", [])  # names from provisioning/gxp/pvalues.py: OPINIONS
+
+# --- Django -----------------------------------------------------------------------------------------------------
+DEBUG = False
+ALLOWED_HOSTS = OwnHosts(GSPNP_HOSTS)
+ROOT_URLCONF = "gspnp.urls"
+ASGI_APPLICATION = "gspnp.asgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-us"
+
+INSTALLED_APPS = [
+    "unfold",
+    "daphne",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "channels",
+    "devices",
+    "provisioning",
+    "sipmcast",
+    "gspnp.console",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "gspnp.console.middleware.ChangeTemporaryPassword",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# Each console process tails the LiveEvent table itself (devices/live.py), so the last hop stays in its memory.
+CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = GSPNP_DATA_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+}
+
+LOGIN_URL = "admin:login"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+X_FRAME_OPTIONS = "DENY"
+if GSPNP_HTTPS:
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SECURE_SSL_REDIRECT = True
+    SECURE_HSTS_SECONDS = 31_536_000
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
+    if GSPNP_TRUSTED_PROXIES:
+        SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+else:
+    # Plain HTTP on a LAN is a supported way to start; the console shows a standing warning instead. Each of these
+    # asks for what only HTTPS can give: HSTS, redirect to HTTPS, secure session cookie, secure CSRF cookie.
+    SILENCED_SYSTEM_CHECKS = ["security.W004", "security.W008", "security.W012", "security.W016"]
+
+UNFOLD = {
+    "SITE_TITLE": "gspnp",
+    "SITE_HEADER": "gspnp",
+    "SITE_SUBHEADER": "Grandstream phones, plugged in and proven",
+    "SITE_URL": "/",
+    "SITE_SYMBOL": "deskphone",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+    "SIDEBAR": {
+        "show_search": False,
+        "show_all_applications": False,
+        "navigation": [
+            {
+                "title": "Console",
+                "items": [
+                    {"title": "Phones", "icon": "deskphone", "link": "/"},
+                ],
+            },
+            {
+                "title": "Administration",
+                "separator": True,
+                "items": [
+                    {"title": "Phones (bulk)", "icon": "edit_note", "link": "/admin/devices/phone/"},
+                    {"title": "Accounts", "icon": "badge", "link": "/admin/devices/account/"},
+                    {"title": "Keys", "icon": "apps", "link": "/admin/devices/key/"},
+                    {"title": "NOTIFYs", "icon": "outbox", "link": "/admin/provisioning/notify/"},
+                    {"title": "Downloads", "icon": "download", "link": "/admin/provisioning/download/"},
+                    {"title": "Users", "icon": "group", "link": "/admin/auth/user/"},
+                ],
+            },
+        ],
+    },
+}
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {
+            "()": "gspnp.logs.RedactingFormatter",
+            "format": "{asctime} {levelname:<7} {name}: {message}",
+            "style": "{",
+        }
+    },
+    "filters": {"line_only": {"()": "gspnp.logs.WithoutTraceback"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env.choice("GSPNP_LOG_LEVEL", "INFO", LOG_LEVELS)},
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        "django.security.DisallowedHost": {"filters": ["line_only"]},
+        "daphne": {"level": "WARNING"},
+    },
+}

@@ -1,0 +1,17 @@
+"""What holds for the whole suite. The environment is set earlier, by `tests/support/environment.py`."""
+
+import pytest
+
+GROUPS = ("net", "browser", "servers")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a group share one worker, so that one runs at a time (pytest-xdist, --dist loadgroup)."""
+    for item in items:
+        if item.get_closest_marker("xdist_group"):
+            continue
+        for group in GROUPS:
+            if item.get_closest_marker(group):
+                item.add_marker(pytest.mark.xdist_group(group))
+                break

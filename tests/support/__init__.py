@@ -1,0 +1,1 @@
+"""Helpers of the tests: their environment, and the parts of the machine that they need."""
