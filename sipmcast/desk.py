@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from devices import inventory, trust
+from devices import crypto, inventory, trust
 from devices.choices import WAY
 from devices.mac import colons
 from devices.sighting import Sighting
@@ -23,6 +23,7 @@ from sipmcast import neighbours
 from sipmcast.events import Leg, NotifyAnswered, NotifyTimedOut
 from sipmcast.models import ListenerStatus
 from sipmcast.pnp import NotifyIds, notify_request
+from sipmcast.sip.errors import SipSerialiseError
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,11 @@ def look(legs: Mapping[LegKey, Leg], claimed_by: str, sending: Collection[int], 
             outbox.owe_after_start(phone_id)
     for notify in outbox.due(now, legs, DUE_LIMIT):
         leg = legs[notify.phone.interface, str(notify.phone.local_host)]
-        _open(notify, leg, now, claimed_by, probed, plan)
+        try:
+            _open(notify, leg, now, claimed_by, probed, plan)
+        except (crypto.CannotDecrypt, SipSerialiseError) as error:
+            log.error("NOTIFY %d cannot be sent: %s", notify.pk, error)
+            outbox.withhold(notify, f"It cannot be notified: {error}. Save the assignment again.", alarm=False)
     plan.sends += _resumed(legs, claimed_by, sending, now)
     wanted = outbox.still_sending(list(sending)) if sending else set()
     plan.cancelled = [notify_id for notify_id in sending if notify_id not in wanted]
@@ -153,18 +158,21 @@ def _resumed(legs: Mapping[LegKey, Leg], claimed_by: str, sending: Collection[in
     sends = []
     mine = claimed_by.partition("#")[0] + "#"
     for notify in outbox.under_way():
-        if notify.first_sent_at is None or notify.datagram is None or notify.target_port is None:
-            continue  # cannot be: `claim` writes all of them together
+        if notify.pk in sending or notify.claimed_by == claimed_by or notify.first_sent_at is None:
+            continue
         elapsed = max(0.0, (now - notify.first_sent_at).total_seconds())
         leg = legs.get((notify.interface, notify.local_host or ""))
         orphan = notify.claimed_by.startswith(mine) or elapsed > ORPHAN_SECONDS
-        if notify.pk in sending or notify.claimed_by == claimed_by or leg is None or not orphan:
+        if leg is None or not orphan or not outbox.take_over(notify, claimed_by):
             continue
-        if outbox.take_over(notify, claimed_by):
-            log.info("NOTIFY %d goes on after %.1f s", notify.pk, elapsed)
-            target = (str(notify.target_host), notify.target_port)
-            left_off = min(elapsed, outbox.TRANSACTION_SECONDS)
-            sends.append(Send(notify.pk, bytes(notify.datagram), target, leg, left_off))
+        try:
+            datagram = bytes(notify.datagram or b"")
+        except crypto.CannotDecrypt:
+            outbox.settle_unanswered(notify.pk)
+            continue
+        log.info("NOTIFY %d goes on after %.1f s", notify.pk, elapsed)
+        target = (str(notify.target_host), notify.target_port or 0)
+        sends.append(Send(notify.pk, datagram, target, leg, min(elapsed, outbox.TRANSACTION_SECONDS)))
     return sends
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from django.db import DatabaseError, InterfaceError, close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections
 
 from devices.mac import colons
 from devices.sighting import Sighting
@@ -32,9 +32,12 @@ ANSWER_ANYWAY_SECONDS = 0.2
 POLL_SECONDS = 0.25
 PAUSE_SECONDS = 0.002  # SQLite's lock is not fair: a writer without a pause makes the others wait for seconds
 STORE_AWAY_SECONDS = 1.0
+AFTER_FAILURE_SECONDS = 1.0
 BATCH = 500
 HELD_SIGHTINGS = 10_000
 HEARTBEAT_SECONDS = 5.0
+
+STORE_AWAY = (OperationalError, InterfaceError)  # locked for too long, or gone; any other error is a fault of ours
 
 
 @dataclass
@@ -90,7 +93,11 @@ class Worker:
     async def run(self) -> None:
         """Work until cancelled."""
         while True:
-            await self._step()
+            try:
+                await self._step()
+            except Exception:
+                log.exception("a step failed; the next one is tried in %.0f s", AFTER_FAILURE_SECONDS)
+                await asyncio.sleep(AFTER_FAILURE_SECONDS)
             await asyncio.sleep(PAUSE_SECONDS)
             try:
                 async with asyncio.timeout(STORE_AWAY_SECONDS if self._store_away else POLL_SECONDS):
@@ -107,7 +114,7 @@ class Worker:
         settlements, self._settlements = self._settlements, []
         try:
             await self._in_thread(desk.settle, settlements)
-        except (DatabaseError, InterfaceError) as error:
+        except STORE_AWAY as error:
             self._settlements = [*settlements, *self._settlements]
             self._away(error)
             return
@@ -116,7 +123,7 @@ class Worker:
             legs = {(leg.interface, leg.host): leg for leg in self.listener.legs}
             plan = await self._in_thread(desk.look, legs, self.claimed_by, set(self._sending), self._probed)
             await self._beat()
-        except (DatabaseError, InterfaceError) as error:
+        except STORE_AWAY as error:
             self._away(error)
             return
         self._back()
@@ -126,8 +133,8 @@ class Worker:
         while self._held.sightings or self._held.keys:
             taken = self._held.take(BATCH)
             try:
-                await self._in_thread(desk.store, taken.sightings)
-            except (DatabaseError, InterfaceError) as error:
+                await self._store(taken.sightings)
+            except STORE_AWAY as error:
                 lost = self._held.put_back(taken)
                 if lost:
                     log.error("%d sightings lost: the store has been away too long", lost)
@@ -136,6 +143,19 @@ class Worker:
                 return
             self._answer(taken.keys)
             await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _store(self, sightings: list[Sighting]) -> None:
+        """Store a batch; one sighting that cannot be stored must not take the others with it."""
+        try:
+            await self._in_thread(desk.store, sightings)
+        except STORE_AWAY:
+            raise
+        except Exception:
+            if len(sightings) == 1:
+                log.exception("%s: this sighting cannot be stored and is dropped", colons(sightings[0].mac))
+                return
+            for sighting in sightings:
+                await self._store([sighting])
 
     def _answer(self, keys: list[TransactionKey]) -> None:
         for key in keys:
