@@ -68,5 +68,5 @@ def open_bytes(sealed: bytes) -> bytes:
         raise CannotDecrypt("no key in GSPNP_FIELD_KEYS opens this file")
     try:
         return cipher.decrypt(sealed[head : head + NONCE_BYTES], sealed[head + NONCE_BYTES :], sealed[:head])
-    except InvalidTag as error:
-        raise CannotDecrypt("this file was changed after it was encrypted") from error
+    except (InvalidTag, ValueError) as error:
+        raise CannotDecrypt("this file was changed or cut short after it was encrypted") from error

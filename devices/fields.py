@@ -49,7 +49,9 @@ class EncryptedTextField(_Sealed, models.TextField):
 
     def get_db_prep_save(self, value, connection):
         value = super().get_db_prep_save(value, connection)
-        return value if value in (None, "") else crypto.seal_text(value)
+        if value in (None, "") or hasattr(value, "resolve_expression"):
+            return value  # the values inside an expression come here one by one
+        return crypto.seal_text(value)
 
 
 class EncryptedBytesField(_Sealed, models.BinaryField):

@@ -34,6 +34,7 @@ class Phone(models.Model):
     approved_host = models.GenericIPAddressField(
         null=True, blank=True, help_text="The address that a person saw when saving."
     )
+    approved_at = models.DateTimeField(null=True, blank=True)
     steady_host = models.GenericIPAddressField(
         null=True, blank=True, help_text="Where its last complete steady download went."
     )
@@ -44,7 +45,8 @@ class Phone(models.Model):
     claimed_port = models.PositiveIntegerField(default=5060)
     claimed_interface = models.CharField(max_length=40, blank=True)
     claimed_local_host = models.GenericIPAddressField(null=True, blank=True)
-    claimed_at = models.DateTimeField(null=True, blank=True)
+    claimed_at = models.DateTimeField(null=True, blank=True, help_text="When the claim was first heard.")
+    claim_heard_at = models.DateTimeField(null=True, blank=True, help_text="When it was last heard.")
     alarm = models.CharField(max_length=300, blank=True)
     alarm_at = models.DateTimeField(null=True, blank=True)
 
@@ -77,7 +79,7 @@ class Account(models.Model):
 
     phone = models.ForeignKey(Phone, on_delete=models.CASCADE, related_name="accounts")
     number = models.PositiveSmallIntegerField(validators=[MinValueValidator(1), MaxValueValidator(3)])
-    sip_server = models.CharField("SIP server", max_length=255)
+    sip_server = models.CharField("SIP server", max_length=300)
     user_id = models.CharField("extension (SIP user id)", max_length=128)
     auth_id = models.CharField("authentication id", max_length=128, blank=True)
     password = EncryptedTextField(blank=True)

@@ -3,6 +3,7 @@
 import ipaddress
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 
 import ifaddr
 
@@ -29,7 +30,23 @@ def within(host: str, networks: Sequence[str]) -> bool:
         return False
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
-    return any(address in ipaddress.ip_network(network, strict=False) for network in networks)
+    return any(address in _network(network) for network in networks)
+
+
+@lru_cache(maxsize=1024)
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Parsed once: the listener asks for each datagram."""
+    return ipaddress.ip_network(text, strict=False)
+
+
+def plain_host(host: str) -> str:
+    """An IPv4 phone is the same phone when the kernel says ::ffff:10.0.0.20; what is no address stays as it is."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped) if mapped is not None else host
 
 
 def allowed(host: str, configured: Sequence[str]) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 ATTENDED_CONTACT_SECONDS = 15 * 60  # how long a contact that a person saw stays good (field practice: formats.md f39)
+CLOCK_SLACK_SECONDS = 60  # NTP may set the clock back a little
 
 
 class Verdict(Enum):
@@ -19,12 +20,22 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Standing:
-    """What we know of a phone at the moment when a NOTIFY is about to leave. Ages are seconds."""
+    """What we know of a phone at the moment when a NOTIFY is about to leave."""
 
     source_host: str | None
     approved_host: str | None
+    """The address that a person saw when saving."""
     steady_host: str | None
+    """Where its last complete steady download went."""
     contact_age_seconds: float
+    """Since it was last heard, or since a person approved its address, whichever is longer ago: what a person saw
+    a year ago says nothing of who is there today."""
+
+
+def attended(standing: Standing) -> bool:
+    """Did a person just see this phone at this address? A clock that went back a lot makes nothing fresh."""
+    fresh = -CLOCK_SLACK_SECONDS <= standing.contact_age_seconds <= ATTENDED_CONTACT_SECONDS
+    return standing.source_host is not None and standing.source_host == standing.approved_host and fresh
 
 
 def objection(standing: Standing, verdict: Verdict) -> str | None:
@@ -38,7 +49,7 @@ def objection(standing: Standing, verdict: Verdict) -> str | None:
         return "Its address is not known yet; it is notified when it is next seen."
     if verdict is Verdict.MATCH:
         return None
-    if host == standing.approved_host and standing.contact_age_seconds <= ATTENDED_CONTACT_SECONDS:
+    if attended(standing):
         return None
     if verdict is Verdict.MISMATCH:
         return f"Another device answers at {host}: the neighbour table shows a different MAC there. Nothing was sent."

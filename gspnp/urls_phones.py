@@ -8,4 +8,5 @@ urlpatterns = [
     path("healthz", views.healthz),
     re_path(r"^(?P<path>.*)$", views.door),
 ]
+handler500 = "provisioning.views.failed"
 handler400 = handler403 = handler404 = "provisioning.views.refused"

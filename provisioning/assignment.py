@@ -94,7 +94,7 @@ def _configurable(phone: Phone) -> PhoneModel:
 
 def _unchanged(phone: Phone, model: PhoneModel, draft: plan.Draft, base: str, current: ConfigFile) -> bool:
     """Rendering is deterministic, so the same decision under the same path gives the same bytes."""
-    if draft != plan.draft_of(phone):
+    if draft.in_order() != plan.draft_of(phone).in_order():
         # What the file does not show (a blank authentication id, say) is a change all the same: it must be stored.
         return False
     config: DeviceConfig = plan.device_config(phone, model, draft, base, current.steady_secret)
@@ -105,7 +105,7 @@ def _same_again(phone: Phone, current: ConfigFile, by: str) -> Saved:
     """Nothing new to tell a phone that has fetched this version; one that has not is asked once more."""
     if current.fetched_at is not None:
         return Saved(current, None, changed=False)
-    return Saved(current, outbox.notify_again(phone.pk, by), changed=False)
+    return Saved(current, outbox.notify_again(phone.pk, by, at_once=False), changed=False)
 
 
 def base_url_changed(phone: Phone, current: ConfigFile) -> str | None:

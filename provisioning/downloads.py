@@ -6,6 +6,7 @@ by that version's own steady path after `fetched`, because nothing but a phone t
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.db import transaction
 from django.db.models import Q
@@ -65,7 +66,7 @@ def _first_path_open(config_file: ConfigFile, source_host: str) -> bool:
     return (
         config_file.first_host == source_host
         and config_file.first_until is not None
-        and timezone.now() <= config_file.first_until
+        and timedelta(0) <= config_file.first_until - timezone.now() <= timedelta(hours=outbox.FIRST_PATH_HOURS)
     )
 
 
@@ -74,6 +75,8 @@ def record(offer: Offer, status: int, counts: bool, source_host: str, user_agent
     now = timezone.now()
     version = offer.config_file
     with transaction.atomic():
+        if not ConfigFile.objects.filter(pk=version.pk).exists():
+            return  # the phone was forgotten while it fetched
         Download.objects.create(
             phone_id=version.phone_id,
             config_file=version,
@@ -94,6 +97,8 @@ def record(offer: Offer, status: int, counts: bool, source_host: str, user_agent
         )
         if fetched_now:
             _fetched(version, offer)
+        elif not ConfigFile.objects.filter(pk=version.pk, fetched_at__isnull=False).exists():
+            return  # a 304 sends no file: before `fetched` it says nothing
         if offer.path_kind == PathKind.STEADY:
             _by_steady_path(version, source_host, already_fetched=not fetched_now)
         if not fetched_now and offer.path_kind != PathKind.STEADY:

@@ -5,7 +5,7 @@ before the first datagram, so that after a crash the same transaction goes on. T
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from devices import inventory
-from devices.choices import EventKind, Stage
+from devices.choices import WAY, EventKind, Stage
 from devices.models import Phone
 from provisioning.models import OPEN_STATES, ConfigFile, Notify, NotifyOrigin, NotifyState
 
@@ -27,12 +27,12 @@ CLOCK_WENT_BACK_DAYS = 2
 
 @dataclass(frozen=True)
 class Opening:
-    """The SIP transaction that a claim opens. `datagram` holds the secret URL: never log it."""
+    """The SIP transaction that a claim opens. `datagram` holds the secret URL: it is not in the repr."""
 
     call_id: str
     branch: str
     from_tag: str
-    datagram: bytes
+    datagram: bytes = field(repr=False)
     target: tuple[str, int]
     interface: str
     local_host: str
@@ -66,8 +66,11 @@ def enqueue(
     )
 
 
-def notify_again(phone_id: int, by: str) -> Notify | None:
-    """A person asks for another NOTIFY of the current version, and thereby confirms the address that is shown."""
+def notify_again(phone_id: int, by: str, at_once: bool = True) -> Notify | None:
+    """A person asks for another NOTIFY of the current version, and thereby confirms the address that is shown.
+
+    Without `at_once` it waits until the last transaction has died out.
+    """
     with transaction.atomic():
         phone = Phone.objects.select_for_update().get(pk=phone_id)
         config_file = current_file(phone_id)
@@ -76,8 +79,9 @@ def notify_again(phone_id: int, by: str) -> Notify | None:
         sending = Notify.objects.filter(phone=phone, state=NotifyState.SENDING).first()
         if sending is not None:
             return sending  # it is under way: a second transaction within its 32 s would only confuse the phone
-        Phone.objects.filter(pk=phone_id).update(approved_host=phone.source_host)
-        notify = enqueue(config_file, NotifyOrigin.PERSON, timezone.now())
+        inventory.approve_address(phone_id)
+        now = timezone.now()
+        notify = enqueue(config_file, NotifyOrigin.PERSON, now if at_once else _after_the_last(config_file, now))
         inventory.explain(phone_id, "")
         inventory.tell(phone_id, EventKind.NOTIFY, f"NOTIFY asked for by {by}.")
     return notify
@@ -167,6 +171,13 @@ def withhold(notify: Notify, why: str, alarm: bool) -> None:
                 inventory.raise_alarm(notify.phone_id, why)
 
 
+def drop_unwanted() -> None:
+    """Open rows of phones that were ignored meanwhile: nothing more is sent to them."""
+    Notify.objects.filter(state__in=OPEN_STATES).exclude(phone__stage__in=WAY).update(
+        state=NotifyState.NOT_NEEDED, note="The phone is ignored.", settled_at=timezone.now()
+    )
+
+
 def drop(notify_id: int, note: str) -> None:
     """An open row that is not needed any more."""
     Notify.objects.filter(pk=notify_id, state__in=OPEN_STATES).exclude(state=NotifyState.SENDING).update(
@@ -204,6 +215,8 @@ def settle_unanswered(notify_id: int) -> bool:
         row = _settle(notify_id, NotifyState.UNANSWERED, None, "")
         if row is None:
             return False
+        if row.config_file.fetched_at is not None:
+            return True  # its answer was lost, but that it fetched proves that it heard us
         words = "It did not answer our NOTIFY: it may be off, or ignores a late one. Switch the phone off and on."
         if _retry_later(row):
             words += f" It is asked again in {AUTOMATIC_PAUSE_MINUTES} minutes and when it is next seen."
@@ -234,13 +247,29 @@ def automatic_from(config_file: ConfigFile, now: datetime) -> datetime | None:
 
     One in 10 minutes and three in a day: no fleet may ever be put into a reboot loop.
     """
-    sent = Notify.objects.filter(
-        config_file=config_file, origin=NotifyOrigin.AUTOMATIC, first_sent_at__gt=now - timedelta(days=1)
-    ).order_by("-first_sent_at")
-    times = [row.first_sent_at for row in sent if row.first_sent_at is not None]
+    times = _automatic_times(config_file, now)
     if len(times) >= AUTOMATIC_PER_DAY:
         return None
     return max(now, times[0] + timedelta(minutes=AUTOMATIC_PAUSE_MINUTES)) if times else now
+
+
+def _automatic_times(config_file: ConfigFile, now: datetime) -> list[datetime]:
+    """When automatic NOTIFYs of this version left in the last day, latest first; none from a clock that went back."""
+    sent = Notify.objects.filter(
+        config_file=config_file,
+        origin=NotifyOrigin.AUTOMATIC,
+        first_sent_at__gt=now - timedelta(days=1),
+        first_sent_at__lte=now,
+    )
+    return [row.first_sent_at for row in sent.order_by("-first_sent_at") if row.first_sent_at is not None]
+
+
+def _after_the_last(config_file: ConfigFile, now: datetime) -> datetime:
+    """When the last transaction of this version has died out: no two of them within one's 32 s."""
+    last = Notify.objects.filter(config_file=config_file, first_sent_at__lte=now).order_by("-first_sent_at").first()
+    if last is None or last.first_sent_at is None:
+        return now
+    return max(now, last.first_sent_at + timedelta(seconds=TRANSACTION_SECONDS))
 
 
 def _retry_later(row: Notify) -> bool:
@@ -248,9 +277,7 @@ def _retry_later(row: Notify) -> bool:
     now = timezone.now()
     if row.config_file.fetched_at or row.config_file != current_file(row.phone_id):
         return False
-    if Notify.objects.filter(
-        config_file=row.config_file, origin=NotifyOrigin.AUTOMATIC, first_sent_at__gt=now - timedelta(days=1)
-    ).exists():
+    if _automatic_times(row.config_file, now):
         return False
     enqueue(
         row.config_file,
@@ -268,9 +295,9 @@ def owe_after_start(phone_id: int) -> Notify | None:
     steady path now. While it is `fetched`, a start is the expected reboot. Call it inside a transaction.
     """
     now = timezone.now()
-    phone = Phone.objects.get(pk=phone_id)
+    phone = Phone.objects.filter(pk=phone_id, stage__in=WAY).exclude(stage=Stage.FETCHED).first()
     config_file = current_file(phone_id)
-    if config_file is None or not phone.is_assigned or phone.stage == Stage.FETCHED:
+    if phone is None or config_file is None:
         return None
     open_row = Notify.objects.filter(phone_id=phone_id, state__in=OPEN_STATES).first()
     if open_row is not None:
@@ -284,20 +311,21 @@ def owe_after_start(phone_id: int) -> Notify | None:
     if phone.stage == Stage.APPLIED:
         check_at = max(earliest, now + timedelta(seconds=RESET_CHECK_SECONDS))
         return enqueue(config_file, NotifyOrigin.AUTOMATIC, check_at, unless_steady_since=now)
-    last = Notify.objects.filter(config_file=config_file, first_sent_at__isnull=False).first()
-    if last is not None and last.first_sent_at is not None and last.state == NotifyState.DELIVERED:
-        # It said 200 and has not fetched yet: let that transaction die out before another one is opened.
-        earliest = max(earliest, last.first_sent_at + timedelta(seconds=TRANSACTION_SECONDS))
+    earliest = max(earliest, _after_the_last(config_file, now))
     return enqueue(config_file, NotifyOrigin.AUTOMATIC, earliest, note="The phone was seen again.")
 
 
 def _wake(row: Notify, now: datetime) -> Notify:
     """The phone is there: a row that waits for it, or for its address, is looked at now (within the limits)."""
-    if row.state == NotifyState.SENDING or row.unless_steady_since is not None:
+    if row.state == NotifyState.SENDING:
         return row
-    earliest = now
+    earliest = _after_the_last(row.config_file, now)
     if row.origin == NotifyOrigin.AUTOMATIC:
-        earliest = automatic_from(row.config_file, now) or row.next_at
+        earliest = max(earliest, automatic_from(row.config_file, now) or row.next_at)
+    if row.unless_steady_since is not None:
+        # Each start has its own minute to fetch by the steady path.
+        earliest = max(earliest, now + timedelta(seconds=RESET_CHECK_SECONDS))
+        Notify.objects.filter(pk=row.pk).update(unless_steady_since=now)
     Notify.objects.filter(pk=row.pk, state__in=(NotifyState.WAITING, NotifyState.WITHHELD)).update(
         state=NotifyState.WAITING, next_at=earliest
     )

@@ -20,6 +20,11 @@ class Draft:
     accounts: tuple[AccountConfig, ...] = ()
     keys: tuple[KeyConfig, ...] = ()
 
+    def in_order(self) -> "Draft":
+        """The same decision, whatever order it was given in."""
+        by_number = sorted(self.accounts, key=lambda account: account.number)
+        return Draft(tuple(by_number), tuple(sorted(self.keys, key=lambda key: key.slot)))
+
 
 def draft_of(phone: Phone) -> Draft:
     """The assignment that is stored for this phone."""

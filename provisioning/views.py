@@ -38,7 +38,7 @@ async def door(request: HttpRequest, path: str) -> HttpResponseBase:
             offer = await sync_to_async(downloads.find)(ask, source)
         except DatabaseError as error:
             log.error("%s asked for %s, but the database is away: %s", source, ask.name, error)
-            return _plain("try again later\n", 503)
+            return failed(request)
     if offer is None:
         log.info("%s asked for %s: refused", source, ask.name if ask else _unreadable(path))
         return refused(request)
@@ -83,6 +83,11 @@ def refused(request: HttpRequest, exception: Exception | None = None) -> HttpRes
     return _plain("not found\n", 404)
 
 
+def failed(request: HttpRequest) -> HttpResponse:
+    """What a fault of ours looks like from outside; the log has the reason, without the path."""
+    return _plain("try again later\n", 503)
+
+
 def _unreadable(path: str) -> str:
     """A bounded, printable hint at a path that no phone asks for; nothing of what may hold a secret."""
     return "something below /p/" if path.startswith("p/") else repr(path[:60])
@@ -97,11 +102,11 @@ def _plain(text: str, status: int) -> HttpResponse:
 
 def source_host(request: HttpRequest) -> str:
     """Who asks: the peer or, if that is a trusted proxy, the last address that the proxy vouches for."""
-    peer = request.META.get("REMOTE_ADDR", "")
+    peer = networks.plain_host(request.META.get("REMOTE_ADDR", ""))
     trusted = settings.GSPNP_TRUSTED_PROXIES
     if trusted and networks.within(peer, trusted):
         for hop in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
-            hop = hop.strip()
+            hop = networks.plain_host(hop.strip())
             try:
                 ipaddress.ip_address(hop)
             except ValueError:

@@ -4,10 +4,12 @@ Nothing here knows sockets or the event loop; tests call these functions as they
 """
 
 import logging
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
 from django.utils import timezone
 
@@ -28,6 +30,8 @@ from sipmcast.sip.errors import SipSerialiseError
 log = logging.getLogger(__name__)
 
 DUE_LIMIT = 50
+STORE_AT_ONCE = 50  # sightings in one transaction: a few milliseconds under SQLite's lock
+PAUSE_SECONDS = 0.002  # that lock is not fair: a writer without a pause makes the others wait for seconds
 PROBES = 3  # how often the kernel is made to ask for an address before it counts as unknown
 PROBE_SECONDS = 0.7
 ORPHAN_SECONDS = 45.0  # a transaction ends after 32 s; one that is older belongs to a listener that is gone
@@ -41,13 +45,10 @@ class Send:
     """A NOTIFY transaction to open or, with `elapsed_seconds`, to go on with after a restart."""
 
     notify_id: int
-    datagram: bytes
+    datagram: bytes = field(repr=False)
     target: tuple[str, int]
     leg: Leg
     elapsed_seconds: float = 0.0
-
-    def __repr__(self) -> str:
-        return f"Send({self.notify_id}, to={self.target})"
 
 
 @dataclass
@@ -61,12 +62,13 @@ class Plan:
 
 def store(sightings: Sequence[Sighting]) -> None:
     """Commit what was heard, then ask for each phone of ours whether it is owed a NOTIFY."""
-    if not sightings:
-        return
-    heard = inventory.record_sightings(sightings, neighbours.verify)
-    for phone_id in dict.fromkeys(one.phone_id for one in heard if one.accepted and one.stage in WAY):
-        with transaction.atomic():
-            outbox.owe_after_start(phone_id)
+    for start in range(0, len(sightings), STORE_AT_ONCE):
+        if start:
+            time.sleep(PAUSE_SECONDS)
+        heard = inventory.record_sightings(sightings[start : start + STORE_AT_ONCE], neighbours.verify)
+        for phone_id in dict.fromkeys(one.phone_id for one in heard if one.accepted and one.stage in WAY):
+            with transaction.atomic():
+                outbox.owe_after_start(phone_id)
 
 
 def settle(events: Sequence[NotifyAnswered | NotifyTimedOut]) -> None:
@@ -84,6 +86,7 @@ def look(legs: Mapping[LegKey, Leg], claimed_by: str, sending: Collection[int], 
     """One look at the outbox: what to open, what to go on with, what to give up."""
     now = timezone.now()
     plan = Plan()
+    outbox.drop_unwanted()
     for phone_id in inventory.judge_claims(neighbours.verify):
         with transaction.atomic():
             outbox.owe_after_start(phone_id)
@@ -91,10 +94,12 @@ def look(legs: Mapping[LegKey, Leg], claimed_by: str, sending: Collection[int], 
         leg = legs[notify.phone.interface, str(notify.phone.local_host)]
         try:
             _open(notify, leg, now, claimed_by, probed, plan)
+        except ObjectDoesNotExist:
+            continue  # forgotten in this very moment
         except (crypto.CannotDecrypt, SipSerialiseError) as error:
             log.error("NOTIFY %d cannot be sent: %s", notify.pk, error)
             outbox.withhold(notify, f"It cannot be notified: {error}. Save the assignment again.", alarm=False)
-    plan.sends += _resumed(legs, claimed_by, sending, now)
+    plan.sends += _resumed(legs, claimed_by, {*sending, *(send.notify_id for send in plan.sends)}, now)
     wanted = outbox.still_sending(list(sending)) if sending else set()
     plan.cancelled = [notify_id for notify_id in sending if notify_id not in wanted]
     return plan
@@ -104,7 +109,7 @@ def _open(notify: Notify, leg: Leg, now: datetime, claimed_by: str, probed: dict
     """Send one due NOTIFY, if it is still wanted and its phone's address may be told a secret."""
     phone, config_file, host = notify.phone, notify.config_file, notify.phone.source_host or ""
     since = notify.unless_steady_since
-    if not phone.is_assigned or (since and config_file.steady_at and config_file.steady_at >= since):
+    if since and config_file.steady_at and config_file.steady_at >= since:
         outbox.drop(notify.pk, "The phone fetched by its own path.")
         return
     moved = base_url_changed(phone, config_file)
@@ -112,23 +117,27 @@ def _open(notify: Notify, leg: Leg, now: datetime, claimed_by: str, probed: dict
         outbox.withhold(notify, f"This server is now reached at {moved}. Save the assignment again.", alarm=False)
         return
     verdict = neighbours.verify(host, phone.mac)
-    objection = trust.objection(_standing(notify, now), verdict)
-    if objection is None:
-        probed.pop(notify.pk, None)
-        _claim(notify, leg, claimed_by, plan)
-    elif verdict is Verdict.UNKNOWN and _can_probe(host) and probed.get(notify.pk, 0) < PROBES:
+    standing = _standing(notify, now)
+    not_asked = verdict is Verdict.UNKNOWN and not trust.attended(standing)
+    if not_asked and _can_probe(host) and probed.get(notify.pk, 0) < PROBES:
+        # Unknown may only mean that the kernel has not asked yet: make it ask before anything is decided.
         probed[notify.pk] = probed.get(notify.pk, 0) + 1
         plan.probes.append((leg, host))
         outbox.put_off(notify, now + timedelta(seconds=PROBE_SECONDS))
+        return
+    probed.pop(notify.pk, None)
+    objection = trust.objection(standing, verdict)
+    if objection is None:
+        _claim(notify, leg, claimed_by, plan)
     else:
         log.warning("%s: NOTIFY withheld: %s", colons(phone.mac), objection)
-        probed.pop(notify.pk, None)
         outbox.withhold(notify, objection, alarm=verdict is Verdict.MISMATCH)
 
 
 def _standing(notify: Notify, now: datetime) -> Standing:
     phone = notify.phone
-    age = (now - phone.subscribed_at).total_seconds() if phone.subscribed_at else float("inf")
+    times = (phone.subscribed_at, phone.approved_at)
+    age = max((now - one).total_seconds() if one else float("inf") for one in times)
     return Standing(phone.source_host, phone.approved_host, phone.steady_host, age)
 
 
@@ -158,11 +167,13 @@ def _resumed(legs: Mapping[LegKey, Leg], claimed_by: str, sending: Collection[in
     sends = []
     mine = claimed_by.partition("#")[0] + "#"
     for notify in outbox.under_way():
-        if notify.pk in sending or notify.claimed_by == claimed_by or notify.first_sent_at is None:
+        if notify.pk in sending or notify.first_sent_at is None:
             continue
         elapsed = max(0.0, (now - notify.first_sent_at).total_seconds())
         leg = legs.get((notify.interface, notify.local_host or ""))
         orphan = notify.claimed_by.startswith(mine) or elapsed > ORPHAN_SECONDS
+        if leg is None and elapsed > ORPHAN_SECONDS:
+            outbox.settle_unanswered(notify.pk)  # our address there is gone for good
         if leg is None or not orphan or not outbox.take_over(notify, claimed_by):
             continue
         try:

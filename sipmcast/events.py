@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from devices.sighting import Sighting
 from sipmcast.sip.uri import Endpoint
@@ -24,7 +24,7 @@ class Leg:
 class Outgoing:
     """A datagram that the caller must send from that leg's unicast socket."""
 
-    datagram: bytes
+    datagram: bytes = field(repr=False)
     destination: Endpoint
     leg: Leg
 

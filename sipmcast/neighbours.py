@@ -14,20 +14,23 @@ COMPLETE = 0x2
 
 
 def entries() -> dict[str, str]:
-    """Address -> MAC of every complete entry; empty where there is no such table."""
+    """Address -> MAC of every complete entry; empty where there is no such table.
+
+    An address that two interfaces see with different MACs is left out: the table cannot say which one we reach.
+    """
     try:
-        lines = ARP_TABLE.read_text(encoding="ascii").splitlines()[1:]
+        lines = ARP_TABLE.read_text(encoding="ascii", errors="replace").splitlines()[1:]
     except OSError:
         return {}
-    found = {}
+    found: dict[str, set[str]] = {}
     for line in lines:
         fields = line.split()
-        if len(fields) >= 6 and int(fields[2], 16) & COMPLETE:
-            try:
-                found[fields[0]] = parse_mac(fields[3])
-            except MacError:
-                continue  # no Ethernet
-    return found
+        try:
+            if len(fields) >= 6 and int(fields[2], 16) & COMPLETE:
+                found.setdefault(fields[0], set()).add(parse_mac(fields[3]))
+        except (ValueError, MacError):
+            continue  # no Ethernet, or no table as we know it
+    return {host: macs.pop() for host, macs in found.items() if len(macs) == 1}
 
 
 def verify(host: str, mac: str) -> Verdict:

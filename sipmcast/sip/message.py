@@ -8,7 +8,7 @@ breaks, doubled identity headers). Cost is linear in the datagram's size.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
 
@@ -52,7 +52,7 @@ class Message:
     """What requests and responses share. Headers keep their order and spelling (RFC 3261 7.3)."""
 
     headers: tuple[Header, ...]
-    body: bytes
+    body: bytes = field(repr=False)  # the body of a NOTIFY is a secret URL
 
     def values(self, name: str) -> list[str]:
         """Every value of that header, in order; `name` in lower case and long form."""
@@ -227,8 +227,8 @@ def _read_headers(lines: list[str]) -> tuple[tuple[Header, ...], SipParseError |
         else:
             fields.append([line.strip(BLANKS)])
     headers: list[Header] = []
-    for field in fields:
-        name, colon, value = " ".join(field).partition(":")
+    for parts in fields:
+        name, colon, value = " ".join(parts).partition(":")
         name = name.rstrip(BLANKS)
         if not colon or not TOKEN.fullmatch(name):
             fault = fault or SipParseError("bad_header", "a line without a header name")
