@@ -132,9 +132,11 @@ def _take(phone: Phone, sighting: Sighting, verify: Verify, now: datetime, new: 
 
 def _claim(phone: Phone, sighting: Sighting, now: datetime) -> None:
     """Another address says that it is this assigned phone; note it, and touch nothing else."""
-    if phone.claimed_host != sighting.source_host:
-        phone.claimed_host, phone.claimed_at = sighting.source_host, now
-    phone.claim_heard_at = now
+    judged = phone.alarm_at is not None and phone.claimed_at is not None and phone.alarm_at >= phone.claimed_at
+    if phone.claimed_at is None or (judged and phone.claimed_host != sighting.source_host):
+        # While a claim waits for its judgement its time stands: two that take turns must not put it off for ever.
+        phone.claimed_at = now
+    phone.claimed_host, phone.claim_heard_at = sighting.source_host, now
     phone.claimed_port, phone.claimed_interface = sighting.notify_port, sighting.interface
     phone.claimed_local_host = sighting.local_host
 
@@ -196,14 +198,17 @@ def dismiss_alarm(phone_id: int, by: str) -> bool:
         if phone is None:
             return False
         _clear_claim(phone)
+        phone.alarm, phone.alarm_at = "", None
         phone.save()
         live.append([live.event(phone, EventKind.ALARM, f"Alarm dismissed by {by}.", timezone.now())])
     return True
 
 
 def _clear_claim(phone: Phone) -> None:
-    phone.claimed_host = phone.claimed_at = phone.claim_heard_at = phone.claimed_local_host = phone.alarm_at = None
-    phone.claimed_interface = phone.alarm = ""
+    phone.claimed_host = phone.claimed_at = phone.claim_heard_at = phone.claimed_local_host = None
+    phone.claimed_interface = ""
+    if CLAIM_WORDS in phone.alarm:
+        phone.alarm, phone.alarm_at = "", None
 
 
 def raise_alarm(phone_id: int, text: str) -> None:
@@ -263,6 +268,12 @@ def explain(phone_id: int, reason: str, stages: Iterable[Stage] = WAY) -> bool:
         phone = Phone.objects.get(pk=phone_id)
         live.append([live.event(phone, EventKind.REASON, reason, timezone.now())])
     return bool(changed)
+
+
+def touch(phone_id: int, steady_host: str | None = None) -> None:
+    """The phone showed a sign of life; by its steady path, if `steady_host` says from where."""
+    where = {"steady_host": steady_host} if steady_host else {}
+    Phone.objects.filter(pk=phone_id).update(last_seen_at=timezone.now(), **where)
 
 
 def tell(phone_id: int, kind: EventKind, text: str) -> None:

@@ -3,7 +3,8 @@
 import logging
 import re
 
-SECRET_PATH = re.compile(r"/p/[A-Za-z0-9_-]{16,}")
+# After /p/, or wherever 22 characters stand alone: a proxy may have stripped or changed what was in front.
+SECRET_PATH = re.compile(r"(?<=/p/)[A-Za-z0-9_-]{16,}|(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{22}(?![A-Za-z0-9_-])")
 
 
 class WithoutTraceback(logging.Filter):
@@ -18,4 +19,4 @@ class RedactingFormatter(logging.Formatter):
     """Formats as usual, then replaces the secret in every `/p/<secret>/…` of the whole text."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return SECRET_PATH.sub("/p/…", super().format(record))
+        return SECRET_PATH.sub("…", super().format(record))

@@ -14,7 +14,6 @@ from django.utils import timezone
 
 from devices import inventory
 from devices.choices import EventKind, Stage
-from devices.models import Phone
 from provisioning import outbox
 from provisioning.assignment import hash_of
 from provisioning.models import ConfigFile, Download, PathKind
@@ -88,7 +87,7 @@ def record(offer: Offer, status: int, counts: bool, source_host: str, user_agent
             user_agent=user_agent[:200],
             at=now,
         )
-        Phone.objects.filter(pk=version.phone_id).update(last_seen_at=now)
+        inventory.touch(version.phone_id)
         newest = outbox.current_file(version.phone_id)
         if not counts or newest is None or newest.pk != version.pk:
             return
@@ -116,7 +115,7 @@ def _by_steady_path(version: ConfigFile, source_host: str, already_fetched: bool
     """The phone asks where only its own file could send it."""
     now = timezone.now()
     ConfigFile.objects.filter(pk=version.pk).update(steady_at=now)
-    Phone.objects.filter(pk=version.phone_id).update(steady_host=source_host)
+    inventory.touch(version.phone_id, steady_host=source_host)
     ConfigFile.objects.filter(phone_id=version.phone_id, number__lt=version.number, retired_at__isnull=True).update(
         retired_at=now
     )

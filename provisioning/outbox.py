@@ -173,9 +173,9 @@ def withhold(notify: Notify, why: str, alarm: bool) -> None:
 
 def drop_unwanted() -> None:
     """Open rows of phones that were ignored meanwhile: nothing more is sent to them."""
-    Notify.objects.filter(state__in=OPEN_STATES).exclude(phone__stage__in=WAY).update(
-        state=NotifyState.NOT_NEEDED, note="The phone is ignored.", settled_at=timezone.now()
-    )
+    unwanted = Notify.objects.filter(state__in=OPEN_STATES).exclude(phone__stage__in=WAY)
+    if unwanted.exists():  # an UPDATE would take SQLite's lock, four times a second, for nothing
+        unwanted.update(state=NotifyState.NOT_NEEDED, note="The phone is ignored.", settled_at=timezone.now())
 
 
 def drop(notify_id: int, note: str) -> None:
@@ -215,13 +215,18 @@ def settle_unanswered(notify_id: int) -> bool:
         row = _settle(notify_id, NotifyState.UNANSWERED, None, "")
         if row is None:
             return False
-        if row.config_file.fetched_at is not None:
+        if _fetched_since(row):
             return True  # its answer was lost, but that it fetched proves that it heard us
         words = "It did not answer our NOTIFY: it may be off, or ignores a late one. Switch the phone off and on."
         if _retry_later(row):
             words += f" It is asked again in {AUTOMATIC_PAUSE_MINUTES} minutes and when it is next seen."
         inventory.explain(row.phone_id, words)
     return True
+
+
+def _fetched_since(row: Notify) -> bool:
+    times = (row.config_file.fetched_at, row.config_file.steady_at)
+    return row.first_sent_at is not None and any(one is not None and one >= row.first_sent_at for one in times)
 
 
 def _settle(notify_id: int, state: NotifyState, status: int | None, reason: str) -> Notify | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
 from devices import crypto, inventory, trust
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 DUE_LIMIT = 50
 STORE_AT_ONCE = 50  # sightings in one transaction: a few milliseconds under SQLite's lock
+OWE_AT_ONCE = 10
 PAUSE_SECONDS = 0.002  # that lock is not fair: a writer without a pause makes the others wait for seconds
 PROBES = 3  # how often the kernel is made to ask for an address before it counts as unknown
 PROBE_SECONDS = 0.7
@@ -66,20 +67,28 @@ def store(sightings: Sequence[Sighting]) -> None:
         if start:
             time.sleep(PAUSE_SECONDS)
         heard = inventory.record_sightings(sightings[start : start + STORE_AT_ONCE], neighbours.verify)
-        for phone_id in dict.fromkeys(one.phone_id for one in heard if one.accepted and one.stage in WAY):
+        ours = list(dict.fromkeys(one.phone_id for one in heard if one.accepted and one.stage in WAY))
+        for first in range(0, len(ours), OWE_AT_ONCE):
+            time.sleep(PAUSE_SECONDS)
             with transaction.atomic():
-                outbox.owe_after_start(phone_id)
+                for phone_id in ours[first : first + OWE_AT_ONCE]:
+                    outbox.owe_after_start(phone_id)
 
 
 def settle(events: Sequence[NotifyAnswered | NotifyTimedOut]) -> None:
-    """Record how transactions ended."""
+    """Record how transactions ended. One that cannot be recorded is logged; a store that is away is the caller's."""
     for event in events:
-        if isinstance(event, NotifyAnswered):
-            log.info("NOTIFY %d answered %d %s", event.token, event.status, event.reason)
-            outbox.settle_answered(event.token, event.status, event.reason)
-        else:
-            log.info("NOTIFY %d not answered in %.0f s", event.token, outbox.TRANSACTION_SECONDS)
-            outbox.settle_unanswered(event.token)
+        try:
+            if isinstance(event, NotifyAnswered):
+                log.info("NOTIFY %d answered %d %s", event.token, event.status, event.reason)
+                outbox.settle_answered(event.token, event.status, event.reason)
+            else:
+                log.info("NOTIFY %d not answered in %.0f s", event.token, outbox.TRANSACTION_SECONDS)
+                outbox.settle_unanswered(event.token)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            log.exception("NOTIFY %d: its end cannot be recorded", event.token)
 
 
 def look(legs: Mapping[LegKey, Leg], claimed_by: str, sending: Collection[int], probed: dict[int, int]) -> Plan:
@@ -137,7 +146,8 @@ def _open(notify: Notify, leg: Leg, now: datetime, claimed_by: str, probed: dict
 def _standing(notify: Notify, now: datetime) -> Standing:
     phone = notify.phone
     times = (phone.subscribed_at, phone.approved_at)
-    age = max((now - one).total_seconds() if one else float("inf") for one in times)
+    ages = [(now - one).total_seconds() if one else float("inf") for one in times]
+    age = max(ages) if min(ages) >= -trust.CLOCK_SLACK_SECONDS else float("inf")  # a time to come proves nothing
     return Standing(phone.source_host, phone.approved_host, phone.steady_host, age)
 
 
@@ -190,21 +200,14 @@ def _resumed(legs: Mapping[LegKey, Leg], claimed_by: str, sending: Collection[in
 def heartbeat(name: str, site: str, interfaces: list[str], trouble: str, counters: dict[str, int]) -> None:
     """Say that this listener lives, where it listens, and what hinders it."""
     now = timezone.now()
-    ListenerStatus.objects.update_or_create(
-        name=name.partition("#")[0],
-        defaults={
-            "site": site,
-            "heartbeat_at": now,
-            "interfaces": interfaces,
-            "trouble": trouble[:300],
-            "counters": counters,
-        },
-        create_defaults={
-            "site": site,
-            "started_at": now,
-            "heartbeat_at": now,
-            "interfaces": interfaces,
-            "trouble": trouble[:300],
-            "counters": counters,
-        },
-    )
+    place, _, instance = name.partition("#")
+    said = {
+        "site": site,
+        "heartbeat_at": now,
+        "interfaces": interfaces,
+        "trouble": trouble[:300],
+        "counters": counters,
+    }
+    if not ListenerStatus.objects.filter(name=place, instance=instance).update(**said):
+        said |= {"instance": instance, "started_at": now}
+        ListenerStatus.objects.update_or_create(name=place, defaults=said)

@@ -7,6 +7,7 @@ class ListenerStatus(models.Model):
     """One row per listener: where it listens, since when, and what hinders it."""
 
     name = models.CharField(max_length=120, unique=True)
+    instance = models.CharField(max_length=40, blank=True, help_text="Which process it is.")
     site = models.SlugField(blank=True)
     started_at = models.DateTimeField()
     heartbeat_at = models.DateTimeField()

@@ -114,20 +114,22 @@ class Worker:
         settlements, self._settlements = self._settlements, []
         try:
             await self._in_thread(desk.settle, settlements)
-        except STORE_AWAY as error:
+        except BaseException as error:
             self._settlements = [*settlements, *self._settlements]
+            if not isinstance(error, STORE_AWAY):
+                raise
             self._away(error)
             return
         self._sending -= {event.token for event in settlements}
         try:
             legs = {(leg.interface, leg.host): leg for leg in self.listener.legs}
             plan = await self._in_thread(desk.look, legs, self.claimed_by, set(self._sending), self._probed)
+            self._carry_out(plan)
             await self._beat()
         except STORE_AWAY as error:
             self._away(error)
             return
         self._back()
-        self._carry_out(plan)
 
     async def _store_sightings(self) -> None:
         while self._held.sightings or self._held.keys:

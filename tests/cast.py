@@ -1,0 +1,285 @@
+"""The cast that every test of the core knows by name: one desk phone, its technician Tess, and a clock that stands.
+
+A desk phone is a GXP1628 at HOST, heard on `eth0` (our address there is OURS). Each helper takes it one step
+further on its way, by the functions that the product itself calls.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from unittest.mock import patch
+from urllib.parse import unquote
+
+from asgiref.sync import async_to_sync
+from django.core.handlers.asgi import ASGIHandler
+from django.test import override_settings
+
+from devices import inventory
+from devices.catalog import DEFAULT_CODECS, KeyMode, KeySlot
+from devices.models import Phone
+from devices.sighting import Sighting
+from devices.trust import Verdict
+from gspnp import settings_phones
+from provisioning import assignment, downloads, outbox, paths, plan
+from provisioning.gxp.config import AccountConfig, KeyConfig
+from provisioning.models import ConfigFile, Download, Notify
+from sipmcast.events import Leg
+
+MAC = "000B82273B89"
+OTHER_MAC = "000B82AAAAAA"
+HOST = "10.0.0.20"
+STRANGER = "10.0.0.99"
+OURS = "10.0.0.1"
+LEG = Leg("eth0", OURS, 6060)
+LEGS = {(LEG.interface, LEG.host): LEG}
+PASSWORD = "s3cr3t-canary-password"
+NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+class Clock:
+    """Time for the whole product: stands still until it is moved."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+
+    def __call__(self) -> datetime:
+        return self.at
+
+    def forward(self, seconds: float = 0, **units: float) -> datetime:
+        self.at += timedelta(seconds=seconds, **units)
+        return self.at
+
+
+@contextmanager
+def stopped_clock(at: datetime = NOON) -> Iterator[Clock]:
+    clock = Clock(at)
+    with patch("django.utils.timezone.now", clock):
+        yield clock
+
+
+def unknown(host: str, mac: str) -> Verdict:
+    return Verdict.UNKNOWN
+
+
+def match(host: str, mac: str) -> Verdict:
+    return Verdict.MATCH
+
+
+def mismatch(host: str, mac: str) -> Verdict:
+    return Verdict.MISMATCH
+
+
+@contextmanager
+def neighbours_say(verdict: Verdict) -> Iterator[None]:
+    """What the kernel's neighbour table says of everybody."""
+    with patch("sipmcast.neighbours.verify", lambda host, mac: verdict):
+        yield
+
+
+def sighting(mac: str = MAC, host: str = HOST, **changes) -> Sighting:
+    said = {
+        "mac": mac,
+        "vendor": "Grandstream",
+        "model": "GXP1628",
+        "firmware": "1.0.4.88",
+        "source_host": host,
+        "source_port": 5060,
+        "contact": f"sip:{host}:5060",
+        "notify_port": 5060,
+        "interface": LEG.interface,
+        "local_host": OURS,
+        "ours": True,
+        "heard_at": 0.0,
+    }
+    return Sighting(**(said | changes))
+
+
+def account(number: int = 1, **changes) -> AccountConfig:
+    filled = {
+        "number": number,
+        "sip_server": "172.18.0.10",
+        "user_id": f"100{number}",
+        "auth_id": "",
+        "password": PASSWORD,
+        "display_name": "Tess",
+        "voicemail": "*97",
+        "codecs": DEFAULT_CODECS,
+    }
+    return AccountConfig(**(filled | changes))
+
+
+def blf(slot: str, value: str, label: str = "") -> KeyConfig:
+    return KeyConfig(KeySlot.parse(slot), KeyMode.BLF, 1, label, value)
+
+
+def draft(*keys: KeyConfig, **changes) -> plan.Draft:
+    return plan.Draft((account(**changes),), keys)
+
+
+def seen(mac: str = MAC, host: str = HOST, **changes) -> Phone:
+    """A phone that was heard."""
+    (heard,) = inventory.record_sightings([sighting(mac, host, **changes)], unknown)
+    return Phone.objects.get(pk=heard.phone_id)
+
+
+def save(phone: Phone, made: plan.Draft | None = None) -> assignment.Saved:
+    """Tess saves what she sees now."""
+    phone = Phone.objects.get(pk=phone.pk)
+    return assignment.save(phone, made or draft(), by="tess", seen_host=phone.source_host)
+
+
+def assigned(mac: str = MAC, host: str = HOST) -> ConfigFile:
+    """A phone that was seen and saved; its NOTIFY waits."""
+    return save(seen(mac, host)).config_file
+
+
+def opening(name: str = "1", host: str = HOST, port: int = 5060) -> outbox.Opening:
+    return outbox.Opening(f"call-{name}", f"z9hG4bK{name}", "tag", b"NOTIFY", (host, port), "eth0", OURS)
+
+
+def owed(phone_id: int) -> Notify | None:
+    return Notify.objects.filter(phone_id=phone_id, state__in=("waiting", "sending", "withheld")).first()
+
+
+def sent(version: ConfigFile) -> Notify:
+    """Its waiting NOTIFY has left."""
+    notify = owed(version.phone_id)
+    assert outbox.claim(notify, opening(str(notify.pk), version.phone.source_host), "pbx#1")
+    return Notify.objects.get(pk=notify.pk)
+
+
+def delivered(version: ConfigFile) -> Notify:
+    """It has left, and the phone said 200."""
+    notify = sent(version)
+    assert outbox.settle_answered(notify.pk, 200, "OK")
+    return Notify.objects.get(pk=notify.pk)
+
+
+def fetched(version: ConfigFile) -> ConfigFile:
+    """The phone was notified and took its file."""
+    delivered(version)
+    download(first_path(version))
+    return now(version)
+
+
+def applied(version: ConfigFile) -> ConfigFile:
+    """The phone took its file, restarted, and came back by its steady path."""
+    fetched(version)
+    download(steady_path(version))
+    return now(version)
+
+
+def restarted(version: ConfigFile, **changes) -> Notify | None:
+    """The phone sends a SUBSCRIBE; what it is owed now."""
+    inventory.record_sightings([sighting(version.phone.mac, **changes)], unknown)
+    outbox.owe_after_start(version.phone_id)
+    return owed(version.phone_id)
+
+
+def now(version: ConfigFile) -> ConfigFile:
+    """The row as it is now."""
+    return ConfigFile.objects.select_related("phone").get(pk=version.pk)
+
+
+def stage(version: ConfigFile) -> str:
+    return Phone.objects.get(pk=version.phone_id).stage
+
+
+def reason(version: ConfigFile) -> str:
+    return Phone.objects.get(pk=version.phone_id).stage_reason
+
+
+def first_path(version: ConfigFile, name: str = f"cfg{MAC}") -> str:
+    return f"/p/{version.first_secret}/{name}"
+
+
+def steady_path(version: ConfigFile, name: str = f"cfg{MAC.lower()}.xml") -> str:
+    return f"/p/{version.steady_secret}/{name}"
+
+
+def download(path: str, status: int = 200, host: str = HOST, counts: bool = True) -> None:
+    """A finished download, without HTTP."""
+    offer = downloads.find(paths.read(path), host)
+    assert offer is not None, "the door refuses this"
+    downloads.record(offer, status, counts, host, "Grandstream Model HW GXP1628")
+
+
+@dataclass
+class Answer:
+    """What the phones' door answered."""
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    chunks: list[bytes] = field(default_factory=list)
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self.chunks)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Answer) and (self.status, self.headers, self.body) == (
+            other.status,
+            other.headers,
+            other.body,
+        )
+
+
+@contextmanager
+def phones_door(**changes) -> Iterator[ASGIHandler]:
+    """The ASGI application of the phones' door, with that process's own settings."""
+    own = {
+        name: getattr(settings_phones, name)
+        for name in ("ROOT_URLCONF", "ALLOWED_HOSTS", "MIDDLEWARE", "TEMPLATES", "APPEND_SLASH")
+    }
+    with override_settings(**(own | changes)):
+        yield ASGIHandler()
+
+
+def ask(
+    path: str, method: str = "GET", host: str = HOST, hang_up_after: int | None = None, settings=None, **headers
+) -> Answer:
+    """One request through the real ASGI application; `path` is percent-encoded, as on the wire.
+
+    With `hang_up_after` the client breaks off when it has got so many pieces of the body.
+    """
+    answer = Answer()
+    gone = asyncio.Event()
+    messages = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
+    async def receive() -> dict:
+        for message in messages:
+            return message
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict) -> None:
+        if message["type"] == "http.response.start":
+            answer.status = message["status"]
+            answer.headers = {k.decode().lower(): v.decode("latin1") for k, v in message["headers"]}
+        else:
+            if message.get("body"):
+                answer.chunks.append(message["body"])
+            if len(answer.chunks) == hang_up_after:
+                gone.set()
+                await asyncio.sleep(0)
+
+    target, _, query = path.partition("?")
+    scope = {
+        "type": "http", "http_version": "1.1", "method": method, "scheme": "http", "root_path": "",
+        "path": unquote(target), "raw_path": target.encode(), "query_string": query.encode(),
+        "headers": [(b"host", b"10.0.0.1:5481")]
+        + [(k.replace("_", "-").lower().encode(), v.encode("latin1")) for k, v in headers.items()],
+        "client": (host, 40000), "server": (OURS, 5481),
+    }  # fmt: skip
+    with phones_door(**(settings or {})) as application:
+        async_to_sync(application)(scope, receive, send)
+    return answer
+
+
+def proofs(version: ConfigFile) -> tuple[str, bool, bool, int]:
+    """Stage, fetched?, applied?, downloads on record."""
+    version = now(version)
+    count = Download.objects.filter(phone_id=version.phone_id).count()
+    return version.phone.stage, bool(version.fetched_at), bool(version.applied_at), count

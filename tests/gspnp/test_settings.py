@@ -1,0 +1,140 @@
+"""Settings as the processes load them: system checks, migrations, and what the phones' door keeps out.
+
+Each test starts a fresh interpreter, because settings are read once in a process.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SILENCED = ["security.W004", "security.W008", "security.W012", "security.W016"]
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "gspnp.settings"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    return run("manage.py", *arguments, **environment)
+
+
+def test_check_deploy_is_clean_with_https_and_silences_nothing():
+    done = manage("check", "--deploy", "--fail-level", "WARNING", GSPNP_HTTPS="1")
+    assert done.returncode == 0, done.stderr
+    assert "(0 silenced)" in done.stdout
+    code = "from django.conf import settings; print(list(settings.SILENCED_SYSTEM_CHECKS))"
+    assert run("-c", code, GSPNP_HTTPS="1").stdout.strip() == "[]"
+
+
+def test_check_deploy_without_https_is_clean_but_for_four_named_warnings():
+    done = manage("check", "--deploy", "--fail-level", "WARNING")
+    assert done.returncode == 0, done.stderr
+    assert "(4 silenced)" in done.stdout
+    code = "from django.conf import settings; print(settings.SILENCED_SYSTEM_CHECKS)"
+    assert run("-c", code).stdout.strip() == str(SILENCED)
+
+
+def test_no_migration_is_missing():
+    done = manage("makemigrations", "--check", "--dry-run")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("door", ["gspnp.asgi_phones", "gspnp.settings_phones"])
+def test_the_phones_door_has_no_admin_code_loaded(door):
+    code = f"""
+import sys, os
+os.environ.pop("DJANGO_SETTINGS_MODULE")
+import {door}
+from django.conf import settings
+if "asgi" in "{door}":
+    assert settings.SETTINGS_MODULE == "gspnp.settings_phones"
+    from django.urls import get_resolver
+    get_resolver().url_patterns
+loaded = [name for name in sys.modules if name.startswith(
+    ("django.contrib.admin", "django.contrib.auth", "django.contrib.sessions", "gspnp.console", "unfold", "channels",
+     "sipmcast", "gspnp.urls.", "gspnp.asgi."))]
+print(loaded)
+"""
+    done = run("-c", code)
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
+
+
+def test_the_phones_door_refuses_a_websocket_quietly():
+    """Any stranger can ask for one: no traceback in the log for it, and no error in the server."""
+    code = """
+import asyncio
+from gspnp.asgi_phones import application
+sent = []
+async def receive():
+    return {"type": "websocket.connect"}
+async def send(message):
+    sent.append(message["type"])
+scope = {"type": "websocket", "path": "/", "headers": [], "query_string": b"", "client": ("10.0.0.9", 1)}
+asyncio.run(application(scope, receive, send))
+print(sent)
+"""
+    done = run("-c", code)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert "websocket.accept" not in done.stdout
+
+
+@pytest.mark.parametrize("settings", ["gspnp.settings", "gspnp.settings_phones"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GSPNP_PUBLIC_URL", "pbx.example.net"),
+        ("GSPNP_PUBLIC_URL", "ftp://pbx.example.net"),
+        ("GSPNP_PUBLIC_URL", "http://"),
+        ("GSPNP_OPINIONS_OFF", "no_such_switch"),
+        ("GSPNP_ALLOWED_NETWORKS", "10.0.0.0/33"),
+        ("GSPNP_TRUSTED_PROXIES", "proxy.example.net"),
+        ("GSPNP_HTTPS", "maybe"),
+        ("GSPNP_PHONES_PORT", "70000"),
+        ("GSPNP_FIELD_KEYS", "short"),
+    ],
+)
+def test_a_wrong_setting_stops_at_start_and_is_named(settings, name, value):
+    """Not at the first phone. Both doors read these."""
+    done = manage("check", DJANGO_SETTINGS_MODULE=settings, **{name: value})
+    assert done.returncode != 0
+    assert name in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("GSPNP_PNP_GROUP", "10.0.0.1"), ("GSPNP_PNP_GROUP", "nonsense"), ("GSPNP_RECEIVE", "magic"),
+     ("GSPNP_PNP_PORT", "0"), ("GSPNP_SIP_PORT", "-1"), ("DATABASE_URL", "mysql://x")],
+)  # fmt: skip
+def test_a_wrong_setting_of_the_listener_stops_at_start_and_is_named(name, value):
+    done = manage("check", **{name: value})
+    assert done.returncode != 0
+    assert name in done.stderr + done.stdout
+
+
+def test_good_settings_pass():
+    done = manage(
+        "check",
+        GSPNP_PUBLIC_URL="https://pbx.example.net:8443",
+        GSPNP_ALLOWED_NETWORKS="10.0.0.0/8, 192.168.1.7",
+        GSPNP_TRUSTED_PROXIES="10.0.0.5,fd00::/8",
+        GSPNP_PNP_GROUP="239.1.2.3",
+        GSPNP_SIP_PORT="6061",
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_settings_and_keys_are_in_no_settings_error():
+    done = manage("check", GSPNP_FIELD_KEYS="canary-not-a-key")
+    assert done.returncode != 0
+    assert "canary-not-a-key" not in done.stdout + done.stderr

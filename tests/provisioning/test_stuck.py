@@ -1,0 +1,110 @@
+"""Why a phone stands still, in plain words, once, and only while it is true."""
+
+import pytest
+from django.core.management import call_command
+
+from devices import inventory
+from devices.models import LiveEvent, Phone
+from provisioning import stuck
+from tests import cast
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def clock():
+    with cast.stopped_clock() as clock:
+        yield clock
+
+
+@pytest.fixture
+def version():
+    return cast.assigned()
+
+
+def test_a_phone_that_was_only_seen_is_not_stuck(clock):
+    cast.seen()
+    clock.forward(days=30)
+    assert stuck.explain_all() == 0
+
+
+def test_an_assigned_phone_whose_notify_nobody_sends_says_so(version, clock):
+    clock.forward(stuck.UNSENT_SECONDS - 1)
+    assert stuck.explain_all() == 0
+    clock.forward(1)
+    assert stuck.explain_all() == 1
+    assert "no listener runs on eth0" in cast.reason(version)
+
+
+def test_the_words_about_the_listener_go_with_the_phones_200(version, clock):
+    clock.forward(stuck.UNSENT_SECONDS)
+    stuck.explain_all()
+    cast.delivered(version)
+    assert (cast.stage(version), cast.reason(version)) == ("notified", "")
+
+
+def test_a_notified_phone_that_does_not_fetch_for_6_minutes_names_the_address(version, clock):
+    cast.delivered(version)
+    clock.forward(minutes=6, seconds=-1)
+    assert stuck.explain_all() == 0
+    clock.forward(1)
+    assert stuck.explain_all() == 1
+    assert f"http://{cast.OURS}:5481" in cast.reason(version)
+    assert version.first_secret not in cast.reason(version)
+
+
+def test_a_fetched_phone_that_does_not_come_back_says_so(version, clock):
+    cast.fetched(version)
+    clock.forward(minutes=5, seconds=-1)
+    assert stuck.explain_all() == 0
+    clock.forward(1)
+    assert stuck.explain_all() == 1
+    assert "has not come back" in cast.reason(version)
+
+
+def test_an_applied_phone_is_never_stuck(version, clock):
+    cast.applied(version)
+    clock.forward(days=365)
+    assert stuck.explain_all() == 0
+
+
+def test_a_reason_is_told_once(version, clock):
+    cast.delivered(version)
+    clock.forward(minutes=7)
+    assert [stuck.explain_all() for _ in range(3)] == [1, 0, 0]
+    assert LiveEvent.objects.filter(kind="reason").count() == 1
+
+
+def test_the_reason_goes_when_the_phone_goes_on(version, clock):
+    cast.delivered(version)
+    clock.forward(minutes=7)
+    stuck.explain_all()
+    cast.download(cast.first_path(version))
+    assert cast.reason(version) == ""
+    clock.forward(minutes=7)
+    stuck.explain_all()
+    cast.download(cast.steady_path(version))
+    assert (cast.stage(version), cast.reason(version)) == ("applied", "")
+
+
+def test_a_more_precise_reason_is_not_overwritten(version, clock):
+    cast.delivered(version)
+    inventory.explain(version.phone_id, "It refused our NOTIFY (403).")
+    clock.forward(minutes=7)
+    assert stuck.explain_all() == 0
+
+
+def test_an_ignored_phone_is_left_in_peace(version, clock):
+    cast.delivered(version)
+    inventory.ignore(version.phone_id, "tess")
+    clock.forward(days=1)
+    assert stuck.explain_all() == 0
+    assert Phone.objects.get().stage_reason == "Ignored by tess."
+
+
+def test_work_does_one_round_and_ends(version, clock):
+    cast.delivered(version)
+    clock.forward(days=91)
+    call_command("work", "--once")
+    assert "has not fetched" in cast.reason(version)
+    assert not LiveEvent.objects.filter(at__lt=cast.NOON + (clock.at - cast.NOON) / 2).exists()
