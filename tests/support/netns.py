@@ -92,13 +92,14 @@ class Lab:
         sweep()
         self.owner = f"{PREFIX}-{os.getpid()}-{re.sub('[^a-z0-9]', '', worker) or 'main'}"
         self._made: list[str] = []
+        self._hosts = 0
         self._lans = 0
         self._cables = 0
 
     def lan(self) -> Lan:
         """A new switch with a network of its own."""
         self._lans += 1
-        name = self._namespace(f"s{self._lans}")
+        name = self._namespace("lan")
         run_ip("-n", name, lines=["link add name lan type bridge mcast_snooping 0", "link set lan up"])
         return Lan(name, f"10.71.{self._lans}")
 
@@ -107,7 +108,7 @@ class Lab:
         return Host(self._namespace(label))
 
     def plug(self, host: Host, lan: Lan, number: int, mac: str = "") -> str:
-        """Lay a cable: the host gets the address `number` on the LAN, and this hardware address; the interface's name."""
+        """Lay a cable: the host gets the address `number` there, and this hardware address; the interface's name."""
         self._cables += 1
         name, port = f"eth{len(host.addresses)}", f"p{self._cables}"
         address = lan.address(number)
@@ -156,7 +157,8 @@ class Lab:
                 run_ip("netns", "delete", self._made.pop())
 
     def _namespace(self, label: str) -> str:
-        name = f"{self.owner}-{label}"
+        self._hosts += 1
+        name = f"{self.owner}-{label}{self._hosts}"
         assert OWNED.fullmatch(name), name
         run_ip("netns", "add", name)
         self._made.append(name)

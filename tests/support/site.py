@@ -166,7 +166,7 @@ class Site:
             asking.settimeout(5)
             try:
                 asking.connect((host, port))
-                asking.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                asking.sendall(f"GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
                 return asking.recv(12) == b"HTTP/1.1 200"
             except OSError:
                 return False
@@ -239,7 +239,8 @@ class Site:
 
     def timeline(self, mac: str) -> list[str]:
         """What its events say, oldest first."""
-        return [row["text"] for row in self.rows("SELECT text FROM devices_liveevent WHERE mac = ? ORDER BY id", mac)]  # fmt: skip
+        rows = self.rows("SELECT text FROM devices_liveevent WHERE mac = ? ORDER BY id", mac)
+        return [row["text"] for row in rows]
 
     def wait_stage(self, mac: str, *stages: str, seconds: float = 10) -> str:
         return wait_for(

@@ -8,6 +8,7 @@ import re
 import secrets
 import select
 import socket
+import struct
 import time
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ GROUP = "224.0.1.75"
 SUBSCRIBE_WAITS = (0.5, 1.0, 2.0, 4.0, 4.0)  # after each of the five sends: RFC 3261 17.1.2.2
 NOTIFY_SECONDS = 10.0
 HTTP_SECONDS = 10.0
+SO_TIMESTAMPNS = 35  # asm-generic/socket.h
 TRANSACTION_SECONDS = 32.0  # RFC 3261 17.1.2.2: 64 * T1
 
 Endpoint = tuple[str, int]
@@ -26,6 +28,13 @@ Endpoint = tuple[str, int]
 
 class Wrong(AssertionError):
     """The server broke a rule of the guide or of an RFC."""
+
+
+def arrived_at(ancillary: list[tuple[int, int, bytes]]) -> float:
+    """When the kernel received a datagram, however late it is read; on the clock of time.perf_counter."""
+    (stamp,) = (data for level, kind, data in ancillary if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS))
+    seconds, nanoseconds = struct.unpack("@qq", stamp[:16])
+    return time.perf_counter() - max(0.0, time.time() - seconds - nanoseconds / 1e9)
 
 
 def must(condition: object, rule: str) -> None:
@@ -133,6 +142,7 @@ class StrictPhone:
             opened.bind((self.address, self.port))
             opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(self.address))
             opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 1)
+        opened.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         opened.setblocking(False)
         self.port = opened.getsockname()[1]
         self._socket = opened
@@ -164,7 +174,7 @@ class StrictPhone:
         if self._subscribe is None:
             self._subscribe = self._new_subscribe()
         sent_at = time.perf_counter()
-        self._opened.sendto(self._subscribe.raw, (GROUP, self.group_port))
+        self.opened.sendto(self._subscribe.raw, (GROUP, self.group_port))
         return sent_at
 
     def await_200(self, seconds: float) -> bool:
@@ -222,7 +232,8 @@ class StrictPhone:
         must(f"rport={self.port}" in parameters, f"Via lacks rport: {answer.one('via')}")
         must(answer.one("from") == said.from_, f"From was changed: {answer.one('from')}")
         to, _, tag = answer.one("to").partition(";tag=")
-        must(to == said.to and re.fullmatch(r"[A-Za-z0-9.!%*_+`'~-]+", tag), f"To has no tag: {answer.one('to')}")  # fmt: skip
+        must(to == said.to, f"To was changed: {answer.one('to')}")
+        must(re.fullmatch(r"[A-Za-z0-9.!%*_+`'~-]+", tag), f"To has no tag: {answer.one('to')}")
         must(answer.one("call-id") == said.call_id, "Call-ID was changed")
         must(answer.one("cseq") == said.cseq, "CSeq was changed")
         must(answer.one("expires") == "0", f"Expires is {answer.one('expires')}")
@@ -273,7 +284,7 @@ class StrictPhone:
             f"User-Agent: Grandstream {self.model} {self.firmware}",
             "Content-Length: 0",
         )
-        self._opened.sendto(("\r\n".join(lines) + "\r\n\r\n").encode(), message.source)
+        self.opened.sendto(("\r\n".join(lines) + "\r\n\r\n").encode(), message.source)
 
     def transactions(self) -> list[tuple[str, str]]:
         """The different NOTIFY transactions that this phone has ever seen, in order."""
@@ -329,7 +340,8 @@ class StrictPhone:
         asking.bind((self.address, 0))
         asking.connect((str(parts.hostname), parts.port or 80))
         agent = f"Grandstream Model HW {self.model} SW {self.firmware} DevId {self.mac.lower()}"
-        lines = [f"GET {parts.path} HTTP/1.1", f"Host: {parts.netloc}", f"User-Agent: {agent}", "Connection: Close"]  # fmt: skip
+        lines = [f"GET {parts.path} HTTP/1.1", f"Host: {parts.netloc}", f"User-Agent: {agent}"]
+        lines.append("Connection: Close")
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         asking.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
         return asking
@@ -346,7 +358,8 @@ class StrictPhone:
             must(name.lower() not in headers, f"two {name} headers")
             headers[name.lower()] = value.strip()
         must("transfer-encoding" not in headers, "chunks instead of a length")
-        must(headers.get("content-length") == str(len(body)), f"{len(body)} bytes came, {headers.get('content-length')} were promised")  # fmt: skip
+        promised = headers.get("content-length")
+        must(promised == str(len(body)), f"{len(body)} bytes came, {promised} were promised")
         return HttpAnswer(int(status.split()[1]), headers, body)
 
     def flash(self, answer: HttpAnswer) -> bool:
@@ -404,7 +417,8 @@ class StrictPhone:
         must(not self.flash(self.fetch_stored()), "the second download differs from the first: a third boot")
 
     @property
-    def _opened(self) -> socket.socket:
+    def opened(self) -> socket.socket:
+        """The SIP socket of a phone that is on."""
         assert self._socket is not None, "the phone is off"
         return self._socket
 
@@ -415,11 +429,11 @@ class StrictPhone:
 
     def _next_message(self, seconds: float) -> Message | None:
         """The next datagram, or None when the time is over; what already lies there is read even then."""
-        ready, _, _ = select.select([self._opened], [], [], max(0.0, seconds))
+        ready, _, _ = select.select([self.opened], [], [], max(0.0, seconds))
         if not ready:
             return None
         try:
-            raw, source = self._opened.recvfrom(65_535)
+            raw, ancillary, _, source = self.opened.recvmsg(65_535, 64)
         except ConnectionRefusedError:  # an ICMP answer: nobody was there
             return self._next_message(seconds)
-        return Message.read(raw, source, time.perf_counter())
+        return Message.read(raw, source, arrived_at(ancillary))

@@ -24,10 +24,10 @@ def fresh_mac() -> str:
 class World:
     """One installation on a host of its own with an interface on each of two LANs."""
 
-    def __init__(self, lab: Lab, folder: Path, settings: Mapping[str, str] | None = None, label: str = "pbx"):
+    def __init__(self, lab: Lab, folder: Path, settings: Mapping[str, str] | None = None) -> None:
         self.lab = lab
         self.lans: list[Lan] = [lab.lan() for _ in range(LANS)]
-        self.pbx: Host = lab.host(label)
+        self.pbx: Host = lab.host("pbx")
         for lan in self.lans:
             lab.plug(self.pbx, lan, SERVER_NUMBER)
         self.site = Site(folder, self.pbx, settings)
@@ -35,11 +35,11 @@ class World:
     def host(self, lan: int = 0, *, mac: str = "", number: int = 0) -> Host:
         """A machine on one LAN; `mac` is its hardware address."""
         serial = next(_numbers)
-        host = self.lab.host(f"h{serial}")
+        host = self.lab.host("h")
         self.lab.plug(host, self.lans[lan], number or 10 + serial % 240, mac)
         return host
 
-    def phone(self, lan: int = 0, *, mac: str = "", model: str = "GXP1628", host: Host | None = None) -> StrictPhone:  # fmt: skip
+    def phone(self, lan: int = 0, *, mac: str = "", model: str = "GXP1628", host: Host | None = None) -> StrictPhone:
         """A phone with its own MAC on its own host, or one that only says so on another's."""
         mac = mac or fresh_mac()
         return StrictPhone(host or self.host(lan, mac=mac), mac, model)
