@@ -30,6 +30,8 @@ class Standing:
     contact_age_seconds: float
     """Since it was last heard, or since a person approved its address, whichever is longer ago: what a person saw
     a year ago says nothing of who is there today."""
+    by_person: bool = True
+    """Did a person ask for this NOTIFY (a save, "Notify again"), or is it owed by itself?"""
 
 
 def attended(standing: Standing) -> bool:
@@ -49,7 +51,7 @@ def objection(standing: Standing, verdict: Verdict) -> str | None:
         return "Its address is not known yet; it is notified when it is next seen."
     if verdict is Verdict.MATCH:
         return None
-    if attended(standing):
+    if attended(standing) and (standing.by_person or verdict is Verdict.UNKNOWN):
         return None
     if verdict is Verdict.MISMATCH:
         return f"Another device answers at {host}: the neighbour table shows a different MAC there. Nothing was sent."

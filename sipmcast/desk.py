@@ -20,7 +20,7 @@ from devices.sighting import Sighting
 from devices.trust import Standing, Verdict
 from provisioning import outbox
 from provisioning.assignment import base_url_changed, notify_url
-from provisioning.models import Notify
+from provisioning.models import Notify, NotifyOrigin
 from sipmcast import neighbours
 from sipmcast.events import Leg, NotifyAnswered, NotifyTimedOut
 from sipmcast.models import ListenerStatus
@@ -148,7 +148,8 @@ def _standing(notify: Notify, now: datetime) -> Standing:
     times = (phone.subscribed_at, phone.approved_at)
     ages = [(now - one).total_seconds() if one else float("inf") for one in times]
     age = max(ages) if min(ages) >= -trust.CLOCK_SLACK_SECONDS else float("inf")  # a time to come proves nothing
-    return Standing(phone.source_host, phone.approved_host, phone.steady_host, age)
+    by_person = notify.origin != NotifyOrigin.AUTOMATIC
+    return Standing(phone.source_host, phone.approved_host, phone.steady_host, age, by_person)
 
 
 def _can_probe(host: str) -> bool:
