@@ -4,6 +4,8 @@ Everything an operator may set is read here through `gspnp.env` and listed in `.
 The phones' door has its own module, `settings_phones`, which takes what it needs from this one.
 """
 
+from django.templatetags.static import static
+
 from gspnp import keys
 from gspnp.env import BASE_DIR, env
 from gspnp.hosts import OwnHosts
@@ -144,6 +146,7 @@ UNFOLD = {
     "SITE_SUBHEADER": "Grandstream phones, plugged in and proven",
     "SITE_URL": "/",
     "SITE_SYMBOL": "deskphone",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("console/favicon.svg")}],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {

@@ -1,0 +1,60 @@
+"""Who may open which page: sign-in first, then a permission; a script gets a status and words, not a redirect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render, resolve_url
+from django.views.decorators.cache import never_cache
+
+from gspnp.console.shell import shell_context
+
+VIEW = "devices.view_phone"
+CHANGE = "devices.change_phone"
+FORGET = "devices.delete_phone"
+
+View = Callable[..., HttpResponse]
+
+
+def is_fetch(request: HttpRequest) -> bool:
+    """Whether one of our scripts asks, which shows the answer inside the page that it has."""
+    return request.headers.get("X-Requested-With") == "fetch"
+
+
+def needs(permission: str) -> Callable[[View], View]:
+    """Decorator: a signed-in user with this permission, or a clear answer that says what to do."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        @never_cache
+        def guarded(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+            if not request.user.is_authenticated:
+                return _sign_in(request)
+            if not request.user.has_perm(permission):
+                return _refuse(request)
+            return view(request, *args, **kwargs)
+
+        return guarded
+
+    return decorate
+
+
+def wants_json(request: HttpRequest) -> bool:
+    """Whether the answer is read by a program."""
+    return is_fetch(request) or request.path.endswith(".json")
+
+
+def _sign_in(request: HttpRequest) -> HttpResponse:
+    if wants_json(request):
+        return JsonResponse({"message": "Your session has ended. Sign in again."}, status=401)
+    return redirect_to_login(request.get_full_path(), resolve_url("admin:login"))
+
+
+def _refuse(request: HttpRequest) -> HttpResponse:
+    words = "Your account may not do this. Ask an administrator for the permission."
+    if wants_json(request):
+        return JsonResponse({"message": words}, status=403)
+    return render(request, "console/forbidden.html", shell_context(request, "No permission"), status=403)

@@ -1,0 +1,88 @@
+"""What one click does to one phone: notify again, ignore, forget, and the two answers to an alarm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_POST
+
+from devices import inventory
+from devices.mac import colons
+from devices.models import Phone
+from gspnp.console.access import CHANGE, FORGET, VIEW, needs
+from gspnp.console.listening import listening
+from gspnp.console.rows import LISTENER_AWAY
+from provisioning import outbox
+
+Outcome = tuple[bool, str]
+
+
+def notify(phone: Phone, by: str) -> Outcome:
+    """Owe it another NOTIFY of its present configuration."""
+    if outbox.notify_again(phone.pk, by) is None:
+        return False, "This phone has no configuration yet. Assign it first."
+    return True, "Notified again." if listening().running else LISTENER_AWAY
+
+
+def ignore(phone: Phone, by: str) -> Outcome:
+    """Out of the working list."""
+    changed = inventory.ignore(phone.pk, by)
+    return True, f"{colons(phone.mac)} is ignored." if changed else "This phone was ignored already."
+
+
+def forget(phone: Phone, by: str) -> Outcome:
+    """Delete it with everything that belongs to it."""
+    inventory.forget(phone.pk, by)
+    return True, f"{colons(phone.mac)} is forgotten. It appears anew when it is next heard."
+
+
+def accept(phone: Phone, by: str) -> Outcome:
+    """It is that phone: use the new address, and owe it what it needs there."""
+    with transaction.atomic():
+        if not inventory.accept_claim(phone.pk, by=by):
+            return False, "This claim is settled already."
+        outbox.owe_after_start(phone.pk)
+    phone.refresh_from_db()
+    return True, f"{colons(phone.mac)} is at {phone.source_host} now."
+
+
+def dismiss(phone: Phone, by: str) -> Outcome:
+    """It is not that phone, or it does not matter: the address stays."""
+    changed = inventory.dismiss_alarm(phone.pk, by)
+    return True, "Alarm dismissed." if changed else "This alarm is settled already."
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing to do, and the permission that it needs."""
+
+    run: Callable[[Phone, str], Outcome]
+    permission: str
+
+
+ACTIONS: Mapping[str, Action] = {
+    "notify": Action(notify, CHANGE),
+    "ignore": Action(ignore, CHANGE),
+    "forget": Action(forget, FORGET),
+    "accept": Action(accept, CHANGE),
+    "dismiss": Action(dismiss, CHANGE),
+}
+
+
+@require_POST
+@needs(VIEW)
+def act(request: HttpRequest, mac: str, action: str) -> HttpResponse:
+    """Do it; the answer is JSON with words for the person. 409 if it could not be done as things stand."""
+    found = ACTIONS.get(action)
+    if found is None:
+        return JsonResponse({"message": "There is no such action."}, status=404)
+    return needs(found.permission)(_run)(request, mac, found)
+
+
+def _run(request: HttpRequest, mac: str, action: Action) -> HttpResponse:
+    done, message = action.run(get_object_or_404(Phone, mac=mac), request.user.get_username())
+    return JsonResponse({"message": message, "mac": mac}, status=200 if done else 409)

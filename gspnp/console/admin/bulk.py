@@ -1,0 +1,143 @@
+"""One change for many phones: each has its own transaction and its own file; failures are listed, the rest go on."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from devices.crypto import CannotDecrypt
+from devices.inventory import VersionConflict
+from devices.models import Account, Phone
+from gspnp.console.admin.inlines import CodecNames
+from gspnp.console.assign import UNREADABLE
+from gspnp.console.forms import Text, column_limit
+from provisioning import plan
+from provisioning.assignment import AssignmentError, ConfigError, save
+
+PAUSE_SECONDS = 0.002  # between two phones, so that other writers get their turn (SQLite's lock is not fair)
+FAILURES_SHOWN = 50
+
+Work = Callable[[Phone], str]
+
+
+class Refusal(Exception):
+    """This phone cannot be changed; the text says why."""
+
+
+@dataclass
+class Result:
+    """How many phones came out how, and what went wrong with which."""
+
+    done: dict[str, int] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+    def tell(self, model_admin: admin.ModelAdmin, request: HttpRequest) -> None:
+        """As messages: one for each way it went, one for each failure."""
+        for words, count in self.done.items():
+            model_admin.message_user(request, f"{words}: {count}.", messages.SUCCESS)
+        for failure in self.failures[:FAILURES_SHOWN]:
+            model_admin.message_user(request, failure, messages.ERROR)
+        if len(self.failures) > FAILURES_SHOWN:
+            more = len(self.failures) - FAILURES_SHOWN
+            model_admin.message_user(request, f"{more} more phones failed.", messages.ERROR)
+
+
+def for_each(phones: Iterable[Phone], work: Work) -> Result:
+    """Do `work`, which returns how it went in words, for each phone."""
+    result = Result()
+    for phone in phones:
+        try:
+            words = work(phone)
+            result.done[words] = result.done.get(words, 0) + 1
+        except ConfigError as error:
+            result.failures += [f"{phone}, {problem.field}: {problem.message}" for problem in error.problems]
+        except CannotDecrypt:
+            result.failures.append(f"{phone}: {UNREADABLE}")
+        except (AssignmentError, VersionConflict, Refusal) as error:
+            result.failures.append(f"{phone}: {error}")
+        time.sleep(PAUSE_SECONDS)
+    return result
+
+
+class ServerForm(forms.Form):
+    """The SIP server for every account of the chosen phones."""
+
+    value = Text(
+        "The SIP server",
+        column_limit(Account, "sip_server"),
+        trim=True,
+        label="SIP server",
+        help_text="host or host:port, for every account of these phones",
+        widget=UnfoldAdminTextInputWidget(),
+    )
+
+
+class CodecsForm(forms.Form):
+    """The codecs for every account of the chosen phones."""
+
+    value = CodecNames(label="Preferred codecs")
+
+
+@dataclass(frozen=True)
+class BulkChange:
+    """An action with a page in between: which form it asks, and which field of each account it sets."""
+
+    name: str
+    title: str
+    form: type[forms.Form]
+    account_field: str
+
+    def __call__(self, model_admin: admin.ModelAdmin, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+        """First the page with the form and the phones' addresses, then the change, as it was seen on that page."""
+        asked = self.form(request.POST if "apply" in request.POST else None)
+        if asked.is_bound and asked.is_valid():
+            seen = _seen(request.POST.get("seen", ""))
+            by, value = request.user.get_username(), asked.cleaned_data["value"]
+            value = tuple(value) if isinstance(value, list) else value
+            chosen = Phone.objects.filter(pk__in=seen).iterator(chunk_size=200)
+            for_each(chosen, lambda phone: self._change(phone, value, seen, by)).tell(model_admin, request)
+            return None
+        phones = list(queryset.order_by("mac"))
+        context = {
+            **model_admin.admin_site.each_context(request),
+            "title": self.title,
+            "opts": model_admin.model._meta,
+            "form": asked,
+            "phones": phones,
+            "action": self.name,
+            "seen": json.dumps([[phone.pk, phone.version, phone.source_host] for phone in phones]),
+        }
+        return TemplateResponse(request, "console/bulk.html", context)
+
+    def _change(self, phone: Phone, value: object, seen: dict[int, tuple[int, str | None]], by: str) -> str:
+        phone.version, seen_host = seen[phone.pk]
+        draft = plan.draft_of(phone)
+        if not draft.accounts:
+            raise Refusal("It has no account yet. Assign it first.")
+        change: dict[str, Any] = {self.account_field: value}
+        accounts = tuple(replace(account, **change) for account in draft.accounts)
+        saved = save(phone, replace(draft, accounts=accounts), by=by, seen_host=seen_host)
+        return "Phones saved and notified" if saved.changed else "Phones that had it already"
+
+
+def _seen(text: str) -> dict[int, tuple[int, str | None]]:
+    """Which phones the page showed, with version and address; nothing if it was tampered with."""
+    try:
+        rows = json.loads(text)
+        return {int(pk): (int(version), str(host) if host else None) for pk, version, host in rows}
+    except (ValueError, TypeError):
+        return {}
+
+
+SET_SERVER = BulkChange("set_sip_server", "Set the SIP server", ServerForm, "sip_server")
+SET_CODECS = BulkChange("set_codecs", "Set the preferred codecs", CodecsForm, "codecs")

@@ -1,0 +1,109 @@
+"""What happened, for reading only. Encrypted columns are neither shown nor loaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+
+from devices.mac import search_digits
+from devices.models import LiveEvent
+from provisioning.models import ConfigFile, Download, Notify
+from sipmcast.models import ListenerStatus
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    """Nobody adds, changes or deletes here. `secret` columns never leave the database."""
+
+    secret: tuple[str, ...] = ()
+    actions = None
+    list_per_page = 50
+    mac_field = "phone__mac"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return super().get_queryset(request).defer(*self.secret)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        """Every column that is no secret."""
+        return [field.name for field in self.model._meta.fields if field.name not in self.secret]
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
+        """As Django does it, and MACs in any spelling."""
+        found, duplicates = super().get_search_results(request, queryset, search_term)
+        digits = search_digits(search_term) if self.search_fields else None
+        if digits:
+            found |= queryset.filter(**{f"{self.mac_field}__contains": digits})
+        return found, duplicates
+
+
+FILE_SECRETS = ("content", "first_secret", "steady_secret", "first_hash", "steady_hash")
+
+
+class OfVersionAdmin(ReadOnlyAdmin):
+    """Rows that belong to a version of a configuration, which is named and not opened."""
+
+    list_select_related = ("phone", "config_file")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        rows = super().get_queryset(request).select_related("phone", "config_file__phone")
+        return rows.defer(*self.secret, *(f"config_file__{name}" for name in FILE_SECRETS))
+
+
+@admin.register(Notify)
+class NotifyAdmin(OfVersionAdmin):
+    """The outbox."""
+
+    secret = ("datagram",)
+    list_display = ("phone", "state", "status", "reason", "origin", "target_host", "created_at", "settled_at", "note")
+    list_filter = ("state", "origin", "created_at")
+    search_fields = ("phone__mac", "target_host", "note", "reason")
+
+
+@admin.register(Download)
+class DownloadAdmin(OfVersionAdmin):
+    """Who fetched what, when."""
+
+    list_display = ("phone", "at", "name", "path_kind", "status", "counts", "source_host", "user_agent")
+    list_filter = ("path_kind", "status", "counts", "at")
+    search_fields = ("phone__mac", "source_host", "name", "user_agent")
+
+
+@admin.register(ConfigFile)
+class ConfigFileAdmin(ReadOnlyAdmin):
+    """Versions of configuration; the masked file is on the phone's page of the console."""
+
+    secret = FILE_SECRETS
+    list_display = ("phone", "number", "created_at", "fetched_at", "applied_at", "steady_at", "retired_at", "base_url")
+    list_filter = ("created_at",)
+    list_select_related = ("phone",)
+    search_fields = ("phone__mac", "base_url")
+
+
+@admin.register(LiveEvent)
+class LiveEventAdmin(ReadOnlyAdmin):
+    """Everything that happened to phones; a forgotten phone's events stay."""
+
+    list_display = ("at", "mac", "kind", "stage", "text")
+    list_filter = ("kind", "stage", "at")
+    search_fields = ("mac", "text")
+    ordering = ("-id",)
+    mac_field = "mac"
+
+
+@admin.register(ListenerStatus)
+class ListenerStatusAdmin(ReadOnlyAdmin):
+    """Which listeners there are."""
+
+    list_display = ("name", "site", "started_at", "heartbeat_at", "trouble")

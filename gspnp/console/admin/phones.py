@@ -1,0 +1,252 @@
+"""Phones, accounts and keys in the admin: lists for many phones, the form of one, and bulk actions."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils.html import format_html
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+
+from devices import inventory
+from devices.choices import Stage
+from devices.mac import colons, search_digits
+from devices.models import Account, Key, Phone
+from gspnp.console.admin.bulk import SET_CODECS, SET_SERVER, Refusal, for_each
+from gspnp.console.admin.inlines import AccountInline, KeyInline
+from gspnp.console.assign import saved_words
+from gspnp.console.rows import SHOWN_ACCOUNTS
+from provisioning import outbox
+
+STAGE_COLOURS = {
+    Stage.SEEN: "info",
+    Stage.ASSIGNED: "primary",
+    Stage.NOTIFIED: "warning",
+    Stage.FETCHED: "warning",
+    Stage.APPLIED: "success",
+}
+ABOUT = (
+    ("mac_address", "source_host"),
+    ("model", "firmware"),
+    ("vendor", "interface"),
+    "local_host",
+    "contact",
+    ("first_seen_at", "last_seen_at"),
+)
+STANDING = (("stage", "stage_at"), "stage_reason", "alarm", ("approved_host", "steady_host"), "version")
+SHOWN = tuple(name for part in (*ABOUT, *STANDING) for name in ((part,) if isinstance(part, str) else part))
+
+
+class PhoneForm(forms.ModelForm):
+    """The phone as the person sees it: nothing of it is typed, and its version and address come back with the form."""
+
+    seen_version = forms.IntegerField(widget=forms.HiddenInput)
+    seen_host = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    class Meta:
+        model = Phone
+        fields = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial["seen_version"], self.initial["seen_host"] = self.instance.version, self.instance.source_host
+
+
+@admin.register(Phone)
+class PhoneAdmin(ModelAdmin):
+    """Every change here is an assignment: a file and a NOTIFY follow. Deleting is forgetting."""
+
+    form = PhoneForm
+    inlines = (AccountInline, KeyInline)
+    list_display = (
+        "mac_address",
+        "stage_label",
+        "model",
+        "firmware",
+        "extension",
+        "source_host",
+        "alarm",
+        "last_seen_at",
+    )
+    list_filter = ("stage", "model", "firmware", "vendor", "last_seen_at")
+    list_per_page = 50
+    search_fields = ("mac", "model", "firmware", "source_host")
+    search_help_text = "MAC in any spelling, extension, caller name, model, firmware or address"
+    readonly_fields = SHOWN
+    fieldsets = (
+        (None, {"fields": (*ABOUT, "seen_version", "seen_host")}),
+        ("How far it has come", {"fields": STANDING}),
+    )
+    actions = ("notify_again", "set_sip_server", "set_codecs", "ignore")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Phone]:
+        return super().get_queryset(request).prefetch_related(SHOWN_ACCOUNTS)
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
+        """Columns as Django does it, and MACs in any spelling, extensions and caller names."""
+        found, _ = super().get_search_results(request, queryset, search_term)
+        term = search_term.strip()
+        if not term:
+            return found, False
+        mine = Account.objects.filter(Q(user_id__icontains=term) | Q(display_name__icontains=term))
+        more = Q(pk__in=mine.values("phone"))
+        digits = search_digits(term)
+        if digits:
+            more |= Q(mac__contains=digits)
+        return found | queryset.filter(more), False
+
+    # --- columns --------------------------------------------------------------------------------------------------
+
+    @display(description="MAC", ordering="mac")
+    def mac_address(self, phone: Phone) -> str:
+        return colons(phone.mac)
+
+    @display(description="stage", ordering="stage", label=STAGE_COLOURS)
+    def stage_label(self, phone: Phone) -> tuple[str, str]:
+        return phone.stage, phone.get_stage_display()
+
+    @display(description="extension")
+    def extension(self, phone: Phone) -> str:
+        return ", ".join(f"{account.user_id} {account.display_name}".strip() for account in phone.accounts.all()) or "–"
+
+    # --- one phone ------------------------------------------------------------------------------------------------
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Phones appear by themselves."""
+        return False
+
+    def _create_formsets(self, request: HttpRequest, obj: Phone | None = None, change: bool = False) -> Any:
+        """Django's hook for the formsets of one request: the keys' formset gets to know the accounts' one."""
+        formsets, inlines = super()._create_formsets(request, obj, change)
+        if request.method == "POST" and len(formsets) == 2:
+            accounts, keys = formsets
+            keys.request, keys.accounts = request, accounts
+            cast(Any, request).key_formset = keys
+        return formsets, inlines
+
+    def save_model(self, request: HttpRequest, obj: Phone, form: Any, change: bool) -> None:
+        """Nothing: the assignment was saved at the end of validation (see `inlines`)."""
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Say what the save did."""
+        if (saved := cast(Any, request).key_formset.saved) is not None:
+            messages.info(request, saved_words(saved))
+
+    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> str:
+        """For the admin's own log; never what was typed."""
+        return "Assignment saved."
+
+    def delete_model(self, request: HttpRequest, obj: Phone) -> None:
+        """Forget it."""
+        inventory.forget(obj.pk, request.user.get_username())
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Phone]) -> None:
+        """Forget each in a transaction of its own."""
+        for_each(queryset, lambda phone: str(inventory.forget(phone.pk, request.user.get_username())))
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """What forgetting takes along, in one line each; it needs no other permission than for the phone."""
+        lines = [f"{phone}: its accounts, keys, files, NOTIFYs and downloads" for phone in objs]
+        return lines, {"phones": len(lines)}, set(), []
+
+    # --- many phones ------------------------------------------------------------------------------------------------
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Django's delete action keeps its page in between, and says what it does here."""
+        actions = super().get_actions(request)
+        if "delete_selected" in actions:
+            function, name, _ = actions["delete_selected"]
+            actions["delete_selected"] = (function, name, "Forget selected phones")
+        return actions
+
+    @admin.action(description="Notify again", permissions=["change"])
+    def notify_again(self, request: HttpRequest, queryset: QuerySet[Phone]) -> None:
+        """Owe each another NOTIFY."""
+
+        def work(phone: Phone) -> str:
+            if outbox.notify_again(phone.pk, request.user.get_username()) is None:
+                raise Refusal("It has no configuration yet. Assign it first.")
+            return "Phones notified again"
+
+        for_each(queryset, work).tell(self, request)
+
+    @admin.action(description="Set SIP server…", permissions=["change"])
+    def set_sip_server(self, request: HttpRequest, queryset: QuerySet[Phone]) -> HttpResponse | None:
+        """One server for every account."""
+        return SET_SERVER(self, request, queryset)
+
+    @admin.action(description="Set codecs…", permissions=["change"])
+    def set_codecs(self, request: HttpRequest, queryset: QuerySet[Phone]) -> HttpResponse | None:
+        """One list of codecs for every account."""
+        return SET_CODECS(self, request, queryset)
+
+    @admin.action(description="Ignore", permissions=["change"])
+    def ignore(self, request: HttpRequest, queryset: QuerySet[Phone]) -> None:
+        """Out of the working list."""
+
+        def work(phone: Phone) -> str:
+            changed = inventory.ignore(phone.pk, request.user.get_username())
+            return "Phones ignored" if changed else "Phones that were ignored already"
+
+        for_each(queryset, work).tell(self, request)
+
+
+class PartAdmin(ModelAdmin):
+    """Accounts or keys of all phones, for finding; they are changed in their phone's form."""
+
+    actions = None
+    list_per_page = 50
+    list_select_related = ("phone",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        """The phone's form; who may not see it is refused there."""
+        part = get_object_or_404(self.model._default_manager.only("phone_id"), pk=object_id)
+        return HttpResponseRedirect(reverse("admin:devices_phone_change", args=[part.phone_id]))
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
+        """As Django does it, and MACs in any spelling."""
+        found, duplicates = super().get_search_results(request, queryset, search_term)
+        digits = search_digits(search_term)
+        return (found | queryset.filter(phone__mac__contains=digits) if digits else found), duplicates
+
+    @display(description="phone", ordering="phone__mac")
+    def phone_link(self, part: Account | Key) -> str:
+        url = reverse("console:phone", args=[part.phone.mac])
+        return format_html('<a href="{}">{}</a> {}', url, colons(part.phone.mac), part.phone.model)
+
+
+@admin.register(Account)
+class AccountAdmin(PartAdmin):
+    """Extensions. The password is neither shown nor loaded."""
+
+    list_display = ("user_id", "display_name", "sip_server", "number", "phone_link")
+    list_filter = ("sip_server", "number")
+    search_fields = ("user_id", "display_name", "sip_server", "auth_id", "phone__mac")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Account]:
+        return super().get_queryset(request).defer("password")
+
+
+@admin.register(Key)
+class KeyAdmin(PartAdmin):
+    """What is on which key."""
+
+    list_display = ("key_name", "mode", "value", "label", "account", "phone_link")
+    list_filter = ("mode", "kind")
+    search_fields = ("value", "label", "phone__mac")
+
+    @display(description="key", ordering="number")
+    def key_name(self, key: Key) -> str:
+        return f"{key.kind}{key.number}"

@@ -1,0 +1,93 @@
+"""The assignment drawer: its form, and the save, which is `provisioning.assignment.save` and nothing else."""
+
+from __future__ import annotations
+
+import logging
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods
+
+from devices.crypto import CannotDecrypt
+from devices.inventory import VersionConflict
+from devices.models import Phone
+from gspnp.console.access import CHANGE, needs
+from gspnp.console.forms import AssignForm, posted_int
+from gspnp.console.listening import listening
+from gspnp.console.rows import LISTENER_AWAY
+from provisioning.assignment import AssignmentError, ConfigError, Saved, save
+
+log = logging.getLogger(__name__)
+
+UNREADABLE = (
+    "The stored passwords of this phone cannot be opened: the key that they were written with is not in "
+    "GSPNP_FIELD_KEYS. Put that key back, or forget the phone and assign it anew."
+)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@sensitive_post_parameters()
+@needs(CHANGE)
+def drawer(request: HttpRequest, mac: str) -> HttpResponse:
+    """GET: the form. POST: JSON with what happens next, or the form again with each problem beside its field (422)."""
+    phone = get_object_or_404(Phone, mac=mac)
+    if phone.known_model is None:
+        return render(request, "console/_drawer.html", {"phone": phone, "problems": []})
+    try:
+        form = AssignForm(phone, phone.known_model, request.POST if request.method == "POST" else None)
+    except CannotDecrypt:
+        log.error("%s: stored passwords cannot be decrypted", phone)
+        return render(request, "console/_drawer.html", {"phone": phone, "problems": [UNREADABLE]})
+    if request.method != "POST":
+        return _show(request, phone, form, phone.version)
+    try:
+        version = posted_int(request.POST, "version", lambda: VersionConflict("This form is damaged. Reload it."))
+        return _save(request, phone, form, version)
+    except VersionConflict as conflict:
+        form.problems.append(str(conflict))
+        return _show(request, phone, form, request.POST.get("version", ""), conflict=True)
+
+
+def _save(request: HttpRequest, phone: Phone, form: AssignForm, version: int) -> HttpResponse:
+    shown_version, phone.version = phone.version, version
+    if shown_version != version:
+        raise VersionConflict("This phone was saved by somebody else in the meantime. Reload it and try again.")
+    if form.is_valid():
+        seen_host = request.POST.get("seen_host") or None
+        try:
+            saved = save(phone, form.draft(), by=request.user.get_username(), seen_host=seen_host)
+            return JsonResponse({"message": saved_words(saved), "mac": phone.mac})
+        except ConfigError as error:
+            form.place(error.problems)
+        except AssignmentError as error:
+            form.problems.append(str(error))
+        except CannotDecrypt:
+            form.problems.append(UNREADABLE)
+    return _show(request, phone, form, version)
+
+
+def _show(
+    request: HttpRequest, phone: Phone, form: AssignForm, version: object, conflict: bool = False
+) -> HttpResponse:
+    """The form with the phone's present address: whoever saves now has seen it."""
+    context = {
+        "phone": phone,
+        "form": form,
+        "version": version,
+        "problems": form.problems,
+        "conflict": conflict,
+        "seen_host": phone.source_host or "",
+    }
+    return render(request, "console/_drawer.html", context, status=422 if form.is_bound else 200)
+
+
+def saved_words(saved: Saved) -> str:
+    """What happens next, for the person who saved."""
+    if saved.notify is None:
+        return "Nothing has changed: the phone already has this configuration."
+    if not listening().running:
+        return f"Saved. {LISTENER_AWAY}"
+    if not saved.changed:
+        return "Nothing has changed. The phone had not fetched it yet and is notified again."
+    return "Saved. The phone gets its NOTIFY now, fetches its file and restarts."

@@ -1,0 +1,162 @@
+"""The live WebSocket: joins the group, checks the user on every event, forwards; a reconnecting browser catches up.
+
+Close codes (our choice): 4401 the session has ended, 4403 the permission is gone. Neither is worth a reconnection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from importlib import import_module
+from typing import Any
+
+from channels.auth import get_user
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+
+from gspnp.console import tail
+from gspnp.console.access import VIEW
+
+log = logging.getLogger(__name__)
+
+USER_CHECK_SECONDS = 1.0  # a withdrawn permission is noticed at the first event after this time
+RENEW_SECONDS = 600.0  # the layer forgets a member after a day
+SESSION_ENDED, NO_PERMISSION = 4401, 4403
+MAX_TEXT_CHARS = 200  # a browser says one small thing
+RETRY_SECONDS = 1.0
+
+
+@database_sync_to_async
+def may_view(user: Any) -> bool:
+    """Whether this user, fresh from the database, may see phones."""
+    return user.has_perm(VIEW)
+
+
+class LiveConsumer(AsyncWebsocketConsumer):
+    """One browser. `_last` is the newest event that it has been told of."""
+
+    joined = False
+    _last = 0
+    _checked_at = float("-inf")
+    _renewed_at = 0.0
+    _later: asyncio.Task[None] | None = None
+
+    async def connect(self) -> None:
+        """Signed in and permitted, or the handshake is refused (403)."""
+        if await self._refusal() is not None:
+            await self.close()
+            return
+        tail.current().join()
+        self.joined = True
+        await self._renew()
+        self._last = await tail.read_newest_id()
+        await self.accept()
+        await self.send(json.dumps({"type": "live.hello", "last": self._last}))
+
+    async def disconnect(self, code: int) -> None:
+        """Leave the group; the last one ends the tail."""
+        if self._later is not None:
+            self._later.cancel()
+        if self.joined:
+            self.joined = False
+            await self.channel_layer.group_discard(tail.GROUP, self.channel_name)
+            await tail.current().leave()
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """`{"since": id}`: the newest event that the page already shows. Anything else is passed over."""
+        since = _since(text_data)
+        if since is not None and since < self._last:
+            self._last = since
+            await self._catch_up()
+
+    async def live_events(self, message: dict[str, Any]) -> None:
+        """New events from the tail."""
+        if message["last"] <= self._last:
+            return
+        if message["after"] > self._last:
+            await self._catch_up()  # a message was lost on the way: the table has it
+        elif await self._is_permitted():
+            self._last = message["last"]
+            await self.send(message["text"])
+
+    async def live_beat(self, message: dict[str, Any]) -> None:
+        """Nothing new. It keeps the link alive, our membership too, and shows whether we are behind."""
+        if message["last"] > self._last:
+            await self._catch_up()
+        elif await self._is_permitted():
+            await self.send(message["text"])
+        if time.monotonic() - self._renewed_at > RENEW_SECONDS:
+            await self._renew()
+
+    async def _catch_up(self) -> None:
+        """Send what came after `_last`, from the table; if the table cannot be read, try again a little later."""
+        try:
+            events = await tail.read_after(self._last, tail.READ_ROWS)
+            newest = await tail.read_newest_id()
+        except Exception as error:
+            log.warning("live events cannot be caught up (%s); trying again", type(error).__name__)
+            self._try_later()
+            return
+        if events and await self._is_permitted():
+            text = tail.as_text(events, self._last)
+            self._last = max(newest, events[-1].pk) if len(events) >= tail.READ_ROWS else events[-1].pk
+            await self.send(text)
+
+    def _try_later(self) -> None:
+        async def later() -> None:
+            await asyncio.sleep(RETRY_SECONDS)
+            self._later = None
+            await self._catch_up()
+
+        if self._later is None:
+            self._later = asyncio.get_running_loop().create_task(later())
+
+    async def _is_permitted(self) -> bool:
+        """Whether this browser may be told now; closes if not, and tells nothing while nobody can know."""
+        if time.monotonic() - self._checked_at < USER_CHECK_SECONDS:
+            return True
+        try:
+            refusal = await self._refusal()
+        except Exception as error:
+            log.warning("a browser's permission cannot be read (%s); it waits", type(error).__name__)
+            self._try_later()
+            return False
+        if refusal is not None:
+            await self.close(code=refusal)
+            return False
+        self._checked_at = time.monotonic()
+        return True
+
+    async def _refusal(self) -> int | None:
+        """Read session and user again: a close code, or None if all is well."""
+        store = import_module(settings.SESSION_ENGINE).SessionStore
+        user = await get_user({"session": store(self.scope["session"].session_key)})
+        if not user.is_authenticated:
+            return SESSION_ENDED
+        return None if await may_view(user) else NO_PERMISSION
+
+    async def _renew(self) -> None:
+        await self.channel_layer.group_add(tail.GROUP, self.channel_name)
+        self._renewed_at = time.monotonic()
+
+
+class Nowhere(AsyncWebsocketConsumer):
+    """Any other address: refused without ado."""
+
+    async def connect(self) -> None:
+        """403."""
+        await self.close()
+
+
+def _since(text: str | None) -> int | None:
+    """The id in a browser's message; None if it is no such message."""
+    if text is None or len(text) > MAX_TEXT_CHARS:
+        return None
+    try:
+        since = json.loads(text)["since"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return since if type(since) is int and since >= 0 else None

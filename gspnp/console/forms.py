@@ -1,0 +1,282 @@
+"""The assignment form: one form per account, one per key, in the names that the page and the tests rely on.
+
+What was typed is kept as it is; a control character is refused, never removed. Everything else that can be wrong is
+said by `provisioning.gxp.config.validate`, and `place` puts it beside its field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from devices.catalog import CODECS, DEFAULT_CODECS, KEY_MODE_LABELS, KeyKind, KeyMode, KeySlot, PhoneModel, slots
+from devices.models import Account, Key, Phone
+from provisioning import plan
+from provisioning.gxp import fields as texts
+from provisioning.gxp.config import AccountConfig, KeyConfig, Problem, validate
+
+CODEC_CHOICES = [(name, codec.label) for name, codec in CODECS.items()]
+
+
+class Text(forms.CharField):
+    """One line, kept as typed. Faults are those of the file for the phone, and the column's length."""
+
+    def __init__(self, subject: str, limit: int = texts.MAX_TEXT, *, trim: bool = False, **options: Any) -> None:
+        super().__init__(required=False, strip=False, **options)
+        self.validators = []
+        self.subject, self.limit, self.trim = subject, limit, trim
+
+    def to_python(self, value: Any) -> str:
+        """As typed; where a blank can never stand, blanks that were pasted along are dropped."""
+        text = super().to_python(value) or ""
+        return text.strip(" ") if self.trim else text
+
+    def run_validators(self, value: str) -> None:
+        """Raise ValidationError that says what to do; the value itself is never in it."""
+        fault = texts.text_fault(value, self.limit)
+        if fault:
+            raise ValidationError(f"{self.subject}: {fault}.")
+
+
+class PasswordText(Text):
+    """Write-only: what was typed is never sent back, blank keeps what is stored."""
+
+    widget = forms.PasswordInput(attrs={"autocomplete": "new-password", "data-1p-ignore": "", "data-lpignore": "true"})
+
+
+class CodecList(forms.MultipleChoiceField):
+    """Codecs, best first: the order is that of the submitted values."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(required=False, choices=CODEC_CHOICES, **options)
+
+
+def column_limit(model: type[Account] | type[Key], name: str) -> int:
+    """How many characters fit into the column and into the file."""
+    return min(getattr(model._meta.get_field(name), "max_length", 0) or texts.MAX_TEXT, texts.MAX_TEXT * 2)
+
+
+_PLAIN = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off", "data-1p-ignore": ""}
+
+
+class AccountForm(forms.Form):
+    """One SIP identity. `stored` is what the phone has now, None if it has none of this number."""
+
+    user_id = Text(
+        "The extension",
+        column_limit(Account, "user_id"),
+        trim=True,
+        label="Extension",
+        help_text="SIP user ID",
+        widget=forms.TextInput(attrs=_PLAIN),
+    )
+    password = PasswordText("The password", label="Password")
+    password_clear = forms.BooleanField(required=False, label="Remove the stored password")
+    display_name = Text(
+        "The caller name",
+        column_limit(Account, "display_name"),
+        label="Caller name",
+        widget=forms.TextInput(attrs=_PLAIN | {"autocapitalize": "words"}),
+    )
+    sip_server = Text(
+        "The SIP server",
+        column_limit(Account, "sip_server"),
+        trim=True,
+        label="SIP server",
+        help_text="host or host:port",
+        widget=forms.TextInput(attrs=_PLAIN | {"list": "sip-servers"}),
+    )
+    auth_id = Text(
+        "The authentication ID",
+        column_limit(Account, "auth_id"),
+        trim=True,
+        label="Authentication ID",
+        help_text="blank: the extension",
+        widget=forms.TextInput(attrs=_PLAIN),
+    )
+    voicemail = Text(
+        "The voicemail number",
+        column_limit(Account, "voicemail"),
+        label="Voicemail number",
+        help_text="what the message key dials",
+        widget=forms.TextInput(attrs=_PLAIN),
+    )
+    codecs = CodecList(label="Preferred codecs")
+
+    def __init__(self, number: int, stored: AccountConfig | None, last_server: str, data: Any = None) -> None:
+        self.number, self.stored = number, stored
+        initial: dict[str, Any] = {"sip_server": last_server, "codecs": list(DEFAULT_CODECS)}
+        if stored is not None:
+            names = ("sip_server", "user_id", "auth_id", "display_name", "voicemail")
+            initial = {name: getattr(stored, name) for name in names} | {"codecs": list(stored.codecs)}
+        super().__init__(data, prefix=f"account-{number}", initial=initial)
+        if self.has_password:
+            self.fields["password"].widget.attrs["placeholder"] = "stored; blank keeps it"
+
+    @property
+    def has_password(self) -> bool:
+        return self.stored is not None and bool(self.stored.password)
+
+    @property
+    def is_used(self) -> bool:
+        """Whether anything stands in it that makes an account; a server and codecs alone are only offered."""
+        names = ("user_id", "password", "display_name", "auth_id", "voicemail")
+        if self.is_bound:
+            return any(self.data.get(self.add_prefix(name)) for name in names)
+        return self.stored is not None
+
+    @property
+    def chosen_codecs(self) -> list[tuple[str, str]]:
+        """Name and label in the present order."""
+        return [(name, CODECS[name].label) for name in self["codecs"].value() or () if name in CODECS]
+
+    def config(self) -> AccountConfig:
+        """What was decided, of a form whose `is_valid` was asked; a field that was refused is blank here."""
+        typed = {name: self.cleaned_data.get(name, "") for name in self.fields}
+        password = typed["password"]
+        if not password and self.stored is not None and not typed["password_clear"]:
+            password = self.stored.password
+        return AccountConfig(
+            number=self.number,
+            sip_server=typed["sip_server"],
+            user_id=typed["user_id"],
+            auth_id=typed["auth_id"],
+            password=password,
+            display_name=typed["display_name"],
+            voicemail=typed["voicemail"],
+            codecs=tuple(typed["codecs"]),
+        )
+
+
+class KeyForm(forms.Form):
+    """One key; without a mode it is left as the phone has it from the factory."""
+
+    mode = forms.ChoiceField(required=False, label="Does")
+    value = Text("The value", column_limit(Key, "value"), label="Value", widget=forms.TextInput(attrs=_PLAIN))
+    label = Text(
+        "The label",
+        column_limit(Key, "label"),
+        label="Label",
+        widget=forms.TextInput(attrs=_PLAIN | {"placeholder": "label"}),
+    )
+    account = forms.TypedChoiceField(required=False, coerce=int, empty_value=1, label="Account")  # type: ignore[arg-type]
+
+    def __init__(self, slot: KeySlot, model: PhoneModel, stored: KeyConfig | None, data: Any = None) -> None:
+        self.slot, self.stored = slot, stored
+        initial: dict[str, Any] = {"account": 1}
+        if stored is not None:
+            initial = {name: getattr(stored, name) for name in ("mode", "value", "label", "account")}
+        super().__init__(data, prefix=f"key-{slot.name}", initial=initial)
+        unset = "Not set" if slot.kind is KeyKind.MPK else "Line (as delivered)"
+        modes = [(mode.value, KEY_MODE_LABELS[mode]) for mode in model.modes(slot.kind)]
+        cast(forms.ChoiceField, self.fields["mode"]).choices = [("", unset), *modes]
+        cast(forms.ChoiceField, self.fields["account"]).choices = [
+            (n, f"Account {n}") for n in range(1, model.accounts + 1)
+        ]
+        for bound in self.fields.values():
+            bound.widget.attrs["aria-label"] = f"{self.title}: {bound.label}"
+
+    @property
+    def title(self) -> str:
+        return f"{'Key' if self.slot.kind is KeyKind.MPK else 'Line key'} {self.slot.number}"
+
+    def clean(self) -> None:
+        """A key that says something must do something."""
+        typed = self.cleaned_data
+        if "mode" not in self.errors and not typed.get("mode") and (typed.get("value") or typed.get("label")):
+            self.add_error("mode", f"Choose what {self.title.lower()} does, or clear its value and label.")
+
+    def config(self) -> KeyConfig | None:
+        """What was decided, of a form whose `is_valid` was asked; None if it is not set."""
+        typed = self.cleaned_data
+        if not typed.get("mode"):
+            return None
+        return KeyConfig(
+            slot=self.slot,
+            mode=KeyMode(typed["mode"]),
+            account=typed.get("account") or 1,
+            label=typed.get("label", ""),
+            value=typed.get("value", ""),
+        )
+
+
+class AssignForm:
+    """All of one phone's assignment: accounts, keys, and the phone as the technician saw it."""
+
+    def __init__(self, phone: Phone, model: PhoneModel, data: Any = None) -> None:
+        self.phone, self.model, self.is_bound = phone, model, data is not None
+        stored = plan.draft_of(phone)
+        accounts = {account.number: account for account in stored.accounts}
+        keys = {key.slot: key for key in stored.keys}
+        self.servers = recent_servers()
+        server = self.servers[0] if self.servers else ""
+        numbers = range(1, model.accounts + 1)
+        self.accounts = [AccountForm(number, accounts.get(number), server, data) for number in numbers]
+        self.keys = [KeyForm(slot, model, keys.get(slot), data) for slot in slots(model)]
+        self.problems: list[str] = []
+
+    @property
+    def line_keys(self) -> list[KeyForm]:
+        return [key for key in self.keys if key.slot.kind is KeyKind.LINE]
+
+    @property
+    def mpks(self) -> list[KeyForm]:
+        return [key for key in self.keys if key.slot.kind is KeyKind.MPK]
+
+    @property
+    def codec_choices(self) -> list[tuple[str, str]]:
+        return CODEC_CHOICES
+
+    def draft(self) -> plan.Draft:
+        """What the technician decided, however wrong; `is_valid` tells."""
+        used = [account for account in self.accounts if account.is_used] or self.accounts[:1]
+        for form in (*self.accounts, *self.keys):
+            form.is_valid()
+        keys = (key.config() for key in self.keys)
+        return plan.Draft(tuple(account.config() for account in used), tuple(key for key in keys if key is not None))
+
+    def is_valid(self) -> bool:
+        """Whether it can be saved as far as the form knows; every problem stands beside its field then."""
+        draft = self.draft()
+        if all(form.is_valid() for form in (*self.accounts, *self.keys)):
+            return True  # `assignment.save` looks at the rest, and at what only it knows
+        base = plan.base_url(self.phone.local_host or "127.0.0.1")
+        self.place(validate(plan.device_config(self.phone, self.model, draft, base, "-" * 22)))
+        return False
+
+    def place(self, problems: Iterable[Problem]) -> None:
+        """Put each problem beside its field (`account.1.user_id`, `key.mpk3.value`), or on top if it has none."""
+        for problem in problems:
+            form, name = self._field_of(problem.field)
+            if form is None:
+                self.problems.append(problem.message)
+            elif not form.has_error(name):
+                form.add_error(name, problem.message)
+
+    def _field_of(self, path: str) -> tuple[forms.Form | None, str]:
+        kind, _, rest = path.partition(".")
+        key, _, name = rest.partition(".")
+        found: forms.Form | None = None
+        if kind == "account":
+            found = next((form for form in self.accounts if str(form.number) == key), None)
+        elif kind == "key":
+            found = next((form for form in self.keys if form.slot.name == key), None)
+        name = name or ("mode" if kind == "key" else "user_id")
+        return (found, name) if found is not None and name in found.fields else (None, "")
+
+
+def recent_servers(limit: int = 8) -> list[str]:
+    """SIP servers in use, the last used first."""
+    newest = Account.objects.order_by("-id").values_list("sip_server", flat=True)[:200]
+    return list(dict.fromkeys(newest))[:limit]
+
+
+def posted_int(data: Mapping[str, str], name: str, refuse: Callable[[], Exception]) -> int:
+    """A whole number that our own page put into the form; raises what `refuse` makes otherwise."""
+    text = data.get(name, "")
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise refuse()
+    return int(text)

@@ -1,0 +1,44 @@
+"""What every page of the console shares: unfold's shell, the listener's state, the warning about plain HTTP."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.http.request import split_domain_port
+
+from devices import live
+from gspnp.console.listening import listening
+
+
+def shell_context(request: HttpRequest, title: str, **extra: Any) -> dict[str, Any]:
+    """The template context of a page outside the admin. The newest event's id is read first, so that a browser which
+    asks for what came after it misses nothing of what the page shows."""
+    return {
+        **admin.site.each_context(request),
+        "title": title,
+        "last_event_id": live.newest_id(),
+        "listening": listening(),
+        "plain_http": is_plain_beyond_loopback(request),
+        **extra,
+    }
+
+
+def is_plain_beyond_loopback(request: HttpRequest) -> bool:
+    """Whether passwords cross a network in the clear."""
+    if request.is_secure():
+        return False
+    host = split_domain_port(request.get_host())[0].strip("[]")
+    if host == "localhost":
+        return False
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return True
+
+
+def is_console(request: HttpRequest) -> bool:
+    """Whether the sidebar's entry for the list of phones is the present one."""
+    return not request.path.startswith("/admin/")

@@ -1,0 +1,110 @@
+"""The last hop of live events inside one process: read the table, tell this process's browsers.
+
+daphne has no lifespan, so the first browser starts the tail and the last one ends it. The rows are the carrier: a
+message says which ids it covers, and whoever has not got what came before reads the table itself.
+Source: design, "Live seam".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+from weakref import WeakKeyDictionary
+
+from channels.db import database_sync_to_async
+from channels.layers import get_channel_layer
+
+from devices import live
+from devices.models import LiveEvent
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.25
+SEND_PAUSE_SECONDS = 0.1  # at most one message for the group in this time
+BEAT_SECONDS = 5.0  # says "the link is alive", and lets whoever missed something notice it
+RETRY_SECONDS = 1.0
+READ_ROWS = 1000
+MAX_CHANGED_PHONES = 200  # more in one message, and the browser is told to look at its list again
+
+# Each process tails the table itself, so its group is its own, also on a shared channel layer.
+GROUP = f"live.{os.getpid()}.{secrets.token_hex(4)}"
+
+read_newest_id = database_sync_to_async(live.newest_id, thread_sensitive=False)
+read_after = database_sync_to_async(live.after, thread_sensitive=False)
+
+
+def as_text(events: list[LiveEvent], after: int) -> str:
+    """What browsers are told of these events, oldest first, that come after the id `after`; serialised once."""
+    message: dict[str, object] = {
+        "type": "live.events",
+        "first": events[0].pk if events else after,
+        "last": events[-1].pk if events else after,
+    }
+    if len({event.mac for event in events}) > MAX_CHANGED_PHONES or len(events) >= READ_ROWS:
+        message["reload"] = True
+    else:
+        message["events"] = [live.compact(event) for event in events]
+    return json.dumps(message, separators=(",", ":"))
+
+
+class Tail:
+    """One task that follows the table as long as there are browsers in this event loop."""
+
+    def __init__(self) -> None:
+        self._browsers = 0
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    def join(self) -> None:
+        """A browser has come."""
+        self._browsers += 1
+        if not self.running:
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="live tail")
+
+    async def leave(self) -> None:
+        """A browser has gone."""
+        self._browsers -= 1
+        if self._browsers <= 0 and self._task is not None:
+            task, self._task = self._task, None
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        last: int | None = None
+        beat_at = loop.time()
+        while True:
+            pause = POLL_SECONDS
+            try:
+                if last is None:
+                    last = await read_newest_id()
+                events = await read_after(last, READ_ROWS)
+                if events:
+                    await self._send("live.events", after=last, last=events[-1].pk, text=as_text(events, last))
+                    last, beat_at = events[-1].pk, loop.time() + BEAT_SECONDS
+                    pause = SEND_PAUSE_SECONDS
+                elif loop.time() >= beat_at:
+                    text = json.dumps({"type": "live.beat", "last": last})
+                    await self._send("live.beat", after=last, last=last, text=text)
+                    beat_at = loop.time() + BEAT_SECONDS
+            except Exception as error:  # whatever the database or the layer says, browsers must not go deaf
+                log.warning("live events cannot be read (%s); trying again", type(error).__name__)
+                pause = RETRY_SECONDS
+            await asyncio.sleep(pause)
+
+    async def _send(self, kind: str, **message: object) -> None:
+        await get_channel_layer().group_send(GROUP, {"type": kind, **message})
+
+
+_tails: WeakKeyDictionary[asyncio.AbstractEventLoop, Tail] = WeakKeyDictionary()
+
+
+def current() -> Tail:
+    """The tail of the running event loop."""
+    return _tails.setdefault(asyncio.get_running_loop(), Tail())

@@ -1,0 +1,62 @@
+"""The list of phones: the page, the part of it that is fetched again when something changes, and the same as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from devices.models import Phone
+from gspnp.console.access import CHANGE, FORGET, VIEW, needs
+from gspnp.console.listening import listening
+from gspnp.console.phone_json import as_json
+from gspnp.console.rows import rows_of
+from gspnp.console.shell import shell_context
+from gspnp.console.tables import ListQuery, read_page
+
+
+@require_safe
+@needs(VIEW)
+def phones(request: HttpRequest) -> HttpResponse:
+    """The console's first page."""
+    return render(request, "console/list.html", shell_context(request, "Phones") | _list_context(request))
+
+
+@require_safe
+@needs(VIEW)
+def rows(request: HttpRequest) -> HttpResponse:
+    """Everything of the list that changes by itself, for the same parameters."""
+    context = {"listening": listening()} | _list_context(request)
+    return render(request, "console/_rows.html", context)
+
+
+def _list_context(request: HttpRequest) -> dict[str, Any]:
+    page = read_page(ListQuery.read(request.GET))
+    return {
+        "page": page,
+        "rows": rows_of(page.phones, listening()),
+        "alarms": Phone.objects.exclude(alarm="").order_by("-alarm_at")[:5],
+        "may_change": request.user.has_perm(CHANGE),
+        "may_forget": request.user.has_perm(FORGET),
+    }
+
+
+@require_safe
+@needs(VIEW)
+def phones_json(request: HttpRequest) -> JsonResponse:
+    """Every phone, in the field names of the contract."""
+    return JsonResponse([as_json(phone) for phone in Phone.objects.all()], safe=False)
+
+
+@require_safe
+def healthz(request: HttpRequest) -> HttpResponse:
+    """Whether this door can do its work: it answers, and its database does."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return HttpResponse("no database", status=503, content_type="text/plain")
+    return HttpResponse("ok", content_type="text/plain")

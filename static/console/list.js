@@ -1,0 +1,232 @@
+// The list of phones: live rows, search as you type, keyboard, menu, drawer. Its state is the URL.
+
+import { copy, perform } from "./actions.js";
+import { closeDrawer, openDrawer, prepareDrawer } from "./drawer.js";
+import { debounced, follow } from "./live.js";
+import { closeMenu, menuIsOpen, openMenu, prepareMenu } from "./menu.js";
+import { act, Refused, send, wordsOf } from "./net.js";
+import { parse, remember, swapContent, swapRows } from "./swap.js";
+import { announce, toast } from "./toast.js";
+import { refresh } from "./times.js";
+
+const REFRESH_MS = 150;
+const LISTENER_MS = 10000;
+const SEARCH_MS = 200;
+const list = document.getElementById("list");
+const search = document.getElementById("search-text");
+const openedAt = Date.now();
+const untouched = new Set(JSON.parse(sessionStorage.getItem("gspnp.new") || "[]"));
+const announced = new Set();
+
+const body = () => document.getElementById("rows");
+const rows = () => [...(body()?.rows ?? [])];
+const rowOf = (node) => node.closest?.("tr[data-mac]");
+
+// --- what the server says -----------------------------------------------------------------------------------------
+
+async function fetchRows() {
+  const asked = location.search;
+  try {
+    const answer = await send(`${list.dataset.rowsUrl}${asked}`);
+    if (!answer.ok) {
+      toast(await wordsOf(answer), "bad");
+      return;
+    }
+    const page = parse(await answer.text());
+    if (asked === location.search) swapPage(page);
+    else update();
+  } catch (error) {
+    if (!(error instanceof Refused || error instanceof TypeError)) throw error;
+  }
+}
+
+const update = debounced(fetchRows, REFRESH_MS);
+
+function swapPage(page) {
+  for (const id of ["notices", "chips", "pager"]) {
+    const [old, fresh] = [document.getElementById(id), page.getElementById(id)];
+    swapContent(old, fresh);
+  }
+  const fresh = page.getElementById("rows");
+  if (fresh && body()) {
+    swapContent(list.querySelector("thead"), page.querySelector("thead"));
+    swapRows(body(), fresh).forEach(welcome);
+  } else {
+    const before = new Set(rows().map((row) => row.dataset.mac));
+    swapContent(document.getElementById("listing"), page.getElementById("listing"));
+    rows().filter((row) => !before.has(row.dataset.mac)).forEach(welcome);
+  }
+  mark();
+  rove();
+}
+
+/** A row that was not on the page: if the phone is new, it slides in and is marked until it is touched. */
+function welcome(row) {
+  if (Date.parse(row.dataset.firstSeen) < openedAt - 2000 || announced.has(row.dataset.mac)) return;
+  announced.add(row.dataset.mac);
+  untouched.add(row.dataset.mac);
+  row.classList.add("gs-arrives");
+  announce(`New phone ${row.dataset.name}`);
+}
+
+function mark() {
+  for (const row of rows()) row.classList.toggle("gs-new", untouched.has(row.dataset.mac));
+  sessionStorage.setItem("gspnp.new", JSON.stringify([...untouched].slice(-500)));
+}
+
+function touch(row) {
+  if (row && untouched.delete(row.dataset.mac)) mark();
+}
+
+// --- where one goes -----------------------------------------------------------------------------------------------
+
+function goTo(url, remembered = true) {
+  if (remembered) history.pushState(null, "", url);
+  else history.replaceState(null, "", url);
+  return fetchRows();
+}
+
+list.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-list-link]");
+  if (link && event.button === 0 && !(event.metaKey || event.ctrlKey || event.shiftKey)) {
+    event.preventDefault();
+    goTo(link.href);
+    search.value = new URL(link.href).searchParams.get("q") ?? "";
+    return;
+  }
+  const button = event.target.closest("[data-act]");
+  if (!button) return;
+  const row = rowOf(button);
+  touch(row);
+  const what = button.dataset.act;
+  if (what === "assign" || what === "copy") choose(what, row);
+  else if (what === "copy-text") copy(document.getElementById(button.dataset.from).textContent);
+  else if (what === "accept" || what === "dismiss") act(button.dataset.url).then(update);
+  else if (what === "menu") {
+    const box = button.getBoundingClientRect();
+    openMenu(row, box.left, box.bottom + 4);
+  }
+});
+
+window.addEventListener("popstate", () => {
+  search.value = new URLSearchParams(location.search).get("q") ?? "";
+  fetchRows();
+});
+
+let typing = 0;
+function searchNow() {
+  clearTimeout(typing);
+  const asked = new URLSearchParams(location.search);
+  asked.delete("page");
+  if (search.value.trim()) asked.set("q", search.value.trim());
+  else asked.delete("q");
+  const text = asked.toString();
+  if (`?${text}` !== location.search && text !== location.search) goTo(text ? `?${text}` : location.pathname, false);
+}
+search.addEventListener("input", () => {
+  clearTimeout(typing);
+  typing = setTimeout(searchNow, SEARCH_MS);
+});
+document.getElementById("search").addEventListener("submit", (event) => {
+  event.preventDefault();
+  searchNow();
+});
+
+// --- what one does with a row ----------------------------------------------------------------------------------------
+
+function choose(what, row) {
+  const { mac, colons, name, assignUrl, phoneUrl } = row.dataset;
+  touch(row);
+  if (what === "assign") openDrawer(assignUrl, mac);
+  else if (what === "copy") copy(colons);
+  else if (what === "timeline") location.assign(phoneUrl);
+  else perform(what, name, `${phoneUrl}${what}/`).then(update);
+}
+
+list.addEventListener("contextmenu", (event) => {
+  const row = rowOf(event.target);
+  if (!row || window.getSelection()?.toString()) return;
+  event.preventDefault();
+  touch(row);
+  focusRow(row);
+  const box = row.getBoundingClientRect();
+  const byKey = event.clientX === 0 && event.clientY === 0;
+  openMenu(row, byKey ? box.left + 40 : event.clientX, byKey ? box.top + 30 : event.clientY);
+});
+
+list.addEventListener("focusin", (event) => {
+  const row = rowOf(event.target);
+  if (row) rove(row);
+});
+list.addEventListener("pointerdown", (event) => {
+  const row = rowOf(event.target);
+  touch(row);
+  if (row && !event.target.closest("a, button") && !window.getSelection()?.toString()) focusRow(row);
+});
+
+function focusRow(row) {
+  rove(row);
+  row.focus({ preventScroll: true });
+}
+
+/** One row, and what is in it, can be reached by Tab; the others by the arrows. */
+function rove(current = null) {
+  const all = rows();
+  const chosen = current ?? all.find((row) => row.tabIndex === 0) ?? all[0];
+  for (const row of all) {
+    const mine = row === chosen ? 0 : -1;
+    if (row.tabIndex !== mine || current === null) {
+      row.tabIndex = mine;
+      for (const part of row.querySelectorAll("a, button")) part.tabIndex = mine;
+    }
+  }
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || menuIsOpen()) return;
+  if (document.querySelector("dialog[open]")) return;
+  const inText = event.target.closest?.("input, textarea, select, [contenteditable]");
+  if (event.key === "/" && !inText) {
+    event.preventDefault();
+    search.focus();
+    search.select();
+  } else if (event.key === "Escape" && event.target === search) {
+    if (search.value) {
+      search.value = "";
+      searchNow();
+    } else rows()[0]?.focus();
+  } else if (event.key === "ArrowDown" && (event.target === search || event.target === document.body)) {
+    event.preventDefault();
+    (rows().find((row) => row.tabIndex === 0) ?? rows()[0])?.focus();
+  } else if (event.target.matches?.("tr[data-mac]")) onRowKey(event);
+});
+
+function onRowKey(event) {
+  const all = rows();
+  const at = all.indexOf(event.target);
+  const next = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: all.length - 1, PageDown: at + 10, PageUp: at - 10 }[event.key];
+  if (next !== undefined) {
+    event.preventDefault();
+    const row = all[Math.max(0, Math.min(next, all.length - 1))];
+    row.focus();
+    row.scrollIntoView({ block: "nearest" });
+    if (next < 0 && event.key === "ArrowUp") search.focus();
+  } else if (event.key === "Enter") {
+    event.preventDefault();
+    const button = event.target.querySelector("[data-act=assign]");
+    if (button) choose("assign", event.target);
+    else location.assign(event.target.dataset.phoneUrl);
+  }
+}
+
+// --- start ----------------------------------------------------------------------------------------------------------
+
+remember(document);
+refresh();
+mark();
+rove();
+prepareMenu(choose);
+prepareDrawer(update);
+follow({ onEvents: update, onPoll: update });
+setInterval(() => { if (!document.hidden) update(); }, LISTENER_MS);
+window.addEventListener("pagehide", () => { closeMenu(false); closeDrawer(); });

@@ -1,0 +1,106 @@
+// The link to the server: one WebSocket that reconnects by itself and catches up; polling while it cannot be had.
+
+import { sessionEnded } from "./net.js";
+
+const FIRST_RETRY_MS = 500;
+const LAST_RETRY_MS = 15000;
+const SILENT_MS = 20000; // the server says something every 5 s
+const POLL_MS = 5000;
+const WORDS = { live: "live", connecting: "connecting", reconnecting: "reconnecting", ended: "signed out" };
+
+/** Follow events. `onEvents(message)` gets what is new, `onPoll()` is called instead while there is no link. */
+export function follow({ onEvents, onPoll }) {
+  const root = document.getElementById("console");
+  let last = Number(root.dataset.lastId) || 0;
+  let retry = FIRST_RETRY_MS;
+  let socket = null;
+  let heardAt = 0;
+  let timer = 0;
+  let ended = false;
+
+  function show(state) {
+    for (const place of document.querySelectorAll("[data-testid=connection]")) {
+      if (place.dataset.state === state) continue;
+      place.dataset.state = state;
+      place.querySelector("[data-state-text]").textContent = WORDS[state];
+    }
+  }
+
+  function connect() {
+    clearTimeout(timer);
+    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+    const mine = (socket = new WebSocket(`${scheme}//${location.host}${root.dataset.socket}`));
+    mine.onopen = () => {
+      heardAt = Date.now();
+      mine.send(JSON.stringify({ since: last }));
+    };
+    mine.onmessage = (event) => {
+      heardAt = Date.now();
+      retry = FIRST_RETRY_MS;
+      show("live");
+      const message = JSON.parse(event.data);
+      if (message.type === "live.events") {
+        last = Math.max(last, message.last);
+        onEvents(message);
+      }
+    };
+    mine.onclose = (event) => {
+      if (mine !== socket) return;
+      socket = null;
+      if (event.code === 4401 || event.code === 4403) {
+        ended = true;
+        show("ended");
+        sessionEnded(event.code === 4403 ? "Your account may not see phones any more." : undefined);
+        return;
+      }
+      show("reconnecting");
+      timer = setTimeout(connect, retry * (0.7 + Math.random() * 0.6));
+      retry = Math.min(retry * 2, LAST_RETRY_MS);
+    };
+  }
+
+  function hurry() {
+    if (ended || document.hidden) return;
+    if (!socket) {
+      retry = FIRST_RETRY_MS;
+      connect();
+    }
+  }
+
+  setInterval(() => {
+    if (ended || document.hidden) return;
+    if (socket && socket.readyState === WebSocket.OPEN && Date.now() - heardAt > SILENT_MS) socket.close();
+    if (!socket || socket.readyState !== WebSocket.OPEN) onPoll();
+  }, POLL_MS);
+  document.addEventListener("visibilitychange", hurry);
+  window.addEventListener("online", hurry);
+  connect();
+}
+
+/** Call `work` soon after the last of many calls, never twice at a time, and once more if asked meanwhile. */
+export function debounced(work, ms) {
+  let timer = 0;
+  let running = false;
+  let again = false;
+  async function run() {
+    timer = 0;
+    if (running) {
+      again = true;
+      return;
+    }
+    running = true;
+    try {
+      await work();
+    } finally {
+      running = false;
+      if (again) {
+        again = false;
+        request();
+      }
+    }
+  }
+  function request() {
+    if (!timer) timer = setTimeout(run, ms);
+  }
+  return request;
+}

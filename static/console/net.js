@@ -1,0 +1,58 @@
+// Requests to our own server: they say that a script asks, carry the CSRF token, and notice a session that ended.
+
+import { toast } from "./toast.js";
+
+const root = () => document.getElementById("console");
+
+export class Refused extends Error {}
+
+/** Fetch `url`; returns the Response. Throws Refused after telling the person, or TypeError if the network is away. */
+export async function send(url, { method = "GET", body = null, signal } = {}) {
+  const headers = { "X-Requested-With": "fetch" };
+  if (method !== "GET") headers["X-CSRFToken"] = root().dataset.csrf;
+  const answer = await fetch(url, { method, body, headers, signal, credentials: "same-origin", redirect: "manual" });
+  if (answer.status === 401 || answer.type === "opaqueredirect") {
+    sessionEnded();
+    throw new Refused("signed out");
+  }
+  return answer;
+}
+
+/** POST and show the answer's words. Returns whether it was done. */
+export async function act(url) {
+  try {
+    const answer = await send(url, { method: "POST" });
+    const words = await wordsOf(answer);
+    toast(words, answer.ok ? "good" : "bad");
+    return answer.ok;
+  } catch (error) {
+    if (!(error instanceof Refused)) toast("The server cannot be reached. Nothing was done; try again.", "bad");
+    return false;
+  }
+}
+
+/** The message in a JSON answer, or plain words for its status. */
+export async function wordsOf(answer) {
+  if ((answer.headers.get("content-type") || "").includes("json")) {
+    const said = await answer.json();
+    if (typeof said.message === "string") return said.message;
+  }
+  if (answer.status === 403) return "Refused. Reload the page and try again; if it stays, ask an administrator.";
+  if (answer.status === 404) return "This phone is not listed any more.";
+  return `The server answered ${answer.status}. Try again; its log says more.`;
+}
+
+/** A standing line with the way back; what is typed stays on the page. */
+export function sessionEnded(words = "Your session has ended.") {
+  if (document.getElementById("session-ended")) return;
+  const line = document.createElement("p");
+  line.id = "session-ended";
+  line.className = "gs-notice gs-notice-bad";
+  line.setAttribute("role", "alert");
+  line.dataset.testid = "session-ended";
+  const link = document.createElement("a");
+  link.href = `${root().dataset.loginUrl}?next=${encodeURIComponent(location.pathname + location.search)}`;
+  link.textContent = "Sign in again";
+  line.append(`${words} `, link);
+  root().prepend(line);
+}

@@ -1,0 +1,95 @@
+// Put freshly fetched HTML in the place of old without disturbing anybody: what did not change is not touched, focus
+// and selection stay, rows are known by their MAC and cells are replaced one by one.
+
+import { refresh } from "./times.js";
+
+const served = new WeakMap(); // element -> its HTML as the server sent it, before times and marks were written into it
+
+const htmlOf = (element) => served.get(element) ?? element.innerHTML;
+
+/** Remember what the server sent; call it before anything is written into the page. */
+export function remember(root) {
+  for (const element of root.querySelectorAll("[id], tr[data-mac] > *, thead")) served.set(element, element.innerHTML);
+}
+
+/** Parse a fragment. */
+export function parse(html) {
+  const page = new DOMParser().parseFromString(html, "text/html");
+  remember(page);
+  return page;
+}
+
+/** Replace the content of `old` by that of `fresh`, if it differs. Focus goes to the element with the same data-key. */
+export function swapContent(old, fresh) {
+  const attributes = ["hidden", "data-stage", "data-name", "aria-sort"];
+  for (const name of attributes) {
+    if (fresh.hasAttribute(name)) old.setAttribute(name, fresh.getAttribute(name));
+    else if (old.hasAttribute(name)) old.removeAttribute(name);
+  }
+  if (htmlOf(old) === htmlOf(fresh)) return false;
+  const key = old.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+  served.set(old, htmlOf(fresh));
+  const nodes = [...fresh.childNodes].map((node) => {
+    const mine = document.importNode(node, true);
+    if (mine.nodeType === Node.ELEMENT_NODE) carry(node, mine);
+    return mine;
+  });
+  old.replaceChildren(...nodes);
+  refresh(old);
+  if (key) old.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
+  return true;
+}
+
+/** Let the imported copy of `from` know what the server sent for its parts. */
+function carry(from, to) {
+  if (served.has(from)) served.set(to, served.get(from));
+  for (let at = 0; at < from.children.length; at += 1) carry(from.children[at], to.children[at]);
+}
+
+/** Make the rows of `old` those of `fresh`, in order. Returns the rows that were not there before. */
+export function swapRows(old, fresh) {
+  const present = new Map([...old.rows].map((row) => [row.dataset.mac, row]));
+  const added = [];
+  let at = old.firstElementChild;
+  for (const wanted of [...fresh.rows]) {
+    let row = present.get(wanted.dataset.mac);
+    if (row) {
+      present.delete(wanted.dataset.mac);
+      updateRow(row, wanted);
+    } else {
+      row = document.importNode(wanted, true);
+      carry(wanted, row);
+      added.push(row);
+    }
+    if (row === at) at = at.nextElementSibling;
+    else moveBefore(old, row, at);
+  }
+  for (const gone of present.values()) gone.remove();
+  refresh(old);
+  return added;
+}
+
+/** Put a row in its place. Moving an element takes its focus away, so that is given back. */
+function moveBefore(body, row, at) {
+  const focused = row.contains(document.activeElement) ? document.activeElement : null;
+  body.insertBefore(row, at);
+  focused?.focus({ preventScroll: true });
+}
+
+function updateRow(row, wanted) {
+  for (const { name, value } of wanted.attributes) {
+    if (name !== "class" && name !== "tabindex" && row.getAttribute(name) !== value) row.setAttribute(name, value);
+  }
+  for (const name of ["data-assigned", "data-alarm"]) if (!wanted.hasAttribute(name)) row.removeAttribute(name);
+  for (let at = 0; at < wanted.cells.length; at += 1) {
+    if (swapContent(row.cells[at], wanted.cells[at])) flash(row.cells[at]);
+  }
+}
+
+/** A short light on what has just changed. */
+function flash(cell) {
+  if (!cell.matches(".gs-col-stage, .gs-col-extension, .gs-col-address")) return;
+  cell.classList.remove("gs-flash");
+  void cell.offsetWidth;
+  cell.classList.add("gs-flash");
+}

@@ -1,0 +1,31 @@
+// Moments: relative in the text, absolute in the reader's own zone on hover.
+
+const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "narrow" });
+const absolute = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
+const STEPS = [[60, "second", 1], [3600, "minute", 60], [86400, "hour", 3600], [86400 * 30, "day", 86400]];
+
+function words(at, now) {
+  const seconds = Math.round((at - now) / 1000);
+  if (Math.abs(seconds) < 3) return "just now";
+  for (const [below, unit, size] of STEPS) {
+    if (Math.abs(seconds) < below) return relative.format(Math.round(seconds / size), unit);
+  }
+  return new Intl.DateTimeFormat(undefined, { dateStyle: "medium" }).format(at);
+}
+
+/** Write every moment inside `root` anew. */
+export function refresh(root = document) {
+  const now = Date.now();
+  for (const time of root.querySelectorAll("time[data-moment]")) {
+    const at = new Date(time.dateTime);
+    if (!time.dataset.zoned) {
+      time.title = absolute.format(at);
+      time.dataset.zoned = "yes";
+    }
+    const text = words(at, now);
+    if (time.textContent !== text) time.textContent = text;
+  }
+}
+
+setInterval(() => { if (!document.hidden) refresh(); }, 1000);
+document.addEventListener("visibilitychange", () => refresh());

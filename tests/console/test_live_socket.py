@@ -1,0 +1,271 @@
+"""Live events through the real ASGI application, from the row in the table to the frame in the browser."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import pytest
+from asgiref.sync import sync_to_async
+from channels.testing import WebsocketCommunicator
+from django.contrib.auth.models import Permission, User
+from django.db import DatabaseError
+from django.test import Client
+
+from devices import live
+from devices.choices import EventKind, Stage
+from devices.models import LiveEvent, Phone
+from gspnp.asgi import application
+from gspnp.console import consumers, tail
+from tests import cast
+
+pytestmark = pytest.mark.django_db(transaction=True)
+HOST = b"localhost:8000"
+
+
+def make_viewer() -> tuple[User, str]:
+    user = User.objects.create_user("viewer")
+    user.user_permissions.add(Permission.objects.get(codename="view_phone"))
+    client = Client()
+    client.force_login(user)
+    return user, client.cookies["sessionid"].value
+
+
+def communicator(session: str = "", origin: bytes = b"http://localhost:8000", path: str = "/ws/live"):
+    headers = [(b"host", HOST), (b"origin", origin), (b"cookie", f"sessionid={session}".encode())]
+    return WebsocketCommunicator(application, path, headers)
+
+
+@asynccontextmanager
+async def open_socket(session: str):
+    """A connected browser that has been greeted."""
+    socket = communicator(session)
+    connected, _ = await socket.connect(timeout=5)
+    assert connected
+    assert json.loads(await socket.receive_from(timeout=5))["type"] == "live.hello"
+    try:
+        yield socket
+    finally:
+        await socket.disconnect()
+
+
+async def next_events(socket) -> dict:
+    """The next message that carries events; beats are passed over."""
+    while True:
+        message = json.loads(await socket.receive_from(timeout=10))
+        if message["type"] == "live.events":
+            return message
+
+
+async def closed_with(socket) -> int:
+    """The code with which the server ends it."""
+    while True:
+        message = await socket.receive_output(timeout=10)
+        if message["type"] == "websocket.close":
+            return message["code"]
+
+
+def happen(text: str, mac: str = cast.MAC) -> int:
+    event = LiveEvent(mac=mac, kind=EventKind.SEEN, stage=Stage.SEEN, text=text, at=cast.NOON)
+    live.append([event])
+    return live.newest_id()
+
+
+async def test_a_new_phone_arrives_within_a_second():
+    _, session = await sync_to_async(make_viewer)()
+    async with open_socket(session) as socket:
+        loop = asyncio.get_running_loop()
+        await sync_to_async(cast.seen)()
+        began = loop.time()
+        message = await next_events(socket)
+        assert loop.time() - began < 1
+    (event,) = message["events"]
+    assert event["mac"] == cast.MAC
+    assert event["kind"] == "seen"
+    assert set(event) == {"id", "mac", "kind", "stage", "text", "at"}
+    assert message["first"] == message["last"] == event["id"]
+
+
+async def test_many_events_of_one_moment_are_one_message():
+    _, session = await sync_to_async(make_viewer)()
+    async with open_socket(session) as socket:
+        await sync_to_async(cast.inventory.record_sightings)(
+            [cast.sighting(f"000B8200{n:04X}", f"10.0.1.{n + 1}") for n in range(50)], cast.unknown
+        )
+        message = await next_events(socket)
+        assert len(message["events"]) == 50
+
+
+async def test_over_200_changed_phones_are_one_word():
+    _, session = await sync_to_async(make_viewer)()
+    async with open_socket(session) as socket:
+        await sync_to_async(cast.inventory.record_sightings)(
+            [cast.sighting(f"000B8200{n:04X}", f"10.0.{n // 200}.{n % 200 + 1}") for n in range(201)], cast.unknown
+        )
+        message = await next_events(socket)
+        assert message["reload"] is True
+        assert "events" not in message
+
+
+async def test_a_reconnecting_browser_gets_what_it_missed():
+    _, session = await sync_to_async(make_viewer)()
+    known = await sync_to_async(happen)("known")
+    await sync_to_async(happen)("missed 1")
+    last = await sync_to_async(happen)("missed 2")
+    async with open_socket(session) as socket:
+        await socket.send_to(json.dumps({"since": known}))
+        message = await next_events(socket)
+        assert [event["text"] for event in message["events"]] == ["missed 1", "missed 2"]
+        await socket.send_to(json.dumps({"since": last}))
+        await sync_to_async(happen)("new")
+        assert [event["text"] for event in (await next_events(socket))["events"]] == ["new"]
+
+
+@pytest.mark.parametrize(
+    "said", ["x", "{", "[]", "null", '{"since": "1"}', '{"since": -1}', '{"since": true}', "[" * 150]
+)
+async def test_nonsense_from_a_browser_is_passed_over(said):
+    _, session = await sync_to_async(make_viewer)()
+    async with open_socket(session) as socket:
+        await socket.send_to(said)
+        await sync_to_async(happen)("still alive")
+        assert (await next_events(socket))["events"][0]["text"] == "still alive"
+
+
+async def test_a_lost_message_is_made_good_from_the_table():
+    _, session = await sync_to_async(make_viewer)()
+    async with open_socket(session) as socket:
+        await sync_to_async(happen)("one")
+        first = await next_events(socket)
+        lost = await sync_to_async(happen)("two")
+        # A message that claims to come after what this browser never got.
+        await tail.get_channel_layer().group_send(
+            tail.GROUP, {"type": "live.events", "after": lost + 1, "last": lost + 2, "text": "not for this browser"}
+        )
+        message = await next_events(socket)
+        assert message["first"] == first["last"] + 1
+        assert message["events"][0]["text"] == "two"
+
+
+async def test_without_a_session_the_handshake_is_refused():
+    for session in ("", "x" * 32):
+        connected, _ = await communicator(session).connect(timeout=5)
+        assert not connected
+
+
+async def test_without_the_permission_the_handshake_is_refused():
+    user, session = await sync_to_async(make_viewer)()
+    await sync_to_async(user.user_permissions.clear)()
+    connected, _ = await communicator(session).connect(timeout=5)
+    assert not connected
+
+
+@pytest.mark.parametrize("origin", [b"http://evil.example", b"http://localhost:9999", b"null", b""])
+async def test_a_foreign_page_is_refused_though_its_browser_is_signed_in(origin):
+    _, session = await sync_to_async(make_viewer)()
+    connected, _ = await communicator(session, origin).connect(timeout=5)
+    assert not connected
+
+
+async def test_another_address_is_refused():
+    _, session = await sync_to_async(make_viewer)()
+    connected, _ = await communicator(session, path="/ws/other").connect(timeout=5)
+    assert not connected
+
+
+def withdraw(user: User) -> None:
+    user.user_permissions.clear()
+
+
+def deactivate(user: User) -> None:
+    User.objects.filter(pk=user.pk).update(is_active=False)
+
+
+def change_password(user: User) -> None:
+    user.set_password("another-password")
+    user.save()
+
+
+@pytest.mark.parametrize(("change", "code"), [(withdraw, 4403), (deactivate, 4401), (change_password, 4401)])
+async def test_who_may_no_longer_see_phones_is_told_nothing_more(change, code, monkeypatch):
+    monkeypatch.setattr(consumers, "USER_CHECK_SECONDS", 0)
+    user, session = await sync_to_async(make_viewer)()
+    async with open_socket(session) as socket:
+        await sync_to_async(happen)("before")
+        await next_events(socket)
+        await sync_to_async(change)(user)
+        await sync_to_async(happen)("secret")
+        assert await closed_with(socket) == code
+
+
+async def test_who_signs_out_is_told_nothing_more(monkeypatch):
+    monkeypatch.setattr(consumers, "USER_CHECK_SECONDS", 0)
+    _, session = await sync_to_async(make_viewer)()
+    async with open_socket(session) as socket:
+        client = Client()
+        client.cookies["sessionid"] = session
+        await sync_to_async(client.logout)()
+        await sync_to_async(happen)("secret")
+        assert await closed_with(socket) == 4401
+
+
+async def test_a_database_that_fails_for_a_while_loses_nothing(monkeypatch):
+    monkeypatch.setattr(tail, "RETRY_SECONDS", 0.05)
+    _, session = await sync_to_async(make_viewer)()
+    async with open_socket(session) as socket:
+        read_after, broken = tail.read_after, asyncio.Event()
+
+        async def fails(*args):
+            broken.set()
+            raise DatabaseError("away")
+
+        monkeypatch.setattr(tail, "read_after", fails)
+        await sync_to_async(happen)("while it was away")
+        await asyncio.wait_for(broken.wait(), 5)
+        monkeypatch.setattr(tail, "read_after", read_after)
+        assert (await next_events(socket))["events"][0]["text"] == "while it was away"
+
+
+async def test_a_browser_whose_permission_cannot_be_read_waits_and_then_gets_all(monkeypatch):
+    monkeypatch.setattr(consumers, "USER_CHECK_SECONDS", 0)
+    monkeypatch.setattr(consumers, "RETRY_SECONDS", 0.05)
+    _, session = await sync_to_async(make_viewer)()
+    async with open_socket(session) as socket:
+        may_view, broken = consumers.may_view, asyncio.Event()
+
+        async def fails(user):
+            broken.set()
+            raise DatabaseError("away")
+
+        monkeypatch.setattr(consumers, "may_view", fails)
+        await sync_to_async(happen)("while it was away")
+        await asyncio.wait_for(broken.wait(), 5)
+        monkeypatch.setattr(consumers, "may_view", may_view)
+        assert (await next_events(socket))["events"][0]["text"] == "while it was away"
+
+
+async def test_the_tail_runs_only_while_somebody_looks():
+    _, session = await sync_to_async(make_viewer)()
+    here = tail.current()
+    assert not here.running
+    async with open_socket(session):
+        async with open_socket(session):
+            assert here.running
+        assert here.running
+    assert not here.running
+
+
+async def test_no_event_of_a_whole_assignment_holds_a_secret():
+    _, session = await sync_to_async(make_viewer)()
+    async with open_socket(session) as socket:
+        version = await sync_to_async(cast.assigned)()
+        await sync_to_async(cast.applied)(version)
+        told = ""
+        newest = await sync_to_async(live.newest_id)()
+        while True:
+            message = await next_events(socket)
+            told += json.dumps(message)
+            if message["last"] == newest:
+                break
+    for secret in (cast.PASSWORD, version.first_secret, version.steady_secret):
+        assert secret not in told
+    assert await sync_to_async(lambda: Phone.objects.get().stage)() == Stage.APPLIED

@@ -1,0 +1,251 @@
+"""The list of phones: what its URL means, and what it says when there is nothing to list."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from devices.choices import Stage
+from devices.models import Phone
+from gspnp.console.tables import PAGE_ROWS
+from tests import cast
+from tests.console.conftest import person, signed_in
+
+pytestmark = pytest.mark.django_db
+
+
+def macs(answer) -> list[str]:
+    return re.findall(r'<tr[^>]* data-mac="([0-9A-F]{12})"', answer.content.decode())
+
+
+def row(answer, mac: str) -> str:
+    return re.search(rf'<tr[^>]* data-mac="{mac}".*?</tr>', answer.content.decode(), re.DOTALL)[0]
+
+
+@pytest.fixture
+def three(db) -> list[str]:
+    """Three phones: seen, assigned as 1001 Tess, seen."""
+    cast.seen("000B82000001", "10.0.0.21", model="GXP1610", firmware="1.0.3.6")
+    cast.assigned("000B82000002", "10.0.0.22")
+    cast.seen("000B82000003", "10.0.0.23", model="GXP1630")
+    return ["000B82000001", "000B82000002", "000B82000003"]
+
+
+def test_a_stranger_is_sent_to_the_sign_in_and_a_script_is_told():
+    answer = Client(headers={"host": "localhost"}).get("/?q=1001")
+    assert answer.status_code == 302
+    assert answer["Location"] == "/admin/login/?next=/%3Fq%3D1001"
+    answer = Client(headers={"host": "localhost", "X-Requested-With": "fetch"}).get("/rows/")
+    assert answer.status_code == 401
+    assert Client(headers={"host": "localhost"}).get("/phones.json").status_code == 401
+
+
+def test_without_the_permission_there_is_a_clear_page_and_no_phone(three):
+    answer = signed_in(person("nobody")).get("/")
+    assert answer.status_code == 403
+    assert "Ask an administrator" in answer.content.decode()
+    assert not macs(answer)
+
+
+def test_the_first_run_says_where_it_listens_and_how_to_try_it_without_a_phone(console, listener):
+    words = console.get("/").content.decode()
+    assert "Listening for phones" in words
+    assert "eth7 (10.0.0.1)" in words
+    assert ".venv/bin/python manage.py simulate_phones --count 3" in words
+    assert "<table" not in words
+
+
+def test_a_silent_listener_is_said_at_the_first_run_and_above_the_list(console, listener):
+    listener.heartbeat_at = timezone.now() - timedelta(seconds=16)
+    listener.save()
+    assert "The listener is not running" in console.get("/").content.decode()
+    cast.seen()
+    words = console.get("/").content.decode()
+    assert 'data-testid="listener-away"' in words
+    assert "listen_pnp" in words
+
+
+def test_the_listeners_trouble_is_shown(console, listener):
+    listener.trouble = "eth9 is gone; plug the cable in"
+    listener.save()
+    assert "eth9 is gone" in console.get("/").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("00:0b:82:00:00:02", [1]),
+        ("000b.8200.0003", [2]),
+        ("000001", [0]),
+        ("1001", [1]),
+        ("tess", [1]),
+        ("gxp1610", [0]),
+        ("10.0.0.23", [2]),
+        ("1.0.3.6", [0]),
+        ("no such phone", []),
+        ("\0", [0, 1, 2]),
+        ("%", []),
+    ],
+)
+def test_search_takes_what_a_technician_has_at_hand(console, three, query, found):
+    assert sorted(macs(console.get("/", {"q": query}))) == [three[at] for at in found]
+
+
+def test_search_ignores_the_case_of_letters_outside_ascii(console):
+    phone = cast.seen()
+    cast.save(phone, cast.draft(display_name="Jörg Öztürk"))
+    assert macs(console.get("/", {"q": "ÖZTÜRK"})) == [cast.MAC]
+
+
+def test_each_stage_has_a_count_and_filters(console, three):
+    words = console.get("/").content.decode()
+    counts = dict(re.findall(r'data-chip="(\w+)".*?<b data-count>(\d+)</b>', words))
+    assert counts == {"all": "3", "seen": "2", "assigned": "1", "notified": "0", "fetched": "0", "applied": "0"}
+    assert macs(console.get("/", {"stage": "assigned"})) == [three[1]]
+
+
+def test_ignored_phones_leave_the_list_and_are_found_by_filter_and_search(console, three):
+    cast.seen("0004132F0011", "10.0.0.40", vendor="snom", model="snom720", ours=False)
+    assert "0004132F0011" not in macs(console.get("/"))
+    assert macs(console.get("/", {"stage": "ignored"})) == ["0004132F0011"]
+    assert macs(console.get("/", {"q": "snom"})) == ["0004132F0011"]
+    assert "Seen, not ours: snom." in row(console.get("/", {"q": "snom"}), "0004132F0011")
+
+
+def test_needs_attention_finds_alarms_and_phones_that_stopped(console, three):
+    Phone.objects.filter(mac=three[0]).update(alarm="000B82000001 now claims 10.0.0.9.", alarm_at=timezone.now())
+    Phone.objects.filter(mac=three[1]).update(stage_reason="It did not answer.")
+    assert sorted(macs(console.get("/", {"stage": "attention"}))) == three[:2]
+
+
+@pytest.mark.parametrize("column", ["mac", "model", "address", "firmware", "stage", "seen", "new", "vendor"])
+def test_every_column_sorts_both_ways(console, three, column):
+    up = macs(console.get("/", {"sort": column}))
+    down = macs(console.get("/", {"sort": f"-{column}"}))
+    assert sorted(up) == sorted(down) == three
+    if column in ("mac", "address"):
+        assert (up, down) == (three, three[::-1])
+
+
+def test_extensions_sort_as_numbers_and_stages_as_the_way_goes(console, three):
+    for mac, extension in zip(three, ("1000", "99", "200"), strict=True):
+        cast.save(Phone.objects.get(mac=mac), cast.draft(user_id=extension))
+    assert macs(console.get("/", {"sort": "extension"})) == [three[1], three[2], three[0]]
+    Phone.objects.filter(mac=three[1]).update(stage=Stage.APPLIED)
+    Phone.objects.filter(mac=three[0]).update(stage=Stage.SEEN)
+    assert macs(console.get("/", {"sort": "stage"})) == [three[0], three[2], three[1]]
+
+
+@pytest.mark.parametrize("page", ["0", "-1", "9" * 40, "x", "²"])
+def test_a_senseless_page_or_sort_is_the_default(console, three, page):
+    assert sorted(macs(console.get("/", {"page": page, "sort": "password", "stage": "' OR 1"}))) == three
+
+
+def test_pages_show_every_phone_once(console):
+    cast_of = [cast.sighting(f"000B8200{n:04X}", f"10.0.{n // 200}.{n % 200 + 1}") for n in range(PAGE_ROWS + 7)]
+    cast.inventory.record_sightings(cast_of, cast.unknown)
+    first, second = console.get("/"), console.get("/?page=2")
+    assert len(macs(first)) == PAGE_ROWS
+    assert len(macs(second)) == 7
+    assert not set(macs(first)) & set(macs(second))
+    assert f"1–{PAGE_ROWS} of {PAGE_ROWS + 7}" in first.content.decode()
+
+
+def test_the_fragment_shows_the_same_rows_as_the_page(console, three):
+    whole, part = console.get("/?sort=mac"), console.get("/rows/?sort=mac")
+    assert [row(whole, mac) for mac in three] == [row(part, mac) for mac in three]
+    assert "<html" not in part.content.decode()
+
+
+def test_a_phone_whose_notify_waits_for_a_silent_listener_says_so(console):
+    cast.assigned()
+    assert "Waiting for the listener, which is not running." in row(console.get("/"), cast.MAC)
+
+
+def test_the_reason_why_a_phone_stopped_stands_below_its_stage(console, listener):
+    version = cast.assigned()
+    notify = cast.sent(version)
+    cast.outbox.settle_answered(notify.pk, 403, "Forbidden")
+    assert "403 Forbidden" in row(console.get("/"), cast.MAC)
+
+
+def test_an_alarm_can_be_accepted_and_the_phone_is_owed_a_notify_there(console):
+    version = cast.assigned()
+    cast.delivered(version)
+    Phone.objects.update(
+        alarm="It now claims 10.0.0.99.",
+        alarm_at=timezone.now(),
+        claimed_host=cast.STRANGER,
+        claimed_port=5060,
+        claimed_at=timezone.now(),
+        claimed_interface="eth0",
+        claimed_local_host=cast.OURS,
+    )
+    words = console.get("/").content.decode()
+    assert "It is that phone: use 10.0.0.99" in words
+    assert console.post(f"/phones/{cast.MAC}/accept/").status_code == 200
+    phone = Phone.objects.get()
+    assert (phone.source_host, phone.alarm) == (cast.STRANGER, "")
+    assert cast.owed(phone.pk) is not None
+    assert console.post(f"/phones/{cast.MAC}/accept/").status_code == 409
+
+
+def test_an_alarm_can_be_dismissed_and_the_address_stays(console):
+    cast.assigned()
+    Phone.objects.update(alarm="It now claims 10.0.0.99.", alarm_at=timezone.now(), claimed_host=cast.STRANGER)
+    assert console.post(f"/phones/{cast.MAC}/dismiss/").status_code == 200
+    phone = Phone.objects.get()
+    assert (phone.source_host, phone.claimed_host, phone.alarm) == (cast.HOST, None, "")
+
+
+def test_actions_need_their_permission_and_a_post(viewer, console):
+    cast.assigned()
+    browser = signed_in(viewer)
+    for action in ("notify", "ignore", "forget", "accept", "dismiss"):
+        assert browser.post(f"/phones/{cast.MAC}/{action}/", headers={"X-Requested-With": "fetch"}).status_code == 403
+        assert console.get(f"/phones/{cast.MAC}/{action}/").status_code == 405
+    assert Phone.objects.get().stage == Stage.ASSIGNED
+    assert 'data-act="assign"' not in browser.get("/").content.decode()
+
+
+def test_notify_again_ignore_and_forget(console, listener):
+    version = cast.assigned()
+    first = cast.owed(version.phone_id)
+    assert console.post(f"/phones/{cast.MAC}/notify/").json()["message"] == "Notified again."
+    assert cast.owed(version.phone_id).pk != first.pk
+    assert console.post(f"/phones/{cast.MAC}/ignore/").status_code == 200
+    assert Phone.objects.get().stage == Stage.IGNORED
+    assert console.post(f"/phones/{cast.MAC}/forget/").status_code == 200
+    assert not Phone.objects.exists()
+    assert console.post("/phones/000B82FFFFFF/forget/").status_code == 404
+
+
+def test_plain_http_beyond_loopback_is_warned_of(console):
+    assert 'data-testid="plain-http"' not in console.get("/").content.decode()
+    assert 'data-testid="plain-http"' in console.get("/", headers={"host": "testserver"}).content.decode()
+    assert 'data-testid="plain-http"' not in console.get("/", headers={"host": "127.0.0.1:8000"}).content.decode()
+
+
+def test_the_json_has_the_names_of_the_contract(console, three):
+    phones = console.get("/phones.json").json()
+    assert {phone["mac"] for phone in phones} == set(three)
+    names = {"mac", "vendor", "model", "firmware", "stage", "stage_reason", "contact", "first_seen_at", "last_seen_at"}
+    assert names <= set(phones[0])
+
+
+def test_health_needs_no_sign_in():
+    answer = Client().get(reverse("admin:index").replace("admin/", "healthz"))
+    assert (answer.status_code, answer.content) == (200, b"ok")
+
+
+@pytest.mark.parametrize("path", ["/phones/zzz/", "/phones/000B8227/", "/phones/000B82FFFFFF/"])
+def test_an_unknown_mac_is_not_found(console, path):
+    assert console.get(path).status_code == 404
+
+
+def test_a_mac_in_any_spelling_leads_to_the_phone(console):
+    cast.seen()
+    assert console.get("/phones/00:0b:82:27:3b:89/").status_code == 200

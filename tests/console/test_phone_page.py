@@ -1,0 +1,88 @@
+"""The page of one phone: the way with its times, the timeline, what was sent and fetched, and no secret."""
+
+import re
+
+import pytest
+
+from devices.models import Phone
+from tests import cast
+from tests.console.conftest import signed_in
+
+pytestmark = pytest.mark.django_db
+URL = f"/phones/{cast.MAC}/"
+
+
+def done_steps(answer) -> list[str]:
+    steps = re.findall(r'<li class="([^"]*)"[^>]*><span class="gs-way-icon">.*?<b>(\w+)</b>', answer.content.decode())
+    return [name for classes, name in steps if "gs-done" in classes]
+
+
+def test_the_way_grows_step_by_step(console):
+    cast.seen()
+    assert done_steps(console.get(URL)) == ["Seen"]
+    version = cast.save(Phone.objects.get()).config_file
+    assert done_steps(console.get(URL)) == ["Seen", "Assigned"]
+    cast.fetched(version)
+    assert done_steps(console.get(URL)) == ["Seen", "Assigned", "Notified", "Fetched"]
+    cast.download(cast.steady_path(version))
+    assert done_steps(console.get(URL)) == ["Seen", "Assigned", "Notified", "Fetched", "Applied"]
+
+
+def test_the_timeline_tells_everything_newest_first(console):
+    cast.applied(cast.assigned())
+    words = console.get(URL).content.decode()
+    assert (
+        words.index("Applied: it fetched again")
+        < words.index("Answered our NOTIFY.")
+        < words.index("Assigned by tess.")
+    )
+    assert words.index("Assigned by tess.") < words.index("Seen for the first time")
+
+
+def test_notifies_and_downloads_are_listed_with_their_outcome(console):
+    version = cast.assigned()
+    notify = cast.sent(version)
+    cast.outbox.settle_answered(notify.pk, 489, "Bad Event")
+    words = console.get(URL).content.decode()
+    assert "Refused by the phone: 489 Bad Event" in words
+    cast.outbox.notify_again(version.phone_id, "tess")
+    cast.fetched(version)
+    words = console.get(URL).content.decode()
+    assert f"200 cfg{cast.MAC}" in words
+    assert "First path" in words
+
+
+def test_the_file_is_shown_with_its_secrets_masked(console):
+    version = cast.assigned()
+    words = console.get(URL).content.decode()
+    assert "&lt;gs_provision" in words
+    assert "********" in words
+    for secret in (cast.PASSWORD, version.first_secret, version.steady_secret):
+        assert secret not in words
+
+
+def test_the_live_part_is_what_the_page_shows(console):
+    cast.assigned()
+    part = console.get(f"{URL}live/").content.decode()
+    assert "Assigned by tess." in part
+    assert "<html" not in part
+    assert "gs_provision" not in part
+
+
+def test_a_notify_that_waits_for_a_silent_listener_is_said(console):
+    cast.assigned()
+    assert "Waiting for the listener, which is not running." in console.get(URL).content.decode()
+
+
+def test_a_forgotten_phone_is_not_found_and_its_events_do_not_leak_to_it_again(console):
+    cast.assigned()
+    console.post(f"{URL}forget/")
+    assert console.get(f"{URL}live/").status_code == 404
+
+
+def test_a_viewer_sees_it_without_buttons(viewer):
+    cast.assigned()
+    words = signed_in(viewer).get(URL).content.decode()
+    assert "Assigned by tess." in words
+    for action in ("assign", "do"):
+        assert f'data-act="{action}"' not in words
