@@ -156,7 +156,12 @@ UNFOLD = {
             {
                 "title": "Console",
                 "items": [
-                    {"title": "Phones", "icon": "deskphone", "link": "/"},
+                    {
+                        "title": "Phones",
+                        "icon": "deskphone",
+                        "link": "/",
+                        "active": "gspnp.console.shell.is_console",
+                    },
                 ],
             },
             {
@@ -167,7 +172,10 @@ UNFOLD = {
                     {"title": "Accounts", "icon": "badge", "link": "/admin/devices/account/"},
                     {"title": "Keys", "icon": "apps", "link": "/admin/devices/key/"},
                     {"title": "NOTIFYs", "icon": "outbox", "link": "/admin/provisioning/notify/"},
+                    {"title": "Files", "icon": "description", "link": "/admin/provisioning/configfile/"},
                     {"title": "Downloads", "icon": "download", "link": "/admin/provisioning/download/"},
+                    {"title": "Events", "icon": "timeline", "link": "/admin/devices/liveevent/"},
+                    {"title": "Listeners", "icon": "hearing", "link": "/admin/sipmcast/listenerstatus/"},
                     {"title": "Users", "icon": "group", "link": "/admin/auth/user/"},
                 ],
             },

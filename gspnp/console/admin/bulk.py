@@ -104,7 +104,8 @@ class BulkChange:
             seen = _seen(request.POST.get("seen", ""))
             by, value = request.user.get_username(), asked.cleaned_data["value"]
             value = tuple(value) if isinstance(value, list) else value
-            chosen = Phone.objects.filter(pk__in=seen).iterator(chunk_size=200)
+            # One by one: a cursor that stays open while we write would hold an old snapshot, and SQLite refuses that.
+            chosen = (phone for pk in seen for phone in Phone.objects.filter(pk=pk))
             for_each(chosen, lambda phone: self._change(phone, value, seen, by)).tell(model_admin, request)
             return None
         phones = list(queryset.order_by("mac"))
