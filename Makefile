@@ -7,13 +7,14 @@ PYTHON := .venv/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-long lint clean venv venv-dev
+.PHONY: help run demo test test-long bench lint clean venv venv-dev
 .NOTPARALLEL:
 
 help:
 	@echo "make run        start gspnp: console, phones' door, listener, worker (Ctrl-C stops all)"
 	@echo "make demo       the same with six simulated phones"
 	@echo "make test       the test suite          make test-long  the tests that take minutes"
+	@echo "make bench      how fast phones are answered, beside a bare echo"
 	@echo "make lint       style, types, Django's own checks"
 	@echo "make clean      remove what was built; data in ./var stays"
 
@@ -38,6 +39,10 @@ test: venv-dev
 test-long: venv-dev
 	@.ci/packages
 	@$(PYTHON) -m pytest -m long $(ARGS)
+
+bench: venv-dev
+	@.ci/packages
+	@$(PYTHON) -m tests.bench.answer_latency
 
 lint: venv-dev
 	@.ci/lint

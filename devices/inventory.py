@@ -23,6 +23,7 @@ from devices.trust import Verdict
 Verify = Callable[[str, str], Verdict]  # (host, mac) -> what the neighbour table says
 
 CLAIM_WORDS = " now claims "
+ALARM_BREAK = "\n"  # a phone may have more than one alarm
 CLAIM_SETTLE_SECONDS = 1.0  # our 200 makes the kernel ask who has the address; the answer needs a moment
 SIGHTING_FIELDS = (
     "vendor",
@@ -166,18 +167,21 @@ def judge_claims(verify: Verify) -> list[int]:
     ).exclude(alarm__contains=CLAIM_WORDS, alarm_at__gte=F("claimed_at"))
     for phone in ripe[:100]:
         if verify(phone.claimed_host or "", phone.mac) is Verdict.MATCH:
-            accept_claim(phone.pk, by="")
-            moved.append(phone.pk)
+            if accept_claim(phone.pk, phone.claimed_host or "", by=""):
+                moved.append(phone.pk)
         else:
             raise_alarm(phone.pk, f"{colons(phone.mac)}{CLAIM_WORDS}{phone.claimed_host}. Nothing is sent there.")
     return moved
 
 
-def accept_claim(phone_id: int, by: str) -> bool:
-    """Take the claimed address as the phone's own; `by` names the person, empty if the neighbour table showed it."""
+def accept_claim(phone_id: int, host: str, by: str) -> bool:
+    """Take the claimed address as the phone's own, if it still is `host`, the one that was seen or verified.
+
+    `by` names the person; empty if the neighbour table showed it.
+    """
     now = timezone.now()
     with transaction.atomic():
-        phone = Phone.objects.select_for_update().filter(pk=phone_id, claimed_host__isnull=False).first()
+        phone = Phone.objects.select_for_update().filter(pk=phone_id, claimed_host=host).first()
         if phone is None:
             return False
         phone.source_host, phone.notify_port = phone.claimed_host, phone.claimed_port
@@ -207,16 +211,26 @@ def dismiss_alarm(phone_id: int, by: str) -> bool:
 def _clear_claim(phone: Phone) -> None:
     phone.claimed_host = phone.claimed_at = phone.claim_heard_at = phone.claimed_local_host = None
     phone.claimed_interface = ""
-    if CLAIM_WORDS in phone.alarm:
-        phone.alarm, phone.alarm_at = "", None
+    others = [line for line in phone.alarm.split(ALARM_BREAK) if line and CLAIM_WORDS not in line]
+    phone.alarm = ALARM_BREAK.join(others)
+    phone.alarm_at = phone.alarm_at if others else None
 
 
 def raise_alarm(phone_id: int, text: str) -> None:
     """Put an alarm on a phone; it stays until a person deals with it."""
     now = timezone.now()
     with transaction.atomic():
-        Phone.objects.filter(pk=phone_id).update(alarm=text[:300], alarm_at=now)
-        live.append([live.event(Phone.objects.get(pk=phone_id), EventKind.ALARM, text, now)])
+        phone = Phone.objects.select_for_update().filter(pk=phone_id).first()
+        if phone is None:
+            return
+        others = [line for line in phone.alarm.split(ALARM_BREAK) if line and not _same_kind(line, text)]
+        Phone.objects.filter(pk=phone_id).update(alarm=ALARM_BREAK.join([text, *others])[:300], alarm_at=now)
+        live.append([live.event(phone, EventKind.ALARM, text, now)])
+
+
+def _same_kind(line: str, text: str) -> bool:
+    """A newer claim takes the place of an older one; other alarms stand until a person has seen them."""
+    return line == text or (CLAIM_WORDS in line and CLAIM_WORDS in text)
 
 
 def assign(
@@ -248,25 +262,23 @@ def assign(
 def advance(phone_id: int, stage: Stage, sources: Iterable[Stage], text: str) -> bool:
     """Move a phone to `stage` if it is in one of `sources`; the reason why it stood still is cleared."""
     now = timezone.now()
-    moved = Phone.objects.filter(pk=phone_id, stage__in=list(sources)).update(
-        stage=stage, stage_reason="", stage_at=now
-    )
-    if moved:
-        live.append([live.event(Phone.objects.get(pk=phone_id), EventKind.STAGE, text, now)])
+    with transaction.atomic():
+        moved = Phone.objects.filter(pk=phone_id, stage__in=list(sources)).update(
+            stage=stage, stage_reason="", stage_at=now
+        )
+        if moved:
+            live.append([live.event(Phone.objects.get(pk=phone_id), EventKind.STAGE, text, now)])
     return bool(moved)
 
 
 def explain(phone_id: int, reason: str, stages: Iterable[Stage] = WAY) -> bool:
     """Write why a phone stands still, once; an unchanged reason makes no event."""
     reason = reason[:300]
-    changed = (
-        Phone.objects.filter(pk=phone_id, stage__in=list(stages))
-        .exclude(stage_reason=reason)
-        .update(stage_reason=reason)
-    )
-    if changed and reason:
-        phone = Phone.objects.get(pk=phone_id)
-        live.append([live.event(phone, EventKind.REASON, reason, timezone.now())])
+    with transaction.atomic():
+        standing = Phone.objects.filter(pk=phone_id, stage__in=list(stages)).exclude(stage_reason=reason)
+        changed = standing.update(stage_reason=reason)
+        if changed and reason:
+            live.append([live.event(Phone.objects.get(pk=phone_id), EventKind.REASON, reason, timezone.now())])
     return bool(changed)
 
 
@@ -281,9 +293,11 @@ def tell(phone_id: int, kind: EventKind, text: str) -> None:
     live.append([live.event(Phone.objects.get(pk=phone_id), kind, text, timezone.now())])
 
 
-def approve_address(phone_id: int) -> None:
-    """A person confirms the address that is shown."""
-    Phone.objects.filter(pk=phone_id).update(approved_host=F("source_host"), approved_at=timezone.now())
+def approve_address(phone_id: int, host: str | None) -> bool:
+    """A person confirms the address that was shown; False if the phone has another one by now."""
+    return bool(
+        Phone.objects.filter(pk=phone_id, source_host=host).update(approved_host=host, approved_at=timezone.now())
+    )
 
 
 def ignore(phone_id: int, by: str) -> bool:

@@ -13,7 +13,8 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 
 from gspnp.console.routing import websocket_urlpatterns
 from gspnp.origin import SameOrigin
+from gspnp.proxies import TrustedProxies
 
 application = ProtocolTypeRouter(
-    {"http": http, "websocket": SameOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))}
+    {"http": TrustedProxies(http), "websocket": SameOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))}
 )

@@ -58,6 +58,11 @@ def banner() -> str:
     password: Path = data_dir() / "first-admin-password"
     if password.exists():
         lines.append(f"  Sign in as admin; the password is in {password} (you choose your own at the first sign-in).")
+    if env.bool("GSPNP_HTTPS", False) and not env.list("GSPNP_TRUSTED_PROXIES", []):
+        lines.append(
+            "  GSPNP_HTTPS is on, but GSPNP_TRUSTED_PROXIES names no proxy that does the TLS: nobody can sign in. "
+            "Name it, or switch GSPNP_HTTPS off."
+        )
     lines += [
         f"  Listening for phones: SIP multicast {group} port {port} on {where}.",
         f"  Phones fetch their files from TCP port {phones[1]} of this machine.",

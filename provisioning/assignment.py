@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from devices import inventory
 from devices.catalog import MODELS, PhoneModel
+from devices.crypto import CannotDecrypt
 from devices.mac import colons
 from devices.models import Phone
 from provisioning import outbox, plan
@@ -54,18 +55,7 @@ def save(phone: Phone, draft: plan.Draft, *, by: str, seen_host: str | None) -> 
     current = outbox.current_file(phone.pk)
     if current is not None and phone.is_assigned and _unchanged(phone, model, draft, base, current):
         return _same_again(phone, current, by)
-    steady_secret, first_secret = plan.fresh_secret(), plan.fresh_secret()
-    content = render(plan.device_config(phone, model, draft, base, steady_secret))
-    config_file = ConfigFile(
-        phone=phone,
-        content=content,
-        etag=_etag(content),
-        base_url=base,
-        first_secret=first_secret,
-        first_hash=hash_of(first_secret),
-        steady_secret=steady_secret,
-        steady_hash=hash_of(steady_secret),
-    )
+    config_file = _render(phone, model, draft, base)
     with transaction.atomic():
         inventory.assign(
             phone,
@@ -83,6 +73,22 @@ def save(phone: Phone, draft: plan.Draft, *, by: str, seen_host: str | None) -> 
     return Saved(config_file, notify, changed=True)
 
 
+def _render(phone: Phone, model: PhoneModel, draft: plan.Draft, base: str) -> ConfigFile:
+    """A new version under two fresh paths, not stored yet and without its number. Raises ConfigError."""
+    steady_secret, first_secret = plan.fresh_secret(), plan.fresh_secret()
+    content = render(plan.device_config(phone, model, draft, base, steady_secret))
+    return ConfigFile(
+        phone=phone,
+        content=content,
+        etag=_etag(content),
+        base_url=base,
+        first_secret=first_secret,
+        first_hash=hash_of(first_secret),
+        steady_secret=steady_secret,
+        steady_hash=hash_of(steady_secret),
+    )
+
+
 def _configurable(phone: Phone) -> PhoneModel:
     if phone.known_model is None:
         known = ", ".join(MODELS)
@@ -94,18 +100,21 @@ def _configurable(phone: Phone) -> PhoneModel:
 
 def _unchanged(phone: Phone, model: PhoneModel, draft: plan.Draft, base: str, current: ConfigFile) -> bool:
     """Rendering is deterministic, so the same decision under the same path gives the same bytes."""
-    if draft.in_order() != plan.draft_of(phone).in_order():
-        # What the file does not show (a blank authentication id, say) is a change all the same: it must be stored.
-        return False
-    config: DeviceConfig = plan.device_config(phone, model, draft, base, current.steady_secret)
-    return render(config) == current.content
+    try:
+        if draft.in_order() != plan.draft_of(phone).in_order():
+            # What the file does not show (a blank authentication id, say) is a change too: it must be stored.
+            return False
+        config: DeviceConfig = plan.device_config(phone, model, draft, base, current.steady_secret)
+        return render(config) == current.content
+    except CannotDecrypt:
+        return False  # a new version is the way out of a lost key
 
 
 def _same_again(phone: Phone, current: ConfigFile, by: str) -> Saved:
     """Nothing new to tell a phone that has fetched this version; one that has not is asked once more."""
     if current.fetched_at is not None:
         return Saved(current, None, changed=False)
-    return Saved(current, outbox.notify_again(phone.pk, by, at_once=False), changed=False)
+    return Saved(current, outbox.notify_again(phone.pk, by, phone.source_host, at_once=False), changed=False)
 
 
 def base_url_changed(phone: Phone, current: ConfigFile) -> str | None:

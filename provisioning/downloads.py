@@ -5,7 +5,7 @@ path only `cfg<mac>.xml` does. `fetched` is a complete 200; `applied` is a compl
 by that version's own steady path after `fetched`, because nothing but a phone that took the file could know it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from django.db import transaction
@@ -28,17 +28,18 @@ class Offer:
 
     mac: str
     config_file: ConfigFile
+    content: bytes = field(repr=False)
     path_kind: PathKind
     name: str
     moves: bool
 
 
 def find(ask: Ask, source_host: str) -> Offer | None:
-    """The file behind a secret path for this source address; None is the one refusal."""
+    """The file behind a secret path for this source address; None is the one refusal. Raises CannotDecrypt."""
     digest = hash_of(ask.secret)
     found = (
         ConfigFile.objects.select_related("phone")
-        .defer("content", "first_secret", "steady_secret")
+        .defer(*outbox.SEALED)
         .filter(Q(first_hash=digest) | Q(steady_hash=digest))
         .first()
     )
@@ -57,7 +58,7 @@ def find(ask: Ask, source_host: str) -> Offer | None:
     if not allowed:
         return None
     moves = current.fetched_at is None or (kind is PathKind.STEADY and current.applied_at is None)
-    return Offer(ask.mac, current, kind, ask.name, moves)
+    return Offer(ask.mac, current, bytes(current.content), kind, ask.name, moves)
 
 
 def _first_path_open(config_file: ConfigFile, source_host: str) -> bool:

@@ -23,6 +23,7 @@ AUTOMATIC_PAUSE_MINUTES = 10
 AUTOMATIC_PER_DAY = 3
 RESET_CHECK_SECONDS = 60  # an applied phone that starts up fetches its file within this time
 CLOCK_WENT_BACK_DAYS = 2
+LOOP_ALARM = "Restarts without keeping its configuration."
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,17 @@ class Opening:
     local_host: str
 
 
+SEALED = ("content", "first_secret", "steady_secret")  # what a lost key makes unreadable: loaded only when needed
+SEALED_OF_NOTIFY = ("datagram", *(f"config_file__{name}" for name in SEALED))
+
+
+class AddressMoved(Exception):
+    """The phone is at another address than the one that the person saw; the text says where."""
+
+
 def current_file(phone_id: int) -> ConfigFile | None:
-    """The phone's newest version."""
-    return ConfigFile.objects.filter(phone_id=phone_id).order_by("-number").first()
+    """The phone's newest version. Content and secrets are read when they are used, and raise CannotDecrypt then."""
+    return ConfigFile.objects.defer(*SEALED).filter(phone_id=phone_id).order_by("-number").first()
 
 
 def enqueue(
@@ -66,20 +75,21 @@ def enqueue(
     )
 
 
-def notify_again(phone_id: int, by: str, at_once: bool = True) -> Notify | None:
-    """A person asks for another NOTIFY of the current version, and thereby confirms the address that is shown.
+def notify_again(phone_id: int, by: str, seen_host: str | None, at_once: bool = True) -> Notify | None:
+    """A person asks for another NOTIFY of the current version, and thereby confirms `seen_host`, the address shown.
 
-    Without `at_once` it waits until the last transaction has died out.
+    Without `at_once` it waits until the last transaction has died out. Raises AddressMoved.
     """
     with transaction.atomic():
         phone = Phone.objects.select_for_update().get(pk=phone_id)
         config_file = current_file(phone_id)
         if config_file is None or not phone.is_assigned:
             return None
-        sending = Notify.objects.filter(phone=phone, state=NotifyState.SENDING).first()
+        sending = Notify.objects.filter(phone=phone, state=NotifyState.SENDING).defer("datagram").first()
         if sending is not None:
             return sending  # it is under way: a second transaction within its 32 s would only confuse the phone
-        inventory.approve_address(phone_id)
+        if not inventory.approve_address(phone_id, seen_host):
+            raise AddressMoved(f"This phone is now at {phone.source_host}. Check that it is the same one; try again.")
         now = timezone.now()
         notify = enqueue(config_file, NotifyOrigin.PERSON, now if at_once else _after_the_last(config_file, now))
         inventory.explain(phone_id, "")
@@ -99,8 +109,7 @@ def due(now: datetime, places: Iterable[tuple[str, str]], limit: int) -> list[No
         here |= Q(phone__interface=interface, phone__local_host=local_host)
     rows = Notify.objects.filter(here, Q(next_at__lte=now) | Q(next_at__gt=far), state=NotifyState.WAITING)
     # What is encrypted is read row by row: one that no key opens must not keep the others from leaving.
-    sealed = ("datagram", "config_file__content", "config_file__first_secret", "config_file__steady_secret")
-    found = rows.select_related("phone", "config_file").defer(*sealed)
+    found = rows.select_related("phone", "config_file").defer(*SEALED_OF_NOTIFY)
     return list(found.order_by("next_at", "id")[:limit])
 
 
@@ -126,7 +135,8 @@ def claim(notify: Notify, opening: Opening, claimed_by: str) -> bool:
     """
     now = timezone.now()
     with transaction.atomic():
-        row = Notify.objects.select_for_update().filter(pk=notify.pk, state=NotifyState.WAITING).first()
+        waiting = Notify.objects.select_for_update().filter(pk=notify.pk, state=NotifyState.WAITING)
+        row = waiting.defer("datagram").first()
         if row is None:
             return False
         row.state, row.claimed_by, row.first_sent_at, row.note = NotifyState.SENDING, claimed_by, now, ""
@@ -233,7 +243,8 @@ def _settle(notify_id: int, state: NotifyState, status: int | None, reason: str)
     won = Notify.objects.filter(pk=notify_id, state=NotifyState.SENDING).update(
         state=state, status=status, reason=reason[:100], settled_at=timezone.now()
     )
-    return Notify.objects.select_related("config_file").get(pk=notify_id) if won else None
+    rows = Notify.objects.select_related("config_file").defer(*SEALED_OF_NOTIFY)
+    return rows.filter(pk=notify_id).first() if won else None
 
 
 def _refusal_words(status: int, reason: str) -> str:
@@ -266,15 +277,15 @@ def _automatic_times(config_file: ConfigFile, now: datetime) -> list[datetime]:
         first_sent_at__gt=now - timedelta(days=1),
         first_sent_at__lte=now,
     )
-    return [row.first_sent_at for row in sent.order_by("-first_sent_at") if row.first_sent_at is not None]
+    times = sent.order_by("-first_sent_at").values_list("first_sent_at", flat=True)
+    return [one for one in times if one is not None]
 
 
 def _after_the_last(config_file: ConfigFile, now: datetime) -> datetime:
     """When the last transaction of this version has died out: no two of them within one's 32 s."""
-    last = Notify.objects.filter(config_file=config_file, first_sent_at__lte=now).order_by("-first_sent_at").first()
-    if last is None or last.first_sent_at is None:
-        return now
-    return max(now, last.first_sent_at + timedelta(seconds=TRANSACTION_SECONDS))
+    sent = Notify.objects.filter(config_file=config_file, first_sent_at__lte=now).order_by("-first_sent_at")
+    last = sent.values_list("first_sent_at", flat=True).first()
+    return now if last is None else max(now, last + timedelta(seconds=TRANSACTION_SECONDS))
 
 
 def _retry_later(row: Notify) -> bool:
@@ -304,20 +315,40 @@ def owe_after_start(phone_id: int) -> Notify | None:
     config_file = current_file(phone_id)
     if phone is None or config_file is None:
         return None
-    open_row = Notify.objects.filter(phone_id=phone_id, state__in=OPEN_STATES).first()
+    open_row = Notify.objects.filter(phone_id=phone_id, state__in=OPEN_STATES).defer("datagram").first()
     if open_row is not None:
         return _wake(open_row, now)
+    if phone.stage == Stage.APPLIED:
+        # `hold_to_limits` decides after its minute whether there are too many: most starts are ordinary ones.
+        check_at = now + timedelta(seconds=RESET_CHECK_SECONDS)
+        return enqueue(config_file, NotifyOrigin.AUTOMATIC, check_at, unless_steady_since=now)
     earliest = automatic_from(config_file, now)
     if earliest is None:
-        inventory.explain(phone_id, "It restarts without keeping its configuration; no more NOTIFYs today.")
-        if not phone.alarm:
-            inventory.raise_alarm(phone_id, "Restarts without keeping its configuration.")
+        _too_many(phone_id)
         return None
-    if phone.stage == Stage.APPLIED:
-        check_at = max(earliest, now + timedelta(seconds=RESET_CHECK_SECONDS))
-        return enqueue(config_file, NotifyOrigin.AUTOMATIC, check_at, unless_steady_since=now)
     earliest = max(earliest, _after_the_last(config_file, now))
     return enqueue(config_file, NotifyOrigin.AUTOMATIC, earliest, note="The phone was seen again.")
+
+
+def hold_to_limits(notify: Notify, now: datetime) -> bool:
+    """May this due row leave now? An automatic one over the limits is put off, or dropped with an alarm."""
+    if notify.origin != NotifyOrigin.AUTOMATIC:
+        return True
+    earliest = automatic_from(notify.config_file, now)
+    if earliest is None:
+        with transaction.atomic():
+            drop(notify.pk, "Three automatic NOTIFYs were sent today.")
+            _too_many(notify.phone_id)
+    elif earliest > now:
+        put_off(notify, earliest)
+    return earliest == now
+
+
+def _too_many(phone_id: int) -> None:
+    """Three in a day did not help: stop, say so, and leave it to a person."""
+    inventory.explain(phone_id, "It restarts without keeping its configuration; no more NOTIFYs today.")
+    if not Phone.objects.filter(pk=phone_id, alarm__contains=LOOP_ALARM).exists():
+        inventory.raise_alarm(phone_id, LOOP_ALARM)
 
 
 def _wake(row: Notify, now: datetime) -> Notify:

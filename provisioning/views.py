@@ -46,7 +46,7 @@ async def door(request: HttpRequest, path: str) -> HttpResponseBase:
 
 
 async def _serve(request: HttpRequest, offer: downloads.Offer, source: str) -> HttpResponseBase:
-    content, tag = bytes(offer.config_file.content), f'"{offer.config_file.etag}"'
+    content, tag = offer.content, f'"{offer.config_file.etag}"'
     agent = request.headers.get("User-Agent", "")
     log.info("%s: %s asked for %s by its %s", colons(offer.mac), source, offer.name, offer.path_kind.label.lower())
     response: HttpResponseBase

@@ -14,7 +14,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
 from devices import crypto, inventory, trust
-from devices.choices import WAY
+from devices.choices import WAY, EventKind
 from devices.mac import colons
 from devices.sighting import Sighting
 from devices.trust import Standing, Verdict
@@ -23,7 +23,7 @@ from provisioning.assignment import base_url_changed, notify_url
 from provisioning.models import Notify, NotifyOrigin
 from sipmcast import neighbours
 from sipmcast.events import Leg, NotifyAnswered, NotifyTimedOut
-from sipmcast.models import ListenerStatus
+from sipmcast.models import STALE_SECONDS, ListenerStatus
 from sipmcast.pnp import NotifyIds, notify_request
 from sipmcast.sip.errors import SipSerialiseError
 
@@ -96,9 +96,7 @@ def look(legs: Mapping[LegKey, Leg], claimed_by: str, sending: Collection[int], 
     now = timezone.now()
     plan = Plan()
     outbox.drop_unwanted()
-    for phone_id in inventory.judge_claims(neighbours.verify):
-        with transaction.atomic():
-            outbox.owe_after_start(phone_id)
+    _judge_claims()
     for notify in outbox.due(now, legs, DUE_LIMIT):
         leg = legs[notify.phone.interface, str(notify.phone.local_host)]
         try:
@@ -114,12 +112,21 @@ def look(legs: Mapping[LegKey, Leg], claimed_by: str, sending: Collection[int], 
     return plan
 
 
+def _judge_claims() -> None:
+    """Phones that really moved are owed what they lack."""
+    for phone_id in inventory.judge_claims(neighbours.verify):
+        with transaction.atomic():
+            outbox.owe_after_start(phone_id)
+
+
 def _open(notify: Notify, leg: Leg, now: datetime, claimed_by: str, probed: dict[int, int], plan: Plan) -> None:
     """Send one due NOTIFY, if it is still wanted and its phone's address may be told a secret."""
     phone, config_file, host = notify.phone, notify.config_file, notify.phone.source_host or ""
     since = notify.unless_steady_since
     if since and config_file.steady_at and config_file.steady_at >= since:
         outbox.drop(notify.pk, "The phone fetched by its own path.")
+        return
+    if not outbox.hold_to_limits(notify, now):
         return
     moved = base_url_changed(phone, config_file)
     if moved is not None:
@@ -138,6 +145,9 @@ def _open(notify: Notify, leg: Leg, now: datetime, claimed_by: str, probed: dict
     objection = trust.objection(standing, verdict)
     if objection is None:
         _claim(notify, leg, claimed_by, plan)
+        if verdict is Verdict.MISMATCH:
+            words = f"Sent as asked, although the neighbour table shows another device's MAC at {host}."
+            inventory.tell(phone.pk, EventKind.ALARM, words)
     else:
         log.warning("%s: NOTIFY withheld: %s", colons(phone.mac), objection)
         outbox.withhold(notify, objection, alarm=verdict is Verdict.MISMATCH)
@@ -189,7 +199,8 @@ def _resumed(legs: Mapping[LegKey, Leg], claimed_by: str, sending: Collection[in
             continue
         try:
             datagram = bytes(notify.datagram or b"")
-        except crypto.CannotDecrypt:
+        except crypto.CannotDecrypt as error:
+            log.error("NOTIFY %d cannot go on: %s", notify.pk, error)
             outbox.settle_unanswered(notify.pk)
             continue
         log.info("NOTIFY %d goes on after %.1f s", notify.pk, elapsed)
@@ -202,6 +213,9 @@ def heartbeat(name: str, site: str, interfaces: list[str], trouble: str, counter
     """Say that this listener lives, where it listens, and what hinders it."""
     now = timezone.now()
     place, _, instance = name.partition("#")
+    others = ListenerStatus.objects.filter(name=place).exclude(instance=instance)
+    if not interfaces and others.filter(heartbeat_at__gt=now - timedelta(seconds=STALE_SECONDS)).exists():
+        return  # a second one that hears nothing must not speak over the first
     said = {
         "site": site,
         "heartbeat_at": now,

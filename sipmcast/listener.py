@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 DATAGRAM_BYTES = 65_535
 DRAIN_LIMIT = 500  # datagrams per turn, so that a flood on one socket cannot starve the others
 LOOK_SECONDS = 5.0
-IGNORED_LINES_PER_SECOND = 20
+LINES_PER_SECOND = 20
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,10 @@ class Listener:
             loop.add_reader(news, sockets.drain, news, changed.set)
         try:
             while True:
-                self.look()
+                try:
+                    self.look()
+                except OSError as error:
+                    log.error("cannot look at this machine's interfaces (%s); trying again", error)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_SECONDS):
                         await changed.wait()
@@ -146,7 +149,8 @@ class Listener:
             try:
                 opened.unicast.sendto(outgoing.datagram, outgoing.destination)
             except OSError as error:
-                log.warning("cannot send to %s:%d: %s", *outgoing.destination, error)
+                if self._may_log():
+                    log.warning("cannot send to %s:%d: %s", *outgoing.destination, error)
         for event in self.agent.take_events():
             if isinstance(event, Ignored):
                 self._log_ignored(event)
@@ -178,11 +182,14 @@ class Listener:
                     log.debug("cannot probe %s: %s", host, error)
 
     def _log_ignored(self, event: Ignored) -> None:
-        """One clear line for each, but a flood must not fill the disk: the counters keep the rest."""
+        if self._may_log():
+            log.info("ignored %s:%d: %s %s", *event.source, event.reason, event.detail)
+
+    def _may_log(self) -> bool:
+        """One clear line for each stranger's packet, but a flood must not fill the disk: the counters keep the rest."""
         second, lines = self._lines
         now = time.monotonic()
         if now - second >= 1.0:
             second, lines = now, 0
         self._lines = (second, lines + 1)
-        if lines < IGNORED_LINES_PER_SECOND:
-            log.info("ignored %s:%d: %s %s", *event.source, event.reason, event.detail)
+        return lines < LINES_PER_SECOND

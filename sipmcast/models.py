@@ -2,6 +2,9 @@
 
 from django.db import models
 
+HEARTBEAT_SECONDS = 5.0
+STALE_SECONDS = 15.0  # a listener that has been silent for three beats counts as down
+
 
 class ListenerStatus(models.Model):
     """One row per listener: where it listens, since when, and what hinders it."""

@@ -65,11 +65,11 @@ class LegSockets:
 
 def find_interfaces(chosen: Sequence[str]) -> list[Interface]:
     """The interfaces to listen on: those chosen by name or address, else every multicast-capable one, and `lo`."""
-    found = []
+    found: list[Interface] = []
     for adapter in ifaddr.get_adapters():
         hosts = [ip.ip for ip in adapter.ips if isinstance(ip.ip, str)]
-        if not hosts or adapter.index is None:
-            continue
+        if not hosts or adapter.index is None or any(adapter.index == one.index for one in found):
+            continue  # a second name of the same interface (an alias) would hear everything twice
         named = [host for host in hosts if host in chosen] or (hosts[:1] if adapter.name in chosen else [])
         if chosen:
             found += [Interface(adapter.name, adapter.index, host) for host in named[:1]]
@@ -95,8 +95,12 @@ def open_address_news() -> socket.socket | None:
         news = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
     except OSError:
         return None
-    news.setblocking(False)
-    news.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR))
+    try:
+        news.setblocking(False)
+        news.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR))
+    except OSError:
+        news.close()
+        return None
     return news
 
 

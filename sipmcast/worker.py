@@ -5,6 +5,7 @@ longer than 200 ms or is away, phones are answered all the same, and what was he
 """
 
 import asyncio
+import itertools
 import logging
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from sipmcast.events import (
     TransactionKey,
 )
 from sipmcast.listener import Listener
+from sipmcast.models import HEARTBEAT_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +35,8 @@ POLL_SECONDS = 0.25
 PAUSE_SECONDS = 0.002  # SQLite's lock is not fair: a writer without a pause makes the others wait for seconds
 STORE_AWAY_SECONDS = 1.0
 AFTER_FAILURE_SECONDS = 1.0
-BATCH = 500
+BATCH = 50  # what the first phone of a storm waits for before its 200
 HELD_SIGHTINGS = 10_000
-HEARTBEAT_SECONDS = 5.0
 
 STORE_AWAY = (OperationalError, InterfaceError)  # locked for too long, or gone; any other error is a fault of ours
 
@@ -44,19 +45,22 @@ STORE_AWAY = (OperationalError, InterfaceError)  # locked for too long, or gone;
 class Held:
     """What was heard and is not stored yet; bounded, and merged by MAC and address when the store is away."""
 
-    sightings: list[Sighting] = field(default_factory=list)
-    keys: list[TransactionKey] = field(default_factory=list)
+    waiting: dict[tuple[str, str], tuple[Sighting, list[TransactionKey]]] = field(default_factory=dict)
+    lost: int = 0
 
-    def take(self, limit: int) -> "Held":
-        taken = Held(self.sightings[:limit], self.keys)
-        self.sightings, self.keys = self.sightings[limit:], []
-        return taken
+    def add(self, sighting: Sighting, keys: list[TransactionKey]) -> None:
+        """Hold one more; of the same phone at the same address only the newest. The oldest give way to the bound."""
+        place = (sighting.mac, sighting.source_host)
+        _, before = self.waiting.pop(place, (sighting, []))
+        self.waiting[place] = (sighting, [*before, *keys])
+        if len(self.waiting) > HELD_SIGHTINGS:
+            del self.waiting[next(iter(self.waiting))]
+            self.lost += 1
 
-    def put_back(self, taken: "Held") -> int:
-        """Keep what could not be stored; the number of sightings lost to the bound."""
-        merged = {(one.mac, one.source_host): one for one in [*taken.sightings, *self.sightings]}
-        self.sightings = list(merged.values())[-HELD_SIGHTINGS:]
-        return len(merged) - len(self.sightings)
+    def take(self, limit: int) -> list[tuple[Sighting, list[TransactionKey]]]:
+        """The oldest ones, with the transactions that wait for them."""
+        places = list(itertools.islice(self.waiting, limit))
+        return [self.waiting.pop(place) for place in places]
 
 
 class Worker:
@@ -79,13 +83,12 @@ class Worker:
         """Take an event of the agent; called on the event loop."""
         if isinstance(event, PhoneSighted):
             log.info("%s: SUBSCRIBE from %s:%d", colons(event.sighting.mac), *_source(event.sighting))
-            self._held.sightings.append(event.sighting)
-            self._held.keys.append(event.key)
+            self._held.add(event.sighting, [event.key])
             asyncio.get_running_loop().call_later(ANSWER_ANYWAY_SECONDS, self._answer, [event.key])
         elif isinstance(event, ForeignSighted):
             log.info("%s: %s at %s is not ours", colons(event.sighting.mac), event.sighting.vendor,
                      event.sighting.source_host)  # fmt: skip
-            self._held.sightings.append(event.sighting)
+            self._held.add(event.sighting, [])
         elif isinstance(event, NotifyAnswered | NotifyTimedOut):
             self._settlements.append(event)
         self._wake.set()
@@ -132,18 +135,19 @@ class Worker:
         self._back()
 
     async def _store_sightings(self) -> None:
-        while self._held.sightings or self._held.keys:
+        while self._held.waiting:
             taken = self._held.take(BATCH)
+            keys = [key for _, keys in taken for key in keys]
             try:
-                await self._store(taken.sightings)
+                await self._store([sighting for sighting, _ in taken])
             except STORE_AWAY as error:
-                lost = self._held.put_back(taken)
-                if lost:
-                    log.error("%d sightings lost: the store has been away too long", lost)
-                self._answer(taken.keys)
+                newer, self._held = self._held, Held(lost=self._held.lost)
+                for sighting, _ in [*taken, *newer.waiting.values()]:
+                    self._held.add(sighting, [])
+                self._answer([*keys, *(key for _, waiting in newer.waiting.values() for key in waiting)])
                 self._away(error)
                 return
-            self._answer(taken.keys)
+            self._answer(keys)
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _store(self, sightings: list[Sighting]) -> None:
@@ -169,7 +173,11 @@ class Worker:
         for send in plan.sends:
             self._sending.add(send.notify_id)
             log.info("NOTIFY %d to %s:%d from %s:%d", send.notify_id, *send.target, send.leg.host, send.leg.port)
-            agent.notify(send.notify_id, send.datagram, send.target, send.leg, now, elapsed=send.elapsed_seconds)
+            try:
+                agent.notify(send.notify_id, send.datagram, send.target, send.leg, now, elapsed=send.elapsed_seconds)
+            except ValueError as error:
+                log.error("NOTIFY %d cannot be sent: %s", send.notify_id, error)
+                self._settlements.append(NotifyTimedOut(send.notify_id))
         for notify_id in plan.cancelled:
             self._sending.discard(notify_id)
             agent.cancel(notify_id)
@@ -194,7 +202,8 @@ class Worker:
 
     def _back(self) -> None:
         if self._store_away:
-            log.info("the database is back")
+            log.info("the database is back; %d sightings were lost meanwhile", self._held.lost)
+            self._held.lost = 0
         self._store_away = False
 
     async def _in_thread(self, call: Callable, *arguments):

@@ -1,9 +1,13 @@
-"""What one click does to one phone: notify again, ignore, forget, and the two answers to an alarm."""
+"""What one click does to one phone: notify again, ignore, forget, and the two answers to an alarm.
+
+What sends something to an address comes with the address that the page showed: a person agrees to that one only.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -21,36 +25,44 @@ from provisioning import outbox
 Outcome = tuple[bool, str]
 
 
-def notify(phone: Phone, by: str) -> Outcome:
-    """Owe it another NOTIFY of its present configuration."""
-    if outbox.notify_again(phone.pk, by) is None:
+def notify(phone: Phone, by: str, host: str | None) -> Outcome:
+    """Owe it another NOTIFY of its present configuration, at the address that was seen."""
+    try:
+        notified = outbox.notify_again(phone.pk, by, host)
+    except outbox.AddressMoved as moved:
+        return False, str(moved)
+    if notified is None:
         return False, "This phone has no configuration yet. Assign it first."
     return True, "Notified again." if listening().running else LISTENER_AWAY
 
 
-def ignore(phone: Phone, by: str) -> Outcome:
+def ignore(phone: Phone, by: str, host: str | None) -> Outcome:
     """Out of the working list."""
     changed = inventory.ignore(phone.pk, by)
     return True, f"{colons(phone.mac)} is ignored." if changed else "This phone was ignored already."
 
 
-def forget(phone: Phone, by: str) -> Outcome:
+def forget(phone: Phone, by: str, host: str | None) -> Outcome:
     """Delete it with everything that belongs to it."""
     inventory.forget(phone.pk, by)
     return True, f"{colons(phone.mac)} is forgotten. It appears anew when it is next heard."
 
 
-def accept(phone: Phone, by: str) -> Outcome:
-    """It is that phone: use the new address, and owe it what it needs there."""
+def accept(phone: Phone, by: str, host: str | None) -> Outcome:
+    """It is that phone: use the address that was seen, and owe it what it needs there."""
     with transaction.atomic():
-        if not inventory.accept_claim(phone.pk, by=by):
-            return False, "This claim is settled already."
-        outbox.owe_after_start(phone.pk)
+        accepted = host is not None and inventory.accept_claim(phone.pk, host, by=by)
+        if accepted:
+            outbox.owe_after_start(phone.pk)
     phone.refresh_from_db()
-    return True, f"{colons(phone.mac)} is at {phone.source_host} now."
+    if accepted:
+        return True, f"{colons(phone.mac)} is at {phone.source_host} now."
+    if phone.claimed_host:
+        return False, f"Now {phone.claimed_host} claims to be this phone. Look again."
+    return False, "This claim is settled already."
 
 
-def dismiss(phone: Phone, by: str) -> Outcome:
+def dismiss(phone: Phone, by: str, host: str | None) -> Outcome:
     """It is not that phone, or it does not matter: the address stays."""
     changed = inventory.dismiss_alarm(phone.pk, by)
     return True, "Alarm dismissed." if changed else "This alarm is settled already."
@@ -58,9 +70,9 @@ def dismiss(phone: Phone, by: str) -> Outcome:
 
 @dataclass(frozen=True)
 class Action:
-    """One thing to do, and the permission that it needs."""
+    """One thing to do to a phone, by whom, with its address as it was seen; and the permission that it needs."""
 
-    run: Callable[[Phone, str], Outcome]
+    run: Callable[[Phone, str, str | None], Outcome]
     permission: str
 
 
@@ -84,5 +96,14 @@ def act(request: HttpRequest, mac: str, action: str) -> HttpResponse:
 
 
 def _run(request: HttpRequest, mac: str, action: Action) -> HttpResponse:
-    done, message = action.run(get_object_or_404(Phone, mac=mac), request.user.get_username())
+    phone = get_object_or_404(Phone, mac=mac)
+    done, message = action.run(phone, request.user.get_username(), _host(request.POST.get("host", "")))
     return JsonResponse({"message": message, "mac": mac}, status=200 if done else 409)
+
+
+def _host(text: str) -> str | None:
+    """An address as the page showed it; none if it showed none, or if this is no address."""
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return None

@@ -12,11 +12,13 @@ from django.views.decorators.http import require_http_methods
 from devices.crypto import CannotDecrypt
 from devices.inventory import VersionConflict
 from devices.models import Phone
+from devices.trust import Verdict
 from gspnp.console.access import CHANGE, needs
 from gspnp.console.forms import AssignForm, posted_int
 from gspnp.console.listening import listening
 from gspnp.console.rows import LISTENER_AWAY
 from provisioning.assignment import AssignmentError, ConfigError, Saved, save
+from sipmcast import neighbours
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +72,7 @@ def _save(request: HttpRequest, phone: Phone, form: AssignForm, version: int) ->
 def _show(
     request: HttpRequest, phone: Phone, form: AssignForm, version: object, conflict: bool = False
 ) -> HttpResponse:
-    """The form with the phone's present address: whoever saves now has seen it."""
+    """The form with the phone's present address: whoever saves now has seen it, and what speaks against it."""
     context = {
         "phone": phone,
         "form": form,
@@ -78,8 +80,14 @@ def _show(
         "problems": form.problems,
         "conflict": conflict,
         "seen_host": phone.source_host or "",
+        "mismatch": bool(phone.source_host) and _is_another(phone),
     }
     return render(request, "console/_drawer.html", context, status=422 if form.is_bound else 200)
+
+
+def _is_another(phone: Phone) -> bool:
+    """Whether the neighbour table shows another device's MAC at the phone's address."""
+    return neighbours.verify(phone.source_host or "", phone.mac) is Verdict.MISMATCH
 
 
 def saved_words(saved: Saved) -> str:

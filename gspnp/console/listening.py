@@ -8,9 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from sipmcast.models import ListenerStatus
-
-HEARTBEAT_SECONDS = 15  # a listener that was silent for longer is taken for gone; our choice
+from sipmcast.models import STALE_SECONDS, ListenerStatus
 
 
 @dataclass(frozen=True)
@@ -30,21 +28,11 @@ class Listening:
 def listening() -> Listening:
     """Read it now."""
     rows = list(ListenerStatus.objects.all())
-    fresh_since = timezone.now() - timedelta(seconds=HEARTBEAT_SECONDS)
+    fresh_since = timezone.now() - timedelta(seconds=STALE_SECONDS)
     fresh = [row for row in rows if row.heartbeat_at >= fresh_since]
-    interfaces = dict.fromkeys(words for row in fresh for entry in row.interfaces for words in [_words(entry)])
     return Listening(
         running=bool(fresh),
-        interfaces=list(interfaces),
+        interfaces=list(dict.fromkeys(name for row in fresh for name in row.interfaces)),
         troubles=list(dict.fromkeys(row.trouble for row in fresh if row.trouble)),
         last_at=max((row.heartbeat_at for row in rows), default=None),
     )
-
-
-def _words(entry: Any) -> str:
-    """An interface as a listener wrote it, a name or a mapping with name and address, for people."""
-    if isinstance(entry, dict):
-        name = str(entry.get("name") or entry.get("interface") or "")
-        address = str(entry.get("address") or entry.get("host") or "")
-        return f"{name} ({address})" if name and address else name or address
-    return " ".join(map(str, entry)) if isinstance(entry, list | tuple) else str(entry)

@@ -18,6 +18,7 @@ from gspnp.console.rows import ICONS, SHOWN_ACCOUNTS
 PAGE_ROWS = 50
 QUERY_CHARS = 100
 MAX_PAGE = 1_000_000
+PAGE_DIGITS = 9
 ATTENTION = "attention"  # beside the stages: phones that have an alarm or stopped on their way
 OUT_OF_SIGHT = (Stage.IGNORED, Stage.RETIRED)
 DEFAULT_SORT = "-new"
@@ -58,7 +59,7 @@ class ListQuery:
             q=params.get("q", "").replace("\0", "").strip()[:QUERY_CHARS],
             stage=stage if stage in (*Stage.values, ATTENTION) else "",
             sort=sort if sort.removeprefix("-") in SORTS else DEFAULT_SORT,
-            page=min(int(page), MAX_PAGE) if page.isascii() and page.isdigit() and int(page[:9]) > 0 else 1,
+            page=_page(page),
         )
 
     def url(self, **changes: Any) -> str:
@@ -68,6 +69,13 @@ class ListQuery:
         default = {"q": "", "stage": "", "sort": DEFAULT_SORT, "page": 1}
         kept = {name: value for name, value in parts.items() if value != default[name]}
         return f"?{urlencode(kept)}" if kept else "?"
+
+
+def _page(text: str) -> int:
+    """A page number, bounded before it is one: Python refuses to read thousands of digits."""
+    if not (text.isascii() and text.isdigit()):
+        return 1
+    return MAX_PAGE if len(text) > PAGE_DIGITS else min(max(int(text), 1), MAX_PAGE)
 
 
 @dataclass(frozen=True)

@@ -71,11 +71,6 @@ def values(document: bytes) -> dict[str, str]:
     return named
 
 
-def mac_of(document: bytes) -> str | None:
-    """The text of the file's mac element, as written; None if it has none. Raises DocumentError."""
-    return _read(document)[0]
-
-
 def _settings(config: DeviceConfig) -> Iterator[tuple[str, str]]:
     accounts = {account.number: account for account in config.accounts}
     for number in range(1, config.model.accounts + 1):

@@ -44,12 +44,12 @@ export function confirmed(title, text, yes) {
   });
 }
 
-/** notify, ignore or forget; returns whether it was done. */
-export async function perform(what, name, url) {
+/** notify, ignore or forget, with the address that was seen; returns whether it was done. */
+export async function perform(what, name, url, host) {
   if (what === "forget") {
     const text = `${name}: its assignment, stored password, files and history are deleted, and its paths lead nowhere. `
       + "The phone keeps what it has, and appears anew when it is next heard.";
     if (!(await confirmed("Forget this phone?", text, "Forget"))) return false;
   }
-  return act(url);
+  return act(url, host);
 }

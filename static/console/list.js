@@ -101,7 +101,7 @@ list.addEventListener("click", (event) => {
   const what = button.dataset.act;
   if (what === "assign" || what === "copy") choose(what, row);
   else if (what === "copy-text") copy(document.getElementById(button.dataset.from).textContent);
-  else if (what === "accept" || what === "dismiss") act(button.dataset.url).then(update);
+  else if (what === "accept" || what === "dismiss") act(button.dataset.url, button.dataset.host).then(update);
   else if (what === "menu") {
     const box = button.getBoundingClientRect();
     openMenu(row, box.left, box.bottom + 4);
@@ -134,13 +134,13 @@ document.getElementById("search").addEventListener("submit", (event) => {
 
 // --- what one does with a row ----------------------------------------------------------------------------------------
 
-function choose(what, row) {
+function choose(what, row, host = row.dataset.host) {
   const { mac, colons, name, assignUrl, phoneUrl } = row.dataset;
   touch(row);
   if (what === "assign") openDrawer(assignUrl, mac);
   else if (what === "copy") copy(colons);
   else if (what === "timeline") location.assign(phoneUrl);
-  else perform(what, name, `${phoneUrl}${what}/`).then(update);
+  else perform(what, name, `${phoneUrl}${what}/`, host).then(update);
 }
 
 list.addEventListener("contextmenu", (event) => {

@@ -2,12 +2,13 @@
 
 let owner = null; // the row that it is open for
 let back = null; // what had the focus
+let host = ""; // the address that its row showed then; the row may change below the open menu
 let chosen = () => {};
 
 const menu = () => document.getElementById("menu");
 const items = () => [...menu().querySelectorAll("[role=menuitem]:not([hidden])")];
 
-/** Say what happens on a choice: `onChoose(what, row)`. */
+/** Say what happens on a choice: `onChoose(what, row, host)`. */
 export function prepareMenu(onChoose) {
   chosen = onChoose;
   const here = menu();
@@ -16,7 +17,7 @@ export function prepareMenu(onChoose) {
     if (!item) return;
     const row = document.querySelector(`tr[data-mac="${owner}"]`);
     closeMenu();
-    if (row) chosen(item.dataset.do, row);
+    if (row) chosen(item.dataset.do, row, host);
   });
   here.addEventListener("keydown", onKey);
   here.addEventListener("contextmenu", (event) => event.preventDefault());
@@ -33,6 +34,7 @@ export const menuIsOpen = () => !menu().hidden;
 export function openMenu(row, x, y) {
   const here = menu();
   owner = row.dataset.mac;
+  host = row.dataset.host;
   back = row.contains(document.activeElement) ? document.activeElement : row;
   here.querySelector("[data-menu-title]").textContent = row.dataset.colons;
   for (const item of here.querySelectorAll("[data-do=notify]")) item.hidden = !("assigned" in row.dataset);

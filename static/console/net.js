@@ -18,10 +18,10 @@ export async function send(url, { method = "GET", body = null, signal } = {}) {
   return answer;
 }
 
-/** POST and show the answer's words. Returns whether it was done. */
-export async function act(url) {
+/** POST with the address that the person saw, and show the answer's words. Returns whether it was done. */
+export async function act(url, host) {
   try {
-    const answer = await send(url, { method: "POST" });
+    const answer = await send(url, { method: "POST", body: new URLSearchParams({ host: host ?? "" }) });
     const words = await wordsOf(answer);
     toast(words, answer.ok ? "good" : "bad");
     return answer.ok;

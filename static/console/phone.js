@@ -48,9 +48,10 @@ here.addEventListener("click", async (event) => {
   const what = button.dataset.act;
   if (what === "assign") openDrawer(head.assignUrl, head.phoneMac);
   else if (what === "copy") copy(head.colons);
-  else if (what === "accept" || what === "dismiss") act(button.dataset.url).then(update);
-  else if (what === "do" && (await perform(button.dataset.do, head.name, button.dataset.url))) {
-    if (button.dataset.do === "forget") location.assign(here.dataset.listUrl);
+  else if (what === "accept" || what === "dismiss") act(button.dataset.url, button.dataset.host).then(update);
+  else if (what === "do") {
+    const done = await perform(button.dataset.do, head.name, button.dataset.url, button.dataset.host);
+    if (done && button.dataset.do === "forget") location.assign(here.dataset.listUrl);
     else update();
   }
 });

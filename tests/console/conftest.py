@@ -47,9 +47,7 @@ def console(technician) -> Client:
 def listener(db) -> ListenerStatus:
     """A listener with a fresh heartbeat."""
     now = timezone.now()
-    return ListenerStatus.objects.create(
-        name="lab", started_at=now, heartbeat_at=now, interfaces=[{"name": "eth7", "address": "10.0.0.1"}]
-    )
+    return ListenerStatus.objects.create(name="lab", started_at=now, heartbeat_at=now, interfaces=["eth7 (10.0.0.1)"])
 
 
 def typed(phone, **changes) -> dict:

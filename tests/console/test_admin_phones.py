@@ -5,11 +5,14 @@ import re
 
 import pytest
 from django.contrib.messages import get_messages
+from django.db import OperationalError, connection
 from django.urls import reverse
 
 from devices.catalog import DEFAULT_CODECS
 from devices.choices import Stage
 from devices.models import Account, Key, LiveEvent, Phone
+from gspnp.console.admin import bulk as bulk_module
+from gspnp.console.admin import inlines
 from provisioning.models import ConfigFile, Notify
 from tests import cast
 from tests.console.conftest import person, signed_in
@@ -202,8 +205,55 @@ def test_a_control_character_in_a_bulk_value_is_refused(admin_browser, two):
 
 
 def test_a_tampered_page_changes_nothing(admin_browser, two):
-    bulk(admin_browser, "set_sip_server", two, "pbx.example.org", [["x"]])
+    for seen in ([["x"]], [[float("inf"), 1, "10.0.0.21"]], [[10**30, 1, "10.0.0.21"]]):
+        bulk(admin_browser, "set_sip_server", two, "pbx.example.org", seen)
     assert ConfigFile.objects.count() == 2
+
+
+def failing_for(phone: Phone, error: Exception, then=bulk_module.save):
+    """`save`, and for one phone only this error."""
+
+    def instead(one, *args, **options):
+        if one.pk == phone.pk:
+            raise error
+        return then(one, *args, **options)
+
+    return instead
+
+
+def test_a_busy_database_fails_one_phone_and_the_rest_go_on(admin_browser, two, monkeypatch):
+    monkeypatch.setattr(bulk_module, "save", failing_for(two[0], OperationalError("database is locked")))
+    said = words_of(bulk(admin_browser, "set_sip_server", two, "pbx.example.org"))
+    assert said[0] == "Phones saved and notified: 1."
+    assert "00:0B:82:00:00:01: The database refused (database is locked)." in said[1]
+    assert Account.objects.get(phone=two[1]).sip_server == "pbx.example.org"
+
+
+@pytest.mark.parametrize("action", ["notify_again", "ignore"])
+def test_each_phone_is_fetched_when_its_turn_comes(admin_browser, two, monkeypatch, action):
+    for phone in two[1:]:
+        cast.inventory.forget(phone.pk, "tess")
+    given = []
+    monkeypatch.setattr(
+        "gspnp.console.admin.phones.for_each", lambda ids, work: given.extend(ids) or bulk_module.Result()
+    )
+    bulk(admin_browser, action, two)
+    assert given == [two[0].pk]
+    assert bulk_module.for_each([two[0].pk, two[1].pk], lambda phone: "seen").done == {"seen": 1}
+
+
+def test_notify_again_for_many_goes_to_the_addresses_that_were_loaded(admin_browser, two, monkeypatch):
+    first = set(Notify.objects.values_list("pk", flat=True))
+
+    def moved_meanwhile(ids, work):
+        Phone.objects.filter(pk=two[0].pk).update(source_host=cast.STRANGER)
+        return bulk_module.for_each(ids, work)
+
+    monkeypatch.setattr("gspnp.console.admin.phones.for_each", moved_meanwhile)
+    said = words_of(bulk(admin_browser, "notify_again", two))
+    assert said[0] == "Phones notified again: 1."
+    assert "00:0B:82:00:00:01" in said[1] and cast.STRANGER in said[1]
+    assert Notify.objects.exclude(pk__in=first).get().phone == two[1]
 
 
 def test_notify_again_and_ignore_for_many(admin_browser, two):
@@ -251,3 +301,51 @@ def test_who_may_only_look_changes_nothing(two):
     bulk(browser, "ignore", two)
     assert ConfigFile.objects.count() == 2
     assert not Phone.objects.filter(stage=Stage.IGNORED).exists()
+
+
+@pytest.mark.parametrize(
+    "more", [(), ("view_account", "view_key"), ("change_key",), ("view_account",), ("add_account", "change_account")]
+)
+def test_who_may_change_the_phone_may_change_its_parts(more):
+    phone = cast.seen()
+    browser = signed_in(person("changer", "view_phone", "change_phone", *more, is_staff=True))
+    page = browser.get(url(phone))
+    assert page.status_code == 200
+    assert "accounts-TOTAL_FORMS" in page.content.decode()
+    answer = browser.post(url(phone), form_of(phone, [account_row()], [key_row()]))
+    assert answer.status_code == 302
+    account = Account.objects.get()
+    assert (account.user_id, account.password) == ("1001", "s3cr3t")
+    phone.refresh_from_db()
+    answer = browser.post(url(phone), form_of(phone, [stored_row(account, DELETE="on")], []))
+    assert answer.status_code in (200, 302)
+
+
+@pytest.mark.parametrize("more", [("change_key",), ("change_account", "add_account"), ("view_key", "delete_account")])
+def test_who_may_change_only_parts_changes_nothing(two, more):
+    browser = signed_in(person("looker", "view_phone", *more, is_staff=True))
+    page = browser.get(url(two[0]))
+    assert page.status_code == 200
+    assert cast.PASSWORD not in page.content.decode()
+    assert browser.post(url(two[0]), form_of(two[0], [account_row()], [])).status_code == 403
+    assert ConfigFile.objects.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_lock_is_held_for_the_save_only(admin_browser, monkeypatch):
+    phone = cast.seen()
+    inside = []
+
+    def watched(*args, **options):
+        inside.append(connection.in_atomic_block)
+        return bulk_module.save(*args, **options)
+
+    monkeypatch.setattr(inlines, "save", watched)
+    assert admin_browser.post(url(phone), form_of(phone, [account_row()], [])).status_code == 302
+    assert inside == [False]
+    assert ConfigFile.objects.count() == 1
+
+
+def test_a_part_that_is_none_is_not_found(admin_browser):
+    for part in ("0", "abc", "9" * 5000):
+        assert admin_browser.get(f"/admin/devices/account/{part}/change/").status_code == 404

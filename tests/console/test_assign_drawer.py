@@ -6,6 +6,7 @@ import pytest
 
 from devices.choices import Stage
 from devices.models import Account, Key, Phone
+from devices.trust import Verdict
 from gspnp.console.forms import AssignForm
 from provisioning.gxp.document import values
 from provisioning.models import ConfigFile, Notify
@@ -237,3 +238,11 @@ def test_a_lost_key_is_said_and_nothing_breaks(console, settings):
     assert answer.status_code == 200
     assert "GSPNP_FIELD_KEYS" in answer.content.decode()
     assert console.get(f"/phones/{cast.MAC}/").status_code == 200
+
+
+@pytest.mark.parametrize(("verdict", "warned"), [(v, v is Verdict.MISMATCH) for v in Verdict])
+def test_an_address_that_is_another_devices_is_warned_of_before_the_save(console, verdict, warned):
+    cast.seen(host="10.0.0.9")
+    with cast.neighbours_say(verdict):
+        words = console.get(URL).content.decode()
+    assert ("shows another device's MAC at 10.0.0.9. Save only if you are sure" in words) == warned

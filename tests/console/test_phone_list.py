@@ -11,6 +11,7 @@ from django.utils import timezone
 from devices.choices import Stage
 from devices.models import Phone
 from gspnp.console.tables import PAGE_ROWS
+from sipmcast.models import ListenerStatus
 from tests import cast
 from tests.console.conftest import person, signed_in
 
@@ -66,6 +67,13 @@ def test_a_silent_listener_is_said_at_the_first_run_and_above_the_list(console, 
     words = console.get("/").content.decode()
     assert 'data-testid="listener-away"' in words
     assert "listen_pnp" in words
+
+
+def test_every_interface_of_every_listener_is_named_once(console, listener):
+    now = timezone.now()
+    both = ["eth7 (10.0.0.1)", "eth8 (10.0.1.1)"]
+    ListenerStatus.objects.create(name="lab2", started_at=now, heartbeat_at=now, interfaces=both)
+    assert "On <strong>eth7 (10.0.0.1), eth8 (10.0.1.1)</strong>" in console.get("/").content.decode()
 
 
 def test_the_listeners_trouble_is_shown(console, listener):
@@ -139,7 +147,7 @@ def test_extensions_sort_as_numbers_and_stages_as_the_way_goes(console, three):
     assert macs(console.get("/", {"sort": "stage"})) == [three[0], three[2], three[1]]
 
 
-@pytest.mark.parametrize("page", ["0", "-1", "9" * 40, "x", "²"])
+@pytest.mark.parametrize("page", ["0", "-1", "9" * 40, "9" * 5000, "0" * 5000, "x", "²"], ids=lambda page: page[:9])
 def test_a_senseless_page_or_sort_is_the_default(console, three, page):
     assert sorted(macs(console.get("/", {"page": page, "sort": "password", "stage": "' OR 1"}))) == three
 
@@ -172,25 +180,43 @@ def test_the_reason_why_a_phone_stopped_stands_below_its_stage(console, listener
     assert "403 Forbidden" in row(console.get("/"), cast.MAC)
 
 
-def test_an_alarm_can_be_accepted_and_the_phone_is_owed_a_notify_there(console):
-    version = cast.assigned()
-    cast.delivered(version)
+def claimed_by(host: str) -> None:
+    """Another address says that it is the phone."""
     Phone.objects.update(
-        alarm="It now claims 10.0.0.99.",
+        alarm=f"It now claims {host}.",
         alarm_at=timezone.now(),
-        claimed_host=cast.STRANGER,
+        claimed_host=host,
         claimed_port=5060,
         claimed_at=timezone.now(),
         claimed_interface="eth0",
         claimed_local_host=cast.OURS,
     )
+
+
+def test_an_alarm_can_be_accepted_and_the_phone_is_owed_a_notify_there(console):
+    version = cast.assigned()
+    cast.delivered(version)
+    claimed_by(cast.STRANGER)
     words = console.get("/").content.decode()
     assert "It is that phone: use 10.0.0.99" in words
-    assert console.post(f"/phones/{cast.MAC}/accept/").status_code == 200
+    assert re.search(rf'data-act="accept"[^>]* data-host="{cast.STRANGER}"', words)
+    assert console.post(f"/phones/{cast.MAC}/accept/", {"host": cast.STRANGER}).status_code == 200
     phone = Phone.objects.get()
     assert (phone.source_host, phone.alarm) == (cast.STRANGER, "")
     assert cast.owed(phone.pk) is not None
-    assert console.post(f"/phones/{cast.MAC}/accept/").status_code == 409
+    answer = console.post(f"/phones/{cast.MAC}/accept/", {"host": cast.STRANGER})
+    assert (answer.status_code, answer.json()["message"]) == (409, "This claim is settled already.")
+
+
+@pytest.mark.parametrize("shown", [cast.STRANGER, "", "x", "::g"])
+def test_a_claim_that_is_another_by_now_is_not_accepted(console, shown):
+    cast.assigned()
+    claimed_by("10.0.5.66")
+    answer = console.post(f"/phones/{cast.MAC}/accept/", {"host": shown})
+    assert answer.status_code == 409
+    assert answer.json()["message"] == "Now 10.0.5.66 claims to be this phone. Look again."
+    phone = Phone.objects.get()
+    assert (phone.source_host, phone.claimed_host) == (cast.HOST, "10.0.5.66")
 
 
 def test_an_alarm_can_be_dismissed_and_the_address_stays(console):
@@ -214,13 +240,26 @@ def test_actions_need_their_permission_and_a_post(viewer, console):
 def test_notify_again_ignore_and_forget(console, listener):
     version = cast.assigned()
     first = cast.owed(version.phone_id)
-    assert console.post(f"/phones/{cast.MAC}/notify/").json()["message"] == "Notified again."
+    answer = console.post(f"/phones/{cast.MAC}/notify/", {"host": cast.HOST})
+    assert answer.json()["message"] == "Notified again."
     assert cast.owed(version.phone_id).pk != first.pk
     assert console.post(f"/phones/{cast.MAC}/ignore/").status_code == 200
     assert Phone.objects.get().stage == Stage.IGNORED
     assert console.post(f"/phones/{cast.MAC}/forget/").status_code == 200
     assert not Phone.objects.exists()
     assert console.post("/phones/000B82FFFFFF/forget/").status_code == 404
+
+
+def test_notify_again_goes_to_the_address_that_was_shown_or_nowhere(console, listener):
+    version = cast.assigned()
+    first = cast.owed(version.phone_id)
+    assert f'data-host="{cast.HOST}"' in row(console.get("/"), cast.MAC)
+    Phone.objects.update(source_host=cast.STRANGER)
+    answer = console.post(f"/phones/{cast.MAC}/notify/", {"host": cast.HOST})
+    assert answer.status_code == 409
+    assert cast.STRANGER in answer.json()["message"]
+    assert console.post(f"/phones/{cast.MAC}/notify/").status_code == 409
+    assert cast.owed(version.phone_id).pk == first.pk
 
 
 def test_plain_http_beyond_loopback_is_warned_of(console):

@@ -45,7 +45,7 @@ def test_notifies_and_downloads_are_listed_with_their_outcome(console):
     cast.outbox.settle_answered(notify.pk, 489, "Bad Event")
     words = console.get(URL).content.decode()
     assert "Refused by the phone: 489 Bad Event" in words
-    cast.outbox.notify_again(version.phone_id, "tess")
+    cast.outbox.notify_again(version.phone_id, "tess", cast.HOST)
     cast.fetched(version)
     words = console.get(URL).content.decode()
     assert f"200 cfg{cast.MAC}" in words
@@ -72,6 +72,12 @@ def test_the_live_part_is_what_the_page_shows(console):
 def test_a_notify_that_waits_for_a_silent_listener_is_said(console):
     cast.assigned()
     assert "Waiting for the listener, which is not running." in console.get(URL).content.decode()
+
+
+def test_its_notify_button_carries_the_address_that_is_shown(console):
+    cast.assigned()
+    words = console.get(f"{URL}live/").content.decode()
+    assert re.search(rf'data-do="notify"[^>]* data-host="{cast.HOST}"', words)
 
 
 def test_a_forgotten_phone_is_not_found_and_its_events_do_not_leak_to_it_again(console):

@@ -205,11 +205,11 @@ class TestClaims:
         self.claim()
         clock.forward(1)
         inventory.judge_claims(cast.mismatch)
-        assert inventory.accept_claim(version.phone_id, by="tess")
+        assert inventory.accept_claim(version.phone_id, cast.STRANGER, by="tess")
         phone = Phone.objects.get()
         assert (phone.source_host, phone.approved_host, phone.alarm) == (cast.STRANGER, cast.STRANGER, "")
         assert "confirmed by tess" in texts()[-1]
-        assert not inventory.accept_claim(version.phone_id, by="tess")
+        assert not inventory.accept_claim(version.phone_id, cast.STRANGER, by="tess")
 
     def test_accepting_counts_from_when_the_claim_was_last_heard(self, version, clock):
         """It has claimed for an hour; it was heard a minute ago; one click must be enough (design 5.2)."""
@@ -217,7 +217,7 @@ class TestClaims:
         clock.forward(hours=1)
         self.claim()
         clock.forward(60)
-        inventory.accept_claim(version.phone_id, by="tess")
+        inventory.accept_claim(version.phone_id, cast.STRANGER, by="tess")
         phone = Phone.objects.get()
         assert (clock.at - phone.subscribed_at).total_seconds() == 60
 
@@ -269,3 +269,31 @@ class TestStages:
         assert outbox.current_file(version.phone_id) is None
         phone = cast.seen()
         assert (phone.stage, phone.version) == ("seen", 0)
+
+
+class TestAlarms:
+    def test_an_accepted_claim_is_the_one_that_was_seen(self, version, clock):
+        """While Tess reads, another device claims: her click must not confirm an address that she never saw."""
+        hear(cast.sighting(host=cast.STRANGER))
+        clock.forward(2)
+        inventory.judge_claims(cast.mismatch)
+        hear(cast.sighting(host="10.0.0.98"))
+        assert not inventory.accept_claim(version.phone_id, cast.STRANGER, by="tess")
+        assert Phone.objects.get().source_host == cast.HOST
+
+    def test_a_claim_does_not_cover_another_alarm_and_takes_only_its_own_words_away(self, version, clock):
+        inventory.raise_alarm(version.phone_id, "Restarts without keeping its configuration.")
+        hear(cast.sighting(host=cast.STRANGER))
+        clock.forward(2)
+        inventory.judge_claims(cast.mismatch)
+        alarm = Phone.objects.get().alarm
+        assert "now claims" in alarm and "Restarts without" in alarm
+        inventory.accept_claim(version.phone_id, cast.STRANGER, by="tess")
+        assert Phone.objects.get().alarm == "Restarts without keeping its configuration."
+        inventory.dismiss_alarm(version.phone_id, by="tess")
+        assert Phone.objects.get().alarm == ""
+
+    def test_a_forgotten_phone_raises_no_alarm(self, version):
+        inventory.forget(version.phone_id, "tess")
+        inventory.raise_alarm(version.phone_id, "x")
+        assert not Phone.objects.exists()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.support.netns import inside
-from tests.support.site import wait_for
+from tests.support.site import SOON_SECONDS, wait_for
 from tests.support.strict_phone import StrictPhone
 from tests.support.world import World
 
@@ -61,7 +61,7 @@ def start_pbx(world: World, way: Way) -> socket.socket:
         if way.reuse:
             pbx.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         pbx.bind((world.pbx.address if way.bind == "own" else way.bind, SIP_PORT))
-    pbx.settimeout(3)
+    pbx.settimeout(SOON_SECONDS)
     return pbx
 
 
@@ -70,7 +70,9 @@ def check_both_live(world: World, pbx: socket.socket) -> None:
     phone, other = world.phone(lan=0), world.phone(lan=1)
     phone.boot()
     other.boot()
-    wait_for(lambda: world.site.stage(phone.mac) == world.site.stage(other.mac) == "seen", 5, "both are seen")
+    wait_for(
+        lambda: world.site.stage(phone.mac) == world.site.stage(other.mac) == "seen", SOON_SECONDS, "both are seen"
+    )
     world.site.assign(phone.mac)
     notify = phone.await_notify()
     assert notify.message.source[1] != SIP_PORT
@@ -86,7 +88,7 @@ def check_both_live(world: World, pbx: socket.socket) -> None:
                 break
         assert (datagram, source) == (mine, (phone.address, 5062))
         pbx.sendto(b"SIP/2.0 200 OK\r\n\r\n", source)
-        registering.settimeout(3)
+        registering.settimeout(SOON_SECONDS)
         assert registering.recvfrom(65_535)[1] == (world.pbx.address, SIP_PORT)
     phone.be_provisioned(notify)
     assert f"{phone.address}:5062" not in world.site.log("listen")[before:]
@@ -133,7 +135,7 @@ def test_an_interface_that_appears_later_is_heard(pbx_world: World, listener: Ca
     listener("auto")
     lan = pbx_world.lab.lan()
     name = pbx_world.lab.plug(pbx_world.pbx, lan, 1)
-    wait_for(lambda: f"listening on {name}" in pbx_world.site.fresh_log("listen"), 10, "it is noticed")
+    wait_for(lambda: f"listening on {name}" in pbx_world.site.fresh_log("listen"), SOON_SECONDS, "it is noticed")
     host = pbx_world.lab.host("h")
     pbx_world.lab.plug(host, lan, 9)
     phone = StrictPhone(host, "000B82300009")

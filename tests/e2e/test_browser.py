@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support.browser import chromium_on, sign_in
-from tests.support.site import ROOT, wait_for
+from tests.support.site import ROOT, SOON_SECONDS, wait_for
 from tests.support.strict_phone import StrictPhone
 from tests.support.world import World, together
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 PASSWORD = "Technician's own 4711"
 SIP_PASSWORD = " p&<w>\"'ő$# "
 CALLER = "Zoë & <b>Co</b>"
-SHOWN_SECONDS = 5  # design: under one; this machine may be busy with other tests
+SHOWN_SECONDS = 15  # a bound of what hangs, not a measure: this machine may be busy with other tests
 PICTURES = ROOT / "tests" / "artifacts"
 
 
@@ -35,6 +35,7 @@ def world(make_world: Callable[..., World]) -> World:
 
 @pytest.fixture(scope="module")
 def browser(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    expect.set_options(timeout=SHOWN_SECONDS * 1000)
     with chromium_on(world.host(), tmp_path_factory.mktemp("browser")) as started:
         yield started
 
@@ -80,7 +81,7 @@ def fill_drawer(page: Page, user: str) -> None:
 
 def expect_stage(page: Page, phone: StrictPhone, stage: str) -> None:
     cell = row_of(page, phone).locator("[data-stage]").first
-    expect(cell).to_have_attribute("data-stage", stage, timeout=SHOWN_SECONDS * 1000)
+    expect(cell).to_have_attribute("data-stage", stage)
 
 
 def test_a_phone_goes_the_whole_way_before_the_technicians_eyes(world: World, page: Page):
@@ -165,10 +166,10 @@ def test_a_browser_that_lost_its_connection_catches_up(world: World, page: Page)
     page.context.set_offline(True)
     world.site.kill("console")
     phone.boot()
-    wait_for(lambda: phone.mac in world.site.phones(), 5, "the phone is stored while no console runs")
+    wait_for(lambda: phone.mac in world.site.phones(), SOON_SECONDS, "the phone is stored while no console runs")
     world.site.start("console")
     page.context.set_offline(False)
-    expect(row_of(page, phone)).to_be_visible(timeout=20_000)
+    expect(row_of(page, phone)).to_be_visible(timeout=60_000)  # htmx waits longer after each failure
 
 
 def test_by_another_name_the_console_does_not_open(world: World, browser: Browser, tmp_path: Path):
@@ -176,8 +177,21 @@ def test_by_another_name_the_console_does_not_open(world: World, browser: Browse
     answer = technician.command(
         "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Host: evil.example", f"http://{world.pbx.address}:8000/"
     )  # fmt: skip
-    said = subprocess.run(answer, capture_output=True, text=True, check=True, timeout=10)
+    said = subprocess.run(answer, capture_output=True, text=True, check=True, timeout=SOON_SECONDS)
     assert said.stdout == "400"
+
+
+def page_width(page: Page) -> int:
+    """How wide the page is when it is drawn and its fonts are there; an icon is wide text until then."""
+    return page.evaluate(
+        """async () => {
+            const frame = () => new Promise(requestAnimationFrame);
+            await frame(); await frame();  // what was changed has been laid out, so its fonts are asked for
+            await document.fonts.ready;
+            await frame();
+            return document.documentElement.scrollWidth;
+        }"""
+    )
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
@@ -188,13 +202,14 @@ def test_nothing_is_wider_than_the_window(world: World, page: Page, browser: Bro
         viewport={"width": width, "height": 800}, color_scheme=scheme, storage_state=page.context.storage_state()
     )
     opened = context.new_page()
+    opened.set_default_timeout(SHOWN_SECONDS * 1000)
     opened.goto(f"http://{world.pbx.address}:8000/")
     expect(opened.locator("tr[data-mac]").first).to_be_visible()
-    assert opened.evaluate("document.documentElement.scrollWidth") <= width
+    assert page_width(opened) <= width
     picture(opened, f"list-{width}-{scheme}")
     opened.locator("tr[data-mac]").first.focus()
     opened.keyboard.press("Enter")
-    expect(opened.locator("#drawer [name='account-1-user_id']")).to_be_focused(timeout=SHOWN_SECONDS * 1000)
-    assert opened.evaluate("document.documentElement.scrollWidth") <= width
+    expect(opened.locator("#drawer [name='account-1-user_id']")).to_be_focused()
+    assert page_width(opened) <= width
     picture(opened, f"drawer-{width}-{scheme}")
     context.close()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.site import procfile, wait_for
+from tests.support.site import SOON_SECONDS, procfile, wait_for
 from tests.support.world import World
 
 pytestmark = pytest.mark.net
@@ -45,7 +45,7 @@ def test_a_phone_gets_through_while_each_process_is_killed_once(all_four: World)
         site.start(name)
 
     phone.boot()
-    wait_for(lambda: site.stage(phone.mac) == "seen", 5, "it is seen")
+    wait_for(lambda: site.stage(phone.mac) == "seen", SOON_SECONDS, "it is seen")
     crash("console")
     site.assign(phone.mac)
     crash("listen")

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.support.site import wait_for
+from tests.support.site import SOON_SECONDS, wait_for
 from tests.support.strict_phone import TRANSACTION_SECONDS, StrictPhone
 from tests.support.world import World
 
@@ -28,7 +28,7 @@ def test_a_second_host_with_a_phones_mac_is_answered_but_never_told(world: World
     true.be_provisioned()
     thief = world.phone(mac=true.mac, host=world.host())
     thief.boot()  # it gets its 200, strictly checked
-    wait_for(lambda: world.site.phone(true.mac)["alarm"], 10, "the alarm")
+    wait_for(lambda: world.site.phone(true.mac)["alarm"], SOON_SECONDS, "the alarm")
 
     world.site.assign(true.mac, name="Another")
     true.be_provisioned()
@@ -46,11 +46,12 @@ def test_the_first_comer_does_not_matter_a_thief_of_an_assigned_mac_gets_nothing
     world.site.assign(true.mac)
     notify = true.await_notify()
     true.answer(notify, 403, "Forbidden")
-    wait_for(lambda: world.site.notifies(true.mac)[-1]["state"] == "refused", 5, "the 403 is on record")
+    wait_for(lambda: world.site.notifies(true.mac)[-1]["state"] == "refused", SOON_SECONDS, "the 403 is on record")
     true.power_off()
 
     thief = world.phone(mac=true.mac, host=world.host())
     thief.boot()
+    wait_for(lambda: world.site.phone(true.mac)["alarm"], SOON_SECONDS, "the alarm")
     assert thief.listen(LONG_ENOUGH_SECONDS) == []
     assert thief.address in world.site.phone(true.mac)["alarm"]
 
@@ -68,7 +69,7 @@ def test_whoever_takes_an_assigned_phones_address_is_not_told_unattended(world: 
     true.boot()
     world.site.assign(true.mac)
     true.answer(true.await_notify(), 403, "Forbidden")
-    wait_for(lambda: world.site.notifies(true.mac)[-1]["state"] == "refused", 5, "the 403 is on record")
+    wait_for(lambda: world.site.notifies(true.mac)[-1]["state"] == "refused", SOON_SECONDS, "the 403 is on record")
     true.power_off()
     number = int(true.address.rpartition(".")[2])
     world.lab.remove(true.host)
@@ -93,7 +94,7 @@ def test_a_phone_that_moves_with_its_own_hardware_address_is_accepted_without_al
     world.lab.move(phone.host, world.lans[0], 251)
     phone.boot()
     assert phone.address != old
-    wait_for(lambda: world.site.phone(phone.mac)["source_host"] == phone.address, 10, "the address is taken")
+    wait_for(lambda: world.site.phone(phone.mac)["source_host"] == phone.address, SOON_SECONDS, "the address is taken")
     assert not phone.flash(phone.fetch_stored()), "its file is the same at its new address"
     world.site.assign(phone.mac, name="After the move")
     phone.be_provisioned()
@@ -132,9 +133,9 @@ def test_a_phone_that_was_reset_is_told_again_after_a_minute(world: World):
     world.site.assign(phone.mac)
     phone.be_provisioned()
     phone.values, phone.file = {}, b""
-    phone.boot()
     back_at = time.monotonic()
-    notify = phone.await_notify(AFTER_RESET_SECONDS + 10)
+    phone.boot()
+    notify = phone.await_notify(AFTER_RESET_SECONDS + SOON_SECONDS)
     assert time.monotonic() - back_at > AFTER_RESET_SECONDS - 2
     assert world.site.stage(phone.mac) == "assigned"
     phone.be_provisioned(notify)

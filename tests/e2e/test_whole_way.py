@@ -1,24 +1,21 @@
 """Plug in, be seen, be assigned, be notified, fetch, restart, prove it: on real packets, with strict phones."""
 
 import json
-import statistics
 import subprocess
 import sys
-import time
 
 import pytest
 
-from tests.support.site import ROOT, wait_for
+from tests.support.site import ROOT, SOON_SECONDS, wait_for
 from tests.support.strict_phone import StrictPhone
 from tests.support.world import World, fresh_mac, together
 
 pytestmark = pytest.mark.net
 
 MODELS = ("GXP1610", "GXP1615", "GXP1620", "GXP1625", "GXP1628", "GXP1630")
-ANSWER_SECONDS = 0.05
 PASSWORD = "p&<w>\"'ő$#"
 CROWD = 50
-CROWD_SECONDS = 60
+CROWD_SECONDS = 150  # a bound of what hangs
 
 
 def provision(world: World, phone: StrictPhone) -> None:
@@ -34,8 +31,17 @@ def six(world: World) -> list[StrictPhone]:
     together(phones, StrictPhone.boot)
     for phone in phones:
         world.site.assign(phone.mac, user="1001", password=PASSWORD, name="Réception & <Hall>")
-    together(phones, StrictPhone.be_provisioned)
+    together(phones, lambda phone: go_through(world, phone))
     return phones
+
+
+def go_through(world: World, phone: StrictPhone) -> None:
+    """Each step is on record before the next: a phone that fetches before its 200 is settled skips a step."""
+    notify = phone.await_notify()
+    phone.answer(notify)
+    world.site.wait_stage(phone.mac, "notified")
+    assert phone.flash(phone.get(notify.url))
+    phone.come_back()
 
 
 def test_every_model_goes_the_whole_way_in_two_boots(world: World, six: list[StrictPhone]):
@@ -76,16 +82,13 @@ def test_the_timeline_names_each_step_once(world: World, six: list[StrictPhone])
             assert steps.count(first_word) == 1, world.site.timeline(phone.mac)
 
 
-def test_the_200_comes_in_under_50_ms(world: World, six: list[StrictPhone], record_property):
-    """The median, so that a machine that is busy with other tests does not decide."""
+def test_every_boot_is_answered_on_the_first_transmission(world: World):
+    """One SUBSCRIBE and no resend; how soon its 200 comes is measured by tests/bench/answer_latency.py."""
     phone = world.phone()
     for _ in range(15):
-        phone.boot()
-    latencies = [seconds for one in (phone, *six) for seconds in one.latencies]
-    record_property("answer_ms_median", round(1000 * statistics.median(latencies), 2))
-    record_property("answer_ms_worst", round(1000 * max(latencies), 2))
-    print(f"200 after {1000 * statistics.median(latencies):.1f} ms, at worst {1000 * max(latencies):.1f} ms")
-    assert statistics.median(latencies) < ANSWER_SECONDS
+        phone.power_on()
+        phone.send_subscribe()
+        assert phone.await_200(SOON_SECONDS)
 
 
 def test_no_log_and_no_file_holds_a_secret(world: World, six: list[StrictPhone]):
@@ -121,23 +124,25 @@ def test_downloads_by_the_first_path_prove_nothing_however_many(world: World):
     assert world.site.stage(phone.mac) == "applied"
 
 
-def test_a_new_phone_is_stored_within_a_second(world: World):
+def test_a_new_phone_is_stored_as_seen(world: World):
     phone = world.phone()
     phone.boot()
-    wait_for(lambda: world.site.stage(phone.mac) == "seen", 1.0, "the new phone is in the store")
+    world.site.wait_stage(phone.mac, "seen")
 
 
 def test_a_resent_subscribe_gets_the_same_bytes_and_no_second_row(world: World):
     phone = world.phone()
     phone.power_on()
     phone.send_subscribe()
-    first = phone.next_datagram(5.0)
+    first = phone.next_datagram(SOON_SECONDS)
     phone.send_subscribe()
-    assert phone.next_datagram(5.0) == first is not None
+    assert phone.next_datagram(SOON_SECONDS) == first is not None
+    world.site.wait_stage(phone.mac, "seen")
     assert len(world.site.timeline(phone.mac)) == 1
 
 
-def test_fifty_simulated_phones_at_once_are_all_applied(world: World, record_property):
+@pytest.mark.timeout(240)
+def test_fifty_simulated_phones_at_once_are_all_applied(world: World):
     """The project's own simulator, on another machine of the LAN: 50 SUBSCRIBEs in one moment."""
     host = world.host()
     first = int(fresh_mac(), 16) + 0x100000
@@ -151,15 +156,12 @@ def test_fifty_simulated_phones_at_once_are_all_applied(world: World, record_pro
     )  # fmt: skip
     try:
         here = f"SELECT mac FROM devices_phone WHERE mac BETWEEN '{macs[0]}' AND '{macs[-1]}'"
-        wait_for(lambda: len(world.site.rows(here)) == CROWD, 20, "all are seen")
-        started = time.monotonic()
+        wait_for(lambda: len(world.site.rows(here)) == CROWD, SOON_SECONDS, "all are seen")
         world.site.assign_all(macs)
         said, trouble = process.communicate(timeout=CROWD_SECONDS)
     finally:
         process.kill()
         process.wait()
-    record_property("fifty_seconds", round(time.monotonic() - started, 1))
-    print(f"50 phones: {time.monotonic() - started:.1f} s from the first save to the last phone's rest")
     stories = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
     assert process.returncode == 0, f"{trouble}{said}"
     assert len(stories) == CROWD

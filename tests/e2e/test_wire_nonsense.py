@@ -3,13 +3,14 @@
 import random
 import re
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
 from tests.support.netns import Host, inside
-from tests.support.site import wait_for
+from tests.support.site import SOON_SECONDS, wait_for
 from tests.support.strict_phone import GROUP, StrictPhone
 from tests.support.world import World, fresh_mac
 
@@ -101,12 +102,16 @@ def test_nonsense_on_the_group_meets_silence(
     wire.sendto(case.datagram, (GROUP, 5060))
     next_phone.boot()  # its 200 comes after whatever the nonsense would have brought
     assert is_silent(wire)
-    said = world.site.log("listen")[before:]
-    lines = [line for line in said.splitlines() if stranger.address in line]
-    assert len(lines) <= 1
+
+    def lines() -> list[str]:
+        return [line for line in world.site.log("listen")[before:].splitlines() if stranger.address in line]
+
     if case.said:
-        assert re.search(case.said.format(re.escape(stranger.address)), lines[0]), lines
-        assert len(lines[0]) < 300
+        wait_for(lines, SOON_SECONDS, "the log has a line about it")
+        assert re.search(case.said.format(re.escape(stranger.address)), lines()[0]), lines()
+        assert len(lines()[0]) < 300
+    assert len(lines()) <= 1
+    said = world.site.log("listen")[before:]
     assert "Traceback" not in said
     assert world.site.process("listen").pid == pid
     assert world.site.process("listen").poll() is None
@@ -115,7 +120,7 @@ def test_nonsense_on_the_group_meets_silence(
 def test_a_foreign_phone_is_listed_as_not_ours(world: World, wire: socket.socket, stranger: Host):
     mac = fresh_mac()
     wire.sendto(guide(mac, vendor="Yealink", model="SIP-T21P"), (GROUP, 5060))
-    wait_for(lambda: world.site.phone(mac), 5, "the foreign phone is listed")
+    wait_for(lambda: world.site.phone(mac), SOON_SECONDS, "the foreign phone is listed")
     shown = world.site.phones()[mac]
     assert (shown["stage"], shown["vendor"]) == ("ignored", "Yealink")
     assert "not ours" in shown["stage_reason"]
@@ -124,9 +129,10 @@ def test_a_foreign_phone_is_listed_as_not_ours(world: World, wire: socket.socket
 
 def test_a_script_for_a_model_is_a_strange_name_and_no_more(world: World, wire: socket.socket):
     mac = fresh_mac()
-    wire.settimeout(5)
+    wire.settimeout(SOON_SECONDS)
     wire.sendto(guide(mac, model="<script>alert(1)</script>"), (GROUP, 5060))
     assert wire.recv(65_535).startswith(b"SIP/2.0 200 ")
+    wait_for(lambda: world.site.phone(mac), SOON_SECONDS, "it is in the store")
     shown = world.site.phones()[mac]
     assert (shown["stage"], shown["model"]) == ("seen", "<script>alert(1)</script>")
     refused = world.site.manage(*world.site.assignment(mac), given="pw\n", check=False)
@@ -147,7 +153,9 @@ def test_random_bytes_in_numbers_do_no_harm(world: World, wire: socket.socket, n
     next_phone.boot()
     said = world.site.log("listen")[before:]
     assert "Traceback" not in said
-    assert said.count("ignored ") <= 100
+    # 20 lines in a second of the listener's, so at most 40 in one of the log's, however slow this machine is.
+    seconds = Counter(line.partition(",")[0] for line in said.splitlines() if "ignored " in line)
+    assert max(seconds.values()) <= 40, seconds
 
 
 DOOR_REFUSES = (

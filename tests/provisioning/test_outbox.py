@@ -153,7 +153,7 @@ class TestSettle:
     def test_a_person_who_notifies_an_applied_phone_is_told_that_it_did_not_answer(self, version, clock):
         cast.applied(version)
         clock.forward(hours=1)
-        outbox.notify_again(version.phone_id, "tess")
+        outbox.notify_again(version.phone_id, "tess", cast.HOST)
         notify = cast.sent(version)
         clock.forward(32)
         outbox.settle_unanswered(notify.pk)
@@ -162,7 +162,7 @@ class TestSettle:
 
     def test_a_2xx_takes_back_the_words_of_an_earlier_failure(self, version, clock):
         cast.delivered(version)
-        outbox.notify_again(version.phone_id, "tess")
+        outbox.notify_again(version.phone_id, "tess", cast.HOST)
         outbox.settle_unanswered(cast.sent(version).pk)
         assert "did not answer" in cast.reason(version)
         clock.forward(minutes=11)
@@ -322,7 +322,8 @@ class TestLimits:
             clock.forward(minutes=15)
             if cast.restarted(version):
                 clock.forward(60)
-                if is_due(cast.owed(version.phone_id), clock):
+                notify = cast.owed(version.phone_id)
+                if is_due(notify, clock) and outbox.hold_to_limits(notify, clock.at):
                     cast.fetched(version)
                     cast.download(cast.steady_path(version))
                     sent += 1
@@ -333,20 +334,20 @@ class TestNotifyAgain:
     def test_it_confirms_the_address_and_clears_the_reason(self, version, clock):
         outbox.withhold(cast.owed(version.phone_id), "Nobody has confirmed it.", alarm=False)
         Phone.objects.update(approved_host=None)
-        notify = outbox.notify_again(version.phone_id, "tess")
+        notify = outbox.notify_again(version.phone_id, "tess", cast.HOST)
         assert (notify.origin, is_due(notify, clock)) == ("person", True)
         assert (Phone.objects.get().approved_host, cast.reason(version)) == (cast.HOST, "")
 
     def test_while_one_is_sending_it_returns_that_one(self, version):
         notify = cast.sent(version)
-        assert outbox.notify_again(version.phone_id, "tess") == notify
+        assert outbox.notify_again(version.phone_id, "tess", cast.HOST) == notify
         assert again(notify).state == "sending"
         assert Notify.objects.count() == 1
 
     def test_a_phone_without_a_file_or_an_ignored_one_gets_none(self, version):
-        assert outbox.notify_again(cast.seen(cast.OTHER_MAC).pk, "tess") is None
+        assert outbox.notify_again(cast.seen(cast.OTHER_MAC).pk, "tess", cast.HOST) is None
         inventory.ignore(version.phone_id, "tess")
-        assert outbox.notify_again(version.phone_id, "tess") is None
+        assert outbox.notify_again(version.phone_id, "tess", cast.HOST) is None
 
 
 class TestClock:
@@ -386,3 +387,26 @@ def test_enqueue_supersedes_a_transaction_under_way_and_the_agent_is_told(versio
     outbox.enqueue(version, NotifyOrigin.SAVE, clock.at)
     assert outbox.still_sending([notify.pk]) == set()
     assert outbox.under_way() == []
+
+
+def test_notify_again_confirms_only_the_address_that_was_shown(version):
+    Phone.objects.update(source_host="10.0.0.66")
+    with pytest.raises(outbox.AddressMoved, match="10.0.0.66"):
+        outbox.notify_again(version.phone_id, "tess", cast.HOST)
+    assert Phone.objects.get().approved_host == cast.HOST
+
+
+def test_an_ordinary_restart_after_three_automatic_notifys_raises_no_alarm(version, clock):
+    """They did help, in the end: the phone is applied and merely restarts."""
+    cast.delivered(version)
+    for _ in range(3):
+        clock.forward(minutes=11)
+        cast.restarted(version)
+        cast.delivered(version)
+    cast.download(cast.first_path(version))
+    cast.download(cast.steady_path(version))
+    clock.forward(minutes=30)
+    cast.restarted(version)
+    clock.forward(20)
+    cast.download(cast.steady_path(version))
+    assert (cast.stage(version), cast.reason(version), Phone.objects.get().alarm) == ("applied", "", "")

@@ -1,6 +1,7 @@
 """The desk: what a listener does in its writer thread; above all, who may be told a URL that leads to secrets."""
 
 import pytest
+from django.core.management import call_command
 
 from devices import inventory
 from devices.models import Phone
@@ -172,7 +173,7 @@ class TestTrust:
         assert state(version)[0] == "withheld"
         clock.forward(1)
         cast.restarted(version)
-        outbox.notify_again(version.phone_id, "tess")
+        outbox.notify_again(version.phone_id, "tess", cast.HOST)
         assert len(look().sends) == 1
 
     def test_a_mismatch_is_never_served_unattended_even_at_the_address_of_an_old_save(self, version, table, clock):
@@ -334,3 +335,36 @@ def test_heartbeat_keeps_one_row_per_listener_and_says_since_when_it_runs(clock)
     assert (row.started_at, row.heartbeat_at, row.counters) == (cast.NOON, clock.at, {"received": 2})
     desk.heartbeat(ANOTHER, "branch", [], "", {})
     assert ListenerStatus.objects.count() == 2
+
+
+OTHER_KEYS = ["b3RoZXIga2V5OiAgMzIgYnl0ZXMgb2YgYSBrZXkuLi4="]
+
+
+def test_a_transaction_under_a_lost_key_ends_and_keeps_no_other_phone_waiting(settings, clock):
+    ours = settings.GSPNP_FIELD_KEYS
+    settings.GSPNP_FIELD_KEYS = OTHER_KEYS
+    lost = cast.assigned(cast.OTHER_MAC, "10.0.0.21")
+    assert look().sends
+    settings.GSPNP_FIELD_KEYS = ours
+    healthy = cast.assigned()
+    assert [send.target[0] for send in look(ME_AFTER_A_CRASH).sends] == [cast.HOST]
+    assert state(lost)[0] == "waiting" or state(lost)[0] == "unanswered"
+    assert state(healthy)[0] == "sending"
+    desk.settle([NotifyAnswered(cast.owed(lost.phone_id).pk, 200, "OK")])
+    clock.forward(minutes=30)
+    call_command("work", "--once")
+
+
+def test_a_listener_that_hears_nothing_does_not_speak_over_the_one_that_does(clock):
+    desk.heartbeat(f"{ME.partition('#')[0]}#1", "", ["eth0 (10.0.0.1)"], "", {})
+    desk.heartbeat(f"{ME.partition('#')[0]}#2", "", [], "another listener already hears it", {})
+    assert ListenerStatus.objects.get().interfaces == ["eth0 (10.0.0.1)"]
+    clock.forward(60)
+    desk.heartbeat(f"{ME.partition('#')[0]}#2", "", [], "nothing", {})
+    assert ListenerStatus.objects.get().trouble == "nothing"
+
+
+def test_a_save_into_a_mismatch_is_sent_and_told(version, table):
+    table[cast.HOST] = Verdict.MISMATCH
+    assert len(look().sends) == 1
+    assert version.phone.events.filter(kind="alarm", text__contains="another device's MAC").exists()

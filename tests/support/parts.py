@@ -13,12 +13,9 @@ PACKAGES = {
     "chromium": "chromium",
     "curl": "curl",
     "ip": "iproute2",
-    "openssl": "openssl",
-    "redis-server": "redis-server",
     "sipp": "sip-tester",
     "ss": "iproute2",
     "unshare": "util-linux",
-    "wget": "wget",
     "xmllint": "libxml2-utils",
 }
 SEARCH_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))

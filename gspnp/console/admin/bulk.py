@@ -10,6 +10,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.db import OperationalError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -23,6 +24,7 @@ from gspnp.console.assign import UNREADABLE
 from gspnp.console.forms import Text, column_limit
 from provisioning import plan
 from provisioning.assignment import AssignmentError, ConfigError, save
+from provisioning.outbox import AddressMoved
 
 PAUSE_SECONDS = 0.002  # between two phones, so that other writers get their turn (SQLite's lock is not fair)
 FAILURES_SHOWN = 50
@@ -52,19 +54,30 @@ class Result:
             model_admin.message_user(request, f"{more} more phones failed.", messages.ERROR)
 
 
-def for_each(phones: Iterable[Phone], work: Work) -> Result:
-    """Do `work`, which returns how it went in words, for each phone."""
+def for_each(phone_ids: Iterable[int], work: Work) -> Result:
+    """Do `work`, which returns how it went in words, for each phone; one that is forgotten by now is passed over.
+
+    Each phone is fetched on its own: a SELECT that stays open while we write would hold an old snapshot, and SQLite
+    refuses that.
+    """
     result = Result()
-    for phone in phones:
+    for phone_id in list(phone_ids):
+        phone: Phone | str = f"Phone {phone_id}"
         try:
-            words = work(phone)
+            found = Phone.objects.filter(pk=phone_id).first()
+            if found is None:
+                continue
+            phone = found
+            words = work(found)
             result.done[words] = result.done.get(words, 0) + 1
         except ConfigError as error:
             result.failures += [f"{phone}, {problem.field}: {problem.message}" for problem in error.problems]
         except CannotDecrypt:
             result.failures.append(f"{phone}: {UNREADABLE}")
-        except (AssignmentError, VersionConflict, Refusal) as error:
+        except (AssignmentError, VersionConflict, Refusal, AddressMoved) as error:
             result.failures.append(f"{phone}: {error}")
+        except OperationalError as error:
+            result.failures.append(f"{phone}: The database refused ({error}). Nothing was changed; try again.")
         time.sleep(PAUSE_SECONDS)
     return result
 
@@ -104,9 +117,7 @@ class BulkChange:
             seen = _seen(request.POST.get("seen", ""))
             by, value = request.user.get_username(), asked.cleaned_data["value"]
             value = tuple(value) if isinstance(value, list) else value
-            # One by one: a cursor that stays open while we write would hold an old snapshot, and SQLite refuses that.
-            chosen = (phone for pk in seen for phone in Phone.objects.filter(pk=pk))
-            for_each(chosen, lambda phone: self._change(phone, value, seen, by)).tell(model_admin, request)
+            for_each(seen, lambda phone: self._change(phone, value, seen, by)).tell(model_admin, request)
             return None
         phones = list(queryset.order_by("mac"))
         context = {
@@ -136,7 +147,7 @@ def _seen(text: str) -> dict[int, tuple[int, str | None]]:
     try:
         rows = json.loads(text)
         return {int(pk): (int(version), str(host) if host else None) for pk, version, host in rows}
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return {}
 
 

@@ -6,7 +6,7 @@ so that each of its objections can stand beside its field.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -19,6 +19,7 @@ from devices.catalog import CODECS, DEFAULT_CODECS, KeyKind, KeyMode, KeySlot
 from devices.crypto import CannotDecrypt
 from devices.inventory import VersionConflict
 from devices.models import Account, Key, Phone
+from gspnp.console.access import CHANGE
 from gspnp.console.assign import UNREADABLE
 from gspnp.console.forms import PasswordText, Text, column_limit, posted_int
 from provisioning import plan
@@ -165,7 +166,23 @@ def filled(formset: forms.BaseInlineFormSet) -> list[Any]:
     return [form for form in formset.forms if form.cleaned_data and not form.cleaned_data.get("DELETE")]
 
 
-class AccountInline(StackedInline):
+class PartOfPhone:
+    """Whoever may change the phone may change its parts, for the form is saved as a whole; others may look, if that."""
+
+    def has_view_permission(self, request: HttpRequest, obj: Phone | None = None) -> bool:
+        return request.user.has_perm(CHANGE) or cast(Any, super()).has_view_permission(request, obj)
+
+    def has_add_permission(self, request: HttpRequest, obj: Phone | None = None) -> bool:
+        return request.user.has_perm(CHANGE)
+
+    def has_change_permission(self, request: HttpRequest, obj: Phone | None = None) -> bool:
+        return request.user.has_perm(CHANGE)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Phone | None = None) -> bool:
+        return request.user.has_perm(CHANGE)
+
+
+class AccountInline(PartOfPhone, StackedInline):
     """Accounts."""
 
     model = Account
@@ -186,7 +203,7 @@ class AccountInline(StackedInline):
         return super().get_queryset(request).defer("password")
 
 
-class KeyInline(TabularInline):
+class KeyInline(PartOfPhone, TabularInline):
     """Keys; it must stand last, because its formset saves."""
 
     model = Key

@@ -6,9 +6,10 @@ from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.options import csrf_protect_m
+from django.contrib.admin.utils import unquote
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin
@@ -18,7 +19,7 @@ from devices import inventory
 from devices.choices import Stage
 from devices.mac import colons, search_digits
 from devices.models import Account, Key, Phone
-from gspnp.console.admin.bulk import SET_CODECS, SET_SERVER, Refusal, for_each
+from gspnp.console.admin.bulk import SET_CODECS, SET_SERVER, Refusal, Result, for_each
 from gspnp.console.admin.inlines import AccountInline, KeyInline
 from gspnp.console.assign import saved_words
 from gspnp.console.rows import SHOWN_ACCOUNTS
@@ -58,8 +59,28 @@ class PhoneForm(forms.ModelForm):
         self.initial["seen_version"], self.initial["seen_host"] = self.instance.version, self.instance.source_host
 
 
+DjangoModelAdmin: Any = admin.ModelAdmin  # for mypy as untyped as unfold's, which stands before it
+
+
+class UnwrappedAdmin(DjangoModelAdmin):
+    """Django's change view without its transaction around everything, which would lock SQLite while we render.
+
+    It stands behind unfold's classes, in the place of Django's own; what is saved has a short transaction of its own.
+    """
+
+    @csrf_protect_m
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        return self._changeform_view(request, object_id, form_url, extra_context)
+
+
 @admin.register(Phone)
-class PhoneAdmin(ModelAdmin):
+class PhoneAdmin(ModelAdmin, UnwrappedAdmin):
     """Every change here is an assignment: a file and a NOTIFY follow. Deleting is forgetting."""
 
     form = PhoneForm
@@ -148,7 +169,9 @@ class PhoneAdmin(ModelAdmin):
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Phone]) -> None:
         """Forget each in a transaction of its own."""
-        for_each(queryset, lambda phone: str(inventory.forget(phone.pk, request.user.get_username())))
+        by = request.user.get_username()
+        result = for_each(_ids(queryset), lambda phone: str(inventory.forget(phone.pk, by)))
+        Result(failures=result.failures).tell(self, request)  # what went well is said by Django
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """What forgetting takes along, in one line each; it needs no other permission than for the phone."""
@@ -167,14 +190,15 @@ class PhoneAdmin(ModelAdmin):
 
     @admin.action(description="Notify again", permissions=["change"])
     def notify_again(self, request: HttpRequest, queryset: QuerySet[Phone]) -> None:
-        """Owe each another NOTIFY."""
+        """Owe each another NOTIFY, at the address that it has now, before the first of them is notified."""
+        seen = dict(queryset.values_list("pk", "source_host"))
 
         def work(phone: Phone) -> str:
-            if outbox.notify_again(phone.pk, request.user.get_username()) is None:
+            if outbox.notify_again(phone.pk, request.user.get_username(), seen[phone.pk]) is None:
                 raise Refusal("It has no configuration yet. Assign it first.")
             return "Phones notified again"
 
-        for_each(queryset, work).tell(self, request)
+        for_each(seen, work).tell(self, request)
 
     @admin.action(description="Set SIP server…", permissions=["change"])
     def set_sip_server(self, request: HttpRequest, queryset: QuerySet[Phone]) -> HttpResponse | None:
@@ -194,7 +218,11 @@ class PhoneAdmin(ModelAdmin):
             changed = inventory.ignore(phone.pk, request.user.get_username())
             return "Phones ignored" if changed else "Phones that were ignored already"
 
-        for_each(queryset, work).tell(self, request)
+        for_each(_ids(queryset), work).tell(self, request)
+
+
+def _ids(queryset: QuerySet[Phone]) -> list[int]:
+    return list(queryset.values_list("pk", flat=True))
 
 
 class PartAdmin(ModelAdmin):
@@ -212,7 +240,9 @@ class PartAdmin(ModelAdmin):
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         """The phone's form; who may not see it is refused there."""
-        part = get_object_or_404(self.model._default_manager.only("phone_id"), pk=object_id)
+        part = self.get_object(request, unquote(object_id))
+        if part is None:
+            raise Http404
         return HttpResponseRedirect(reverse("admin:devices_phone_change", args=[part.phone_id]))
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:

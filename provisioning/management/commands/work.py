@@ -13,7 +13,6 @@ from provisioning import stuck
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 5.0
-RETRY_SECONDS = 5.0
 
 
 class Command(BaseCommand):
@@ -42,7 +41,11 @@ class Command(BaseCommand):
             except (DatabaseError, InterfaceError) as error:
                 if not options["keep_trying"]:
                     raise
-                log.error("the database is away (%s); trying again in %.0f s", error, RETRY_SECONDS)
+                log.error("the database is away (%s); trying again in %.0f s", error, EVERY_SECONDS)
+            except Exception:
+                if not options["keep_trying"]:
+                    raise
+                log.exception("this round failed; the next one is in %.0f s", EVERY_SECONDS)
             stopping.wait(EVERY_SECONDS)
         log.info("stopped")
 

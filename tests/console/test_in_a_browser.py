@@ -1,0 +1,85 @@
+"""What only a browser shows: the width of the pages before the icon font has come, and what a click sends."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from django.conf import settings
+from django.utils import timezone
+from playwright.sync_api import Page, sync_playwright
+
+from devices.models import Phone
+from tests import cast
+from tests.console.conftest import signed_in
+from tests.support.browser import FLAGS
+from tests.support.parts import require
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+NARROW = 360
+CLAIM = {"alarm": "It now claims 10.0.0.99.", "claimed_host": cast.STRANGER}
+
+
+@pytest.fixture
+def session(live_server, administrator, listener) -> str:
+    """Signed in; one assigned phone has an alarm, another one was seen."""
+    cast.assigned()
+    cast.seen(cast.OTHER_MAC, "10.0.0.30")
+    Phone.objects.filter(mac=cast.MAC).update(alarm_at=timezone.now(), **CLAIM)
+    return signed_in(administrator).cookies[settings.SESSION_COOKIE_NAME].value
+
+
+@contextmanager
+def narrow_page(url: str, session: str) -> Iterator[Page]:
+    """A page as wide as a small telephone. The database cannot be used in here: Playwright has its loop running."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=require("chromium"), args=FLAGS)
+        context = browser.new_context(viewport={"width": NARROW, "height": 800})
+        context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": url}])
+        yield context.new_page()
+        browser.close()
+
+
+def test_without_its_icon_font_nothing_is_wider_than_the_window(live_server, session):
+    widths = {}
+    with narrow_page(live_server.url, session) as page:
+        page.route("**/*.woff2", lambda route: route.abort())
+
+        def measure(name: str) -> None:
+            widths[name] = page.evaluate("document.documentElement.scrollWidth")
+
+        page.goto(f"{live_server.url}/")
+        measure("list")
+        page.click(f'tr[data-mac="{cast.MAC}"] [data-act=assign]')
+        page.wait_for_selector("#drawer [name='account-1-user_id']")
+        measure("drawer")
+        page.goto(f"{live_server.url}/phones/{cast.MAC}/")
+        measure("phone")
+    assert widths == dict.fromkeys(("list", "drawer", "phone"), NARROW)
+
+
+def test_a_click_sends_the_address_that_the_person_saw(live_server, session):
+    sent = {}
+    with narrow_page(live_server.url, session) as page:
+
+        def click(name: str, path: str, selector: str) -> None:
+            page.route(f"**/{path}/", lambda route: route.fulfill(status=409, json={"message": "Look again."}))
+            with (
+                page.expect_request(f"**/{path}/") as asked,
+                page.expect_response("**/*rows/*" if "list" in name else "**/live/"),
+            ):
+                page.click(selector)
+            sent[name] = asked.value.post_data
+
+        page.goto(f"{live_server.url}/")
+        click("list accept", "accept", "[data-act=accept]")
+        page.click(f'tr[data-mac="{cast.MAC}"] [data-act=menu]')
+        # The row changes below the open menu: the person has not seen that.
+        page.evaluate(f"""document.querySelector('tr[data-mac="{cast.MAC}"]').dataset.host = "10.0.5.66" """)
+        click("list notify", "notify", "#menu [data-do=notify]")
+        page.goto(f"{live_server.url}/phones/{cast.MAC}/")
+        click("phone accept", "accept", "[data-act=accept]")
+        click("phone notify", "notify", "[data-do=notify]")
+    accept, notify = f"host={cast.STRANGER}", f"host={cast.HOST}"
+    assert sent == {
+        "list accept": accept, "list notify": notify, "phone accept": accept, "phone notify": notify
+    }  # fmt: skip

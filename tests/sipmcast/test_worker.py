@@ -1,0 +1,186 @@
+"""The worker between agent and store: stored first and answered then, or answered all the same and held."""
+
+import asyncio
+from collections.abc import Callable
+from unittest.mock import patch
+
+import pytest
+from django.db import OperationalError
+
+from sipmcast import desk, worker
+from sipmcast.events import NotifyTimedOut, PhoneSighted
+from tests import cast
+
+AWAY = OperationalError("database is locked")
+BOUND_SECONDS = 20
+
+
+class Agent:
+    """Remembers which held SUBSCRIBEs were answered, and what was to be sent."""
+
+    def __init__(self) -> None:
+        self.answered: list[str] = []
+        self.sent: list[int] = []
+        self.counters: dict[str, int] = {}
+
+    def answer(self, key: str, now: float) -> None:
+        self.answered.append(key)
+
+    def notify(self, token: int, datagram: bytes, *_: object, **__: object) -> None:
+        if not datagram:
+            raise ValueError("no request")
+        self.sent.append(token)
+
+
+class Listener:
+    """No sockets: the worker is what is tested."""
+
+    def __init__(self) -> None:
+        self.agent = Agent()
+        self.legs = [cast.LEG]
+        self.trouble: dict[str, str] = {}
+
+    def pump(self) -> None:
+        """Nothing to send."""
+
+
+class Store:
+    """Stands where the writer thread would call `desk`; can be taken away."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.bites: list[int] = []
+        self.macs: set[str] = set()
+        self.settled: list[object] = []
+        self.plans: list[desk.Plan] = []
+
+    def store(self, sightings) -> None:
+        if self.error:
+            raise self.error
+        if any(one.model == "poison" for one in sightings):
+            raise ValueError("cannot be stored")
+        self.bites.append(len(sightings))
+        self.macs |= {one.mac for one in sightings}
+
+    def settle(self, events) -> None:
+        if self.error:
+            raise self.error
+        self.settled += events
+
+    def look(self, *_: object) -> desk.Plan:
+        if self.error:
+            raise self.error
+        return self.plans.pop(0) if self.plans else desk.Plan()
+
+    def heartbeat(self, *_: object) -> None:
+        """Heard."""
+
+
+@pytest.fixture
+def store():
+    made = Store()
+    with patch.multiple(desk, store=made.store, settle=made.settle, look=made.look, heartbeat=made.heartbeat):
+        yield made
+
+
+@pytest.fixture
+async def running(store):
+    """A worker at work, without waits between its steps."""
+    with patch.multiple(worker, STORE_AWAY_SECONDS=0.01, POLL_SECONDS=0.01, AFTER_FAILURE_SECONDS=0.01):
+        made = worker.Worker("", "pbx#1")
+        made.listener = Listener()
+        task = asyncio.create_task(made.run())
+        yield made
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        made.close()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(BOUND_SECONDS):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def heard(number: int, **about) -> PhoneSighted:
+    return PhoneSighted(f"key {number}", cast.sighting(f"000B8200{number:04X}", f"10.0.{number // 200}.9", **about))
+
+
+async def test_a_phone_is_answered_after_it_was_stored(running, store):
+    running.deliver(heard(1))
+    await until(lambda: running.listener.agent.answered)
+    assert store.macs == {"000B82000001"}
+
+
+async def test_in_a_storm_nobody_is_answered_before_being_stored(running, store):
+    with patch.object(worker, "ANSWER_ANYWAY_SECONDS", BOUND_SECONDS):
+        for number in range(1200):
+            running.deliver(heard(number))
+    answered = running.listener.agent.answered
+    order: list[tuple[int, int]] = []
+    real = store.store
+    with patch.object(
+        desk, "store", lambda sightings: (order.append((len(answered), sum(store.bites))), real(sightings))
+    ):
+        await until(lambda: len(answered) >= 1200)
+    assert all(answers <= stored for answers, stored in order)
+    assert len(store.macs) == 1200
+
+
+async def test_a_store_that_is_away_delays_no_answer_and_loses_no_phone(running, store):
+    store.error = AWAY
+    for number in range(5):
+        running.deliver(heard(number))
+    await until(lambda: len(set(running.listener.agent.answered)) == 5)
+    assert store.macs == set()
+    store.error = None
+    await until(lambda: len(store.macs) == 5)
+
+
+async def test_one_poisonous_sighting_does_not_take_the_others_with_it(running, store):
+    for number in range(3):
+        running.deliver(heard(number, model="poison" if number == 1 else "GXP1628"))
+    await until(lambda: len(running.listener.agent.answered) >= 3)
+    assert store.macs == {"000B82000000", "000B82000002"}
+
+
+async def test_how_a_notify_ended_is_recorded_when_the_store_is_back(running, store):
+    store.error = AWAY
+    running.deliver(NotifyTimedOut(7))
+    await until(lambda: running._store_away)
+    store.error = None
+    await until(lambda: store.settled)
+    assert store.settled == [NotifyTimedOut(7)]
+
+
+async def test_a_fault_of_ours_in_one_step_is_not_the_end(running, store):
+    store.error = ZeroDivisionError("a bug")
+    running.deliver(NotifyTimedOut(7))
+    await asyncio.sleep(0)
+    store.error = None
+    await until(lambda: store.settled)
+
+
+async def test_a_row_whose_bytes_are_no_request_ends_and_the_others_leave(running, store):
+    store.plans.append(desk.Plan(sends=[desk.Send(1, b"", (cast.HOST, 5060), cast.LEG),
+                                        desk.Send(2, b"NOTIFY", (cast.HOST, 5060), cast.LEG)]))  # fmt: skip
+    await until(lambda: store.settled)
+    assert store.settled == [NotifyTimedOut(1)]
+    assert running.listener.agent.sent == [2]
+
+
+def test_what_is_held_is_bounded_and_the_newest_stay():
+    held = worker.Held()
+    with patch.object(worker, "HELD_SIGHTINGS", 3):
+        for number in range(5):
+            held.add(cast.sighting(f"000B8200000{number}"), [f"key {number}"])
+    assert [sighting.mac[-1] for sighting, _ in held.take(10)] == ["2", "3", "4"]
+    assert held.lost == 2
+
+
+def test_a_phone_that_is_held_twice_is_stored_once_and_answered_twice():
+    held = worker.Held()
+    held.add(cast.sighting(firmware="1"), ["a"])
+    held.add(cast.sighting(firmware="2"), ["b"])
+    ((sighting, keys),) = held.take(10)
+    assert (sighting.firmware, keys) == ("2", ["a", "b"])
