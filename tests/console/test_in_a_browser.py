@@ -57,6 +57,16 @@ def test_without_its_icon_font_nothing_is_wider_than_the_window(live_server, ses
     assert widths == dict.fromkeys(("list", "drawer", "phone"), NARROW)
 
 
+def test_the_state_of_the_connection_can_be_read_on_a_telephone(live_server, session):
+    with narrow_page(live_server.url, session) as page:
+        page.goto(f"{live_server.url}/")
+        state = page.wait_for_selector(
+            "[data-testid=connection][data-state=reconnecting]"
+        )  # there is no WebSocket here
+        box = state.bounding_box()
+    assert box["x"] + box["width"] <= NARROW
+
+
 def test_a_click_sends_the_address_that_the_person_saw(live_server, session):
     sent = {}
     with narrow_page(live_server.url, session) as page:
