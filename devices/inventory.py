@@ -314,6 +314,18 @@ def ignore(phone_id: int, by: str) -> bool:
     return bool(changed)
 
 
+def heed(phone_id: int, stage: Stage, by: str) -> bool:
+    """Stop ignoring a phone; `stage` is how far it had come."""
+    now = timezone.now()
+    with transaction.atomic():
+        changed = Phone.objects.filter(pk=phone_id, stage=Stage.IGNORED).update(
+            stage=stage, stage_reason="", stage_at=now
+        )
+        if changed:
+            tell(phone_id, EventKind.STAGE, f"Not ignored any more, says {by}.")
+    return bool(changed)
+
+
 def forget(phone_id: int, by: str) -> bool:
     """Delete a phone and everything that belongs to it; it appears anew when it is next heard."""
     with transaction.atomic():

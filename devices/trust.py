@@ -58,5 +58,8 @@ def objection(standing: Standing, verdict: Verdict) -> str | None:
     if host == standing.steady_host:
         return None
     if host == standing.approved_host:
-        return f"{host} was confirmed, but the phone was last heard too long ago. Switch the phone off and on."
+        return (
+            f"That this phone is at {host} was confirmed too long ago. "
+            "Switch the phone off and on, then press “Notify again”."
+        )
     return f"Nobody has confirmed that this phone is at {host}. Check it and press “Notify again”."

@@ -139,6 +139,7 @@ if GSPNP_HTTPS:
 else:
     # Plain HTTP on a LAN is a supported way to start; the console shows a standing warning instead. Each of these
     # asks for what only HTTPS can give: HSTS, redirect to HTTPS, secure session cookie, secure CSRF cookie.
+    SECURE_CROSS_ORIGIN_OPENER_POLICY = None  # browsers refuse the header over plain HTTP, and say so on each page
     SILENCED_SYSTEM_CHECKS = ["security.W004", "security.W008", "security.W012", "security.W016"]
 
 UNFOLD = {

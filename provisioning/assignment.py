@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from devices import inventory
 from devices.catalog import MODELS, PhoneModel
+from devices.choices import Stage
 from devices.crypto import CannotDecrypt
 from devices.mac import colons
 from devices.models import Phone
@@ -23,7 +24,7 @@ from provisioning.models import ConfigFile, Notify, NotifyOrigin
 
 log = logging.getLogger(__name__)
 
-__all__ = ["AssignmentError", "ConfigError", "Saved", "base_url_changed", "save"]
+__all__ = ["AssignmentError", "ConfigError", "Saved", "base_url_changed", "heed", "save"]
 
 
 class AssignmentError(Exception):
@@ -115,6 +116,18 @@ def _same_again(phone: Phone, current: ConfigFile, by: str) -> Saved:
     if current.fetched_at is not None:
         return Saved(current, None, changed=False)
     return Saved(current, outbox.notify_again(phone.pk, by, phone.source_host, at_once=False), changed=False)
+
+
+def heed(phone_id: int, by: str) -> bool:
+    """Stop ignoring a phone: it goes on where it had come to, and is notified when it starts up and needs it."""
+    current = outbox.current_file(phone_id)
+    if current is None:
+        stage = Stage.SEEN
+    elif current.applied_at is not None:
+        stage = Stage.APPLIED
+    else:
+        stage = Stage.ASSIGNED if current.fetched_at is None else Stage.FETCHED
+    return inventory.heed(phone_id, stage, by)
 
 
 def base_url_changed(phone: Phone, current: ConfigFile) -> str | None:

@@ -130,7 +130,7 @@ def _by_steady_path(version: ConfigFile, source_host: str, already_fetched: bool
             version.phone_id,
             Stage.APPLIED,
             (*BEFORE_FETCHED, Stage.FETCHED),
-            "Applied: it fetched again by the path that only its own file names.",
+            "Applied: it fetched again by the path that stands only inside its own file.",
         )
     else:
         inventory.tell(version.phone_id, EventKind.DOWNLOAD, "Fetched by its own path: still applied.")

@@ -149,6 +149,7 @@ def claim(notify: Notify, opening: Opening, claimed_by: str) -> bool:
         ConfigFile.objects.filter(pk=row.config_file_id).update(
             first_host=row.target_host, first_until=now + timedelta(hours=FIRST_PATH_HOURS)
         )
+        inventory.explain(row.phone_id, "")  # why it waited is over
         inventory.tell(row.phone_id, EventKind.NOTIFY, f"NOTIFY sent to {row.target_host}:{row.target_port}.")
     return True
 
@@ -227,11 +228,19 @@ def settle_unanswered(notify_id: int) -> bool:
             return False
         if _fetched_since(row):
             return True  # its answer was lost, but that it fetched proves that it heard us
+        if _started_since(row):
+            owe_after_start(row.phone_id)  # it was deaf to this one because it was starting up; it is there now
+            return True
         words = "It did not answer our NOTIFY: it may be off, or ignores a late one. Switch the phone off and on."
         if _retry_later(row):
             words += f" It is asked again in {AUTOMATIC_PAUSE_MINUTES} minutes and when it is next seen."
         inventory.explain(row.phone_id, words)
     return True
+
+
+def _started_since(row: Notify) -> bool:
+    phone = Phone.objects.filter(pk=row.phone_id, subscribed_at__gt=row.first_sent_at).exists()
+    return phone and row.config_file == current_file(row.phone_id)
 
 
 def _fetched_since(row: Notify) -> bool:
@@ -327,6 +336,7 @@ def owe_after_start(phone_id: int) -> Notify | None:
         _too_many(phone_id)
         return None
     earliest = max(earliest, _after_the_last(config_file, now))
+    _say_when(phone_id, earliest, now)
     return enqueue(config_file, NotifyOrigin.AUTOMATIC, earliest, note="The phone was seen again.")
 
 
@@ -362,8 +372,17 @@ def _wake(row: Notify, now: datetime) -> Notify:
         # Each start has its own minute to fetch by the steady path.
         earliest = max(earliest, now + timedelta(seconds=RESET_CHECK_SECONDS))
         Notify.objects.filter(pk=row.pk).update(unless_steady_since=now)
+    else:
+        _say_when(row.phone_id, earliest, now)
     Notify.objects.filter(pk=row.pk, state__in=(NotifyState.WAITING, NotifyState.WITHHELD)).update(
         state=NotifyState.WAITING, next_at=earliest
     )
     row.refresh_from_db()
     return row
+
+
+def _say_when(phone_id: int, at: datetime, now: datetime) -> None:
+    """Tell a technician who has just switched the phone on that its NOTIFY is held back, and what helps at once."""
+    if at - now > timedelta(seconds=TRANSACTION_SECONDS):
+        words = f"It was seen again, but was notified a moment ago; it is asked again at {at:%H:%M} UTC."
+        inventory.explain(phone_id, f"{words} “Notify again” asks it now.")

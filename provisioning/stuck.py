@@ -5,6 +5,7 @@ Run by the worker process every few seconds; each reason is written once (invent
 
 from datetime import timedelta
 
+from django.db.models import F
 from django.utils import timezone
 
 from devices import inventory
@@ -19,7 +20,14 @@ FETCH_MINUTES = 6
 RESTART_MINUTES = 5
 # A due NOTIFY leaves within a second if a listener runs where the phone was heard. Our choice.
 UNSENT_SECONDS = 30
+# A phone fetches within seconds of its start; as long as an applied one is given (outbox.RESET_CHECK_SECONDS).
+RETURN_SECONDS = 60
 LOOK_AT_MOST = 500
+
+WITHOUT_FILE = (
+    "It fetched its file and started up again, but did not come back by the path in that file: it has probably not "
+    "kept it (power lost while it wrote?). Press “Notify again”."
+)
 
 
 def explain_all() -> int:
@@ -37,6 +45,11 @@ def explain_all() -> int:
         told += inventory.explain(phone.pk, _not_sent(phone), [Stage.ASSIGNED])
     for phone in notified[:LOOK_AT_MOST]:
         told += inventory.explain(phone.pk, _not_fetched(phone), [Stage.NOTIFIED])
+    started = waiting.filter(
+        stage=Stage.FETCHED, subscribed_at__gt=F("stage_at"), subscribed_at__lte=now - timedelta(seconds=RETURN_SECONDS)
+    )
+    for phone in started[:LOOK_AT_MOST]:
+        told += inventory.explain(phone.pk, WITHOUT_FILE, [Stage.FETCHED])
     for phone in fetched[:LOOK_AT_MOST]:
         told += inventory.explain(phone.pk, _not_back(), [Stage.FETCHED])
     return told

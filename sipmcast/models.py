@@ -20,6 +20,7 @@ class ListenerStatus(models.Model):
 
     class Meta:
         ordering = ("name",)
+        verbose_name = "listener"
 
     def __str__(self) -> str:
         return self.name

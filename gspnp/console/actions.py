@@ -20,7 +20,7 @@ from devices.models import Phone
 from gspnp.console.access import CHANGE, FORGET, VIEW, needs
 from gspnp.console.listening import listening
 from gspnp.console.rows import LISTENER_AWAY
-from provisioning import outbox
+from provisioning import assignment, outbox
 
 Outcome = tuple[bool, str]
 
@@ -40,6 +40,13 @@ def ignore(phone: Phone, by: str, host: str | None) -> Outcome:
     """Out of the working list."""
     changed = inventory.ignore(phone.pk, by)
     return True, f"{colons(phone.mac)} is ignored." if changed else "This phone was ignored already."
+
+
+def heed(phone: Phone, by: str, host: str | None) -> Outcome:
+    """Back into the working list."""
+    if not assignment.heed(phone.pk, by):
+        return False, "This phone is not ignored."
+    return True, f"{colons(phone.mac)} is back in the list."
 
 
 def forget(phone: Phone, by: str, host: str | None) -> Outcome:
@@ -79,6 +86,7 @@ class Action:
 ACTIONS: Mapping[str, Action] = {
     "notify": Action(notify, CHANGE),
     "ignore": Action(ignore, CHANGE),
+    "heed": Action(heed, CHANGE),
     "forget": Action(forget, FORGET),
     "accept": Action(accept, CHANGE),
     "dismiss": Action(dismiss, CHANGE),

@@ -152,6 +152,10 @@ _VALUE_NEEDED = {
 }
 
 
+# What the phone sends as a SIP user: a blank or an @ in it would never match anybody.
+_VALUE_IS_NUMBER = frozenset({KeyMode.BLF, KeyMode.PRESENCE, KeyMode.CALL_PARK, KeyMode.INTERCOM})
+
+
 def _keys_problems(config: DeviceConfig) -> Iterator[Problem]:
     seen: set[KeySlot] = set()
     for key in config.keys:
@@ -181,7 +185,8 @@ def _key_problems(path: str, key: KeyConfig, config: DeviceConfig) -> Iterator[P
         yield Problem(f"{path}.value", "A line key set to Line takes no value; clear it.")
     elif key.mode in _VALUE_NEEDED and not key.value.strip():
         yield Problem(f"{path}.value", f"{_VALUE_NEEDED[key.mode]}; enter it or clear the key.")
-    yield from _fault(f"{path}.value", "The value", fields.text_fault(key.value, fields.MAX_VALUE))
+    read = fields.number_fault if key.mode in _VALUE_IS_NUMBER else fields.text_fault
+    yield from _fault(f"{path}.value", "The value", read(key.value, fields.MAX_VALUE))
 
 
 def _key_account_problems(path: str, account: int, config: DeviceConfig) -> Iterator[Problem]:

@@ -49,6 +49,14 @@ def word_fault(text: str, limit: int = MAX_TEXT) -> str | None:
     return fault
 
 
+def number_fault(text: str, limit: int = MAX_TEXT) -> str | None:
+    """What a phone dials or watches: an extension or number without blanks, and without the part after @."""
+    fault = word_fault(text, limit)
+    if fault is None and "@" in text:
+        return "holds an @; enter only the part before it"
+    return fault
+
+
 def address_fault(text: str) -> str | None:
     """host or host:port, where host is a name, an IPv4 address or an IPv6 address in brackets."""
     fault = word_fault(text, MAX_HOST + len(":65535"))

@@ -44,7 +44,7 @@ export function confirmed(title, text, yes) {
   });
 }
 
-/** notify, ignore or forget, with the address that was seen; returns whether it was done. */
+/** notify, ignore, heed or forget, with the address that was seen; returns whether it was done. */
 export async function perform(what, name, url, host) {
   if (what === "forget") {
     const text = `${name}: its assignment, stored password, files and history are deleted, and its paths lead nowhere. `

@@ -38,6 +38,9 @@ export function openMenu(row, x, y) {
   back = row.contains(document.activeElement) ? document.activeElement : row;
   here.querySelector("[data-menu-title]").textContent = row.dataset.colons;
   for (const item of here.querySelectorAll("[data-do=notify]")) item.hidden = !("assigned" in row.dataset);
+  const ignored = row.querySelector("[data-stage]")?.dataset.stage === "ignored";
+  for (const item of here.querySelectorAll("[data-do=ignore]")) item.hidden = ignored;
+  for (const item of here.querySelectorAll("[data-do=heed]")) item.hidden = !ignored;
   here.hidden = false;
   const { width, height } = here.getBoundingClientRect();
   here.style.left = `${Math.max(8, Math.min(x, window.innerWidth - width - 8))}px`;

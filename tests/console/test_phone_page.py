@@ -92,3 +92,13 @@ def test_a_viewer_sees_it_without_buttons(viewer):
     assert "Assigned by tess." in words
     for action in ("assign", "do"):
         assert f'data-act="{action}"' not in words
+
+
+def test_an_ignored_phone_comes_back(console):
+    phone = cast.seen()
+    assert console.post(f"/phones/{phone.mac}/ignore/").status_code == 200
+    assert "Stop ignoring" in console.get(f"/phones/{phone.mac}/").content.decode()
+    assert console.post(f"/phones/{phone.mac}/heed/").status_code == 200
+    assert console.post(f"/phones/{phone.mac}/heed/").status_code == 409
+    phone.refresh_from_db()
+    assert (phone.stage, phone.stage_reason) == ("seen", "")

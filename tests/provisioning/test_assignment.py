@@ -11,6 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
+from devices import inventory
 from devices.models import Account, Key, LiveEvent, Phone
 from provisioning import assignment, outbox, plan
 from provisioning.gxp.config import AccountConfig, ConfigError, validate
@@ -304,3 +305,16 @@ class TestCommands:
         assert "assigned" in table.getvalue()
         for secret in (cast.PASSWORD, version.first_secret, version.steady_secret):
             assert secret not in out.getvalue() + table.getvalue()
+
+
+STEPS = {"assigned": lambda version: version, "fetched": cast.fetched, "applied": cast.applied}
+
+
+@pytest.mark.parametrize("step", ["seen", *STEPS])
+def test_a_phone_that_is_not_ignored_any_more_goes_on_where_it_was(step):
+    phone = cast.seen() if step == "seen" else STEPS[step](cast.assigned()).phone
+    inventory.ignore(phone.pk, "tess")
+    assert assignment.heed(phone.pk, "tess")
+    assert not assignment.heed(phone.pk, "tess")
+    phone.refresh_from_db()
+    assert phone.stage == step

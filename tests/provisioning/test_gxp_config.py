@@ -220,3 +220,9 @@ def test_no_secret_is_in_a_repr_or_in_a_problem():
     )
     assert len(validate(config)) == 2
     assert hidden not in repr(config) + repr(validate(config)) + str(ConfigError(validate(config)))
+
+
+@pytest.mark.parametrize("value", ["10 02", "1002@pbx", "10\u200b02"])
+def test_what_a_blf_key_watches_is_a_number_alone(value):
+    problems = validate(device("GXP1628", keys=(key("mpk1", KeyMode.BLF, value=value),)))
+    assert [problem.field for problem in problems] == ["key.mpk1.value"]

@@ -410,3 +410,29 @@ def test_an_ordinary_restart_after_three_automatic_notifys_raises_no_alarm(versi
     clock.forward(20)
     cast.download(cast.steady_path(version))
     assert (cast.stage(version), cast.reason(version), Phone.objects.get().alarm) == ("applied", "", "")
+
+
+def test_a_phone_that_started_up_during_a_dead_transaction_is_told_once_it_is_over(version, clock):
+    """It was switched off and on as it was asked to be: it must not wait for the timed retry."""
+    notify = cast.sent(version)
+    clock.forward(17)
+    Phone.objects.update(subscribed_at=clock.at)
+    clock.forward(16)
+    outbox.settle_unanswered(notify.pk)
+    assert is_due(cast.owed(version.phone_id), clock)
+
+
+def test_what_waited_is_forgotten_when_it_leaves(version):
+    inventory.explain(version.phone_id, "No listener runs.")
+    cast.sent(version)
+    assert cast.reason(version) == ""
+
+
+def test_a_notify_that_is_held_back_says_until_when_and_what_helps(version, clock):
+    cast.delivered(version)
+    clock.forward(minutes=1)
+    cast.restarted(version)
+    cast.delivered(version)
+    clock.forward(minutes=2)
+    cast.restarted(version)
+    assert "12:11 UTC" in cast.reason(version) and "Notify again" in cast.reason(version)

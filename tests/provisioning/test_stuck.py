@@ -108,3 +108,12 @@ def test_work_does_one_round_and_ends(version, clock):
     call_command("work", "--once")
     assert "has not fetched" in cast.reason(version)
     assert not LiveEvent.objects.filter(at__lt=cast.NOON + (clock.at - cast.NOON) / 2).exists()
+
+
+def test_a_phone_that_started_without_its_file_says_so_after_a_minute(version, clock):
+    cast.fetched(version)
+    clock.forward(20)
+    cast.seen()
+    clock.forward(61)
+    stuck.explain_all()
+    assert "started up again" in cast.reason(version) and "Notify again" in cast.reason(version)

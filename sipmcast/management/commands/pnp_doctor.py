@@ -7,9 +7,7 @@ from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from sipmcast import sockets
-from sipmcast.models import ListenerStatus
-
-STALE_SECONDS = 15
+from sipmcast.models import STALE_SECONDS, ListenerStatus
 
 
 class Command(BaseCommand):

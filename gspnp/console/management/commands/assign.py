@@ -13,6 +13,8 @@ from devices.models import Phone
 from provisioning import assignment, plan
 from provisioning.gxp.config import AccountConfig, ConfigError, KeyConfig
 
+CODEC_NAMES = {name.upper(): name for name in CODECS}
+
 
 class Command(BaseCommand):
     help = "Assign an account and keys to a phone that was seen; renders its file and owes it a NOTIFY."
@@ -36,7 +38,7 @@ class Command(BaseCommand):
             action="append",
             default=[],
             metavar="SLOT=MODE:VALUE[:LABEL]",
-            help="for example mpk1=blf:1002:Reception; may be given again; other keys stay as they are",
+            help="for example mpk1=blf:1002:Reception; VALUE holds no colon; may be given again; other keys stay",
         )
 
     def handle(self, mac, **options):
@@ -68,7 +70,7 @@ class Command(BaseCommand):
             password=_password() if options["password_stdin"] else (old.password if old else ""),
             display_name=options["name"],
             voicemail=options["voicemail"],
-            codecs=tuple(one.strip() for one in options["codecs"].split(",") if one.strip())
+            codecs=tuple(CODEC_NAMES.get(one.upper(), one) for one in options["codecs"].replace(",", " ").split())
             or (old.codecs if old else DEFAULT_CODECS),
         )
         keys = {key.slot: key for key in stored.keys}
@@ -79,7 +81,10 @@ class Command(BaseCommand):
 
 
 def _password() -> str:
-    return sys.stdin.readline().rstrip("\r\n")
+    password = sys.stdin.readline().rstrip("\r\n")
+    if not password:
+        raise CommandError("--password-stdin: standard input is empty. Write the SIP password to it, in one line.")
+    return password
 
 
 def _key(text: str) -> KeyConfig:
@@ -90,6 +95,8 @@ def _key(text: str) -> KeyConfig:
     try:
         if not equals:
             raise ValueError("It has no “=”.")
+        if mode not in set(KeyMode):
+            raise ValueError(f"There is no mode {mode!r}.")
         return KeyConfig(slot=KeySlot.parse(slot), mode=KeyMode(mode), account=1, label=label, value=value)
     except ValueError as error:
         modes = ", ".join(KeyMode)
