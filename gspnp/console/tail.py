@@ -22,7 +22,7 @@ from devices.models import LiveEvent
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.25
+POLL_SECONDS = 0.1  # one look-up by primary key; a new phone is on the page in well under half a second
 SEND_PAUSE_SECONDS = 0.1  # at most one message for the group in this time
 BEAT_SECONDS = 5.0  # says "the link is alive", and lets whoever missed something notice it
 RETRY_SECONDS = 1.0

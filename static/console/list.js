@@ -9,7 +9,7 @@ import { parse, remember, swapContent, swapRows } from "./swap.js";
 import { announce, toast } from "./toast.js";
 import { refresh } from "./times.js";
 
-const REFRESH_MS = 150;
+const REFRESH_MS = 60;
 const LISTENER_MS = 10000;
 const SEARCH_MS = 200;
 const list = document.getElementById("list");
