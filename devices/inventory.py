@@ -22,6 +22,8 @@ from devices.trust import Verdict
 
 Verify = Callable[[str, str], Verdict]  # (host, mac) -> what the neighbour table says
 
+# SQLite's lock is not fair: a repeating writer that does not pause between commits makes the others wait for seconds.
+WRITER_PAUSE_SECONDS = 0.002
 CLAIM_WORDS = " now claims "
 ALARM_BREAK = "\n"  # a phone may have more than one alarm
 CLAIM_SETTLE_SECONDS = 1.0  # our 200 makes the kernel ask who has the address; the answer needs a moment

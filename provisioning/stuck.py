@@ -20,8 +20,6 @@ FETCH_MINUTES = 6
 RESTART_MINUTES = 5
 # A due NOTIFY leaves within a second if a listener runs where the phone was heard. Our choice.
 UNSENT_SECONDS = 30
-# A phone fetches within seconds of its start; as long as an applied one is given (outbox.RESET_CHECK_SECONDS).
-RETURN_SECONDS = 60
 LOOK_AT_MOST = 500
 
 WITHOUT_FILE = (
@@ -45,9 +43,9 @@ def explain_all() -> int:
         told += inventory.explain(phone.pk, _not_sent(phone), [Stage.ASSIGNED])
     for phone in notified[:LOOK_AT_MOST]:
         told += inventory.explain(phone.pk, _not_fetched(phone), [Stage.NOTIFIED])
-    started = waiting.filter(
-        stage=Stage.FETCHED, subscribed_at__gt=F("stage_at"), subscribed_at__lte=now - timedelta(seconds=RETURN_SECONDS)
-    )
+    # As long as an applied phone is given after its start to fetch by its steady path.
+    should_be_back = now - timedelta(seconds=outbox.RESET_CHECK_SECONDS)
+    started = waiting.filter(stage=Stage.FETCHED, subscribed_at__gt=F("stage_at"), subscribed_at__lte=should_be_back)
     for phone in started[:LOOK_AT_MOST]:
         told += inventory.explain(phone.pk, WITHOUT_FILE, [Stage.FETCHED])
     for phone in fetched[:LOOK_AT_MOST]:

@@ -32,11 +32,12 @@ log = logging.getLogger(__name__)
 DUE_LIMIT = 50
 STORE_AT_ONCE = 50  # sightings in one transaction: a few milliseconds under SQLite's lock
 OWE_AT_ONCE = 10
-PAUSE_SECONDS = 0.002  # that lock is not fair: a writer without a pause makes the others wait for seconds
 PROBES = 3  # how often the kernel is made to ask for an address before it counts as unknown
 PROBE_SECONDS = 0.7
 ORPHAN_SECONDS = 45.0  # a transaction ends after 32 s; one that is older belongs to a listener that is gone
 LOOPBACK_PREFIX = "127."
+
+STORE_AWAY = (OperationalError, InterfaceError)  # locked for too long, or gone; any other error is a fault of ours
 
 LegKey = tuple[str, str]  # interface name, our address on it
 
@@ -65,11 +66,11 @@ def store(sightings: Sequence[Sighting]) -> None:
     """Commit what was heard, then ask for each phone of ours whether it is owed a NOTIFY."""
     for start in range(0, len(sightings), STORE_AT_ONCE):
         if start:
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(inventory.WRITER_PAUSE_SECONDS)
         heard = inventory.record_sightings(sightings[start : start + STORE_AT_ONCE], neighbours.verify)
         ours = list(dict.fromkeys(one.phone_id for one in heard if one.accepted and one.stage in WAY))
         for first in range(0, len(ours), OWE_AT_ONCE):
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(inventory.WRITER_PAUSE_SECONDS)
             with transaction.atomic():
                 for phone_id in ours[first : first + OWE_AT_ONCE]:
                     outbox.owe_after_start(phone_id)
@@ -85,7 +86,7 @@ def settle(events: Sequence[NotifyAnswered | NotifyTimedOut]) -> None:
             else:
                 log.info("NOTIFY %d not answered in %.0f s", event.token, outbox.TRANSACTION_SECONDS)
                 outbox.settle_unanswered(event.token)
-        except (OperationalError, InterfaceError):
+        except STORE_AWAY:
             raise
         except Exception:
             log.exception("NOTIFY %d: its end cannot be recorded", event.token)

@@ -12,11 +12,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import close_old_connections
 
+from devices.inventory import WRITER_PAUSE_SECONDS
 from devices.mac import colons
 from devices.sighting import Sighting
 from sipmcast import desk
+from sipmcast.desk import STORE_AWAY
 from sipmcast.events import (
     Event,
     ForeignSighted,
@@ -32,13 +34,9 @@ log = logging.getLogger(__name__)
 
 ANSWER_ANYWAY_SECONDS = 0.2
 POLL_SECONDS = 0.25
-PAUSE_SECONDS = 0.002  # SQLite's lock is not fair: a writer without a pause makes the others wait for seconds
 STORE_AWAY_SECONDS = 1.0
 AFTER_FAILURE_SECONDS = 1.0
-BATCH = 50  # what the first phone of a storm waits for before its 200
 HELD_SIGHTINGS = 10_000
-
-STORE_AWAY = (OperationalError, InterfaceError)  # locked for too long, or gone; any other error is a fault of ours
 
 
 @dataclass
@@ -101,7 +99,7 @@ class Worker:
             except Exception:
                 log.exception("a step failed; the next one is tried in %.0f s", AFTER_FAILURE_SECONDS)
                 await asyncio.sleep(AFTER_FAILURE_SECONDS)
-            await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(WRITER_PAUSE_SECONDS)
             try:
                 async with asyncio.timeout(STORE_AWAY_SECONDS if self._store_away else POLL_SECONDS):
                     await self._wake.wait()
@@ -136,7 +134,7 @@ class Worker:
 
     async def _store_sightings(self) -> None:
         while self._held.waiting:
-            taken = self._held.take(BATCH)
+            taken = self._held.take(desk.STORE_AT_ONCE)
             keys = [key for _, keys in taken for key in keys]
             try:
                 await self._store([sighting for sighting, _ in taken])
@@ -148,7 +146,7 @@ class Worker:
                 self._away(error)
                 return
             self._answer(keys)
-            await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(WRITER_PAUSE_SECONDS)
 
     async def _store(self, sightings: list[Sighting]) -> None:
         """Store a batch; one sighting that cannot be stored must not take the others with it."""

@@ -1,5 +1,8 @@
 """What holds for the whole suite. The environment is set earlier, by `tests/support/environment.py`."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
 GROUPS = ("net", "browser", "servers")
@@ -15,3 +18,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if item.get_closest_marker(group):
                 item.add_marker(pytest.mark.xdist_group(group))
                 break
+
+
+@pytest.fixture
+def clock() -> Iterator[Any]:
+    """Time for the whole product, which stands still until a test moves it."""
+    from tests import cast  # needs Django, which is not set up yet when this file is read
+
+    with cast.stopped_clock() as stopped:
+        yield stopped

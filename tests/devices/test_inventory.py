@@ -10,13 +10,7 @@ from provisioning import outbox
 from sipmcast import desk
 from tests import cast
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def clock():
-    with cast.stopped_clock() as clock:
-        yield clock
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
 
 @pytest.fixture

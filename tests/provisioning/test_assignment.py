@@ -20,14 +20,8 @@ from provisioning.models import ConfigFile, Notify
 from sipmcast import desk
 from tests import cast
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 TABLES = (Account, Key, ConfigFile, Notify, LiveEvent)
-
-
-@pytest.fixture(autouse=True)
-def clock():
-    with cast.stopped_clock() as clock:
-        yield clock
 
 
 def everything() -> list:

@@ -17,15 +17,9 @@ from sipmcast.events import Outgoing
 from sipmcast.pnp import NotifyIds, notify_request
 from tests import cast
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 NAME = f"cfg{cast.MAC}"
 UNKNOWN_SECRET = "AAAAAAAAAAAAAAAAAAAAAA"
-
-
-@pytest.fixture(autouse=True)
-def clock():
-    with cast.stopped_clock() as clock:
-        yield clock
 
 
 @pytest.fixture

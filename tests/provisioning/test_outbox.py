@@ -11,13 +11,7 @@ from provisioning import outbox
 from provisioning.models import ConfigFile, Notify, NotifyOrigin
 from tests import cast
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def clock():
-    with cast.stopped_clock() as clock:
-        yield clock
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
 
 @pytest.fixture

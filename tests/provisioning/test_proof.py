@@ -15,13 +15,7 @@ from provisioning.models import Download, Notify, NotifyOrigin
 from provisioning.outbox import enqueue
 from tests import cast
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def clock():
-    with cast.stopped_clock() as clock:
-        yield clock
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
 
 @pytest.fixture

@@ -8,13 +8,7 @@ from devices.models import LiveEvent, Phone
 from provisioning import stuck
 from tests import cast
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def clock():
-    with cast.stopped_clock() as clock:
-        yield clock
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
 
 @pytest.fixture

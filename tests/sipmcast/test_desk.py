@@ -14,16 +14,10 @@ from sipmcast.models import ListenerStatus
 from sipmcast.sip.message import parse_message
 from tests import cast
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 ME = "pbx/all/224.0.1.75:5060#1"
 ME_AFTER_A_CRASH = "pbx/all/224.0.1.75:5060#2"
 ANOTHER = "branch/all/224.0.1.75:5060#9"
-
-
-@pytest.fixture(autouse=True)
-def clock():
-    with cast.stopped_clock() as clock:
-        yield clock
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from devices import inventory
 from devices.crypto import CannotDecrypt
 from devices.inventory import VersionConflict
 from devices.models import Account, Phone
@@ -26,7 +27,6 @@ from provisioning import plan
 from provisioning.assignment import AssignmentError, ConfigError, save
 from provisioning.outbox import AddressMoved
 
-PAUSE_SECONDS = 0.002  # between two phones, so that other writers get their turn (SQLite's lock is not fair)
 FAILURES_SHOWN = 50
 
 Work = Callable[[Phone], str]
@@ -78,7 +78,7 @@ def for_each(phone_ids: Iterable[int], work: Work) -> Result:
             result.failures.append(f"{phone}: {error}")
         except OperationalError as error:
             result.failures.append(f"{phone}: The database refused ({error}). Nothing was changed; try again.")
-        time.sleep(PAUSE_SECONDS)
+        time.sleep(inventory.WRITER_PAUSE_SECONDS)
     return result
 
 
