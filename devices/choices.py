@@ -19,6 +19,14 @@ class Stage(models.TextChoices):
 WAY = (Stage.ASSIGNED, Stage.NOTIFIED, Stage.FETCHED, Stage.APPLIED)
 
 
+class Neighbour(models.TextChoices):
+    """What the kernel's neighbour table says of "this MAC lives at this address"; devices/trust.py gives it meaning."""
+
+    MATCH = "match", "Verified"
+    MISMATCH = "mismatch", "Another device's MAC"
+    UNKNOWN = "unknown", "Not known"
+
+
 class EventKind(models.TextChoices):
     """What a LiveEvent tells; the same rows are a phone's timeline."""
 
@@ -29,4 +37,5 @@ class EventKind(models.TextChoices):
     DOWNLOAD = "download", "Download"
     ALARM = "alarm", "Alarm"
     REASON = "reason", "Stopped on the way"
+    REACH = "reach", "Online or offline"
     FORGOTTEN = "forgotten", "Forgotten"

@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 
 from devices.catalog import KEY_MODE_LABELS, KeyKind, KeyMode, PhoneModel, find_model
-from devices.choices import WAY, EventKind, Stage
+from devices.choices import WAY, EventKind, Neighbour, Stage
 from devices.fields import EncryptedTextField, MacField
 from devices.mac import colons
 
@@ -49,6 +49,16 @@ class Phone(models.Model):
     claim_heard_at = models.DateTimeField(null=True, blank=True, help_text="When it was last heard.")
     alarm = models.CharField(max_length=300, blank=True)
     alarm_at = models.DateTimeField(null=True, blank=True)
+
+    neighbour = models.CharField(
+        max_length=8,
+        choices=Neighbour,
+        default=Neighbour.UNKNOWN,
+        help_text="What the kernel's neighbour table says of its MAC at its address.",
+    )
+    online = models.BooleanField(null=True, help_text="Does it answer? Empty: not asked yet, or it cannot be known.")
+    online_at = models.DateTimeField(null=True, blank=True, help_text="Since when that is so.")
+    rtt_ms = models.FloatField(null=True, blank=True, help_text="Round trip of its last answer, in milliseconds.")
 
     first_seen_at = models.DateTimeField(db_index=True)
     last_seen_at = models.DateTimeField(db_index=True)

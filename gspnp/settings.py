@@ -164,6 +164,7 @@ UNFOLD = {
                         "link": "/",
                         "active": "gspnp.console.shell.is_console",
                     },
+                    {"title": "Doctor", "icon": "stethoscope", "link": "/doctor/"},
                 ],
             },
             {

@@ -23,6 +23,9 @@ class ConfigFile(models.Model):
     first_secret = EncryptedTextField()
     steady_hash = models.CharField(max_length=64, unique=True)
     steady_secret = EncryptedTextField()
+    silent_because = models.CharField(
+        max_length=100, blank=True, help_text="Why a phone with this file may not answer our OPTIONS over UDP."
+    )
     created_at = models.DateTimeField()
     first_host = models.GenericIPAddressField(null=True, help_text="The only address that may use the first path.")
     first_until = models.DateTimeField(null=True)
@@ -59,15 +62,48 @@ class NotifyOrigin(models.TextChoices):
     AUTOMATIC = "automatic", "The phone was seen again, or did not answer"
 
 
-class Notify(models.Model):
-    """One owed NOTIFY, which is one SIP transaction once it is opened.
+class NotifyKind(models.TextChoices):
+    """What a NOTIFY asks of a phone; formats.md (f) and (g)."""
 
-    Everything that identifies the transaction is stored before its first datagram leaves, so that after a crash the
+    PROFILE = "profile", "Configuration"
+    CHECK_SYNC = "check-sync", "Check for a new configuration"
+    RESYNC = "resync", "Load the configuration again"
+    REBOOT = "reboot", "Restart"
+
+
+class UrlForm(models.TextChoices):
+    """How the NOTIFY names the file; formats.md f33 to f36."""
+
+    FILE = "file", "Full file path"
+    FOLDER = "folder", "Folder"
+
+
+class LearnedUrlForm(models.Model):
+    """Which form of URL phones of this model and firmware really fetched."""
+
+    model = models.CharField(max_length=40)
+    firmware = models.CharField(max_length=40)
+    form = models.CharField(max_length=6, choices=UrlForm)
+    learned_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(name="one_url_form_per_firmware", fields=("model", "firmware")),)
+        verbose_name = "learned URL form"
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.firmware}: {self.form}"
+
+
+class Notify(models.Model):
+    """One owed NOTIFY, which is one SIP transaction at a time once it is opened.
+
+    A challenge (401, 407) or an unknown user (404, 481) may open a further transaction of the same call. Everything that identifies the transaction is stored before its first datagram leaves, so that after a crash the
     same bytes are sent again, never others.
     """
 
     phone = models.ForeignKey(Phone, on_delete=models.CASCADE, related_name="notifies")
     config_file = models.ForeignKey(ConfigFile, on_delete=models.CASCADE, related_name="notifies")
+    kind = models.CharField(max_length=10, choices=NotifyKind, default=NotifyKind.PROFILE)
     origin = models.CharField(max_length=10, choices=NotifyOrigin)
     state = models.CharField(max_length=10, choices=NotifyState, default=NotifyState.WAITING)
     note = models.CharField(max_length=300, blank=True, help_text="Why it waits, or how it ended, in plain words.")
@@ -83,11 +119,17 @@ class Notify(models.Model):
     from_tag = models.CharField(max_length=40, blank=True)
     cseq = models.PositiveIntegerField("CSeq", default=1)
     datagram = EncryptedBytesField(null=True)
+    url_form = models.CharField(max_length=6, choices=UrlForm, blank=True)
+    to_user = models.CharField(max_length=128, blank=True, help_text="The SIP user it was sent to; empty: the device.")
+    challenged_at = models.DateTimeField(null=True, help_text="When the phone first asked for a password.")
+    logins_tried = models.PositiveSmallIntegerField(default=0, help_text="How many accounts have answered a challenge.")
+    renewed = models.BooleanField(default=False, help_text="A stale nonce was answered anew.")
     target_host = models.GenericIPAddressField(null=True)
     target_port = models.PositiveIntegerField(null=True)
     interface = models.CharField(max_length=40, blank=True)
     local_host = models.GenericIPAddressField(null=True)
-    first_sent_at = models.DateTimeField(null=True)
+    first_sent_at = models.DateTimeField(null=True, help_text="When its first transaction was opened.")
+    opened_at = models.DateTimeField(null=True, help_text="When its present transaction was opened.")
     status = models.PositiveSmallIntegerField(null=True)
     reason = models.CharField(max_length=100, blank=True)
     settled_at = models.DateTimeField(null=True)
@@ -98,8 +140,8 @@ class Notify(models.Model):
         verbose_name_plural = "NOTIFYs"
         constraints = (
             models.UniqueConstraint(
-                name="one_open_notify_per_phone",
-                fields=("phone",),
+                name="one_open_notify_per_phone_and_kind",
+                fields=("phone", "kind"),
                 condition=Q(state__in=("waiting", "sending", "withheld")),
             ),
         )

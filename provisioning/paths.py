@@ -16,12 +16,16 @@ _MODEL_NAME = re.compile(r"cfg(?:(?:gxp|grp)[0-9a-z]{1,12})?\.xml", re.IGNORECAS
 
 @dataclass(frozen=True)
 class Ask:
-    """One request: the secret of its path ("" for a plain name), the MAC it names ("" if none), and the suffix."""
+    """One request: the secret of its path ("" for a plain name), the MAC it names ("" if none), and the suffix.
+
+    `below` says that it was asked for below a full file path, as firmware does that takes the path for a folder.
+    """
 
     secret: str
     mac: str
     suffix: str
     name: str
+    below: bool = False
 
     def __repr__(self) -> str:
         return f"Ask(secret={'…' if self.secret else ''!r}, name={self.name!r})"
@@ -38,7 +42,7 @@ def read(path: str) -> Ask | None:
         return None  # below a secret only the file path itself may stand as a folder
     match = _NAME.fullmatch(name)
     if match is not None:
-        return Ask(secret, match[1].upper(), match[2].lower(), name)
+        return Ask(secret, match[1].upper(), match[2].lower(), name, bool(secret and folders))
     if _MODEL_NAME.fullmatch(name) and not secret:
         return Ask("", "", ".xml", name)
     return None

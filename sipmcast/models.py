@@ -17,6 +17,8 @@ class ListenerStatus(models.Model):
     interfaces = models.JSONField(default=list)
     trouble = models.CharField(max_length=300, blank=True)
     counters = models.JSONField(default=dict)
+    heard_at = models.JSONField(default=dict, help_text="Interface name -> when a SUBSCRIBE was last heard there.")
+    warnings = models.JSONField(default=list, help_text="What does not stop it, but should be looked at.")
 
     class Meta:
         ordering = ("name",)

@@ -25,6 +25,9 @@ ALLOWED_METHODS = "OPTIONS, SUBSCRIBE"
 # serves them.
 SERVED_VENDORS = frozenset({"grandstream"})
 USER_AGENT = "gspnp"
+# pnp_doctor's own SUBSCRIBEs: one that we answer and do not list, and a decoy that only a rival answers.
+DOCTOR_VENDOR = "gspnp-doctor"
+DECOY_MAC_PREFIX = "020B82"
 
 # Guide: the user part of the Request-URI. `MAC:` and `MAC=` and bare `MAC` are seen from snom, Planet and
 # Yealink.
