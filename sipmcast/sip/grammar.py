@@ -27,7 +27,7 @@ TOKEN = re.compile(rf"{TOKEN_CLASS}++")
 
 # RFC 3261 25.1: quoted-string = SWS DQUOTE *(qdtext / quoted-pair) DQUOTE. Bytes above 0x7f need not be valid
 # UTF-8 here.
-QUOTED_RULE = r'"(?:[^"\\]|\\.)*+"'
+QUOTED_RULE = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 QUOTED = re.compile(QUOTED_RULE, re.DOTALL)
 
 # RFC 3261 25.1: SIP-Version = "SIP" "/" 1*DIGIT "." 1*DIGIT, compared without regard to case (7.1).
@@ -39,9 +39,11 @@ HOST_RULE = r"\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_.\-]++"
 
 DIGITS = re.compile(r"[0-9]{1,10}")
 
-# What must never stand inside a line that we write (RFC 3261 25.1 has no bare CR, LF or NUL outside of quoted
-# pairs).
+# What must never stand in text that we add to a message.
 UNSAFE = re.compile(r"[\r\n\x00]")
+# What a whole line may hold: no CR or LF, and a NUL only as a quoted pair in a quoted string (RFC 3261 25.1:
+# quoted-pair = "\" (%x00-09 / %x0B-0C / %x0E-7F); RFC 4475 3.1.1.2 sends one).
+SAFE_LINE = re.compile(r'(?:[^"\r\n\x00]++|"(?:[^"\\\r\n\x00]|\\[^\r\n])*+")*+[^\r\n\x00]*+')
 
 _ESCAPED = re.compile(r"%([0-9A-Fa-f]{2})")
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)

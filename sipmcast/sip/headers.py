@@ -1,17 +1,17 @@
-"""Single header fields: names, parameters, Via, From and To, CSeq, Event.
+"""Single header fields: names, parameters, From and To, CSeq, Event; Via is in via.py.
 
-Pure. Obeys RFC 3261 sections 20 and 25.1. Reading never rewrites: every value keeps its text, and what a
-response must add is spliced into that text.
+Pure. Obeys RFC 3261 sections 20 and 25.1. Reading never rewrites: a value that is echoed is the text that came.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sipmcast.sip.errors import SipParseError
-from sipmcast.sip.grammar import BLANKS, DIGITS, HOST_RULE, QUOTED, QUOTED_RULE, TOKEN, TOKEN_CLASS, unquote
-from sipmcast.sip.uri import Endpoint, read_host, read_port, same_host
+from sipmcast.sip.grammar import BLANKS, DIGITS, QUOTED, QUOTED_RULE, TOKEN, TOKEN_CLASS, unquote
 
 # RFC 3261 7.3.3 and the registry that it began (RFC 3515, 3841, 3892, 4028, 6665, 8224).
 COMPACT_NAMES = {
@@ -36,87 +36,47 @@ COMPACT_NAMES = {
     "y": "identity",
 }
 
+# As the phones that we know spell them (guide; formats.md f): a name found here needs no further look.
+_USUAL_NAMES = (
+    "Via", "From", "To", "Call-ID", "CSeq", "Contact", "Max-Forwards", "User-Agent", "Server", "Expires", "Supported",
+    "Event", "Accept", "Allow", "Content-Length", "Content-Type", "Subscription-State", "X-Grandstream-PBX",
+    "WWW-Authenticate", "Proxy-Authenticate", "Require", "Date", "Warning", "Record-Route", "Allow-Events",
+)  # fmt: skip
+USUAL_SPELLINGS = {name: name.lower() for name in _USUAL_NAMES}
+
 # RFC 3261 8.1.1.5: the sequence number is below 2**31.
 CSEQ_LIMIT = 2**31
 
-_PARAM = re.compile(
-    rf"[ \t]*+;[ \t]*+(?P<name>{TOKEN_CLASS}++)"
-    rf"(?:[ \t]*+=[ \t]*+(?P<value>{QUOTED_RULE}|[^\x00-\x20\x7f;,\"]*+))?+",
+# RFC 3261 25.1: generic-param = token [ EQUAL gen-value ], each after SEMI. The last group takes what is none.
+_PARAM_VALUE = rf"{QUOTED_RULE}|[^\x00-\x20\x7f;,\"]*+"
+PARAM = re.compile(
+    rf"[ \t]*+;[ \t]*+({TOKEN_CLASS}++)(?:[ \t]*+(=)[ \t]*+({_PARAM_VALUE}))?+|[ \t]++\Z|(.+)",
     re.DOTALL,
 )
-_VIA = re.compile(
-    rf"[ \t]*+SIP[ \t]*+/[ \t]*+2\.0[ \t]*+/[ \t]*+(?P<transport>{TOKEN_CLASS}++)[ \t]++"
-    rf"(?P<host>{HOST_RULE})(?:[ \t]*+:[ \t]*+(?P<port>[0-9]{{1,5}}))?+",
-    re.IGNORECASE | re.ASCII,
-)
-_CSEQ = re.compile(rf"(?P<number>[0-9]{{1,10}})[ \t]++(?P<method>{TOKEN_CLASS}++)")
+_BRACKETED = re.compile(r"<([^\x00-\x20\x7f<>\"]++)>")
+_BARE = re.compile(r"[^\x00-\x20\x7f<>\",?;]++")
+_CSEQ = re.compile(rf"([0-9]{{1,10}})[ \t]++({TOKEN_CLASS}++)")
 _LIST_PIECE = re.compile(rf"{QUOTED_RULE}|<[^>]*+>|[^,\"<]++", re.DOTALL)
 
+# Lower-case names; a value is raw text (a quoted string keeps its quotes), None where there is no "=".
+Params = Mapping[str, str | None]
 
-@dataclass(frozen=True, slots=True)
-class Header:
+_NO_PARAMS: Params = {}
+
+
+class Header(NamedTuple):
     """One header field: the name as written, the value unfolded and without blanks around it."""
 
     name: str
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class Param:
-    """One `;name=value`, and where in the header value its text begins and ends."""
-
-    name: str
-    value: str | None
-    start: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
-class Via:
-    """RFC 3261 20.42. `host` and `port` are sent-by: where the sender believes that it is."""
-
-    text: str
-    transport: str
-    host: str
-    port: int | None
-    params: tuple[Param, ...]
-
-    @property
-    def branch(self) -> str:
-        """The transaction's identifier, empty for an RFC 2543 sender."""
-        return param(self.params, "branch") or ""
-
-    @property
-    def has_rport(self) -> bool:
-        """Does the sender ask for the answer at the port it sent from (RFC 3581 3)?"""
-        return has_param(self.params, "rport")
-
-    def stamped(self, source: Endpoint) -> str:
-        """This Via's text with `received` and `rport` as the receiver must fill them.
-
-        Source: RFC 3261 18.2.1 (received when sent-by is not the source address), RFC 3581 4 (rport filled,
-        and then received always). A value that the sender already wrote there is replaced, not believed.
-        """
-        text = self.text.rstrip(BLANKS)
-        wanted: dict[str, str] = {}
-        if self.has_rport:
-            wanted["rport"] = str(source[1])
-        if self.has_rport or has_param(self.params, "received") or not same_host(self.host, source[0]):
-            wanted["received"] = source[0].partition("%")[0]
-        present = {name for name in wanted if has_param(self.params, name)}
-        for item in reversed(self.params):
-            name = item.name.lower()
-            if name in wanted:
-                text = f"{text[: item.start]}{name}={wanted[name]}{text[item.end :]}"
-        return text + "".join(f";{name}={value}" for name, value in wanted.items() if name not in present)
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NameAddr:
     """From, To or Contact (RFC 3261 20.10): the URI's text, unread because phones write odd ones here."""
 
     uri: str
-    params: tuple[Param, ...]
+    params: Params
 
     @property
     def tag(self) -> str | None:
@@ -124,7 +84,7 @@ class NameAddr:
         return param(self.params, "tag")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CSeq:
     """RFC 3261 20.16."""
 
@@ -132,12 +92,12 @@ class CSeq:
     method: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EventPackage:
     """An Event value (RFC 6665 8.2.1): the package name in lower case, and its parameters."""
 
     package: str
-    params: tuple[Param, ...]
+    params: Params
 
 
 def canonical(name: str) -> str:
@@ -146,43 +106,42 @@ def canonical(name: str) -> str:
     return COMPACT_NAMES.get(lower, lower)
 
 
-def param(params: tuple[Param, ...], name: str) -> str | None:
+def param(params: Params, name: str) -> str | None:
     """The value of the parameter of that name, unquoted; None if it is absent or has no value."""
-    for item in params:
-        if item.name.lower() == name:
-            return None if item.value is None else unquote(item.value)
-    return None
+    value = params.get(name)
+    if not value or value[0] != '"':
+        return value
+    return unquote(value) if "\\" in value else value[1:-1]
 
 
-def has_param(params: tuple[Param, ...], name: str) -> bool:
+def has_param(params: Params, name: str) -> bool:
     """Is a parameter of that name there, with or without a value?"""
-    return any(item.name.lower() == name for item in params)
+    return name in params
 
 
-def parse_params(text: str, start: int, reason: str) -> tuple[Param, ...]:
+def parse_params(text: str, start: int, reason: str) -> Params:
     """Read `;name=value` from `start` to the end of `text`, or raise SipParseError with `reason`.
 
     A name may stand only once (RFC 3261 7.3.1): two tags or branches would mean two things to two readers.
     """
-    found: list[Param] = []
-    seen: set[str] = set()
-    position = start
-    end = len(text.rstrip(BLANKS))
-    while position < end:
-        match = _PARAM.match(text, position)
-        if match is None or match["name"].lower() in seen:
+    found: dict[str, str | None] = {}
+    for name, equals, value, junk in PARAM.findall(text, start):
+        name = name.lower()
+        if junk or name in found:
             raise SipParseError(reason, "malformed or doubled parameter")
-        seen.add(match["name"].lower())
-        found.append(Param(match["name"], match["value"], match.start("name"), match.end()))
-        position = match.end()
-    return tuple(found)
+        if name:
+            found[name] = value if equals else None
+    return found
 
 
 def split_list(text: str) -> list[str]:
     """Cut a header value at its commas, not at those inside quotes or angle brackets (RFC 3261 7.3.1).
 
-    The pieces joined by commas are the value again, byte for byte.
+    The pieces joined by commas are the value again, byte for byte. Whether a piece is well-formed is left to its
+    reader, except where a quote or bracket without its end hides the borders.
     """
+    if "," not in text:
+        return [text]
     pieces: list[str] = []
     begin = position = 0
     while position < len(text):
@@ -198,17 +157,12 @@ def split_list(text: str) -> list[str]:
     return pieces
 
 
-def parse_via(text: str) -> Via:
-    """Read one Via value (RFC 3261 20.42, 25.1); blanks around slashes and the colon are legal."""
-    match = _VIA.match(text)
-    if match is None:
-        raise SipParseError("bad_via", "malformed protocol or sent-by")
-    params = parse_params(text, match.end(), "bad_via")
-    return Via(text, match["transport"], read_host(match["host"]), read_port(match["port"]), params)
-
-
 def parse_name_addr(text: str, reason: str) -> NameAddr:
     """Read a name-addr or a bare addr-spec with its header parameters (RFC 3261 20.10, 20.20, 20.39)."""
+    match = _BRACKETED.match(text)
+    if match is not None:
+        end = match.end()
+        return NameAddr(match[1], parse_params(text, end, reason) if end < len(text) else _NO_PARAMS)
     text = text.strip(BLANKS)
     begin = 0
     if text.startswith('"'):
@@ -217,28 +171,23 @@ def parse_name_addr(text: str, reason: str) -> NameAddr:
             raise SipParseError(reason, "display name without its closing quote")
         begin = quoted.end()
     opening = text.find("<", begin)
-    if opening < 0:
-        if begin:
-            raise SipParseError(reason, "display name without an address")
-        uri, semicolon, _ = text.partition(";")
-        rest = len(uri) if semicolon else len(text)
-        uri = uri.rstrip(BLANKS)
+    if opening >= 0:
+        name = text[begin:opening]
+        match = None if '"' in name or "," in name else _BRACKETED.match(text, opening)
     else:
-        closing = text.find(">", opening)
-        if closing < 0 or '"' in text[begin:opening] or "," in text[begin:opening]:
-            raise SipParseError(reason, "malformed address")
-        uri, rest = text[opening + 1 : closing].strip(BLANKS), closing + 1
-    if not uri or any(character in uri for character in ' \t"<>'):
+        # RFC 3261 20.10: an address with a comma, question mark or semicolon of its own needs its brackets.
+        match = None if begin else _BARE.match(text)
+    if match is None:
         raise SipParseError(reason, "malformed address")
-    return NameAddr(uri, parse_params(text, rest, reason))
+    return NameAddr(match[match.lastindex or 0], parse_params(text, match.end(), reason))
 
 
 def parse_cseq(text: str) -> CSeq:
     """Read a CSeq (RFC 3261 20.16); the number is below 2**31 (8.1.1.5)."""
     match = _CSEQ.fullmatch(text)
-    if match is None or int(match["number"]) >= CSEQ_LIMIT:
+    if match is None or (number := int(match[1])) >= CSEQ_LIMIT:
         raise SipParseError("bad_cseq", "not a number below 2**31 and a method")
-    return CSeq(int(match["number"]), match["method"])
+    return CSeq(number, match[2])
 
 
 def parse_event(text: str) -> EventPackage:
@@ -252,11 +201,11 @@ def parse_event(text: str) -> EventPackage:
 
 def parse_content_length(values: list[str]) -> int | None:
     """The body's size in bytes, or None if not said; two that disagree are an error (RFC 3261 20.14)."""
-    sizes = set()
+    size: int | None = None
     for value in values:
         if not DIGITS.fullmatch(value):
             raise SipParseError("bad_content_length", "not a number of bytes")
-        sizes.add(int(value))
-    if len(sizes) > 1:
-        raise SipParseError("bad_content_length", "two lengths that disagree")
-    return sizes.pop() if sizes else None
+        if size is not None and size != int(value):
+            raise SipParseError("bad_content_length", "two lengths that disagree")
+        size = int(value)
+    return size

@@ -14,10 +14,10 @@ from sipmcast.sip.headers import (
     parse_cseq,
     parse_event,
     parse_name_addr,
-    parse_via,
     split_list,
 )
 from sipmcast.sip.uri import hostport, parse_uri, same_host
+from sipmcast.sip.via import parse_via
 
 PHONE = ("192.0.2.7", 5062)
 
@@ -31,6 +31,9 @@ PHONE = ("192.0.2.7", 5062)
         ("sip:MAC%3A000B82273B89@224.0.1.75", ("sip", "MAC%3A000B82273B89", "224.0.1.75", None, "")),
         ("sip:a;b?c/d=@h?subject=x", ("sip", "a;b?c/d=", "h", None, "?subject=x")),
         ("sip:u@[2001:DB8::10]:5070", ("sip", "u", "2001:db8::10", 5070, "")),
+        ("sip:zero%00zero@h", ("sip", "zero%00zero", "h", None, "")),
+        # RFC 5118 4.10: one colon too many, but only where the grammar's mistake lets it stand.
+        ("sip:[2001:db8:::198.51.100.9]", ("sip", None, "2001:db8::c633:6409", None, "")),
     ],
 )
 def test_uri_is_taken_apart(text: str, expected: tuple[object, ...]) -> None:
@@ -48,6 +51,9 @@ def test_uri_is_taken_apart(text: str, expected: tuple[object, ...]) -> None:
         ("sip:a@b@c", 400),
         ("sip:2001:db8::10", 400),
         ("sip:[2001:db8::zz]", 400),
+        ("sip:[2001:db8:::10]", 400),
+        ("sip:[2001:db8::::198.51.100.9]", 400),
+        ("sip:a\0@host", 400),
         ("sip:host:0", 400),
         ("sip:host:65536", 400),
         ("sip:host:5060 ;x", 400),
@@ -144,11 +150,33 @@ def test_address_is_taken_apart(text: str, uri: str, tag: str | None) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "<>", '"open <sip:x>', '"name"', "<sip:x", "<sip:x>tag", "<sip:x>, <sip:y>", "sip:x y", "<a b>"],
+    [
+        "",
+        "<>",
+        '"open <sip:x>',
+        '"name"',
+        "<sip:x",
+        "<sip:x>tag",
+        "<sip:x>, <sip:y>",
+        "sip:x y",
+        "<a b>",
+        "< sip:x >",
+        "A, B <sip:x>",
+        'A"B" <sip:x>',
+        "sip:x?a=b",
+        "sip:x,y",
+        "<sip:x>;tag=1;TAG=2",
+        "<sip:x>;",
+    ],  # fmt: skip
 )
 def test_malformed_address_is_refused(text: str) -> None:
     with pytest.raises(SipParseError, match="bad_from"):
         parse_name_addr(text, "bad_from")
+
+
+def test_a_uri_with_header_fields_says_so() -> None:
+    assert parse_uri("sip:x@y;a=b?Route=%3Csip:z%3E").has_headers
+    assert not parse_uri("sip:x?y@z;a=b").has_headers
 
 
 def test_event_parameters_are_unquoted_and_found_in_any_case() -> None:
@@ -195,9 +223,10 @@ def test_list_pieces_join_to_the_same_text(text: str) -> None:
 
 def test_commas_in_quotes_and_brackets_do_not_split() -> None:
     assert split_list('"a,b" <c,d>,e') == ['"a,b" <c,d>', "e"]
-    for text in ('"open', "<open"):
+    for text in ('"open,b', "<open,b", 'a,"open', "a,<b"):
         with pytest.raises(SipParseError):
             split_list(text)
+    assert split_list('"open') == ['"open']
 
 
 def test_compact_names_mean_their_long_forms() -> None:
