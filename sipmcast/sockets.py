@@ -1,55 +1,55 @@
 """Sockets of the listener: one pair per interface, opened and closed together.
 
-The *group* socket hears the multicast group on that interface only. It is bound to the group address with address
-reuse, so it lives beside a PBX on the interface's own address, or on 0.0.0.0 with reuse. Where a PBX holds 0.0.0.0
-without reuse, a raw UDP socket hears the group instead (needs CAP_NET_RAW). The *unicast* socket sends everything and
-hears the answers; it is never on port 5060 unless the operator says so, for that one is the PBX's.
+The *group* socket hears the multicast group on that interface only. Where we may (root or CAP_NET_RAW) it is a raw
+socket, which is in nobody's way. Else it is a UDP socket, bound to the group address with address reuse: it lives
+beside a PBX on the interface's own address, or on 0.0.0.0 with reuse, and excludes one on 0.0.0.0 without.
+The *unicast* socket sends everything and hears the answers; it is never on port 5060 unless the operator says so, for
+that one is the PBX's.
 """
 
 import contextlib
-import ctypes
 import errno
 import logging
 import socket
 import struct
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
-import ifaddr
-
+from sipmcast import guard
 from sipmcast.events import Leg
+from sipmcast.guard import turn_away as turn_away
+from sipmcast.interfaces import LOOPBACK as LOOPBACK
+from sipmcast.interfaces import Interface as Interface
+from sipmcast.interfaces import drain as drain
+from sipmcast.interfaces import find_interfaces as find_interfaces
+from sipmcast.interfaces import memberships
+from sipmcast.interfaces import missing as missing
+from sipmcast.interfaces import open_address_news as open_address_news
+from sipmcast.rawudp import IP_MULTICAST_ALL, open_raw
+from sipmcast.rawudp import unwrap as unwrap
 
 log = logging.getLogger(__name__)
 
 FIRST_SIP_PORT = 6060  # where the vendor's own PBX sends from (formats.md f21)
 SIP_PORTS_TRIED = 100
 RECEIVE_BUFFER_BYTES = 4_000_000  # the default holds 100 to 200 SUBSCRIBEs of a boot storm
-IP_MULTICAST_ALL = 49  # linux/in.h: 0 = only groups that this very socket joined
-SO_ATTACH_FILTER = 26  # asm-generic/socket.h
-IFF_UP, IFF_MULTICAST = 0x1, 0x1000
-RTMGRP_LINK, RTMGRP_IPV4_IFADDR = 0x1, 0x10  # linux/rtnetlink.h
-DRAIN_BYTES = 65_536
-UDP_HEADER_BYTES = 8
-LOOPBACK = "lo"
+SO_RCVBUFFORCE, SO_MEMINFO = 33, 55  # asm-generic/socket.h
+SK_MEMINFO_VARS, SK_MEMINFO_DROPS = 9, 8  # linux/sock_diag.h
+IP_UNICAST_IF = 50  # linux/in.h
+ANY_INTERFACE = 0
+GRANT = (
+    "Grant CAP_NET_RAW (systemd: AmbientCapabilities=CAP_NET_RAW; or: setcap cap_net_raw+ep on the Python program that "
+    "runs us), or run as root."
+)
 
 
 class CannotListen(Exception):
     """This interface cannot be used now; the text names the remedy."""
 
 
-@dataclass(frozen=True)
-class Interface:
-    """An interface by its name, kernel index and one IPv4 address of ours on it."""
-
-    name: str
-    index: int
-    host: str
-
-
 @dataclass
 class LegSockets:
-    """The open sockets of one interface."""
+    """The open sockets of one interface; `warnings` say what is less than it could be, and the remedy."""
 
     interface: Interface
     leg: Leg
@@ -57,198 +57,187 @@ class LegSockets:
     unicast: socket.socket
     raw: bool
     guard: socket.socket
+    warnings: list[str] = field(default_factory=list)
+    joined: str = ""  # the group's address
+    _steered: int = ANY_INTERFACE
+
+    def __post_init__(self) -> None:
+        self._steer(self.interface.index)
+
+    def send(self, datagram: bytes, destination: tuple[str, int]) -> None:
+        """Send by this interface to whom it reaches directly, else as the routing table says.
+
+        Two interfaces may lead to two networks with the same numbers: the routing table knows only one of them. On
+        the other hand the way back to a phone behind a router, or to an address of this machine, is not our affair.
+        Unlike SO_BINDTODEVICE, IP_UNICAST_IF chooses the way out only and can be changed for each datagram: an answer
+        may come in by another interface, and a simulated phone may have any address of this machine.
+        Source: linux/in.h, net/ipv4/udp.c.
+        """
+        self._steer(self.interface.index if self.interface.reaches(destination[0]) else ANY_INTERFACE)
+        self.unicast.sendto(datagram, destination)
+
+    def _steer(self, index: int) -> None:
+        if index != self._steered:
+            self.unicast.setsockopt(socket.IPPROTO_IP, IP_UNICAST_IF, struct.pack("!I", index))
+            self._steered = index
+
+    def drops(self) -> int:
+        """Datagrams that the kernel threw away because we did not read fast enough, since these were opened."""
+        return _drops(self.group) + _drops(self.unicast)
 
     def close(self) -> None:
         for opened in (self.group, self.unicast, self.guard):
             opened.close()
 
 
-def find_interfaces(chosen: Sequence[str]) -> list[Interface]:
-    """The interfaces to listen on: those chosen by name or address, else every multicast-capable one, and `lo`."""
-    found: list[Interface] = []
-    for adapter in ifaddr.get_adapters():
-        hosts = [ip.ip for ip in adapter.ips if isinstance(ip.ip, str)]
-        if not hosts or adapter.index is None or any(adapter.index == one.index for one in found):
-            continue  # a second name of the same interface (an alias) would hear everything twice
-        named = [host for host in hosts if host in chosen] or (hosts[:1] if adapter.name in chosen else [])
-        if chosen:
-            found += [Interface(adapter.name, adapter.index, host) for host in named[:1]]
-        elif adapter.name == LOOPBACK or _multicast_capable(adapter.name):
-            found.append(Interface(adapter.name, adapter.index, hosts[0]))
-    return found
+def kernel_drops(legs: Iterable[LegSockets]) -> int:
+    """What the kernel threw away for all these together; what a leg lost goes out of sight when it is closed."""
+    return sum(opened.drops() for opened in legs)
 
 
-def _multicast_capable(name: str) -> bool:
+def _drops(heard: socket.socket) -> int:
+    """Source: SO_MEMINFO, net/core/sock.c, sk_get_meminfo."""
     try:
-        flags = int(Path("/sys/class/net", name.split(":")[0], "flags").read_text(encoding="ascii"), 16)
-    except (OSError, ValueError):
-        return True
-    return bool(flags & IFF_UP and flags & IFF_MULTICAST)
+        answer = heard.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 4 * SK_MEMINFO_VARS)
+        return int(struct.unpack_from("=I", answer, 4 * SK_MEMINFO_DROPS)[0])
+    except (OSError, struct.error):
+        return 0
 
 
-def open_address_news() -> socket.socket | None:
-    """A netlink socket that becomes readable when an interface or address changes; None if the kernel has none.
+def deaf(legs: Iterable[LegSockets]) -> list[LegSockets]:
+    """Those whose interface has forgotten the group: close and open them again.
 
-    Source: rtnetlink(7).
+    That is so when an interface was removed and made again with the same index between two looks.
     """
-    try:
-        news = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
-    except OSError:
-        return None
-    try:
-        news.setblocking(False)
-        news.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR))
-    except OSError:
-        news.close()
-        return None
-    return news
-
-
-def drain(readable: socket.socket, then: Callable[[], None]) -> None:
-    """Throw away what a socket has to say, and act on the fact that it spoke."""
-    with contextlib.suppress(OSError):
-        while readable.recv(DRAIN_BYTES):
-            pass
-    then()
+    opened = list(legs)
+    joined = {group: memberships(group) for group in {one.joined for one in opened}}
+    return [one for one in opened if (known := joined[one.joined]) is not None and one.interface.index not in known]
 
 
 def open_leg(interface: Interface, group: str, port: int, sip_port: int, receive: str) -> LegSockets:
     """Open what one interface needs, or raise CannotListen and leave nothing open."""
-    opened: list[socket.socket] = []
-    try:
-        guard = _guard(interface, group, port)
-        opened.append(guard)
-        listening, raw = _open_group(interface, group, port, receive)
-        opened.append(listening)
-        unicast = _open_unicast(interface.host, sip_port)
-        opened.append(unicast)
-    except OSError as error:
-        for one in opened:
-            one.close()
-        raise CannotListen(f"{interface.name}: {error.strerror or error}") from error
-    except CannotListen:
-        for one in opened:
-            one.close()
-        raise
-    leg = Leg(interface.name, interface.host, unicast.getsockname()[1])
-    return LegSockets(interface, leg, listening, unicast, raw, guard)
-
-
-def _guard(interface: Interface, group: str, port: int) -> socket.socket:
-    """Hold the name of this interface, group and port: a second listener would answer every phone twice.
-
-    An abstract unix socket lives in the network namespace and dies with its process.
-    """
-    held = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    try:
-        held.bind(f"\0gspnp/listen/{interface.name}/{group}/{port}")
-    except OSError as error:
-        held.close()
-        raise CannotListen(
-            f"{interface.name}: another gspnp listener already hears {group}:{port} here. Stop that one first."
-        ) from error
-    return held
-
-
-def _open_group(interface: Interface, group: str, port: int, receive: str) -> tuple[socket.socket, bool]:
-    if receive != "raw":
+    warnings: list[str] = []
+    with contextlib.ExitStack() as undo:
+        held = undo.enter_context(_hold(interface, group, port))
         try:
-            return _group_socket(interface, group, port), False
+            heard, raw = _open_group(interface, group, port, receive, warnings)
+            undo.enter_context(heard)
+            _join(heard, interface, group)
+            unicast = undo.enter_context(_open_unicast(interface, sip_port))
         except OSError as error:
-            if error.errno != errno.EADDRINUSE or receive == "socket":
-                raise CannotListen(_group_words(interface, group, port, error)) from error
+            raise CannotListen(f"{interface.name}: {error.strerror or error}.") from error
+        _enlarge(interface, (heard, unicast), warnings)
+        undo.pop_all()
+    leg = Leg(interface.name, interface.host, unicast.getsockname()[1])
+    return LegSockets(interface, leg, heard, unicast, raw, held, warnings, group)
+
+
+def _hold(interface: Interface, group: str, port: int) -> socket.socket:
     try:
-        return _raw_socket(interface, group, port), True
-    except PermissionError as error:
+        return guard.hold(interface.device, group, port)
+    except guard.Taken as taken:
         raise CannotListen(
-            f"{interface.name}: UDP port {port} is held by another program (a PBX on 0.0.0.0?), and a raw socket "
-            "needs root or CAP_NET_RAW. Grant it, or bind the PBX to its own address."
-        ) from error
+            f"{interface.name}: another gspnp listener already hears {group}:{port} here: {taken}. "
+            "Stop that one first, or give this one another interface (--interface)."
+        ) from taken
 
 
-def _group_words(interface: Interface, group: str, port: int, error: OSError) -> str:
+def _open_group(
+    interface: Interface, group: str, port: int, receive: str, warnings: list[str]
+) -> tuple[socket.socket, bool]:
+    """The socket that hears the group, and whether it is a raw one."""
+    if receive != "socket":
+        try:
+            return open_raw(interface, group, port), True
+        except PermissionError as error:
+            if receive == "raw":
+                raise CannotListen(f"{interface.name}: no right to a raw socket. {GRANT}") from error
+            warnings.append(
+                f"{interface.name}: no right to a raw socket, so a UDP socket holds {group}:{port}. As long as we run, "
+                f"a PBX that wants 0.0.0.0:{port} without address reuse cannot start. {GRANT}"
+            )
+    try:
+        return _open_udp(group, port), False
+    except OSError as error:
+        raise CannotListen(_refusal(interface, group, port, receive, error)) from error
+
+
+def _refusal(interface: Interface, group: str, port: int, receive: str, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"{interface.name}: UDP port {port} is held by another program. Set GSPNP_RECEIVE=auto or raw."
+        remedy = "Set GSPNP_RECEIVE=auto or raw." if receive == "socket" else GRANT
+        return (
+            f"{interface.name}: UDP port {port} is held by another program (a PBX on 0.0.0.0?) that does not share it. "
+            f"A raw socket would hear {group} beside it. {remedy} Or bind the PBX to its own address."
+        )
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"{interface.name}: no permission to listen on UDP port {port}. Run as root or use a port above 1023."
-    return f"{interface.name}: cannot join {group} ({error.strerror})."
+    return f"{interface.name}: cannot listen on {group}:{port} ({error.strerror})."
 
 
-def _membership(interface: Interface, group: str) -> bytes:
-    """struct ip_mreqn of ip(7)."""
-    return struct.pack("=4s4si", socket.inet_aton(group), socket.inet_aton(interface.host), interface.index)
-
-
-def _group_socket(interface: Interface, group: str, port: int) -> socket.socket:
+def _open_udp(group: str, port: int) -> socket.socket:
     heard = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         heard.setblocking(False)
         heard.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         heard.setsockopt(socket.IPPROTO_IP, IP_MULTICAST_ALL, 0)
-        heard.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         heard.bind((group, port))
-        heard.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, _membership(interface, group))
     except OSError:
         heard.close()
         raise
     return heard
 
 
-def _raw_socket(interface: Interface, group: str, port: int) -> socket.socket:
-    heard = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
+def _join(heard: socket.socket, interface: Interface, group: str) -> None:
+    """Become a member of the group on this interface, once: each leg has a socket of its own. Source: ip(7)."""
+    request = struct.pack("=4s4si", socket.inet_aton(group), socket.inet_aton(interface.host), interface.index)
     try:
-        heard.setblocking(False)
-        _attach_filter(heard, group, port)
-        heard.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.name.encode())
-        heard.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-        heard.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, _membership(interface, group))
-    except OSError:
-        heard.close()
-        raise
-    return heard
+        heard.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+    except OSError as error:
+        if error.errno in (errno.ENOBUFS, errno.ENOMEM):
+            remedy = "Allow more memberships: sysctl -w net.ipv4.igmp_max_memberships=20."
+        elif error.errno in (errno.ENODEV, errno.EADDRNOTAVAIL):
+            remedy = "The interface has just gone, or has no IPv4 address; it is tried again."
+        else:
+            remedy = "It is tried again."
+        raise CannotListen(f"{interface.name}: cannot join {group} ({error.strerror}). {remedy}") from error
 
 
-def _attach_filter(heard: socket.socket, group: str, port: int) -> None:
-    """Let the kernel drop all but the group's datagrams: a raw socket would else copy the PBX's media to us.
+def _enlarge(interface: Interface, opened: Iterable[socket.socket], warnings: list[str]) -> None:
+    """Make room for a boot storm, and believe only what the kernel says afterwards: it doubles what it grants.
 
-    Classic BPF over the IP packet: destination address at 16, then the UDP destination port behind the header.
+    Source: socket(7). With CAP_NET_ADMIN the limit of the sysctl does not count.
     """
-    (group_number,) = struct.unpack("!I", socket.inet_aton(group))
-    program = [
-        (0x20, 0, 0, 16),  # ld [16]
-        (0x15, 0, 4, group_number),  # jeq group, else drop
-        (0xB1, 0, 0, 0),  # ldx 4 * ([0] & 0xf)
-        (0x48, 0, 0, 2),  # ldh [x + 2]
-        (0x15, 0, 1, port),  # jeq port, else drop
-        (0x06, 0, 0, 0xFFFFFFFF),  # take all of it
-        (0x06, 0, 0, 0),  # drop
-    ]
-    code = b"".join(struct.pack("=HBBI", *step) for step in program)
-    buffer = ctypes.create_string_buffer(code)
-    heard.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("@HP", len(program), ctypes.addressof(buffer)))
+    granted = RECEIVE_BUFFER_BYTES
+    for one in opened:
+        try:
+            one.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
+        except OSError:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        granted = min(granted, one.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2)
+    if granted < RECEIVE_BUFFER_BYTES:
+        warnings.append(
+            f"{interface.name}: the receive buffer is {granted:,} bytes instead of {RECEIVE_BUFFER_BYTES:,}: when many "
+            f"phones start at once, some are not heard. Run: sysctl -w net.core.rmem_max={RECEIVE_BUFFER_BYTES} "
+            "(and keep it in /etc/sysctl.d), then start the listener again."
+        )
 
 
-def unwrap(packet: bytes) -> tuple[bytes, int]:
-    """The payload and source port of a raw IPv4 UDP packet; (b"", 0) if it is cut short."""
-    header = (packet[0] & 0x0F) * 4 if packet else 0
-    if len(packet) < header + UDP_HEADER_BYTES or header < 20:
-        return b"", 0
-    source_port, _, length = struct.unpack_from("!HHH", packet, header)
-    return packet[header + UDP_HEADER_BYTES : header + length], source_port
-
-
-def _open_unicast(host: str, sip_port: int) -> socket.socket:
+def _open_unicast(interface: Interface, sip_port: int) -> socket.socket:
     """Our own port on this address, without reuse: the configured one, else 6060 or the next free one."""
     ports = [sip_port] if sip_port else range(FIRST_SIP_PORT, FIRST_SIP_PORT + SIP_PORTS_TRIED)
     for port in ports:
         sending = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             sending.setblocking(False)
-            sending.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-            sending.bind((host, port))
+            sending.bind((interface.host, port))
             return sending
         except OSError as error:
             sending.close()
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise CannotListen(f"{interface.name}: {interface.host} has just gone; it is tried again.") from error
             if error.errno != errno.EADDRINUSE:
                 raise
-    raise CannotListen(f"{host}: no free UDP port for NOTIFYs among {ports}. Set GSPNP_SIP_PORT to a free one.")
+    taken = f"port {sip_port} is" if sip_port else f"the ports {ports[0]} to {ports[-1]} are"
+    raise CannotListen(
+        f"{interface.name}: {taken} taken on {interface.host}; no NOTIFY can be sent. Set GSPNP_SIP_PORT to a free one."
+    )

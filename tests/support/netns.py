@@ -78,9 +78,18 @@ class Host:
         """The command line that runs something here; ip(8) becomes it, so the pid is that of the program."""
         return [require("ip"), "netns", "exec", self.namespace, *arguments]
 
-    def socket(self, kind: int = socket.SOCK_DGRAM, family: int = socket.AF_INET) -> socket.socket:
+    def socket(self, kind: int = socket.SOCK_DGRAM, family: int = socket.AF_INET, protocol: int = 0) -> socket.socket:
         with inside(self.namespace):
-            return socket.socket(family, kind)
+            return socket.socket(family, kind, protocol)
+
+    def ip(self, *arguments: str) -> None:
+        """ip(8) here: `host.ip("link", "set", "eth0", "down")`."""
+        run_ip("-n", self.namespace, *arguments)
+
+    def index(self, interface: str) -> int:
+        """The kernel's number of an interface here."""
+        with inside(self.namespace):
+            return socket.if_nametoindex(interface)
 
 
 class Lab:
@@ -95,30 +104,64 @@ class Lab:
         self._hosts = 0
         self._lans = 0
         self._cables = 0
+        self._vlans: dict[tuple[str, int], Lan] = {}
 
-    def lan(self) -> Lan:
-        """A new switch with a network of its own."""
+    def lan(self, network: str = "") -> Lan:
+        """A new switch with a network of its own, or with the numbers of another."""
         self._lans += 1
         name = self._namespace("lan")
         run_ip("-n", name, lines=["link add name lan type bridge mcast_snooping 0", "link set lan up"])
-        return Lan(name, f"10.71.{self._lans}")
+        return Lan(name, network or f"10.71.{self._lans}")
 
     def host(self, label: str) -> Host:
         """A new machine with nothing but its loopback interface."""
         return Host(self._namespace(label))
 
-    def plug(self, host: Host, lan: Lan, number: int, mac: str = "") -> str:
-        """Lay a cable: the host gets the address `number` there, and this hardware address; the interface's name."""
+    def plug(self, host: Host, lan: Lan, number: int, mac: str = "", index: int = 0) -> str:
+        """Lay a cable: the host gets the address `number` there, and this hardware address; the interface's name.
+
+        `index` is the number that the kernel shall know it by; 0 leaves that to the kernel.
+        """
+        name = f"eth{len(host.addresses)}"
+        self._cable(host, lan, name, mac, index)
+        return self._settle(host, name, lan.address(number))
+
+    def plug_vlan(self, host: Host, lan: Lan, tag: int, number: int) -> str:
+        """Put the host's first cable into a VLAN of this LAN too, and give it an address there; the interface's name.
+
+        On a kernel without VLANs a cable and a switch of its own stand for it: from IP upwards there is no difference.
+        """
+        name = f"eth0.{tag}"
+        if not host.addresses:
+            self._cable(host, lan, "eth0")
+        try:
+            host.ip("link", "add", "link", "eth0", "name", name, "type", "vlan", "id", str(tag))
+        except RuntimeError as error:
+            if "Unknown device type" not in str(error):
+                raise
+            if (lan.switch, tag) not in self._vlans:
+                self._vlans[lan.switch, tag] = self.lan()
+            self._cable(host, self._vlans[lan.switch, tag], name)
+        return self._settle(host, name, f"10.72.{tag}.{number}")
+
+    def unplug(self, host: Host, name: str) -> None:
+        """Take an interface away; the address that came with the newest one is forgotten."""
+        host.ip("link", "delete", name)
+        host.addresses.pop()
+
+    def _cable(self, host: Host, lan: Lan, name: str, mac: str = "", index: int = 0) -> None:
         self._cables += 1
-        name, port = f"eth{len(host.addresses)}", f"p{self._cables}"
-        address = lan.address(number)
-        hardware = f" address {colons(mac)}" if mac else ""
+        port = f"p{self._cables}"
+        hardware = (f" address {colons(mac)}" if mac else "") + (f" index {index}" if index else "")
         run_ip(
             lines=[
                 f"link add name {name} netns {host.namespace}{hardware} type veth peer name {port} netns {lan.switch}"
             ]
         )
         run_ip("-n", lan.switch, lines=[f"link set {port} master lan", f"link set {port} up"])
+        host.ip("link", "set", name, "up")
+
+    def _settle(self, host: Host, name: str, address: str) -> str:
         run_ip(
             "-n",
             host.namespace,

@@ -13,6 +13,8 @@ PACKAGES = {
     "chromium": "chromium",
     "curl": "curl",
     "ip": "iproute2",
+    "kamailio": "kamailio",
+    "setpriv": "util-linux",
     "sipp": "sip-tester",
     "ss": "iproute2",
     "unshare": "util-linux",
