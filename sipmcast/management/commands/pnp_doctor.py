@@ -1,57 +1,74 @@
-"""`manage.py pnp_doctor`: why phones may not be seen, checked one thing after the other."""
+"""`manage.py pnp_doctor`: arguments, exit code and how the report looks in a terminal; nothing else."""
 
-import socket
+import json
+from typing import Any
 
-from django.conf import settings
-from django.core.management.base import BaseCommand
-from django.utils import timezone
+from django.core.management.base import BaseCommand, CommandError
 
-from sipmcast import sockets
-from sipmcast.models import STALE_SECONDS, ListenerStatus
+from sipmcast.doctor.dhcp import REFUSED_TODAY
+from sipmcast.doctor.examine import examine, unknown_interfaces
+from sipmcast.doctor.finding import Finding, Report, State
+
+MARKS = {State.OK: "ok", State.UNKNOWN: "?", State.WARNING: "warn", State.WRONG: "WRONG"}
+INDENT = " " * 9
 
 
 class Command(BaseCommand):
-    help = "Check what could keep phones from being seen; exit code 1 if something is wrong."
+    help = (
+        "Say why phones may not be seen, and what to do. Looks at this machine, and sends one SUBSCRIBE to itself and "
+        "one of a phone that does not exist on each interface. Exit code 1 if something is wrong."
+    )
 
-    def handle(self, **options):
-        self.wrong = 0
-        self._interfaces()
-        self._listeners()
-        self._door()
-        if self.wrong:
+    def add_arguments(self, parser):
+        parser.add_argument("--json", action="store_true", help="for programs")
+        parser.add_argument(
+            "--interface",
+            action="append",
+            metavar="NAME|ADDR",
+            help="look at this one only (may be given again); default: where the listener listens",
+        )
+        parser.add_argument("--no-probe", action="store_true", help="send nothing, look at this machine only")
+
+    def handle(self, **options: Any) -> None:
+        chosen = options["interface"] or []
+        missing = unknown_interfaces(chosen) if chosen else []
+        if missing:
+            raise CommandError(f"This machine has no interface or address {', '.join(missing)}.")
+        report = examine(chosen, probe=not options["no_probe"])
+        if options["json"]:
+            self.stdout.write(json.dumps(report.as_json(), indent=2))
+        else:
+            self._write(report)
+        if report.worst is State.WRONG:
             raise SystemExit(1)
 
-    def _say(self, fine: bool, words: str) -> None:
-        self.wrong += not fine
-        self.stdout.write(f"{'ok   ' if fine else 'WRONG'}  {words}")
+    def _write(self, report: Report) -> None:
+        self.stdout.write(f"Looked at {report.machine}, {report.at:%Y-%m-%d %H:%M:%S %Z}")
+        for section in report.sections:
+            if section.findings:
+                self.stdout.write(f"\n{section.title}")
+            for finding in section.findings:
+                self._write_finding(finding)
+        self._write_recipes(report)
+        counts = ", ".join(f"{count} {MARKS[State(state)]}" for state, count in report.counts.items() if count)
+        self.stdout.write(f"\n{counts}")
 
-    def _interfaces(self) -> None:
-        found = sockets.find_interfaces(settings.GSPNP_PNP_INTERFACES)
-        self._say(bool(found), "interfaces: " + (", ".join(f"{one.name} ({one.host})" for one in found) or
-                  "none; check GSPNP_PNP_INTERFACES"))  # fmt: skip
-        if found and all(one.name == sockets.LOOPBACK for one in found):
-            self._say(False, "only the loopback interface is up: no phone on a LAN can be heard")
+    def _write_finding(self, finding: Finding) -> None:
+        style = {State.WRONG: self.style.ERROR, State.WARNING: self.style.WARNING, State.OK: self.style.SUCCESS}
+        mark = style.get(finding.state, str)(f"{MARKS[finding.state]:<7}")
+        self.stdout.write(f"  {mark}{finding.title}: {finding.words}")
+        if finding.remedy:
+            self.stdout.write(f"{INDENT}-> {finding.remedy}")
+        if finding.command:
+            self.stdout.write(f"{INDENT}   {finding.command}")
 
-    def _listeners(self) -> None:
-        rows = list(ListenerStatus.objects.all())
-        alive = [row for row in rows if (timezone.now() - row.heartbeat_at).total_seconds() < STALE_SECONDS]
-        self._say(bool(alive), f"listeners alive: {len(alive)}" if alive else
-                  "no listener is running: start `make run` or `manage.py listen_pnp`")  # fmt: skip
-        for row in alive:
-            self._say(not row.trouble, f"{row.name}: {row.trouble or ', '.join(row.interfaces)}")
-            heard = row.counters.get("received", 0)
-            self._say(
-                True,
-                f"{row.name}: {heard} datagrams heard, {row.counters.get('sighted', 0)} SUBSCRIBEs taken",
+    def _write_recipes(self, report: Report) -> None:
+        if not report.recipes:
+            return
+        self.stdout.write(f"\nWhen multicast cannot work: DHCP option 66\n  {REFUSED_TODAY}")
+        for recipe in report.recipes:
+            self.stdout.write(
+                f"\n  {recipe.server}, phones on {recipe.interface} ({recipe.network}). {recipe.place}:\n"
             )
-            if not heard:
-                self.stdout.write("       nothing at all was heard: is the phone in the same VLAN? Does a switch filter"
-                                  " multicast (IGMP snooping without a querier)?")  # fmt: skip
-
-    def _door(self) -> None:
-        address = ("127.0.0.1", settings.GSPNP_PHONES_PORT)
-        try:
-            socket.create_connection(address, timeout=2).close()
-            self._say(True, f"the phones' door answers on port {address[1]}")
-        except OSError as error:
-            self._say(False, f"the phones' door does not answer on port {address[1]} ({error}); phones cannot fetch")
+            for line in recipe.text.splitlines():
+                self.stdout.write(f"      {line}")

@@ -1,0 +1,50 @@
+"""The doctor's page: what this machine shows at once, and what the network answers when a person asks.
+
+The probes run in this process, so they tell of the machine that the console runs on. They wait in threads of their
+own: the page takes some seconds, and no other request waits for it.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_http_methods
+
+from gspnp.console.access import VIEW, is_fetch, needs
+from gspnp.console.shell import shell_context
+from sipmcast.doctor.dhcp import REFUSED_TODAY
+from sipmcast.doctor.examine import examine
+
+BUSY = "Somebody is running the checks at this moment. Try again in a few seconds."
+BUSY_STATUS = 429  # RFC 6585 4
+
+# One run at a time: however many people press the button, a LAN gets one decoy after the other.
+_running = threading.Lock()
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@needs(VIEW)
+def page(request: HttpRequest) -> HttpResponse:
+    """GET reads this machine and sends nothing; POST runs the probes too. A script gets the findings alone."""
+    probe = request.method == "POST"
+    if probe and not _running.acquire(blocking=False):
+        return _busy(request)
+    try:
+        report = examine(probe=probe, ask_firewall=probe)
+    finally:
+        if probe:
+            _running.release()
+    context = {"report": report, "refused_today": REFUSED_TODAY}
+    if is_fetch(request):
+        return render(request, "console/_doctor.html", context)
+    return render(request, "console/doctor.html", shell_context(request, "Doctor") | context)
+
+
+def _busy(request: HttpRequest) -> HttpResponse:
+    if is_fetch(request):
+        return JsonResponse({"message": BUSY}, status=BUSY_STATUS)
+    report = examine(probe=False, ask_firewall=False)
+    context = shell_context(request, "Doctor", busy=BUSY, report=report, refused_today=REFUSED_TODAY)
+    return render(request, "console/doctor.html", context, status=BUSY_STATUS)
