@@ -38,6 +38,14 @@ def parse_mac(text: str) -> str:
     raise MacError(_advice(trimmed))
 
 
+def parse_oui(text: str) -> str:
+    """Read the first half of a MAC in any usual spelling and return it as 6 upper-case hex digits. Raises MacError."""
+    digits = _without_separators(text.strip())
+    if len(digits) != DIGITS // 2 or not _HEX.issuperset(digits):
+        raise MacError(f"{text!r} is no OUI: write the first six hex digits of a MAC, for example {EXAMPLE[:6]}.")
+    return digits.upper()
+
+
 def colons(mac: str) -> str:
     """00:0B:82:27:3B:89, for people."""
     return ":".join(mac[at : at + 2] for at in range(0, len(mac), 2))

@@ -24,6 +24,12 @@ _connected: tuple[float, tuple[str, ...]] = (-CONNECTED_CACHE_SECONDS, ())
 
 def within(host: str, networks: Sequence[str]) -> bool:
     """Is this address in one of these networks? A host that is no address is in none."""
+    return _within(host, tuple(networks))
+
+
+@lru_cache(maxsize=8192)
+def _within(host: str, networks: tuple[str, ...]) -> bool:
+    """Remembered: in a boot storm each phone is asked about several times."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -35,7 +41,7 @@ def within(host: str, networks: Sequence[str]) -> bool:
 
 @lru_cache(maxsize=1024)
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    """Parsed once: the listener asks for each datagram."""
+    """Parsed once."""
     return ipaddress.ip_network(text, strict=False)
 
 

@@ -68,4 +68,7 @@ class Sighting:
         if not (0 <= self.source_port <= 65_535 and 0 <= self.notify_port <= 65_535):
             raise ValueError("port out of range")
         for name, limit in TEXT_LIMITS.items():
-            object.__setattr__(self, name, plain_text(getattr(self, name), limit))
+            text = getattr(self, name)
+            # A boot storm makes thousands of these, and what phones say is nearly always fine as it is.
+            if len(text) > limit or not text.isprintable() or text != text.strip():
+                object.__setattr__(self, name, plain_text(text, limit))

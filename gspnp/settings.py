@@ -26,6 +26,20 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
     }
+else:
+    # Under ASGI each request has a connection of its own: from a pool, or PostgreSQL runs out of them. A connection is
+    # tried before it is handed out, because the server may have been restarted. The rest bounds how long a server that
+    # has vanished without a word is waited for: connect, keepalive and retry times in seconds, tcp_user_timeout in ms.
+    DATABASES["default"] |= {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True}
+    DATABASES["default"]["OPTIONS"] = {
+        "connect_timeout": 5,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 20_000,
+        **DATABASES["default"].get("OPTIONS", {}),
+        "pool": {"min_size": 1, "max_size": 8, "timeout": 5.0, "reconnect_timeout": 5.0},
+    }
 
 # --- doors ------------------------------------------------------------------------------------------------------
 GSPNP_HTTPS = env.bool("GSPNP_HTTPS", False)
@@ -42,6 +56,14 @@ GSPNP_PNP_GROUP = env.str("GSPNP_PNP_GROUP", "224.0.1.75")
 GSPNP_PNP_PORT = env.int("GSPNP_PNP_PORT", 5060)
 GSPNP_SIP_PORT = env.int("GSPNP_SIP_PORT", 0)  # 0: 6060 or the next free one
 GSPNP_RECEIVE = env.choice("GSPNP_RECEIVE", "auto", ("auto", "socket", "raw"))
+GSPNP_VENDORS = env.list("GSPNP_VENDORS", ["Grandstream"])
+GSPNP_OUIS = env.list("GSPNP_OUIS", [])
+GSPNP_SIP_RATE = env.int("GSPNP_SIP_RATE", 20_000, 1, 1_000_000)
+GSPNP_SIP_RATE_PER_SOURCE = env.int("GSPNP_SIP_RATE_PER_SOURCE", 3_000, 1, 1_000_000)
+GSPNP_NEW_PHONES = env.int("GSPNP_NEW_PHONES", 50_000, 1, 10_000_000)
+GSPNP_NEW_PHONES_PER_SOURCE = env.int("GSPNP_NEW_PHONES_PER_SOURCE", 12_000, 1, 10_000_000)
+GSPNP_FORGET_SEEN_DAYS = env.int("GSPNP_FORGET_SEEN_DAYS", 30, 1, 36_500)
+GSPNP_OPTIONS_SECONDS = env.int("GSPNP_OPTIONS_SECONDS", 60, 0, 86_400)
 
 # --- rendering --------------------------------------------------------------------------------------------------
 GSPNP_OPINIONS_OFF = env.list("GSPNP_OPINIONS_OFF", [])  # names from provisioning/gxp/pvalues.py: OPINIONS
@@ -101,6 +123,9 @@ TEMPLATES = [
 
 # Each console process tails the LiveEvent table itself (devices/live.py), so the last hop stays in its memory.
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+
+# A time in the admin names its zone.
+FORMAT_MODULE_PATH = ["gspnp.console.formats"]
 
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]

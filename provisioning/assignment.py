@@ -20,6 +20,7 @@ from devices.models import Phone
 from provisioning import outbox, plan
 from provisioning.gxp.config import ConfigError, DeviceConfig
 from provisioning.gxp.document import render
+from provisioning.gxp.hearing import silent_because
 from provisioning.models import ConfigFile, Notify, NotifyOrigin
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ def _render(phone: Phone, model: PhoneModel, draft: plan.Draft, base: str) -> Co
         content=content,
         etag=_etag(content),
         base_url=base,
+        silent_because=silent_because(content),
         first_secret=first_secret,
         first_hash=hash_of(first_secret),
         steady_secret=steady_secret,
@@ -130,10 +132,10 @@ def heed(phone_id: int, by: str) -> bool:
     return inventory.heed(phone_id, stage, by)
 
 
-def base_url_changed(phone: Phone, current: ConfigFile) -> str | None:
-    """The address under which this server is reached now, if the phone's file still names another."""
-    now = plan.base_url(phone.local_host)
-    return now if now != current.base_url else None
+def base_url_changed(local_host: str | None, base_url: str) -> str | None:
+    """The address under which this server is reached now, if a file still names another."""
+    now = plan.base_url(local_host)
+    return now if now != base_url else None
 
 
 def hash_of(secret: str) -> str:
@@ -143,14 +145,3 @@ def hash_of(secret: str) -> str:
 
 def _etag(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:32]
-
-
-def notify_url(config_file: ConfigFile) -> str:
-    """The URL in the NOTIFY's body, full path as the vendor's guide shows it; secret until it is fetched.
-
-    Source: guide, step 3 (full file path, MAC in upper case); formats.md f33, f34 for the folder form.
-    """
-    phone = config_file.phone
-    folder = f"{config_file.base_url}/p/{config_file.first_secret}/"
-    model = phone.known_model
-    return folder if model is not None and model.url_form == "folder" else f"{folder}cfg{phone.mac}"

@@ -14,9 +14,9 @@ from django.utils import timezone
 
 from devices import inventory
 from devices.choices import EventKind, Stage
-from provisioning import outbox
+from provisioning import outbox, url_forms
 from provisioning.assignment import hash_of
-from provisioning.models import ConfigFile, Download, PathKind
+from provisioning.models import ConfigFile, Download, NotifyKind, PathKind
 from provisioning.paths import Ask
 
 BEFORE_FETCHED = (Stage.ASSIGNED, Stage.NOTIFIED)
@@ -32,6 +32,7 @@ class Offer:
     path_kind: PathKind
     name: str
     moves: bool
+    below: bool = False
 
 
 def find(ask: Ask, source_host: str) -> Offer | None:
@@ -58,7 +59,7 @@ def find(ask: Ask, source_host: str) -> Offer | None:
     if not allowed:
         return None
     moves = current.fetched_at is None or (kind is PathKind.STEADY and current.applied_at is None)
-    return Offer(ask.mac, current, bytes(current.content), kind, ask.name, moves)
+    return Offer(ask.mac, current, bytes(current.content), kind, ask.name, moves, ask.below)
 
 
 def _first_path_open(config_file: ConfigFile, source_host: str) -> bool:
@@ -109,6 +110,8 @@ def _fetched(version: ConfigFile, offer: Offer) -> None:
     inventory.advance(
         version.phone_id, Stage.FETCHED, BEFORE_FETCHED, f"Fetched its file ({offer.name}); it restarts now."
     )
+    if offer.path_kind == PathKind.FIRST:
+        url_forms.learn(version, offer.below)
     _drop_waiting(version, "The phone has fetched its file.")
 
 
@@ -139,5 +142,5 @@ def _by_steady_path(version: ConfigFile, source_host: str, already_fetched: bool
 
 
 def _drop_waiting(version: ConfigFile, note: str) -> None:
-    for notify_id in version.notifies.filter(state__in=("waiting", "withheld")).values_list("pk", flat=True):
-        outbox.drop(notify_id, note)
+    rows = version.notifies.filter(kind=NotifyKind.PROFILE, state__in=("waiting", "withheld"))
+    outbox.drop_all(list(rows.values_list("pk", flat=True)), note)

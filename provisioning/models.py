@@ -97,8 +97,9 @@ class LearnedUrlForm(models.Model):
 class Notify(models.Model):
     """One owed NOTIFY, which is one SIP transaction at a time once it is opened.
 
-    A challenge (401, 407) or an unknown user (404, 481) may open a further transaction of the same call. Everything that identifies the transaction is stored before its first datagram leaves, so that after a crash the
-    same bytes are sent again, never others.
+    Everything that identifies the transaction is stored before its first datagram leaves, so that after a crash the
+    same bytes are sent again, never others. A challenge (401, 407) or an unknown address (404, 481) may open a
+    further transaction of the same row.
     """
 
     phone = models.ForeignKey(Phone, on_delete=models.CASCADE, related_name="notifies")
@@ -148,6 +149,7 @@ class Notify(models.Model):
         indexes = (
             # Exactly the worker's question: what is due?
             models.Index(name="notify_due", fields=("next_at",), condition=Q(state="waiting")),
+            models.Index(name="notify_under_way", fields=("claimed_by",), condition=Q(state="sending")),
         )
 
     def __str__(self) -> str:

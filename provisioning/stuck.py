@@ -11,11 +11,10 @@ from django.utils import timezone
 from devices import inventory
 from devices.choices import Stage
 from devices.models import Phone
-from provisioning import outbox
-from provisioning.models import NotifyState
+from provisioning import outbox, starts
+from provisioning.models import NotifyKind, NotifyState
+from provisioning.url_forms import FETCH_MINUTES
 
-# A phone may take the file minutes after its 200, when it is still busy with another one (formats.md d31).
-FETCH_MINUTES = 6
 # A GXP16xx restarts in one to two minutes; twice that is suspicious. Our choice.
 RESTART_MINUTES = 5
 # A due NOTIFY leaves within a second if a listener runs where the phone was heard. Our choice.
@@ -36,7 +35,10 @@ def explain_all() -> int:
     fetched = waiting.filter(stage=Stage.FETCHED, stage_at__lte=now - timedelta(minutes=RESTART_MINUTES))
     overdue = now - timedelta(seconds=UNSENT_SECONDS)
     unsent = waiting.filter(
-        stage=Stage.ASSIGNED, notifies__state=NotifyState.WAITING, notifies__next_at__lte=overdue
+        stage=Stage.ASSIGNED,
+        notifies__kind=NotifyKind.PROFILE,
+        notifies__state=NotifyState.WAITING,
+        notifies__next_at__lte=overdue,
     ).distinct()
     told = 0
     for phone in unsent[:LOOK_AT_MOST]:
@@ -44,7 +46,7 @@ def explain_all() -> int:
     for phone in notified[:LOOK_AT_MOST]:
         told += inventory.explain(phone.pk, _not_fetched(phone), [Stage.NOTIFIED])
     # As long as an applied phone is given after its start to fetch by its steady path.
-    should_be_back = now - timedelta(seconds=outbox.RESET_CHECK_SECONDS)
+    should_be_back = now - timedelta(seconds=starts.RESET_CHECK_SECONDS)
     started = waiting.filter(stage=Stage.FETCHED, subscribed_at__gt=F("stage_at"), subscribed_at__lte=should_be_back)
     for phone in started[:LOOK_AT_MOST]:
         told += inventory.explain(phone.pk, WITHOUT_FILE, [Stage.FETCHED])
@@ -65,7 +67,7 @@ def _not_fetched(phone: Phone) -> str:
     where = current.base_url if current else "this server"
     return (
         f"It answered our NOTIFY but has not fetched its file for {FETCH_MINUTES} minutes: it may not reach {where}. "
-        "Check VLAN and firewall, then switch the phone off and on."
+        "Check VLAN and firewall, then switch the phone off and on: it is then told the file's place in the other form."
     )
 
 

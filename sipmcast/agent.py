@@ -9,11 +9,12 @@ us.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import ipaddress
 from collections import Counter
+from collections.abc import Hashable
+from functools import lru_cache
 
-from devices.sighting import plain_text
+from devices.sighting import Sighting, plain_text
 from sipmcast.events import (
     Event,
     ForeignSighted,
@@ -23,18 +24,35 @@ from sipmcast.events import (
     NotifyTimedOut,
     Outgoing,
     PhoneSighted,
+    PingEnded,
     TransactionKey,
 )
-from sipmcast.pnp import ALLOWED_METHODS, EVENT_PACKAGE, NotForUs, sighting_from
+from sipmcast.pnp import (
+    ALLOWED_METHODS,
+    DECOY_MAC_PREFIX,
+    DOCTOR_VENDOR,
+    EVENT_PACKAGE,
+    GRANDSTREAM,
+    SUPPORTED_OPTIONS,
+    NotForUs,
+    NotifyIds,
+    Served,
+    options_request,
+    sighting_from,
+)
+from sipmcast.sip.answer import identity, response_bytes, response_endpoint
+from sipmcast.sip.digest import read_challenges
 from sipmcast.sip.errors import SipError, SipParseError
 from sipmcast.sip.grammar import readable
 from sipmcast.sip.headers import Header
-from sipmcast.sip.message import Request, Response, parse_message, response_endpoint, response_to
+from sipmcast.sip.message import Request, Response, parse_message
 from sipmcast.sip.uri import Endpoint, hostport
 from sipmcast.transaction import MAX_SERVER_TRANSACTIONS, ClientTransactions, ServerTransactions, server_key
 
 __all__ = ["Agent", "Endpoint", "Leg", "Outgoing"]
 
+# Names a ping among the tokens of client transactions; NOTIFYs are plain numbers.
+PING = "ping"
 # Characters of a stranger's text in one log line. Our choice.
 DETAIL_LIMIT = 120
 
@@ -44,19 +62,17 @@ REASON_PHRASES = {
     405: "Method Not Allowed",
     413: "Request Entity Too Large",
     416: "Unsupported URI Scheme",
+    420: "Bad Extension",
     489: "Bad Event",
     505: "Version Not Supported",
 }
 
-# RFC 3261 8.2.1 and RFC 6665 4.2.1.1: what a refusal must name.
+# What we can do (RFC 3261 20.5, RFC 6665 8.2.2).
 _ALLOW = Header("Allow", ALLOWED_METHODS)
 _ALLOW_EVENTS = Header("Allow-Events", EVENT_PACKAGE)
-_REFUSALS: dict[str, tuple[int, tuple[Header, ...]]] = {
-    "not_subscribe": (405, (_ALLOW,)),
-    "no_event": (489, (_ALLOW_EVENTS,)),
-    "other_event": (489, (_ALLOW_EVENTS,)),
-    "bad_event": (400, ()),
-}
+
+# What a refusal must name (RFC 3261 8.2.1, RFC 6665 4.2.1.1).
+_NAMED: dict[int, tuple[Header, ...]] = {405: (_ALLOW,), 489: (_ALLOW_EVENTS,)}
 
 
 class Agent:
@@ -64,19 +80,35 @@ class Agent:
 
     `tag_key` is secret and outlives the process: the To tag is a keyed hash, so that a request sent again
     gets the same bytes even from a restarted agent. `counters` counts by fixed names: `received`, `sighted`,
-    `foreign`, `answered`, `absorbed`, `replayed`, `options`, `refused`, the `notify_*` steps, and every
-    `Ignored.reason`.
+    `foreign`, `answered`, `absorbed`, `replayed`, `options`, `refused`, `doctor`, `resent`, the `notify_*` and
+    `ping_*` steps, and every `Ignored.reason`. `name` is what pnp_doctor is told of this process.
     """
 
-    def __init__(self, tag_key: bytes, *, max_transactions: int = MAX_SERVER_TRANSACTIONS) -> None:
+    def __init__(
+        self,
+        tag_key: bytes,
+        *,
+        served: Served = GRANDSTREAM,
+        name: str = "",
+        max_transactions: int = MAX_SERVER_TRANSACTIONS,
+    ) -> None:
         if not tag_key:
             raise ValueError("tag_key is empty")
         self.counters: Counter[str] = Counter()
-        self._tag_key = tag_key
+        # This machine's own addresses, which pnp_doctor asks from.
+        self.own_hosts: frozenset[str] = frozenset()
+        self._tag_key = hashlib.blake2b(tag_key).digest()
+        self._known = served
+        self._name = name
         self._served = ServerTransactions(max_transactions)
         self._sent = ClientTransactions()
         self._datagrams: list[Outgoing] = []
         self._events: list[Event] = []
+
+    @property
+    def room(self) -> int:
+        """How many NOTIFYs may be opened now."""
+        return self._sent.room
 
     def receive(self, datagram: bytes, source: Endpoint, leg: Leg, now: float, at: float, *, group: bool) -> None:
         """Take in one datagram, sent to the group or to the leg's own address; it never makes this raise."""
@@ -88,14 +120,13 @@ class Agent:
             message = parse_message(datagram)
         except SipParseError as error:
             self._ignore(error.reason, source, error.detail)
-            if not group:
-                self._refuse_unread(error, source, leg)
+            if not group and error.request is not None:
+                self._refuse(error, error.request, source, leg)
             return
         if isinstance(message, Response):
             self._receive_response(message, source, now, group)
         elif message.method == "OPTIONS" and not group:
-            self.counters["options"] += 1
-            self._send(self._response(message, 200, "OK", source, leg, (_ALLOW, _ALLOW_EVENTS)))
+            self._receive_options(message, source, leg)
         else:
             self._receive_request(message, source, leg, now, at, group)
 
@@ -106,10 +137,15 @@ class Agent:
             self.counters["answered"] += 1
             self._datagrams.append(outgoing)
 
+    def withhold(self, key: TransactionKey) -> None:
+        """Never answer a held SUBSCRIBE, nor what repeats it."""
+        self._served.withhold(key)
+
     def notify(
         self,
         token: int,
         datagram: bytes,
+        branch: str,
         destination: Endpoint,
         leg: Leg,
         now: float,
@@ -118,15 +154,28 @@ class Agent:
     ) -> None:
         """Open a client transaction for these very bytes, or resume one begun `elapsed` seconds ago.
 
-        It ends in one NotifyAnswered or NotifyTimedOut, unless it is cancelled. Raises ValueError for bytes
-        that are not a request.
+        `branch` is the one in their Via. It ends in one NotifyAnswered or NotifyTimedOut, unless it is cancelled.
+        A token that is open already is given up for the new one. Raises NoRoom, or ValueError for a branch that
+        another token has.
         """
         outgoing = Outgoing(datagram, destination, leg)
-        if self._sent.open(token, outgoing, now, elapsed):
+        if self._sent.open(token, outgoing, (branch, "NOTIFY"), now, elapsed):
             self.counters["notify_resent" if elapsed > 0 else "notify_sent"] += 1
             self._datagrams.append(outgoing)
         else:
             self._tick_sent(now)
+
+    def ping(self, token: int, destination: Endpoint, leg: Leg, now: float) -> None:
+        """Ask whether a phone is there; ends in one PingEnded. Raises NoRoom. One that is open already goes on."""
+        name = (PING, token)
+        if self._sent.knows(name):
+            return
+        ids = NotifyIds.fresh()
+        datagram = options_request(phone=destination, ours=(leg.host, leg.port), ids=ids).to_bytes()
+        outgoing = Outgoing(datagram, destination, leg)
+        self._sent.open(name, outgoing, (ids.branch, "OPTIONS"), now)
+        self.counters["ping_sent"] += 1
+        self._datagrams.append(outgoing)
 
     def cancel(self, token: int) -> None:
         """Give up a NOTIFY without an event; an unknown token is no error."""
@@ -163,11 +212,13 @@ class Agent:
                 self._datagrams.append(again)
             return
         try:
-            sighting = sighting_from(request, source, leg.host, leg.interface, at)
+            sighting = sighting_from(request, source, leg.host, leg.interface, at, self._known)
         except NotForUs as refusal:
             self._ignore(refusal.reason, source, refusal.detail)
             if not group:
                 self._refuse(refusal, request, source, leg)
+            return
+        if source[0] in self.own_hosts and self._is_the_doctor(sighting, request, source, leg):
             return
         if not sighting.ours:
             self._served.open(key, None, now)
@@ -179,67 +230,83 @@ class Agent:
         self.counters["sighted"] += 1
         self._events.append(PhoneSighted(key, sighting))
 
+    def _is_the_doctor(self, sighting: Sighting, request: Request, source: Endpoint, leg: Leg) -> bool:
+        """pnp_doctor of this very machine: its question is answered and no phone; its decoy is for rivals."""
+        if sighting.vendor == DOCTOR_VENDOR:
+            self.counters["doctor"] += 1
+            self._send(self._response(request, 200, "OK", source, leg, (Header("X-Gspnp", self._name),)))
+            return True
+        return sighting.mac.startswith(DECOY_MAC_PREFIX)
+
+    def _receive_options(self, request: Request, source: Endpoint, leg: Leg) -> None:
+        """RFC 3261 11.2: what we can do; stateless, for the same question has the same answer."""
+        required = request.unsupported_options(SUPPORTED_OPTIONS)
+        if required:
+            refusal = NotForUs("required", ", ".join(required))
+            self._ignore(refusal.reason, source, refusal.detail)
+            self._refuse(refusal, request, source, leg)
+            return
+        self.counters["options"] += 1
+        self._send(self._response(request, 200, "OK", source, leg, (_ALLOW, _ALLOW_EVENTS)))
+
     def _receive_response(self, response: Response, source: Endpoint, now: float, group: bool) -> None:
         if group:
             self._ignore("response_on_group", source)
             return
-        ours, token = self._sent.receive(response, now)
+        ours, final = self._sent.receive(response, now)
         if not ours:
             self._ignore("stray_response", source, f"{response.status} {response.cseq.method}")
-        elif token is not None:
+        elif final is not None and isinstance(final.token, int):
             self.counters["notify_answered"] += 1
             reason = plain_text(readable(response.reason), DETAIL_LIMIT)
-            self._events.append(NotifyAnswered(token, response.status, reason))
+            challenges = read_challenges(response) if response.status in (401, 407) else ()
+            self._events.append(NotifyAnswered(final.token, response.status, reason, challenges))
+        elif final is not None:
+            self.counters["ping_answered"] += 1
+            self._events.append(PingEnded(_pinged(final.token), True, final.rtt_seconds))
 
-    def _refuse(self, refusal: NotForUs, request: Request, source: Endpoint, leg: Leg) -> None:
-        """Answer what we do not do, statelessly: the same request gets the same bytes (RFC 3261 8.2.7)."""
-        if refusal.reason in _REFUSALS and request.method != "ACK":
-            status, extra = _REFUSALS[refusal.reason]
-            self.counters["refused"] += 1
-            self._send(self._response(request, status, REASON_PHRASES[status], source, leg, extra))
+    def _refuse(self, error: SipParseError, request: Request, source: Endpoint, leg: Leg) -> None:
+        """Answer what is wrong, or what we do not do, as far as enough of it could be read; never an ACK.
 
-    def _refuse_unread(self, error: SipParseError, source: Endpoint, leg: Leg) -> None:
-        """Answer a malformed request if enough of it could be read; never an ACK (RFC 3261 8.2, 17.1.1.3)."""
-        request = error.request
-        if error.status is None or request is None or request.method == "ACK":
+        Stateless: the same request gets the same bytes. Source: RFC 3261 8.2, 8.2.7 and 17.1.1.3.
+        """
+        if error.status is None or request.method == "ACK":
             return
+        extra = _NAMED.get(error.status, ())
+        if error.status == 420:
+            extra = (Header("Unsupported", ", ".join(request.unsupported_options(SUPPORTED_OPTIONS))),)
         try:
-            outgoing = self._response(request, error.status, REASON_PHRASES[error.status], source, leg, ())
+            outgoing = self._response(request, error.status, REASON_PHRASES[error.status], source, leg, extra)
         except SipError:
             return
         self.counters["refused"] += 1
         self._send(outgoing)
 
     def _response(
-        self,
-        request: Request,
-        status: int,
-        reason: str,
-        source: Endpoint,
-        leg: Leg,
-        extra: tuple[Header, ...],
+        self, request: Request, status: int, reason: str, source: Endpoint, leg: Leg, extra: tuple[Header, ...]
     ) -> Outgoing:
         """A response and where it goes; raises SipError only for a request that could not be read."""
-        response = response_to(request, status, reason, source=source, to_tag=self._tag(request), extra=extra)
-        return Outgoing(response.to_bytes(), response_endpoint(request, source), leg)
+        tag = self._tag(request)
+        datagram = response_bytes(request, status, reason, source=source, to_tag=tag, extra=extra)
+        return Outgoing(datagram, response_endpoint(request, source), leg)
 
     def _tag(self, request: Request) -> str:
         """Our To tag: unguessable, and the same for the same request (RFC 3261 19.3, 8.2.7)."""
-        try:
-            from_tag = request.from_.tag or ""
-        except SipParseError:
-            from_tag = request.required("from")
-        digest = hmac.new(self._tag_key, digestmod=hashlib.sha256)
-        for part in (request.required("call-id"), from_tag, request.via.branch):
-            digest.update(f"{len(part)}:{part}".encode())
-        return digest.hexdigest()[:16]
+        named = "".join(f"{len(part)}:{part}" for part in identity(request))
+        data = named.encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(data, key=self._tag_key, digest_size=8).hexdigest()
 
     def _tick_sent(self, now: float) -> None:
         resends, timed_out = self._sent.tick(now)
-        self.counters["notify_resent"] += len(resends)
-        self.counters["notify_timed_out"] += len(timed_out)
+        self.counters["resent"] += len(resends)
         self._datagrams.extend(resends)
-        self._events.extend(NotifyTimedOut(token) for token in timed_out)
+        for token in timed_out:
+            if isinstance(token, int):
+                self.counters["notify_timed_out"] += 1
+                self._events.append(NotifyTimedOut(token))
+            else:
+                self.counters["ping_timed_out"] += 1
+                self._events.append(PingEnded(_pinged(token), False, None))
 
     def _send(self, outgoing: Outgoing) -> None:
         self._datagrams.append(outgoing)
@@ -249,11 +316,22 @@ class Agent:
         self._events.append(Ignored(reason, source, plain_text(readable(detail), DETAIL_LIMIT)))
 
 
-def _answerable(source: Endpoint) -> bool:
-    """Is the source one host's address with a port? A forged packet may claim otherwise."""
+def _pinged(token: Hashable) -> int:
+    """The caller's number in a ping's token."""
+    assert isinstance(token, tuple)
+    return int(token[1])
+
+
+@lru_cache(maxsize=1024)
+def _host_answerable(host: str) -> bool:
     try:
-        address = ipaddress.ip_address(source[0].partition("%")[0])
+        address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return False
     broadcast = address == ipaddress.IPv4Address("255.255.255.255")
-    return not (address.is_multicast or address.is_unspecified or broadcast) and 0 < source[1] <= 65_535
+    return not (address.is_multicast or address.is_unspecified or broadcast)
+
+
+def _answerable(source: Endpoint) -> bool:
+    """Is the source one host's address with a port? A forged packet may claim otherwise."""
+    return 0 < source[1] <= 65_535 and _host_answerable(source[0])

@@ -1,56 +1,48 @@
 """What the worker does in its writer thread: plain synchronous calls to inventory and outbox.
 
-Nothing here knows sockets or the event loop; tests call these functions as they are.
+Nothing here knows sockets or the event loop; tests call these functions as they are. Whatever a boot storm brings is
+done for a whole batch at once; whatever is rare, row by row.
 """
 
 import logging
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from django.core.exceptions import ObjectDoesNotExist
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from devices import crypto, inventory, trust
 from devices.choices import WAY, EventKind
+from devices.inventory import Heard
 from devices.mac import colons
+from devices.newcomers import NewPhones
 from devices.sighting import Sighting
 from devices.trust import Standing, Verdict
-from provisioning import outbox
-from provisioning.assignment import base_url_changed, notify_url
-from provisioning.models import Notify, NotifyOrigin
-from sipmcast import neighbours
+from provisioning import logins, outbox, settling, starts, url_forms
+from provisioning.assignment import base_url_changed
+from provisioning.models import Notify, NotifyKind, NotifyOrigin
+from provisioning.outbox import Due
+from sipmcast import calls, neighbours
+from sipmcast.calls import Send
 from sipmcast.events import Leg, NotifyAnswered, NotifyTimedOut
-from sipmcast.models import STALE_SECONDS, ListenerStatus
-from sipmcast.pnp import NotifyIds, notify_request
+from sipmcast.neighbours import Neighbours
+from sipmcast.sip.digest import choose
 from sipmcast.sip.errors import SipSerialiseError
 
 log = logging.getLogger(__name__)
 
-DUE_LIMIT = 50
-STORE_AT_ONCE = 50  # sightings in one transaction: a few milliseconds under SQLite's lock
-OWE_AT_ONCE = 10
+DUE_LIMIT = 250  # NOTIFYs opened in one transaction: some 10 ms under SQLite's lock
+STORE_AT_ONCE = 250  # sightings in one transaction: a few milliseconds under SQLite's lock
 PROBES = 3  # how often the kernel is made to ask for an address before it counts as unknown
 PROBE_SECONDS = 0.7
 ORPHAN_SECONDS = 45.0  # a transaction ends after 32 s; one that is older belongs to a listener that is gone
 LOOPBACK_PREFIX = "127."
+NO_USER = (404, 481)  # RFC 3261 21.4.5, 21.4.19: the phone knows nobody of that address
 
 STORE_AWAY = (OperationalError, InterfaceError)  # locked for too long, or gone; any other error is a fault of ours
 
 LegKey = tuple[str, str]  # interface name, our address on it
-
-
-@dataclass(frozen=True)
-class Send:
-    """A NOTIFY transaction to open or, with `elapsed_seconds`, to go on with after a restart."""
-
-    notify_id: int
-    datagram: bytes = field(repr=False)
-    target: tuple[str, int]
-    leg: Leg
-    elapsed_seconds: float = 0.0
 
 
 @dataclass
@@ -60,170 +52,236 @@ class Plan:
     sends: list[Send] = field(default_factory=list)
     cancelled: list[int] = field(default_factory=list)
     probes: list[tuple[Leg, str]] = field(default_factory=list)
+    more: bool = False
+    """Is there probably more that is due already?"""
 
 
-def store(sightings: Sequence[Sighting]) -> None:
-    """Commit what was heard, then ask for each phone of ours whether it is owed a NOTIFY."""
-    for start in range(0, len(sightings), STORE_AT_ONCE):
-        if start:
-            time.sleep(inventory.WRITER_PAUSE_SECONDS)
-        heard = inventory.record_sightings(sightings[start : start + STORE_AT_ONCE], neighbours.verify)
-        ours = list(dict.fromkeys(one.phone_id for one in heard if one.accepted and one.stage in WAY))
-        for first in range(0, len(ours), OWE_AT_ONCE):
-            time.sleep(inventory.WRITER_PAUSE_SECONDS)
-            with transaction.atomic():
-                for phone_id in ours[first : first + OWE_AT_ONCE]:
-                    outbox.owe_after_start(phone_id)
+def store(sightings: Sequence[Sighting], newcomers: NewPhones) -> list[Heard]:
+    """Commit what was heard, at most STORE_AT_ONCE sightings, in one transaction."""
+    return inventory.record_sightings(sightings, neighbours.snapshot().verify, newcomers)
 
 
-def settle(events: Sequence[NotifyAnswered | NotifyTimedOut]) -> None:
-    """Record how transactions ended. One that cannot be recorded is logged; a store that is away is the caller's."""
+def owe(heard: Sequence[Heard]) -> None:
+    """Ask for each of these phones whether it is owed a NOTIFY now that it has started up."""
+    ours = [one.phone_id for one in heard if one.phone_id is not None and one.accepted and one.stage in WAY]
+    if ours:
+        starts.owe_after_starts(list(dict.fromkeys(ours)))
+
+
+def settle(events: Sequence[NotifyAnswered | NotifyTimedOut], legs: Mapping[LegKey, Leg]) -> list[Send]:
+    """Record how transactions ended, and what is to be sent because of it.
+
+    One that cannot be recorded is logged; a store that is away is the caller's.
+    """
+    answers = [event for event in events if isinstance(event, NotifyAnswered)]
+    fine = [event for event in answers if 200 <= event.status < 300]
+    if fine:
+        settling.delivered([(event.token, event.status, event.reason) for event in fine])
+    sends: list[Send] = []
     for event in events:
+        if isinstance(event, NotifyAnswered) and 200 <= event.status < 300:
+            continue
         try:
-            if isinstance(event, NotifyAnswered):
-                log.info("NOTIFY %d answered %d %s", event.token, event.status, event.reason)
-                outbox.settle_answered(event.token, event.status, event.reason)
-            else:
-                log.info("NOTIFY %d not answered in %.0f s", event.token, outbox.TRANSACTION_SECONDS)
-                outbox.settle_unanswered(event.token)
+            send = _settle_one(event, legs)
         except STORE_AWAY:
             raise
         except Exception:
             log.exception("NOTIFY %d: its end cannot be recorded", event.token)
+        else:
+            sends += [send] if send is not None else []
+    return sends
 
 
-def look(legs: Mapping[LegKey, Leg], claimed_by: str, sending: Collection[int], probed: dict[int, int]) -> Plan:
-    """One look at the outbox: what to open, what to go on with, what to give up."""
+def _settle_one(event: NotifyAnswered | NotifyTimedOut, legs: Mapping[LegKey, Leg]) -> Send | None:
+    """Answer a challenge, or ask once more by the user's name, if that is what is left to do; else record the end."""
+    status = event.status if isinstance(event, NotifyAnswered) else None
+    log.info("NOTIFY %d: %s", event.token, f"{status} {event.reason}" if status else "no answer")  # type: ignore[union-attr]
+    notify = Notify.objects.select_related("phone").defer("datagram").filter(pk=event.token).first()
+    if notify is None:
+        return None
+    leg = legs.get((notify.interface, notify.local_host or ""))
+    why = ""
+    try:
+        if isinstance(event, NotifyAnswered) and status in (401, 407):
+            send, why = _answer_challenge(notify, event, leg)
+        else:
+            send = _ask_the_user(notify, leg) if status is None or status in NO_USER else None
+    except (crypto.CannotDecrypt, SipSerialiseError) as error:
+        send, why = None, f"It asked for a password that cannot be sent: {error}."
+    if send is not None:
+        return send
+    if isinstance(event, NotifyAnswered):
+        settling.refused(event.token, event.status, event.reason, why)
+    else:
+        settling.unanswered(event.token)
+    return None
+
+
+def _answer_challenge(notify: Notify, event: NotifyAnswered, leg: Leg | None) -> tuple[Send | None, str]:
+    """The next try to log in, or (None, why there is none): a challenge is also a way to collect hashes."""
+    now = timezone.now()
+    if notify.challenged_at is None:
+        Notify.objects.filter(pk=notify.pk).update(challenged_at=now)
+        inventory.tell(notify.phone_id, EventKind.NOTIFY, f"Asked for a password ({event.status}).")
+    challenge = choose(event.challenges)
+    if challenge is None:
+        return None, f"It asked for a password in a way that we do not know ({event.status} {event.reason})."
+    phone = notify.phone
+    verdict = neighbours.verify(str(notify.target_host), phone.mac, notify.interface)
+    if str(notify.target_host) != phone.source_host or trust.objection(_standing_of(notify, now), verdict) is not None:
+        return None, f"A password was asked for at {notify.target_host}, which nobody has confirmed; none was sent."
+    known = logins.accounts(notify.phone_id)
+    renewing = challenge.stale and not notify.renewed and notify.logins_tried > 0
+    place = notify.logins_tried - 1 if renewing else notify.logins_tried
+    if leg is None or place >= len(known):
+        return None, ""
+    opening = calls.with_login(notify, leg, challenge, known[place])
+    tried = {"logins_tried": place + 1, "renewed": notify.renewed or renewing}
+    return _reopened(notify, opening, leg, **tried), ""
+
+
+def _ask_the_user(notify: Notify, leg: Leg | None) -> Send | None:
+    """A configured phone that does not know the device's address is asked once by its user's name."""
+    user = "" if notify.to_user else logins.user_id(notify.phone_id)
+    if leg is None or not user:
+        return None
+    if notify.kind == NotifyKind.PROFILE and settling.superfluous(notify):
+        return None
+    return _reopened(notify, calls.to_user(notify, leg, user), leg, logins_tried=0, renewed=False)
+
+
+def _reopened(notify: Notify, opening: outbox.Opening, leg: Leg, **changes: object) -> Send | None:
+    if not outbox.reopen(notify, opening, **changes):
+        return None
+    return Send(notify.pk, opening.branch, opening.datagram, opening.target, leg)
+
+
+def look(
+    legs: Mapping[LegKey, Leg], claimed_by: str, sending: Collection[int], probed: dict[int, int], room: int
+) -> Plan:
+    """One look at the outbox: what to open, what to go on with, what to give up. At most `room` are opened."""
     now = timezone.now()
     plan = Plan()
     outbox.drop_unwanted()
-    _judge_claims()
-    for notify in outbox.due(now, legs, DUE_LIMIT):
-        leg = legs[notify.phone.interface, str(notify.phone.local_host)]
-        try:
-            _open(notify, leg, now, claimed_by, probed, plan)
-        except ObjectDoesNotExist:
-            continue  # forgotten in this very moment
-        except (crypto.CannotDecrypt, SipSerialiseError) as error:
-            log.error("NOTIFY %d cannot be sent: %s", notify.pk, error)
-            outbox.withhold(notify, f"It cannot be notified: {error}. Save the assignment again.", alarm=False)
-    plan.sends += _resumed(legs, claimed_by, {*sending, *(send.notify_id for send in plan.sends)}, now)
-    wanted = outbox.still_sending(list(sending)) if sending else set()
-    plan.cancelled = [notify_id for notify_id in sending if notify_id not in wanted]
+    table = neighbours.snapshot()
+    moved = inventory.judge_claims(table.verify)
+    if moved:
+        starts.owe_after_starts(moved)
+    due = outbox.due(now, legs, min(DUE_LIMIT, room))
+    plan.more = len(due) == DUE_LIMIT
+    _open(due, legs, claimed_by, probed, table, plan, now)
+    mine = outbox.still_sending(claimed_by)
+    plan.cancelled = [notify_id for notify_id in sending if notify_id not in mine]
+    lost = mine.difference(sending, (send.notify_id for send in plan.sends))
+    _resume(legs, claimed_by, lost, plan, now)
     return plan
 
 
-def _judge_claims() -> None:
-    """Phones that really moved are owed what they lack."""
-    for phone_id in inventory.judge_claims(neighbours.verify):
-        with transaction.atomic():
-            outbox.owe_after_start(phone_id)
+def _open(
+    due: Sequence[Due],
+    legs: Mapping[LegKey, Leg],
+    claimed_by: str,
+    probed: dict[int, int],
+    table: Neighbours,
+    plan: Plan,
+    now: datetime,
+) -> None:
+    """Send the due NOTIFYs that are still wanted, and whose phones' addresses may be told a secret."""
+    outbox.drop_all([row.pk for row in due if _fetched_meanwhile(row)], "The phone fetched by its own path.")
+    leaving = starts.hold_to_limits([row for row in due if not _fetched_meanwhile(row)], now)
+    forms = url_forms.choose(leaving, now)
+    opened: list[tuple[Due, outbox.Opening]] = []
+    doubtful: list[Due] = []
+    for row in leaving:
+        leg = legs[row.interface, row.local_host or ""]
+        verdict = table.verify(row.source_host or "", row.mac, row.interface)
+        if row.kind == NotifyKind.PROFILE and not _may_leave(row, verdict, leg, probed, plan, now):
+            continue
+        try:
+            secret = crypto.open_text(row.first_token) if row.kind == NotifyKind.PROFILE else ""
+            opened.append((row, calls.first(row, leg, forms[row.pk], secret)))
+        except (crypto.CannotDecrypt, SipSerialiseError) as error:
+            log.error("NOTIFY %d cannot be sent: %s", row.pk, error)
+            outbox.withhold(row, f"It cannot be notified: {error}. Save the assignment again.", alarm=False)
+            continue
+        if verdict is Verdict.MISMATCH:
+            doubtful.append(row)
+    if not opened:
+        return
+    won = outbox.claim(opened, claimed_by)
+    for row, opening in opened:
+        if row.pk in won:
+            leg = legs[row.interface, row.local_host or ""]
+            plan.sends.append(Send(row.pk, opening.branch, opening.datagram, opening.target, leg))
+    for row in doubtful:
+        words = f"Sent as asked, although the neighbour table shows another device's MAC at {row.source_host}."
+        inventory.tell(row.phone_id, EventKind.ALARM, words)
 
 
-def _open(notify: Notify, leg: Leg, now: datetime, claimed_by: str, probed: dict[int, int], plan: Plan) -> None:
-    """Send one due NOTIFY, if it is still wanted and its phone's address may be told a secret."""
-    phone, config_file, host = notify.phone, notify.config_file, notify.phone.source_host or ""
-    since = notify.unless_steady_since
-    if since and config_file.steady_at and config_file.steady_at >= since:
-        outbox.drop(notify.pk, "The phone fetched by its own path.")
-        return
-    if not outbox.hold_to_limits(notify, now):
-        return
-    moved = base_url_changed(phone, config_file)
+def _fetched_meanwhile(row: Due) -> bool:
+    since = row.unless_steady_since
+    return since is not None and row.steady_at is not None and row.steady_at >= since
+
+
+def _may_leave(row: Due, verdict: Verdict, leg: Leg, probed: dict[int, int], plan: Plan, now: datetime) -> bool:
+    """May this phone's present address be told a URL that leads to secrets? If not, the row says why it waits."""
+    host = row.source_host or ""
+    moved = base_url_changed(row.local_host, row.base_url)
     if moved is not None:
-        outbox.withhold(notify, f"This server is now reached at {moved}. Save the assignment again.", alarm=False)
-        return
-    verdict = neighbours.verify(host, phone.mac)
-    standing = _standing(notify, now)
+        outbox.withhold(row, f"This server is now reached at {moved}. Save the assignment again.", alarm=False)
+        return False
+    standing = _standing(row, row, now)
     not_asked = verdict is Verdict.UNKNOWN and not trust.attended(standing)
-    if not_asked and _can_probe(host) and probed.get(notify.pk, 0) < PROBES:
+    if not_asked and _can_probe(host) and probed.get(row.pk, 0) < PROBES:
         # Unknown may only mean that the kernel has not asked yet: make it ask before anything is decided.
-        probed[notify.pk] = probed.get(notify.pk, 0) + 1
+        probed[row.pk] = probed.get(row.pk, 0) + 1
         plan.probes.append((leg, host))
-        outbox.put_off(notify, now + timedelta(seconds=PROBE_SECONDS))
-        return
-    probed.pop(notify.pk, None)
+        outbox.put_off(row.pk, now + timedelta(seconds=PROBE_SECONDS))
+        return False
+    probed.pop(row.pk, None)
     objection = trust.objection(standing, verdict)
     if objection is None:
-        _claim(notify, leg, claimed_by, plan)
-        if verdict is Verdict.MISMATCH:
-            words = f"Sent as asked, although the neighbour table shows another device's MAC at {host}."
-            inventory.tell(phone.pk, EventKind.ALARM, words)
-    else:
-        log.warning("%s: NOTIFY withheld: %s", colons(phone.mac), objection)
-        outbox.withhold(notify, objection, alarm=verdict is Verdict.MISMATCH)
+        return True
+    log.warning("%s: NOTIFY withheld: %s", colons(row.mac), objection)
+    outbox.withhold(row, objection, alarm=verdict is Verdict.MISMATCH)
+    return False
 
 
-def _standing(notify: Notify, now: datetime) -> Standing:
-    phone = notify.phone
+def _standing(row: Due | Notify, phone, now: datetime) -> Standing:
+    """`phone` is whatever has the phone's columns: the row itself, or its phone."""
     times = (phone.subscribed_at, phone.approved_at)
     ages = [(now - one).total_seconds() if one else float("inf") for one in times]
     age = max(ages) if min(ages) >= -trust.CLOCK_SLACK_SECONDS else float("inf")  # a time to come proves nothing
-    by_person = notify.origin != NotifyOrigin.AUTOMATIC
+    by_person = row.origin != NotifyOrigin.AUTOMATIC
     return Standing(phone.source_host, phone.approved_host, phone.steady_host, age, by_person)
+
+
+def _standing_of(notify: Notify, now: datetime) -> Standing:
+    return _standing(notify, notify.phone, now)
 
 
 def _can_probe(host: str) -> bool:
     return bool(host) and not host.startswith(LOOPBACK_PREFIX)
 
 
-def _claim(notify: Notify, leg: Leg, claimed_by: str, plan: Plan) -> None:
-    target = (str(notify.phone.source_host), notify.phone.notify_port)
-    ids = NotifyIds.fresh()
-    request = notify_request(phone=target, ours=(leg.host, leg.port), url=notify_url(notify.config_file), ids=ids)
-    opening = outbox.Opening(
-        call_id=ids.call_id,
-        branch=ids.branch,
-        from_tag=ids.tag,
-        datagram=request.to_bytes(),
-        target=target,
-        interface=leg.interface,
-        local_host=leg.host,
-    )
-    if outbox.claim(notify, opening, claimed_by):
-        plan.sends.append(Send(notify.pk, opening.datagram, target, leg))
-
-
-def _resumed(legs: Mapping[LegKey, Leg], claimed_by: str, sending: Collection[int], now: datetime) -> list[Send]:
+def _resume(legs: Mapping[LegKey, Leg], claimed_by: str, lost: Collection[int], plan: Plan, now: datetime) -> None:
     """Transactions that were under way when a listener died: the same bytes go on for what is left of their time."""
-    sends = []
-    mine = claimed_by.partition("#")[0] + "#"
-    for notify in outbox.under_way():
-        if notify.pk in sending or notify.first_sent_at is None:
-            continue
-        elapsed = max(0.0, (now - notify.first_sent_at).total_seconds())
+    left_before = now - timedelta(seconds=ORPHAN_SECONDS)
+    for notify in outbox.adoptable(claimed_by, lost, left_before):
+        opened_at = notify.opened_at or notify.first_sent_at or now
+        elapsed = max(0.0, (now - opened_at).total_seconds())
         leg = legs.get((notify.interface, notify.local_host or ""))
-        orphan = notify.claimed_by.startswith(mine) or elapsed > ORPHAN_SECONDS
         if leg is None and elapsed > ORPHAN_SECONDS:
-            outbox.settle_unanswered(notify.pk)  # our address there is gone for good
-        if leg is None or not orphan or not outbox.take_over(notify, claimed_by):
+            settling.unanswered(notify.pk)  # our address there is gone for good
+        if leg is None or not outbox.take_over(notify, claimed_by):
             continue
         try:
             datagram = bytes(notify.datagram or b"")
         except crypto.CannotDecrypt as error:
             log.error("NOTIFY %d cannot go on: %s", notify.pk, error)
-            outbox.settle_unanswered(notify.pk)
+            settling.unanswered(notify.pk)
             continue
         log.info("NOTIFY %d goes on after %.1f s", notify.pk, elapsed)
         target = (str(notify.target_host), notify.target_port or 0)
-        sends.append(Send(notify.pk, datagram, target, leg, min(elapsed, outbox.TRANSACTION_SECONDS)))
-    return sends
-
-
-def heartbeat(name: str, site: str, interfaces: list[str], trouble: str, counters: dict[str, int]) -> None:
-    """Say that this listener lives, where it listens, and what hinders it."""
-    now = timezone.now()
-    place, _, instance = name.partition("#")
-    others = ListenerStatus.objects.filter(name=place).exclude(instance=instance)
-    if not interfaces and others.filter(heartbeat_at__gt=now - timedelta(seconds=STALE_SECONDS)).exists():
-        return  # a second one that hears nothing must not speak over the first
-    said = {
-        "site": site,
-        "heartbeat_at": now,
-        "interfaces": interfaces,
-        "trouble": trouble[:300],
-        "counters": counters,
-    }
-    if not ListenerStatus.objects.filter(name=place, instance=instance).update(**said):
-        said |= {"instance": instance, "started_at": now}
-        ListenerStatus.objects.update_or_create(name=place, defaults=said)
+        elapsed = min(elapsed, outbox.TRANSACTION_SECONDS)
+        plan.sends.append(Send(notify.pk, notify.branch, datagram, target, leg, elapsed))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from devices.sighting import Sighting
+from sipmcast.sip.digest import Challenge
 from sipmcast.sip.uri import Endpoint
 
 # Names one server transaction; opaque outside of transaction.py.
@@ -57,6 +58,8 @@ class NotifyAnswered:
     """From 200 to 699."""
     reason: str
     """The phone's own words, bounded and printable."""
+    challenges: tuple[Challenge, ...] = ()
+    """What a 401 or 407 asks for (RFC 3261 22)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,18 @@ class NotifyTimedOut:
 
     token: int
     """As given to `Agent.notify`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PingEnded:
+    """An OPTIONS that asked whether a phone is there has ended."""
+
+    token: int
+    """As given to `Agent.ping`."""
+    answered: bool
+    """Did any final response come? Even a refusal shows that the phone is there."""
+    rtt_seconds: float | None
+    """Round trip; None if there was no answer, or if a resend makes it ambiguous."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,4 +94,4 @@ class Ignored:
     """A few words more, bounded and printable; may be empty."""
 
 
-Event = PhoneSighted | ForeignSighted | NotifyAnswered | NotifyTimedOut | Ignored
+Event = PhoneSighted | ForeignSighted | NotifyAnswered | NotifyTimedOut | PingEnded | Ignored

@@ -15,11 +15,13 @@ from devices import networks
 from sipmcast import sockets
 from sipmcast.agent import Agent
 from sipmcast.events import Event, Ignored, Leg
+from sipmcast.limits import Limits
+from sipmcast.sip.grammar import MAX_DATAGRAM_BYTES
 from sipmcast.sockets import CannotListen, Interface, LegSockets
 
 log = logging.getLogger(__name__)
 
-DATAGRAM_BYTES = 65_535
+DATAGRAM_BYTES = MAX_DATAGRAM_BYTES + 128  # what is larger is refused anyway; a raw socket adds its headers
 DRAIN_LIMIT = 500  # datagrams per turn, so that a flood on one socket cannot starve the others
 LOOK_SECONDS = 5.0
 LINES_PER_SECOND = 20
@@ -35,6 +37,8 @@ class Options:
     sip_port: int
     receive: str
     allowed_networks: Sequence[str] = field(default_factory=tuple)
+    per_second: float = 20_000.0
+    source_per_second: float = 3_000.0
 
 
 class Listener:
@@ -46,12 +50,25 @@ class Listener:
         self.trouble: dict[str, str] = {}
         self._deliver = deliver
         self._legs: dict[Interface, LegSockets] = {}
+        self._by_leg: dict[Leg, LegSockets] = {}
+        self._pressed: set[Interface] = set()
+        self._limits = Limits(options.per_second, options.source_per_second, time.monotonic())
+        self._dropped = 0  # on legs that are closed
         self._timer: asyncio.TimerHandle | None = None
         self._lines = (0.0, 0)
 
     @property
     def legs(self) -> list[Leg]:
-        return [opened.leg for opened in self._legs.values()]
+        return list(self._by_leg)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What does not stop us but should be looked at, with the remedy."""
+        return [words for opened in self._legs.values() for words in opened.warnings]
+
+    def kernel_drops(self) -> int:
+        """Datagrams that the kernel threw away because we did not read fast enough."""
+        return self._dropped + sockets.kernel_drops(self._legs.values())
 
     def look(self) -> None:
         """Open what is new, close what is gone; a refusing interface is a warning that names the remedy."""
@@ -59,18 +76,21 @@ class Listener:
         for interface in [one for one in self._legs if one not in wanted]:
             log.warning("%s (%s) is gone: not listening there any more", interface.name, interface.host)
             self._close(interface)
+        for opened in sockets.deaf(self._legs.values()):
+            log.warning("%s has left the group: joining it again", opened.interface.name)
+            self._close(opened.interface)
         trouble = {}
         for interface in [one for one in wanted if one not in self._legs]:
             try:
                 self._open(interface)
             except CannotListen as error:
                 trouble[interface.name] = str(error)
-        missing = [name for name in self.options.interfaces if not any(name in (i.name, i.host) for i in wanted)]
-        trouble.update((name, f"{name}: there is no such interface or address (yet).") for name in missing)
+        trouble.update(sockets.missing(self.options.interfaces, wanted))
         for name, words in trouble.items():
             if self.trouble.get(name) != words:
                 log.warning("cannot listen on %s", words)
         self.trouble = trouble
+        self.agent.own_hosts = frozenset(leg.host for leg in self._by_leg)
 
     def close(self) -> None:
         for interface in list(self._legs):
@@ -103,8 +123,11 @@ class Listener:
     def _open(self, interface: Interface) -> None:
         options = self.options
         opened = sockets.open_leg(interface, options.group, options.port, options.sip_port, options.receive)
-        self._legs[interface] = opened
+        self._legs[interface] = self._by_leg[opened.leg] = opened
+        for words in opened.warnings:
+            log.warning("%s", words)
         loop = asyncio.get_running_loop()
+        loop.add_reader(opened.guard, sockets.turn_away, opened.guard)
         loop.add_reader(opened.group, self._read, opened, True)
         loop.add_reader(opened.unicast, self._read, opened, False)
         log.info(
@@ -115,40 +138,59 @@ class Listener:
 
     def _close(self, interface: Interface) -> None:
         opened = self._legs.pop(interface)
+        del self._by_leg[opened.leg]
+        self._pressed.discard(interface)
         loop = asyncio.get_running_loop()
+        loop.remove_reader(opened.guard)
         loop.remove_reader(opened.group)
         loop.remove_reader(opened.unicast)
+        self._dropped += opened.drops()
         opened.close()
 
     def _read(self, opened: LegSockets, group: bool) -> None:
         """Drain one socket, then let the agent's answers out."""
         heard = opened.group if group else opened.unicast
+        pressed = opened.interface in self._pressed
         for _ in range(DRAIN_LIMIT):
             try:
                 datagram, source = heard.recvfrom(DATAGRAM_BYTES)
             except BlockingIOError:
+                self._pressed.discard(opened.interface)
                 break
             except OSError as error:
                 log.warning("%s: cannot read (%s)", opened.interface.name, error)
                 break
+            now = time.monotonic()
+            if not self._limits.admit(source[0], now, pressed):
+                self.agent.counters["over_limit"] += 1
+                continue
             if group and opened.raw:
                 datagram, port = sockets.unwrap(datagram)
                 source = (source[0], port)
+                if not port:
+                    self.agent.counters["damaged"] += 1
+                    continue
             if not networks.allowed(source[0], self.options.allowed_networks):
                 self.agent.counters["not_allowed"] += 1
                 continue
-            self.agent.receive(datagram, source, opened.leg, time.monotonic(), time.time(), group=group)
+            self.agent.receive(datagram, source, opened.leg, now, time.time(), group=group)
+        else:
+            # More is waiting than one turn can take: from now on each source gets its share only.
+            self._pressed.add(opened.interface)
         self.pump()
 
     def pump(self) -> None:
         """Send what the agent wants sent, deliver its events, set the timer; call it after every use of the agent."""
         for outgoing in self.agent.take_datagrams():
-            opened = next((one for one in self._legs.values() if one.leg == outgoing.leg), None)
+            opened = self._by_leg.get(outgoing.leg)
             if opened is None:
                 continue  # its interface went away; a retransmission finds the new one
             try:
-                opened.unicast.sendto(outgoing.datagram, outgoing.destination)
+                opened.send(outgoing.datagram, outgoing.destination)
+            except BlockingIOError:
+                self.agent.counters["send_full"] += 1  # as if lost on the way: whoever waits for it asks again
             except OSError as error:
+                self.agent.counters["send_failed"] += 1
                 if self._may_log():
                     log.warning("cannot send to %s:%d: %s", *outgoing.destination, error)
         for event in self.agent.take_events():
@@ -159,13 +201,17 @@ class Listener:
         self._arm()
 
     def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """See to it that `_tick` runs when the agent has work; a timer that is early enough stays."""
         deadline = self.agent.next_deadline()
-        if deadline is not None:
-            delay = max(0.0, deadline - time.monotonic())
-            self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
+        if deadline is None:
+            return
+        loop = asyncio.get_running_loop()
+        at = loop.time() + max(0.0, deadline - time.monotonic())
+        if self._timer is not None:
+            if self._timer.when() <= at:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_at(at, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
@@ -174,12 +220,12 @@ class Listener:
 
     def probe(self, leg: Leg, host: str) -> None:
         """Make the kernel ask who has this address: an empty datagram to the discard port says nothing to a phone."""
-        for opened in self._legs.values():
-            if opened.leg == leg:
-                try:
-                    opened.unicast.sendto(b"", (host, 9))
-                except OSError as error:
-                    log.debug("cannot probe %s: %s", host, error)
+        opened = self._by_leg.get(leg)
+        if opened is not None:
+            try:
+                opened.send(b"", (host, 9))
+            except OSError as error:
+                log.debug("cannot probe %s: %s", host, error)
 
     def _log_ignored(self, event: Ignored) -> None:
         if self._may_log():

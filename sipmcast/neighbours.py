@@ -1,7 +1,7 @@
 """What the kernel's neighbour (ARP) table says of "this MAC lives at this address".
 
-Linux only; the table is read anew for each question, because an answer that is a second old may be wrong.
-Source: proc(5), /proc/net/arp; flag 0x2 is "complete".
+Linux only. The table is read once for each batch of questions, and anew for each batch, because an answer that is a
+second old may be wrong. Source: proc(5), /proc/net/arp; flag 0x2 is "complete".
 """
 
 from pathlib import Path
@@ -13,29 +13,54 @@ ARP_TABLE = Path("/proc/net/arp")
 COMPLETE = 0x2
 
 
-def entries() -> dict[str, str]:
-    """Address -> MAC of every complete entry; empty where there is no such table.
+class Neighbours:
+    """The table as it is when the first question is asked: a batch of known phones asks none, and reads nothing."""
 
-    An address that two interfaces see with different MACs is left out: the table cannot say which one we reach.
-    """
+    def __init__(self) -> None:
+        self._lines: dict[str, list[str]] | None = None
+
+    def verify(self, host: str, mac: str, interface: str = "") -> Verdict:
+        """Does the phone with this MAC live at this address of the network behind this interface?
+
+        Two interfaces may have the same addresses: what one sees says nothing of the other. Without an interface the
+        answer is of all of them, and unknown where they disagree.
+        """
+        if self._lines is None:
+            self._lines = _read()
+        known = {_mac_of(line, interface) for line in self._lines.get(host, ())} - {None}
+        if len(known) != 1:
+            return Verdict.UNKNOWN
+        return Verdict.MATCH if known == {mac} else Verdict.MISMATCH
+
+
+def snapshot() -> Neighbours:
+    """The table for a batch of questions."""
+    return Neighbours()
+
+
+def verify(host: str, mac: str, interface: str = "") -> Verdict:
+    """The same for a single question."""
+    return Neighbours().verify(host, mac, interface)
+
+
+def _read() -> dict[str, list[str]]:
+    """Address -> its lines; empty where there is no such table. Lines are read only when they are asked for."""
     try:
         lines = ARP_TABLE.read_text(encoding="ascii", errors="replace").splitlines()[1:]
     except OSError:
         return {}
-    found: dict[str, set[str]] = {}
+    found: dict[str, list[str]] = {}
     for line in lines:
-        fields = line.split()
-        try:
-            if len(fields) >= 6 and int(fields[2], 16) & COMPLETE:
-                found.setdefault(fields[0], set()).add(parse_mac(fields[3]))
-        except (ValueError, MacError):
-            continue  # no Ethernet, or no table as we know it
-    return {host: macs.pop() for host, macs in found.items() if len(macs) == 1}
+        found.setdefault(line.partition(" ")[0], []).append(line)
+    return found
 
 
-def verify(host: str, mac: str) -> Verdict:
-    """Does the phone with this MAC live at this address, as far as the kernel knows?"""
-    known = entries().get(host)
-    if known is None:
-        return Verdict.UNKNOWN
-    return Verdict.MATCH if known == mac else Verdict.MISMATCH
+def _mac_of(line: str, interface: str) -> str | None:
+    """The MAC in a complete entry of this interface; None if it is none, or of no Ethernet."""
+    fields = line.split()
+    try:
+        if len(fields) < 6 or not int(fields[2], 16) & COMPLETE or interface not in ("", fields[5]):
+            return None
+        return parse_mac(fields[3])
+    except (ValueError, MacError):
+        return None

@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from devices.sighting import Sighting
 from sipmcast.sip.errors import SipParseError, SipSerialiseError
 from sipmcast.sip.grammar import TOKEN, percent_decode, readable
 from sipmcast.sip.headers import EventPackage, Header, param, parse_event, parse_name_addr, split_list
 from sipmcast.sip.message import Request
-from sipmcast.sip.uri import DEFAULT_PORT, Endpoint, SipUri, hostport, parse_uri, same_host
+from sipmcast.sip.uri import DEFAULT_PORT, Endpoint, hostport, parse_uri, same_host
 
 EVENT_PACKAGE = "ua-profile"
 # What the unicast socket understands (RFC 3261 20.5).
 ALLOWED_METHODS = "OPTIONS, SUBSCRIBE"
-# In lower case. Others use the same group, and answering them would take their phones away from whoever
-# serves them.
-SERVED_VENDORS = frozenset({"grandstream"})
+# The option tags of RFC 3261 19.2 that we understand: none.
+SUPPORTED_OPTIONS: frozenset[str] = frozenset()
 USER_AGENT = "gspnp"
 # pnp_doctor's own SUBSCRIBEs: one that we answer and do not list, and a decoy that only a rival answers.
 DOCTOR_VENDOR = "gspnp-doctor"
@@ -34,21 +35,40 @@ DECOY_MAC_PREFIX = "020B82"
 _MAC_USER = re.compile(r"MAC[:=]?([0-9A-F]{12})", re.IGNORECASE | re.ASCII)
 # Guide: "Grandstream GXP1628 1.0.2.7": vendor, model, firmware.
 _USER_AGENT = re.compile(r"([^ \t]++)[ \t]++([^ \t]++)(?:[ \t]++([^ \t]++))?")
+# RFC 3261 25.1: unreserved and user-unreserved, without the characters that quote() keeps by itself.
+_USER_SAFE = "!~*'()&=+$,;?/"
 # RFC 3986 2: no blanks, no control characters; http and https alike are left to the caller.
 _URL = re.compile(r"[\x21-\x7e]{1,1024}")
 
 
-class NotForUs(Exception):
-    """This request teaches nothing about a phone. `reason` is a short name from a fixed set, for a counter.
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Whose phones we serve; all others hear nothing from us, for they belong to whoever else is on the group."""
 
-    It is `not_subscribe`, `no_event`, `bad_event`, `other_event`, `no_mac`. The caller counts it and, on the
-    group, is silent.
+    vendors: Collection[str] = frozenset({"grandstream"})
+    """In lower case."""
+    ouis: Collection[str] = frozenset()
+    """First six upper-case hex digits of the MAC; none means any."""
+
+    def serves(self, vendor: str, mac: str) -> bool:
+        """Is a phone of this vendor with this MAC ours?"""
+        return vendor.lower() in self.vendors and (not self.ouis or mac[:6] in self.ouis)
+
+
+GRANDSTREAM = Served()
+
+
+class NotForUs(SipParseError):
+    """This request is fine as SIP, and teaches nothing about a phone.
+
+    `reason` is `not_subscribe`, `required`, `no_event`, `bad_event`, `other_event` or `no_mac`; `status` is what
+    RFC 3261 8.2.1, 8.2.2.3 and RFC 6665 4.2.1.1 answer to it. The caller counts it and, on the group, is silent.
     """
 
+    STATUS = {"not_subscribe": 405, "required": 420, "no_event": 489, "other_event": 489, "bad_event": 400}
+
     def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.detail = detail
+        super().__init__(reason, detail, self.STATUS.get(reason))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +94,9 @@ class NotifyIds:
         return cls(f"z9hG4bK{secrets.token_hex(16)}", secrets.token_hex(8), secrets.token_hex(16))
 
 
-def sighting_from(request: Request, source: Endpoint, local_host: str, interface: str, at: float) -> Sighting:
+def sighting_from(
+    request: Request, source: Endpoint, local_host: str, interface: str, at: float, served: Served
+) -> Sighting:
     """What this SUBSCRIBE says about the phone that sent it, any vendor's; raise NotForUs if it says nothing.
 
     Source: the guide, step 1; "Event, else User-Agent" is our choice, because foreign phones fill only one of
@@ -95,15 +117,21 @@ def sighting_from(request: Request, source: Endpoint, local_host: str, interface
         notify_port=notify_port,
         interface=interface,
         local_host=local_host,
-        ours=vendor.lower() in SERVED_VENDORS,
+        ours=served.serves(vendor, mac),
         heard_at=at,
     )
 
 
 def _ua_profile(request: Request) -> EventPackage:
-    """The Event of a ua-profile SUBSCRIBE (RFC 6665 4.1.2; the package: RFC 6080), or NotForUs."""
+    """The Event of a ua-profile SUBSCRIBE (RFC 6665 4.1.2; the package: RFC 6080), or NotForUs.
+
+    The order is that of RFC 3261 8.2: method, then Require, then what the request is about.
+    """
     if request.method != "SUBSCRIBE":
         raise NotForUs("not_subscribe", request.method)
+    required = request.unsupported_options(SUPPORTED_OPTIONS)
+    if required:
+        raise NotForUs("required", ", ".join(required))
     values = request.values("event")
     if not values:
         raise NotForUs("no_event")
@@ -120,15 +148,13 @@ def _ua_profile(request: Request) -> EventPackage:
 
 def _mac(request: Request) -> str:
     """The MAC that the phone names: the Request-URI's user, else From's (guide, step 1)."""
-    candidates: list[SipUri] = [request.target]
+    match = _MAC_USER.fullmatch(percent_decode(request.target.userinfo or ""))
     # snom writes a From without a host; the Request-URI is enough then.
     with suppress(SipParseError):
-        candidates.append(parse_uri(request.from_.uri))
-    for uri in candidates:
-        match = _MAC_USER.fullmatch(percent_decode(uri.userinfo or ""))
-        if match is not None:
-            return match[1].upper()
-    raise NotForUs("no_mac", request.uri)
+        match = match or _MAC_USER.fullmatch(percent_decode(parse_uri(request.from_.uri).userinfo or ""))
+    if match is None:
+        raise NotForUs("no_mac", request.uri)
+    return match[1].upper()
 
 
 def _identity(event: EventPackage, user_agent: str) -> tuple[str, str, str]:
@@ -160,17 +186,40 @@ def _contact(request: Request, source: Endpoint) -> tuple[str, int]:
     return uri, (contact.port or DEFAULT_PORT) if same_host(contact.host, source[0]) else source[1]
 
 
-def notify_request(*, phone: Endpoint, ours: Endpoint, url: str, ids: NotifyIds) -> Request:
-    """The NOTIFY that names a file to a phone; raise SipSerialiseError if the URL is not plain ASCII.
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What a NOTIFY says: its Event, and a URL where it names a file."""
 
-    Source: the guide, step 3. Other than there, To names the phone, as RFC 3261 8.1.1.2 has it, and
-    Subscription-State is present, because RFC 6665 8.2.3 demands it. The body is the URL alone: the guide's
-    length counts no line end.
+    event: str
+    url: str = field(default="", repr=False)
+
+
+# formats.md (g): what makes a Grandstream phone act without a new URL.
+CHECK_SYNC = Telling("check-sync")
+RESYNC = Telling("resync")
+REBOOT = Telling("check-sync;reboot=true")
+
+
+def notify_request(
+    *,
+    phone: Endpoint,
+    ours: Endpoint,
+    telling: Telling,
+    ids: NotifyIds,
+    cseq: int = 1,
+    user: str = "",
+    login: Header | None = None,
+) -> Request:
+    """The NOTIFY that tells a phone something; raise SipSerialiseError if the URL is not plain ASCII.
+
+    It is addressed to the device, or to a SIP `user` of it. `login` is the answer to a challenge. Source: the
+    guide, step 3. Other than there, To names the phone, as RFC 3261 8.1.1.2 has it, and Subscription-State is
+    present, because RFC 6665 8.2.3 demands it. The body is the URL alone: the guide's length counts no line end.
     """
-    if not _URL.fullmatch(url):
+    if (telling.url or telling.event == EVENT_PACKAGE) and not _URL.fullmatch(telling.url):
         raise SipSerialiseError("URL is empty, too long, or holds blanks or other than ASCII")
-    body = url.encode("ascii")
-    here, there = f"sip:{hostport(ours)}", f"sip:{hostport(phone)}"
+    body = telling.url.encode("ascii")
+    here, there = f"sip:{hostport(ours)}", device_uri(phone, user)
     headers = (
         Header("Via", f"SIP/2.0/UDP {hostport(ours)};branch={ids.branch};rport"),
         Header("Max-Forwards", "70"),
@@ -178,12 +227,37 @@ def notify_request(*, phone: Endpoint, ours: Endpoint, url: str, ids: NotifyIds)
         Header("To", f"<{there}>"),
         Header("From", f"<{here}>;tag={ids.tag}"),
         Header("Call-ID", ids.call_id),
-        Header("CSeq", "1 NOTIFY"),
+        Header("CSeq", f"{cseq} NOTIFY"),
+        *([login] if login is not None else []),
         Header("Allow", ALLOWED_METHODS),
-        Header("Event", EVENT_PACKAGE),
+        Header("Event", telling.event),
         Header("Subscription-State", "terminated;reason=timeout"),
-        Header("Content-Type", "application/url"),
+        *([Header("Content-Type", "application/url")] if body else []),
         Header("User-Agent", USER_AGENT),
         Header("Content-Length", str(len(body))),
     )
     return Request(headers, body, "NOTIFY", there)
+
+
+def options_request(*, phone: Endpoint, ours: Endpoint, ids: NotifyIds) -> Request:
+    """The OPTIONS that asks whether a phone is there (RFC 3261 11)."""
+    here, there = f"sip:{hostport(ours)}", device_uri(phone)
+    headers = (
+        Header("Via", f"SIP/2.0/UDP {hostport(ours)};branch={ids.branch};rport"),
+        Header("Max-Forwards", "70"),
+        Header("Contact", f"<{here}>"),
+        Header("To", f"<{there}>"),
+        Header("From", f"<{here}>;tag={ids.tag}"),
+        Header("Call-ID", ids.call_id),
+        Header("CSeq", "1 OPTIONS"),
+        Header("Accept", "application/sdp"),
+        Header("User-Agent", USER_AGENT),
+        Header("Content-Length", "0"),
+    )
+    return Request(headers, b"", "OPTIONS", there)
+
+
+def device_uri(phone: Endpoint, user: str = "") -> str:
+    """The address of a phone, or of a SIP user on it; what a user may not hold is escaped (RFC 3261 25.1)."""
+    at = f"{quote(user, safe=_USER_SAFE)}@" if user else ""
+    return f"sip:{at}{hostport(phone)}"

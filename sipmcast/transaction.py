@@ -10,11 +10,12 @@ import hashlib
 import heapq
 import math
 from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from sipmcast.events import Outgoing, TransactionKey
-from sipmcast.sip.message import Request, Response, parse_message
+from sipmcast.sip.message import Request, Response
 
 # RFC 3261 17.1.1.1 and table 4.
 T1_SECONDS = 0.5
@@ -29,35 +30,31 @@ MAX_SERVER_TRANSACTIONS = 16_384
 # A flood of the largest datagrams must not become memory: 16,384 answers to real phones take 8 MB. Our
 # choice.
 MAX_SERVER_BYTES = 32 * 1024 * 1024
+# As many phones may be told at once; the others wait in the outbox. Our choice.
+MAX_CLIENT_TRANSACTIONS = 16_384
+# Characters of a key that are kept as they are; phones send branches of some 17. Our choice.
+MAX_KEY_CHARS = 200
 
 MAGIC_COOKIE = "z9hG4bK"
 
 
 def server_key(request: Request, source_host: str) -> TransactionKey:
-    """The name of the transaction that this request belongs to; a digest, so a long branch costs no memory.
+    """The name of the transaction that this request belongs to; a long one is digested, so that it costs no memory.
 
-    Source: RFC 3261 17.2.3: branch, sent-by and method; for an RFC 2543 sender Request-URI, From tag,
-    Call-ID, CSeq and top Via. The source address is added (our choice): else a stranger could use up a
-    phone's branch before the phone does.
+    Source: RFC 3261 17.2.3: branch, sent-by and method; for an RFC 2543 sender, and one whose branch is the bare
+    cookie, Request-URI, From tag, Call-ID, CSeq and top Via. The source address is added (our choice): else a
+    stranger could use up a phone's branch before the phone does.
     """
     via = request.via
-    if via.branch.startswith(MAGIC_COOKIE):
-        parts = ["3261", via.branch, via.host.lower(), str(via.port or ""), request.method]
+    if via.branch.startswith(MAGIC_COOKIE) and len(via.branch) > len(MAGIC_COOKIE):
+        key = f"{source_host} {via.branch} {via.host.lower()}:{via.port or ''} {request.method}"
     else:
-        cseq = str(request.cseq.number)
-        parts = [
-            "2543",
-            request.uri,
-            request.from_.tag or "",
-            request.call_id,
-            cseq,
-            request.method,
-            via.text,
-        ]
-    digest = hashlib.sha256()
-    for part in (source_host, *parts):
-        digest.update(f"{len(part)}:{part}".encode())
-    return digest.hexdigest()[:32]
+        tag, cseq = request.from_.tag or "", request.cseq.number
+        # Lengths keep the borders apart where a part may hold blanks.
+        key = f"{source_host} {request.method} {cseq} {request.uri} {len(tag)}:{tag} {request.call_id} {via.text}"
+    if len(key) > MAX_KEY_CHARS:
+        return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+    return key
 
 
 @dataclass(slots=True)
@@ -108,6 +105,13 @@ class ServerTransactions:
         self._served.move_to_end(key)
         return served.answer
 
+    def withhold(self, key: TransactionKey) -> None:
+        """Only absorb repeats from now on, if it was not answered yet."""
+        served = self._served.get(key)
+        if served is not None and not served.answered:
+            self._bytes -= _size(served.answer)
+            served.answer = None
+
     def replay(self, key: TransactionKey) -> Outgoing | None:
         """The same bytes again for a retransmission; None while there is nothing to repeat."""
         served = self._served.get(key)
@@ -147,24 +151,38 @@ class State(Enum):
 class _Sent:
     """One client transaction."""
 
-    token: int
+    token: Hashable
     outgoing: Outgoing
     match: tuple[str, str]
     state: State
     interval: float
     resend_at: float
     ends_at: float
+    sent_at: float | None
 
     @property
     def deadline(self) -> float:
         return min(self.resend_at, self.ends_at)
 
 
-class ClientTransactions:
-    """Non-INVITE client transactions (RFC 3261 17.1.2), named by the caller's token."""
+@dataclass(frozen=True, slots=True)
+class Final:
+    """The first final response of a transaction. `rtt_seconds` is None if a resend makes it ambiguous."""
 
-    def __init__(self) -> None:
-        self._by_token: dict[int, _Sent] = {}
+    token: Hashable
+    rtt_seconds: float | None
+
+
+class NoRoom(ValueError):
+    """As many client transactions are open as we hold; wait until some have ended."""
+
+
+class ClientTransactions:
+    """Non-INVITE client transactions (RFC 3261 17.1.2), named by the caller's token; bounded in number and age."""
+
+    def __init__(self, limit: int = MAX_CLIENT_TRANSACTIONS) -> None:
+        self._limit = limit
+        self._by_token: dict[Hashable, _Sent] = {}
         self._by_match: dict[tuple[str, str], _Sent] = {}
         # (deadline, serial, transaction); an entry whose deadline is no longer the transaction's is stale.
         self._queue: list[tuple[float, int, _Sent]] = []
@@ -173,24 +191,32 @@ class ClientTransactions:
     def __len__(self) -> int:
         return len(self._by_token)
 
-    def open(self, token: int, outgoing: Outgoing, now: float, elapsed: float = 0.0) -> bool:
+    @property
+    def room(self) -> int:
+        """How many more may be opened now; those that only absorb late responses count too."""
+        return max(0, self._limit - len(self._by_match))
+
+    def knows(self, token: Hashable) -> bool:
+        """Is a transaction of this token waiting for its end?"""
+        return token in self._by_token
+
+    def open(
+        self, token: Hashable, outgoing: Outgoing, match: tuple[str, str], now: float, elapsed: float = 0.0
+    ) -> bool:
         """Begin, or resume `elapsed` seconds after the first datagram; True if the bytes are to be sent now.
 
-        Resuming sends at once and goes on with timer E's rhythm for what is left of timer F; False when
-        nothing is left (the next `tick` reports it). A token that is open already is given up for the new
-        one. Raises ValueError (SipParseError is one) for bytes that are no request, or whose branch is
-        another token's.
+        `match` is the request's branch and method. Resuming sends at once and goes on with timer E's rhythm for
+        what is left of timer F; False when nothing is left (the next `tick` reports it). A token that is open
+        already is given up for the new one. Raises NoRoom, and ValueError if the branch is another token's.
         """
-        request = parse_message(outgoing.datagram)
-        if not isinstance(request, Request) or request.method in ("INVITE", "ACK"):
-            raise ValueError("not a non-INVITE request")
-        match = (request.via.branch, request.method)
         self.cancel(token)
         previous = self._by_match.get(match)
         if previous is not None:
             if previous.state is not State.COMPLETED:
                 raise ValueError("another token's transaction has this branch")
             self._forget(previous)
+        elif not self.room:
+            raise NoRoom("too many transactions are open")
         elapsed = max(0.0, elapsed)
         offset, interval = 0.0, T1_SECONDS
         while offset + interval <= elapsed < TIMER_F_SECONDS:
@@ -198,20 +224,22 @@ class ClientTransactions:
             interval = min(2 * interval, T2_SECONDS)
         started_at = now - elapsed
         ends_at = started_at + TIMER_F_SECONDS
-        sent = _Sent(token, outgoing, match, State.TRYING, interval, started_at + offset + interval, ends_at)
+        sent_at = None if elapsed else now
+        resend_at = started_at + offset + interval
+        sent = _Sent(token, outgoing, match, State.TRYING, interval, resend_at, ends_at, sent_at)
         self._by_token[token] = self._by_match[match] = sent
         self._push(sent)
         return elapsed < TIMER_F_SECONDS
 
-    def cancel(self, token: int) -> None:
+    def cancel(self, token: Hashable) -> None:
         """Send nothing more and report nothing; a late response is still absorbed until timer F."""
         sent = self._by_token.pop(token, None)
         if sent is not None:
             sent.state, sent.resend_at = State.COMPLETED, math.inf
             self._push(sent)
 
-    def receive(self, response: Response, now: float) -> tuple[bool, int | None]:
-        """(Is it ours?, the token if this was its first final response).
+    def receive(self, response: Response, now: float) -> tuple[bool, Final | None]:
+        """(Is it ours?, what it ends if it was the first final response).
 
         Source: RFC 3261 17.1.3 (top branch and CSeq method), 17.1.2.2, and 8.1.3.3 (more than one Via: not
         for us).
@@ -227,12 +255,12 @@ class ClientTransactions:
         self._by_token.pop(sent.token)
         sent.state, sent.resend_at, sent.ends_at = State.COMPLETED, math.inf, now + TIMER_K_SECONDS
         self._push(sent)
-        return True, sent.token
+        return True, Final(sent.token, None if sent.sent_at is None else max(0.0, now - sent.sent_at))
 
-    def tick(self, now: float) -> tuple[list[Outgoing], list[int]]:
+    def tick(self, now: float) -> tuple[list[Outgoing], list[Hashable]]:
         """What timer E sends again, and whose timer F has run out."""
         resends: list[Outgoing] = []
-        timed_out: list[int] = []
+        timed_out: list[Hashable] = []
         while (deadline := self.next_deadline()) is not None and deadline <= now:
             sent = heapq.heappop(self._queue)[2]
             if sent.ends_at <= now:
@@ -241,6 +269,7 @@ class ClientTransactions:
                 self._forget(sent)
                 continue
             resends.append(sent.outgoing)
+            sent.sent_at = None
             # RFC 3261 17.1.2.2: doubling up to T2 while Trying, every T2 while Proceeding.
             sent.interval = T2_SECONDS if sent.state is State.PROCEEDING else min(2 * sent.interval, T2_SECONDS)
             sent.resend_at = now + sent.interval

@@ -1,23 +1,28 @@
 """The only file that knows both sides: agent ↔ inventory, outbox ↔ agent.
 
-Every database call runs in one writer thread. What is heard is committed first and answered then; if the store takes
-longer than 200 ms or is away, phones are answered all the same, and what was heard is held in memory until it is back.
+Two loops, each with its own database thread. One commits what was heard and then lets it be answered; nothing else may
+make it wait. The other looks after the outbox, reachability and the heartbeat. If the store takes longer than 200 ms or
+is away, phones are answered all the same, and what was heard is held in memory until it is back.
 """
 
 import asyncio
-import itertools
 import logging
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from django.conf import settings
 from django.db import close_old_connections
+from django.utils import timezone
 
-from devices.inventory import WRITER_PAUSE_SECONDS
+from devices.inventory import WRITER_PAUSE_SECONDS, Heard
 from devices.mac import colons
+from devices.newcomers import NewPhones
 from devices.sighting import Sighting
 from sipmcast import desk
+from sipmcast.calls import Send
 from sipmcast.desk import STORE_AWAY
 from sipmcast.events import (
     Event,
@@ -25,40 +30,36 @@ from sipmcast.events import (
     NotifyAnswered,
     NotifyTimedOut,
     PhoneSighted,
+    PingEnded,
     TransactionKey,
 )
+from sipmcast.held import Held, Waiting
 from sipmcast.listener import Listener
 from sipmcast.models import HEARTBEAT_SECONDS
+from sipmcast.roll_call import RollCall
+from sipmcast.status import Said, heartbeat
+from sipmcast.transaction import NoRoom
 
 log = logging.getLogger(__name__)
 
 ANSWER_ANYWAY_SECONDS = 0.2
 POLL_SECONDS = 0.25
+LOOK_PAUSE_SECONDS = 0.02  # between two looks at the outbox, so that sightings have the database to themselves
 STORE_AWAY_SECONDS = 1.0
 AFTER_FAILURE_SECONDS = 1.0
-HELD_SIGHTINGS = 10_000
+SETTLE_AT_ONCE = 250
+OWE_AT_ONCE = 250
+LINES_PER_SECOND = 50
+RECALL_SECONDS = 3600.0  # how long the console is told that the store was away
 
 
 @dataclass
-class Held:
-    """What was heard and is not stored yet; bounded, and merged by MAC and address when the store is away."""
+class _Away:
+    """The store's last absence, for the log and the console."""
 
-    waiting: dict[tuple[str, str], tuple[Sighting, list[TransactionKey]]] = field(default_factory=dict)
-    lost: int = 0
-
-    def add(self, sighting: Sighting, keys: list[TransactionKey]) -> None:
-        """Hold one more; of the same phone at the same address only the newest. The oldest give way to the bound."""
-        place = (sighting.mac, sighting.source_host)
-        _, before = self.waiting.pop(place, (sighting, []))
-        self.waiting[place] = (sighting, [*before, *keys])
-        if len(self.waiting) > HELD_SIGHTINGS:
-            del self.waiting[next(iter(self.waiting))]
-            self.lost += 1
-
-    def take(self, limit: int) -> list[tuple[Sighting, list[TransactionKey]]]:
-        """The oldest ones, with the transactions that wait for them."""
-        places = list(itertools.islice(self.waiting, limit))
-        return [self.waiting.pop(place) for place in places]
+    since: float | None = None
+    words: str = ""
+    words_until: float = 0.0
 
 
 class Worker:
@@ -68,154 +69,269 @@ class Worker:
         self.listener: Listener
         self.claimed_by = claimed_by
         self.site = site
+        self.newcomers = NewPhones(settings.GSPNP_NEW_PHONES_PER_SOURCE, settings.GSPNP_NEW_PHONES)
+        self.roll_call = RollCall(settings.GSPNP_OPTIONS_SECONDS)
         self._held = Held()
+        self._unanswered: deque[tuple[float, TransactionKey]] = deque()
+        self._heard: deque[Heard] = deque()
         self._settlements: list[NotifyAnswered | NotifyTimedOut] = []
         self._sending: set[int] = set()
         self._probed: dict[int, int] = {}
+        self._sighted = asyncio.Event()
         self._wake = asyncio.Event()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
-        self._store_away = False
+        self._store_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._outbox_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
+        self._away = _Away()
         self._heartbeat_due = 0.0
+        self._last_heard: dict[str, str] = {}
+        self._lines = (0.0, 0)
+
+    # --- from the agent, on the event loop --------------------------------------------------------------------------
 
     def deliver(self, event: Event) -> None:
         """Take an event of the agent; called on the event loop."""
         if isinstance(event, PhoneSighted):
-            log.info("%s: SUBSCRIBE from %s:%d", colons(event.sighting.mac), *_source(event.sighting))
+            self._say(event.sighting, "SUBSCRIBE from {0}:{1}")
             self._held.add(event.sighting, [event.key])
-            asyncio.get_running_loop().call_later(ANSWER_ANYWAY_SECONDS, self._answer, [event.key])
+            self._answer_in_time(event.key)
+            self._sighted.set()
         elif isinstance(event, ForeignSighted):
-            log.info("%s: %s at %s is not ours", colons(event.sighting.mac), event.sighting.vendor,
-                     event.sighting.source_host)  # fmt: skip
+            self._say(event.sighting, "{2} at {0} is not ours")
             self._held.add(event.sighting, [])
+            self._sighted.set()
         elif isinstance(event, NotifyAnswered | NotifyTimedOut):
             self._settlements.append(event)
-        self._wake.set()
+            self._wake.set()
+        elif isinstance(event, PingEnded):
+            self.roll_call.ended(event)
 
-    async def run(self) -> None:
-        """Work until cancelled."""
+    def _say(self, sighting: Sighting, words: str) -> None:
+        """A line for each phone, but a boot storm must not fill the disk: the events in the store have them all."""
+        self._last_heard[sighting.interface] = timezone.now().isoformat(timespec="seconds")
+        second, lines = self._lines
+        now = time.monotonic()
+        self._lines = (second, lines + 1) if now - second < 1.0 else (now, 1)
+        if self._lines[1] <= LINES_PER_SECOND:
+            words = words.format(sighting.source_host, sighting.source_port, sighting.vendor)
+            log.info("%s: %s", colons(sighting.mac), words)
+
+    def _answer_in_time(self, key: TransactionKey) -> None:
+        """Whatever the store does, this one is answered after 200 ms. One timer serves all."""
+        loop = asyncio.get_running_loop()
+        if not self._unanswered:
+            loop.call_later(ANSWER_ANYWAY_SECONDS, self._answer_overdue)
+        self._unanswered.append((loop.time() + ANSWER_ANYWAY_SECONDS, key))
+
+    def _answer_overdue(self) -> None:
+        loop = asyncio.get_running_loop()
+        overdue = []
+        while self._unanswered and self._unanswered[0][0] <= loop.time():
+            overdue.append(self._unanswered.popleft()[1])
+        self._answer(overdue)
+        if self._unanswered:
+            loop.call_at(self._unanswered[0][0], self._answer_overdue)
+
+    def _answer(self, keys: Iterable[TransactionKey]) -> None:
+        now = time.monotonic()
+        for key in keys:
+            self.listener.agent.answer(key, now)
+        self.listener.pump()
+
+    # --- what was heard ---------------------------------------------------------------------------------------------
+
+    async def hear(self) -> None:
+        """Store what is heard and answer it, until cancelled."""
         while True:
-            try:
-                await self._step()
-            except Exception:
-                log.exception("a step failed; the next one is tried in %.0f s", AFTER_FAILURE_SECONDS)
-                await asyncio.sleep(AFTER_FAILURE_SECONDS)
-            await asyncio.sleep(WRITER_PAUSE_SECONDS)
-            try:
-                async with asyncio.timeout(STORE_AWAY_SECONDS if self._store_away else POLL_SECONDS):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
-            if not self._store_away:
-                self._wake.clear()
-            else:
-                await asyncio.sleep(STORE_AWAY_SECONDS)
+            await self._sighted.wait()
+            self._sighted.clear()
+            while self._held:
+                if not await self._store_some():
+                    await asyncio.sleep(STORE_AWAY_SECONDS)
+                await asyncio.sleep(WRITER_PAUSE_SECONDS)
 
-    async def _step(self) -> None:
-        await self._store_sightings()
-        settlements, self._settlements = self._settlements, []
+    async def _store_some(self) -> bool:
+        """Store one batch and answer it; False if the store is away, and must be left alone for a while."""
+        taken = self._held.take(desk.STORE_AT_ONCE)
         try:
-            await self._in_thread(desk.settle, settlements)
-        except BaseException as error:
-            self._settlements = [*settlements, *self._settlements]
-            if not isinstance(error, STORE_AWAY):
-                raise
-            self._away(error)
-            return
-        self._sending -= {event.token for event in settlements}
-        try:
-            legs = {(leg.interface, leg.host): leg for leg in self.listener.legs}
-            plan = await self._in_thread(desk.look, legs, self.claimed_by, set(self._sending), self._probed)
-            self._carry_out(plan)
-            await self._beat()
+            heard = await self._store(taken)
         except STORE_AWAY as error:
-            self._away(error)
-            return
+            self._answer([key for _, keys in taken for key in keys])
+            self._answer(self._held.release())
+            self._held.give_back(taken)
+            self._gone(error)
+            return False
         self._back()
+        phones = {one.mac: one.phone_id for one in heard}
+        self._answer_stored(taken, {mac for mac, phone_id in phones.items() if phone_id is None})
+        self._heard.extend(heard)
+        self.roll_call.heard(
+            (phone_id, sighting) for sighting, _ in taken if (phone_id := phones.get(sighting.mac)) is not None
+        )
+        self._wake.set()
+        return True
 
-    async def _store_sightings(self) -> None:
-        while self._held.waiting:
-            taken = self._held.take(desk.STORE_AT_ONCE)
-            keys = [key for _, keys in taken for key in keys]
-            try:
-                await self._store([sighting for sighting, _ in taken])
-            except STORE_AWAY as error:
-                newer, self._held = self._held, Held(lost=self._held.lost)
-                for sighting, _ in [*taken, *newer.waiting.values()]:
-                    self._held.add(sighting, [])
-                self._answer([*keys, *(key for _, waiting in newer.waiting.values() for key in waiting)])
-                self._away(error)
-                return
-            self._answer(keys)
-            await asyncio.sleep(WRITER_PAUSE_SECONDS)
+    def _answer_stored(self, taken: list[Waiting], refused: set[str]) -> None:
+        """A phone beyond the bound on new ones is not answered: it goes on with what else it knows."""
+        agent = self.listener.agent
+        for sighting, keys in taken:
+            if sighting.mac in refused:
+                agent.counters["new_over_limit"] += 1
+                for key in keys:
+                    agent.withhold(key)
+        self._answer(key for sighting, keys in taken if sighting.mac not in refused for key in keys)
 
-    async def _store(self, sightings: list[Sighting]) -> None:
+    async def _store(self, taken: list[Waiting]) -> list[Heard]:
         """Store a batch; one sighting that cannot be stored must not take the others with it."""
         try:
-            await self._in_thread(desk.store, sightings)
+            sightings = [sighting for sighting, _ in taken]
+            return await self._in_thread(self._store_thread, desk.store, sightings, self.newcomers)
         except STORE_AWAY:
             raise
         except Exception:
-            if len(sightings) == 1:
-                log.exception("%s: this sighting cannot be stored and is dropped", colons(sightings[0].mac))
-                return
-            for sighting in sightings:
-                await self._store([sighting])
+            if len(taken) == 1:
+                log.exception("%s: this sighting cannot be stored and is dropped", colons(taken[0][0].mac))
+                return []
+            return [heard for one in taken for heard in await self._store([one])]
 
-    def _answer(self, keys: list[TransactionKey]) -> None:
-        for key in keys:
-            self.listener.agent.answer(key, time.monotonic())
+    # --- the outbox and all else --------------------------------------------------------------------------------------
+
+    async def look_after(self) -> None:
+        """See to NOTIFYs, reachability and the heartbeat, until cancelled."""
+        while True:
+            more = False
+            try:
+                more = await self._step()
+            except STORE_AWAY as error:
+                self._gone(error)
+                await asyncio.sleep(STORE_AWAY_SECONDS)
+            except Exception:
+                log.exception("a step failed; the next one is tried in %.0f s", AFTER_FAILURE_SECONDS)
+                await asyncio.sleep(AFTER_FAILURE_SECONDS)
+            await asyncio.sleep(LOOK_PAUSE_SECONDS)
+            if not more:
+                try:
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await self._wake.wait()
+                except TimeoutError:
+                    pass
+            self._wake.clear()
+
+    async def _step(self) -> bool:
+        """One turn of everything; is there more to do at once?"""
+        legs = {(leg.interface, leg.host): leg for leg in self.listener.legs}
+        await self._settle(legs)
+        while self._heard:
+            some = [self._heard.popleft() for _ in range(min(len(self._heard), OWE_AT_ONCE))]
+            try:
+                await self._in_outbox(desk.owe, some)
+            except STORE_AWAY:
+                self._heard.extendleft(reversed(some))
+                raise
+            await asyncio.sleep(WRITER_PAUSE_SECONDS)
+        room = self.listener.agent.room
+        plan = await self._in_outbox(desk.look, legs, self.claimed_by, set(self._sending), self._probed, room)
+        self._carry_out(plan)
+        await self.roll_call.step(legs, self.listener, self._in_outbox)
+        await self._beat()
+        self._back()
+        return plan.more or bool(self._heard or self._settlements)
+
+    async def _settle(self, legs: dict) -> None:
+        some, self._settlements = self._settlements[:SETTLE_AT_ONCE], self._settlements[SETTLE_AT_ONCE:]
+        if not some:
+            return
+        try:
+            sends = await self._in_outbox(desk.settle, some, legs)
+        except BaseException:
+            self._settlements = [*some, *self._settlements]
+            raise
+        self._sending -= {event.token for event in some}
+        self._send(sends)
         self.listener.pump()
 
     def _carry_out(self, plan: desk.Plan) -> None:
-        agent, now = self.listener.agent, time.monotonic()
-        for send in plan.sends:
-            self._sending.add(send.notify_id)
-            log.info("NOTIFY %d to %s:%d from %s:%d", send.notify_id, *send.target, send.leg.host, send.leg.port)
-            try:
-                agent.notify(send.notify_id, send.datagram, send.target, send.leg, now, elapsed=send.elapsed_seconds)
-            except ValueError as error:
-                log.error("NOTIFY %d cannot be sent: %s", send.notify_id, error)
-                self._settlements.append(NotifyTimedOut(send.notify_id))
+        self._send(plan.sends)
         for notify_id in plan.cancelled:
             self._sending.discard(notify_id)
-            agent.cancel(notify_id)
+            self.listener.agent.cancel(notify_id)
         for leg, host in plan.probes:
             self.listener.probe(leg, host)
         self.listener.pump()
+
+    def _send(self, sends: Iterable[Send]) -> None:
+        agent, now = self.listener.agent, time.monotonic()
+        for send in sends:
+            self._sending.add(send.notify_id)
+            log.debug("NOTIFY %d to %s:%d from %s:%d", send.notify_id, *send.target, send.leg.host, send.leg.port)
+            try:
+                agent.notify(
+                    send.notify_id, send.datagram, send.branch, send.target, send.leg, now, elapsed=send.elapsed_seconds
+                )
+            except NoRoom:
+                self._sending.discard(send.notify_id)  # its row is under way: `look` comes back to it
+                agent.counters["notify_no_room"] += 1
+            except ValueError as error:
+                log.error("NOTIFY %d cannot be sent: %s", send.notify_id, error)
+                self._settlements.append(NotifyTimedOut(send.notify_id))
 
     async def _beat(self) -> None:
         now = time.monotonic()
         if now < self._heartbeat_due:
             return
         self._heartbeat_due = now + HEARTBEAT_SECONDS
-        interfaces = [f"{leg.interface} ({leg.host})" for leg in self.listener.legs]
-        trouble = " ".join(self.listener.trouble.values())
-        counters = dict(self.listener.agent.counters)
-        await self._in_thread(desk.heartbeat, self.claimed_by, self.site, interfaces, trouble, counters)
+        listener = self.listener
+        counters = dict(listener.agent.counters)
+        counters |= {"kernel_drops": listener.kernel_drops(), "held": len(self._held), "lost": self._held.lost}
+        said = Said(
+            interfaces=[f"{leg.interface} ({leg.host})" for leg in listener.legs],
+            trouble=" ".join(listener.trouble.values()),
+            counters=counters,
+            heard_at=dict(self._last_heard),
+            warnings=[*listener.warnings, *self._own_warnings(now)],
+        )
+        await self._in_outbox(heartbeat, self.claimed_by, self.site, said)
 
-    def _away(self, error: Exception) -> None:
-        if not self._store_away:
+    def _own_warnings(self, now: float) -> list[str]:
+        said = [self._away.words] if now < self._away.words_until else []
+        drops = self.listener.kernel_drops()
+        if drops:
+            said.append(f"The kernel has thrown away {drops:,} datagrams that came faster than they were read.")
+        for host, count in self.newcomers.bursts(now):
+            said.append(f"{host} has announced {count:,} phones never seen before within a minute.")
+        return said
+
+    # --- the store's absence ------------------------------------------------------------------------------------------
+
+    def _gone(self, error: Exception) -> None:
+        if self._away.since is None:
             log.error("the database is away (%s): phones are answered, what they say is held", error)
-        self._store_away = True
+            self._away.since = time.monotonic()
+            self.listener.agent.counters["store_away"] += 1
 
     def _back(self) -> None:
-        if self._store_away:
-            log.info("the database is back; %d sightings were lost meanwhile", self._held.lost)
-            self._held.lost = 0
-        self._store_away = False
+        if self._away.since is None:
+            return
+        now = time.monotonic()
+        self._away.words = (
+            f"The database was away for {now - self._away.since:.0f} s; {len(self._held)} phones were held meanwhile, "
+            f"{self._held.lost} were lost."
+        )
+        self._away.since, self._away.words_until = None, now + RECALL_SECONDS
+        log.info("the database is back. %s", self._away.words)
 
-    async def _in_thread(self, call: Callable, *arguments):
-        return await asyncio.get_running_loop().run_in_executor(self._thread, _with_connection, call, arguments)
+    async def _in_outbox(self, call: Callable, *arguments):
+        return await self._in_thread(self._outbox_thread, call, *arguments)
+
+    @staticmethod
+    async def _in_thread(thread: ThreadPoolExecutor, call: Callable, *arguments):
+        return await asyncio.get_running_loop().run_in_executor(thread, _with_connection, call, arguments)
 
     def close(self) -> None:
-        self._thread.shutdown(wait=True)
+        self._store_thread.shutdown(wait=True)
+        self._outbox_thread.shutdown(wait=True)
 
 
 def _with_connection(call: Callable, arguments: tuple):
-    """Run in the writer thread; a connection that broke is not used again."""
+    """Run in a database thread; a connection that broke is not used again."""
     close_old_connections()
     return call(*arguments)
-
-
-def _source(sighting: Sighting) -> tuple[str, int]:
-    return sighting.source_host, sighting.source_port

@@ -7,7 +7,7 @@ further on its way, by the functions that the product itself calls.
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from unittest.mock import patch
 from urllib.parse import unquote
@@ -22,7 +22,7 @@ from devices.models import Phone
 from devices.sighting import Sighting
 from devices.trust import Verdict
 from gspnp import settings_phones
-from provisioning import assignment, downloads, outbox, paths, plan
+from provisioning import assignment, downloads, outbox, paths, plan, settling, starts
 from provisioning.gxp.config import AccountConfig, KeyConfig
 from provisioning.models import ConfigFile, Download, Notify
 from sipmcast.events import Leg
@@ -59,22 +59,22 @@ def stopped_clock(at: datetime = NOON) -> Iterator[Clock]:
         yield clock
 
 
-def unknown(host: str, mac: str) -> Verdict:
+def unknown(host: str, mac: str, interface: str = "") -> Verdict:
     return Verdict.UNKNOWN
 
 
-def match(host: str, mac: str) -> Verdict:
+def match(host: str, mac: str, interface: str = "") -> Verdict:
     return Verdict.MATCH
 
 
-def mismatch(host: str, mac: str) -> Verdict:
+def mismatch(host: str, mac: str, interface: str = "") -> Verdict:
     return Verdict.MISMATCH
 
 
 @contextmanager
 def neighbours_say(verdict: Verdict) -> Iterator[None]:
     """What the kernel's neighbour table says of everybody."""
-    with patch("sipmcast.neighbours.verify", lambda host, mac: verdict):
+    with patch("sipmcast.neighbours.Neighbours.verify", lambda *question: verdict):
         yield
 
 
@@ -143,17 +143,36 @@ def owed(phone_id: int) -> Notify | None:
     return Notify.objects.filter(phone_id=phone_id, state__in=("waiting", "sending", "withheld")).first()
 
 
+def claim(notify: Notify, made: outbox.Opening | None = None, by: str = "pbx#1") -> bool:
+    """A listener takes this row, whatever became of it meanwhile."""
+    rows = outbox.read(Notify.objects.filter(pk=notify.pk)) or [_gone(notify)]
+    return outbox.claim([(rows[0], made or opening())], by) == {notify.pk}
+
+
+def _gone(notify: Notify) -> outbox.Due:
+    """What a listener read before the row was deleted."""
+    nothing = dict.fromkeys(field.name for field in fields(outbox.Due))
+    return outbox.Due(**(nothing | {"pk": notify.pk, "kind": "profile", "phone_id": notify.phone_id, "mac": MAC}))
+
+
+def answered(notify: Notify, status: int, reason: str = "Why") -> bool:
+    """The phone's final answer to this NOTIFY; whether it was waited for."""
+    if 200 <= status < 300:
+        return settling.delivered([(notify.pk, status, reason)]) == {notify.pk}
+    return settling.refused(notify.pk, status, reason)
+
+
 def sent(version: ConfigFile) -> Notify:
     """Its waiting NOTIFY has left."""
     notify = owed(version.phone_id)
-    assert outbox.claim(notify, opening(str(notify.pk), version.phone.source_host), "pbx#1")
+    assert claim(notify, opening(str(notify.pk), version.phone.source_host))
     return Notify.objects.get(pk=notify.pk)
 
 
 def delivered(version: ConfigFile) -> Notify:
     """It has left, and the phone said 200."""
     notify = sent(version)
-    assert outbox.settle_answered(notify.pk, 200, "OK")
+    assert answered(notify, 200, "OK")
     return Notify.objects.get(pk=notify.pk)
 
 
@@ -174,7 +193,7 @@ def applied(version: ConfigFile) -> ConfigFile:
 def restarted(version: ConfigFile, **changes) -> Notify | None:
     """The phone sends a SUBSCRIBE; what it is owed now."""
     inventory.record_sightings([sighting(version.phone.mac, **changes)], unknown)
-    outbox.owe_after_start(version.phone_id)
+    starts.owe_after_start(version.phone_id)
     return owed(version.phone_id)
 
 

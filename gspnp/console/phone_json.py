@@ -15,6 +15,10 @@ def as_json(phone: Phone) -> dict:
         "contact": phone.contact,
         "address": phone.source_host,
         "alarm": phone.alarm,
+        "neighbour": phone.neighbour,
+        "online": phone.online,
+        "online_at": phone.online_at.isoformat() if phone.online_at else None,
+        "rtt_ms": phone.rtt_ms,
         "first_seen_at": phone.first_seen_at.isoformat(),
         "last_seen_at": phone.last_seen_at.isoformat(),
     }

@@ -90,6 +90,10 @@ _SERVER_CODES: tuple[tuple[int, str, bool], ...] = (
     (1361, "config_http_password", True),
 )
 
+# Read in a file, and not written by us: the elements of account 1's transport, of a random SIP port, and of taking SIP
+# from its own server only.
+SIP_TRANSPORT, RANDOM_SIP_PORT, FROM_SERVER_ONLY = "P130", "P78", "P2347"
+
 # Source: values lists of both templates. Where both kinds know a mode, line key number = MPK number + 10.
 MPK_MODE_NUMBERS: Mapping[KeyMode, int] = MappingProxyType(
     {

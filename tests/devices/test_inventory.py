@@ -1,16 +1,15 @@
 """The inventory: sightings in, claims judged, stages forward; strangers move nothing that is assigned."""
 
-from unittest.mock import patch
-
 import pytest
 
 from devices import inventory
 from devices.models import LiveEvent, Phone
+from devices.newcomers import NewPhones
 from provisioning import outbox
 from sipmcast import desk
 from tests import cast
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
+pytestmark = [pytest.mark.db, pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
 
 @pytest.fixture
@@ -51,23 +50,16 @@ class TestSightings:
         assert hear() == []
 
     @pytest.mark.parametrize("known", [False, True], ids=["new", "known"])
-    def test_a_site_after_a_power_cut_is_stored_in_small_bites(self, known, django_assert_max_num_queries):
-        """500 phones start at once: each bite is a few statements, so that SQLite's lock is held for milliseconds."""
+    def test_a_site_after_a_power_cut_is_a_few_statements(self, known, clock, django_assert_max_num_queries):
+        """500 phones start at once: SQLite's lock is held for milliseconds."""
         batch = [cast.sighting(f"000B8200{number:04X}") for number in range(500)]
         if known:
             hear(*batch)
-        bites = []
-        real = inventory.record_sightings
-
-        def counted(sightings, verify):
-            with django_assert_max_num_queries(8):
-                bites.append(len(sightings))
-                return real(sightings, verify)
-
-        with cast.neighbours_say(cast.Verdict.UNKNOWN), patch.object(inventory, "record_sightings", counted):
-            desk.store(batch)
-        assert sum(bites) == 500
-        assert max(bites) <= desk.STORE_AT_ONCE <= 50
+            clock.forward(60)
+        with django_assert_max_num_queries(8):
+            hear(*batch)
+        assert Phone.objects.filter(last_seen_at=clock.at).count() == 500
+        assert LiveEvent.objects.filter(at=clock.at).count() == 500
 
     def test_a_foreign_vendor_is_listed_as_not_ours(self):
         cast.seen(vendor="<script>alert(1)</script>", ours=False)
@@ -147,7 +139,7 @@ class TestClaims:
     def test_no_notify_is_owed_for_it(self, version, clock):
         cast.applied(version)
         with cast.neighbours_say(cast.Verdict.MISMATCH):
-            desk.store([cast.sighting(host=cast.STRANGER)])
+            desk.owe(desk.store([cast.sighting(host=cast.STRANGER)], NewPhones(10, 10)))
         assert cast.owed(version.phone_id) is None
 
     def test_another_stranger_raises_another_alarm(self, version, clock):

@@ -10,7 +10,7 @@ from devices.choices import EventKind
 from devices.models import LiveEvent
 from tests import cast
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
+pytestmark = [pytest.mark.db, pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
 
 def test_a_reader_gets_what_came_after_its_last_id_in_order_and_bounded():

@@ -13,10 +13,10 @@ from django.db import connection, transaction
 
 from devices import inventory
 from devices.models import Account, Key, LiveEvent, Phone
-from provisioning import assignment, outbox, plan
+from provisioning import assignment, outbox, plan, settling, url_forms
 from provisioning.gxp.config import AccountConfig, ConfigError, validate
 from provisioning.gxp.document import values
-from provisioning.models import ConfigFile, Notify
+from provisioning.models import ConfigFile, Notify, UrlForm
 from sipmcast import desk
 from tests import cast
 
@@ -47,7 +47,10 @@ def test_both_paths_are_22_characters_and_only_the_steady_one_is_in_the_file():
     assert version.first_secret.encode() not in version.content
     assert version.content.count(version.steady_secret.encode()) == 1
     assert values(version.content)["config_server_path"] == f"{cast.OURS}:5481/p/{version.steady_secret}"
-    assert assignment.notify_url(version) == f"http://{cast.OURS}:5481/p/{version.first_secret}/cfg{cast.MAC}"
+    assert (
+        url_forms.url(version.base_url, version.first_secret, cast.MAC, UrlForm.FILE)
+        == f"http://{cast.OURS}:5481/p/{version.first_secret}/cfg{cast.MAC}"
+    )
 
 
 def test_every_save_has_new_paths_and_a_higher_version():
@@ -61,9 +64,9 @@ def test_no_secret_stands_in_the_raw_database_at_any_time_of_the_way():
     version = cast.assigned()
     first, steady = version.first_secret, version.steady_secret
     with cast.neighbours_say(cast.Verdict.MATCH):
-        (send,) = desk.look(cast.LEGS, "pbx#1", set(), {}).sends
+        (send,) = desk.look(cast.LEGS, "pbx#1", set(), {}, 100).sends
     assert first.encode() in send.datagram
-    outbox.settle_answered(send.notify_id, 200, "OK")
+    settling.delivered([(send.notify_id, 200, "OK")])
     cast.download(cast.first_path(version))
     cast.download(cast.steady_path(version))
     assert cast.stage(version) == "applied"

@@ -14,7 +14,7 @@ from gspnp.logs import RedactingFormatter
 from provisioning import downloads
 from provisioning.models import Download
 from sipmcast.events import Outgoing
-from sipmcast.pnp import NotifyIds, notify_request
+from sipmcast.pnp import NotifyIds, Telling, notify_request
 from tests import cast
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
@@ -206,10 +206,14 @@ class TestProxies:
 
 def test_repr_of_what_holds_a_secret_url_does_not_show_it(version):
     url = f"http://{cast.OURS}:5481{cast.first_path(version)}"
-    request = notify_request(phone=(cast.HOST, 5060), ours=(cast.OURS, 6060), url=url, ids=NotifyIds.fresh())
+    request = notify_request(
+        phone=(cast.HOST, 5060), ours=(cast.OURS, 6060), telling=Telling("ua-profile", url), ids=NotifyIds.fresh()
+    )
     opening = cast.outbox.Opening("c", "b", "t", request.to_bytes(), (cast.HOST, 5060), "eth0", cast.OURS)
     outgoing = Outgoing(request.to_bytes(), (cast.HOST, 5060), cast.LEG)
-    shown = {type(one).__name__: version.first_secret in repr(one) for one in (opening, outgoing, request, version)}
+    telling = Telling("ua-profile", url)
+    held = (opening, outgoing, request, version, telling)
+    shown = {type(one).__name__: version.first_secret in repr(one) for one in held}
     assert shown == dict.fromkeys(shown, False)
 
 

@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 
 from devices import inventory
 from devices.models import LiveEvent, Phone
-from provisioning import outbox
+from provisioning import outbox, settling, starts
 from provisioning.models import ConfigFile, Notify, NotifyOrigin
 from tests import cast
 
@@ -27,6 +27,10 @@ def is_due(notify, clock) -> bool:
     return notify.pk in [row.pk for row in outbox.due(clock.at, cast.LEGS, 50)]
 
 
+def due_row(notify) -> outbox.Due:
+    return outbox.read(Notify.objects.filter(pk=notify.pk))[0]
+
+
 def seconds_until(notify, clock) -> float:
     return (notify.next_at - clock.at).total_seconds()
 
@@ -34,20 +38,20 @@ def seconds_until(notify, clock) -> float:
 class TestClaim:
     def test_of_two_claims_one_wins_and_its_transaction_stays(self, version):
         notify = cast.owed(version.phone_id)
-        assert outbox.claim(notify, cast.opening("a"), "pbx#1")
-        assert not outbox.claim(notify, cast.opening("b"), "pbx#2")
+        assert cast.claim(notify, cast.opening("a"), "pbx#1")
+        assert not cast.claim(notify, cast.opening("b"), "pbx#2")
         row = again(notify)
         assert (row.state, row.claimed_by, row.branch, row.datagram) == ("sending", "pbx#1", "z9hG4bKa", b"NOTIFY")
 
     def test_a_superseded_row_cannot_be_claimed(self, version):
         notify = cast.owed(version.phone_id)
         cast.save(version.phone, cast.draft(display_name="Other"))
-        assert not outbox.claim(notify, cast.opening(), "pbx#1")
+        assert not cast.claim(notify, cast.opening(), "pbx#1")
 
     def test_a_forgotten_phones_row_cannot_be_claimed(self, version):
         notify = cast.owed(version.phone_id)
         inventory.forget(version.phone_id, "tess")
-        assert not outbox.claim(notify, cast.opening(), "pbx#1")
+        assert not cast.claim(notify, cast.opening(), "pbx#1")
 
     def test_take_over_is_won_once(self, version):
         notify = cast.sent(version)
@@ -71,29 +75,29 @@ class TestSettle:
 
     def test_nothing_is_settled_before_it_was_sent(self, version):
         notify = cast.owed(version.phone_id)
-        assert not outbox.settle_answered(notify.pk, 200, "OK")
-        assert not outbox.settle_unanswered(notify.pk)
+        assert not cast.answered(notify, 200, "OK")
+        assert not settling.unanswered(notify.pk)
         assert (again(notify).state, cast.stage(version)) == ("waiting", "assigned")
 
     def test_a_late_timeout_after_a_2xx_changes_nothing(self, version):
         notify = cast.delivered(version)
         events = LiveEvent.objects.count()
-        assert not outbox.settle_unanswered(notify.pk)
-        assert not outbox.settle_answered(notify.pk, 500, "late")
+        assert not settling.unanswered(notify.pk)
+        assert not cast.answered(notify, 500, "late")
         assert (again(notify).state, cast.reason(version)) == ("delivered", "")
         assert LiveEvent.objects.count() == events
 
     def test_a_late_2xx_of_a_superseded_transaction_does_not_move_the_new_version(self, version):
         notify = cast.sent(version)
         cast.save(version.phone, cast.draft(display_name="Other"))
-        assert not outbox.settle_answered(notify.pk, 200, "OK")
+        assert not cast.answered(notify, 200, "OK")
         assert (again(notify).state, cast.stage(version)) == ("superseded", "assigned")
 
     def test_a_forgotten_phone_is_settled_without_error(self, version):
         notify = cast.sent(version)
         inventory.forget(version.phone_id, "tess")
-        assert not outbox.settle_answered(notify.pk, 200, "OK")
-        assert not outbox.settle_unanswered(notify.pk)
+        assert not cast.answered(notify, 200, "OK")
+        assert not settling.unanswered(notify.pk)
 
     @pytest.mark.parametrize(
         ("status", "words", "retried"),
@@ -110,7 +114,7 @@ class TestSettle:
     )
     def test_a_refusal_is_said_in_words_and_the_work_is_kept(self, version, clock, status, words, retried):
         notify = cast.sent(version)
-        assert outbox.settle_answered(notify.pk, status, "Why")
+        assert cast.answered(notify, status, "Why")
         assert (again(notify).state, cast.stage(version)) == ("refused", "assigned")
         assert words in cast.reason(version)
         retry = cast.owed(version.phone_id)
@@ -119,19 +123,19 @@ class TestSettle:
             assert (retry.origin, seconds_until(retry, clock)) == ("automatic", 600)
 
     def test_no_answer_owes_one_timed_retry_and_no_second(self, version, clock):
-        outbox.settle_unanswered(cast.sent(version).pk)
+        settling.unanswered(cast.sent(version).pk)
         assert "did not answer" in cast.reason(version) and "asked again" in cast.reason(version)
         assert not is_due(cast.owed(version.phone_id), clock)
         clock.forward(minutes=10)
         retry = cast.owed(version.phone_id)
         assert is_due(retry, clock)
-        outbox.settle_unanswered(cast.sent(version).pk)
+        settling.unanswered(cast.sent(version).pk)
         assert cast.owed(version.phone_id) is None
         assert "asked again" not in cast.reason(version)
 
     def test_a_hostile_reason_phrase_is_bounded(self, version):
         notify = cast.sent(version)
-        outbox.settle_answered(notify.pk, 403, "x" * 5000)
+        cast.answered(notify, 403, "x" * 5000)
         assert len(again(notify).reason) <= 100
         assert len(cast.reason(version)) <= 300
 
@@ -140,7 +144,7 @@ class TestSettle:
         notify = cast.sent(version)
         cast.download(cast.first_path(version))
         cast.download(cast.steady_path(version))
-        outbox.settle_unanswered(notify.pk)
+        settling.unanswered(notify.pk)
         assert (cast.stage(version), cast.reason(version)) == ("applied", "")
         assert cast.owed(version.phone_id) is None
 
@@ -150,14 +154,14 @@ class TestSettle:
         outbox.notify_again(version.phone_id, "tess", cast.HOST)
         notify = cast.sent(version)
         clock.forward(32)
-        outbox.settle_unanswered(notify.pk)
+        settling.unanswered(notify.pk)
         told = [cast.reason(version), *LiveEvent.objects.filter(at=clock.at).values_list("text", flat=True)]
         assert any("did not answer" in words for words in told)
 
     def test_a_2xx_takes_back_the_words_of_an_earlier_failure(self, version, clock):
         cast.delivered(version)
         outbox.notify_again(version.phone_id, "tess", cast.HOST)
-        outbox.settle_unanswered(cast.sent(version).pk)
+        settling.unanswered(cast.sent(version).pk)
         assert "did not answer" in cast.reason(version)
         clock.forward(minutes=11)
         cast.delivered(version)
@@ -169,7 +173,8 @@ class TestStart:
 
     def test_a_phone_without_assignment_is_owed_nothing(self):
         phone = cast.seen()
-        assert outbox.owe_after_start(phone.pk) is None
+        starts.owe_after_start(phone.pk)
+        assert cast.owed(phone.pk) is None
 
     def test_an_ignored_phone_is_owed_nothing(self, version):
         cast.delivered(version)
@@ -187,7 +192,7 @@ class TestStart:
         assert again(notify).state == "sending"
 
     def test_the_timed_retry_is_brought_forward(self, version, clock):
-        outbox.settle_unanswered(cast.sent(version).pk)
+        settling.unanswered(cast.sent(version).pk)
         clock.forward(60)
         retry = cast.restarted(version)
         assert is_due(retry, clock)
@@ -203,7 +208,7 @@ class TestStart:
     @pytest.mark.parametrize("status", [403, 489, 500])
     def test_a_refused_transaction_is_not_followed_by_another_within_its_32_seconds(self, version, clock, status):
         """Issue 2: no save ever opens two different NOTIFY transactions within 32 s."""
-        outbox.settle_answered(cast.sent(version).pk, status, "No")
+        cast.answered(cast.sent(version), status, "No")
         clock.forward(2)
         notify = cast.restarted(version)
         assert not is_due(notify, clock)
@@ -229,9 +234,9 @@ class TestStart:
         notify = cast.restarted(version)
         clock.forward(60)
         assert is_due(notify, clock)
-        assert outbox.claim(notify, cast.opening(), "pbx#1")
+        assert cast.claim(notify, cast.opening(), "pbx#1")
         assert cast.proofs(version)[:3] == ("assigned", False, False)
-        outbox.settle_answered(notify.pk, 200, "OK")
+        cast.answered(notify, 200, "OK")
         cast.download(cast.first_path(version))
         assert cast.proofs(version)[:3] == ("fetched", True, False)
         cast.download(cast.steady_path(version))
@@ -242,7 +247,7 @@ class TestStart:
         notify = cast.restarted(version)
         clock.forward(60)
         cast.download(cast.steady_path(version))
-        assert not outbox.claim(notify, cast.opening(), "pbx#1")
+        assert not cast.claim(notify, cast.opening(), "pbx#1")
         assert cast.stage(version) == "applied"
 
     def test_the_60_seconds_count_from_the_last_start(self, version, clock):
@@ -260,7 +265,7 @@ class TestStart:
         cast.applied(version)
         notify = cast.restarted(version)
         clock.forward(60)
-        outbox.withhold(notify, "The address is not verified.", alarm=False)
+        outbox.withhold(due_row(notify), "The address is not verified.", alarm=False)
         clock.forward(hours=1)
         cast.restarted(version)
         clock.forward(60)
@@ -268,7 +273,7 @@ class TestStart:
 
     def test_a_withheld_row_of_a_save_is_looked_at_again_when_the_phone_is_seen(self, version, clock):
         notify = cast.owed(version.phone_id)
-        outbox.withhold(notify, "The address is not verified.", alarm=False)
+        outbox.withhold(due_row(notify), "The address is not verified.", alarm=False)
         assert not is_due(notify, clock)
         cast.restarted(version)
         assert is_due(notify, clock)
@@ -317,7 +322,7 @@ class TestLimits:
             if cast.restarted(version):
                 clock.forward(60)
                 notify = cast.owed(version.phone_id)
-                if is_due(notify, clock) and outbox.hold_to_limits(notify, clock.at):
+                if is_due(notify, clock) and starts.hold_to_limits([due_row(notify)], clock.at):
                     cast.fetched(version)
                     cast.download(cast.steady_path(version))
                     sent += 1
@@ -326,7 +331,7 @@ class TestLimits:
 
 class TestNotifyAgain:
     def test_it_confirms_the_address_and_clears_the_reason(self, version, clock):
-        outbox.withhold(cast.owed(version.phone_id), "Nobody has confirmed it.", alarm=False)
+        outbox.withhold(due_row(cast.owed(version.phone_id)), "Nobody has confirmed it.", alarm=False)
         Phone.objects.update(approved_host=None)
         notify = outbox.notify_again(version.phone_id, "tess", cast.HOST)
         assert (notify.origin, is_due(notify, clock)) == ("person", True)
@@ -373,14 +378,15 @@ def test_an_unsent_row_of_an_old_version_never_opens_after_a_new_save(version, c
         cast.save(version.phone, cast.draft(display_name=f"Name {number}"))
         clock.forward(0.1)
     assert len(outbox.due(clock.at, cast.LEGS, 50)) == 1
-    assert outbox.due(clock.at, cast.LEGS, 50)[0].config_file.number == ConfigFile.objects.count() == 6
+    (due,) = outbox.due(clock.at, cast.LEGS, 50)
+    assert ConfigFile.objects.get(pk=due.config_file_id).number == ConfigFile.objects.count() == 6
 
 
 def test_enqueue_supersedes_a_transaction_under_way_and_the_agent_is_told(version, clock):
     notify = cast.sent(version)
     outbox.enqueue(version, NotifyOrigin.SAVE, clock.at)
-    assert outbox.still_sending([notify.pk]) == set()
-    assert outbox.under_way() == []
+    assert outbox.still_sending(notify.claimed_by) == set()
+    assert outbox.adoptable("pbx#2", [notify.pk], clock.at) == []
 
 
 def test_notify_again_confirms_only_the_address_that_was_shown(version):
@@ -412,7 +418,7 @@ def test_a_phone_that_started_up_during_a_dead_transaction_is_told_once_it_is_ov
     clock.forward(17)
     Phone.objects.update(subscribed_at=clock.at)
     clock.forward(16)
-    outbox.settle_unanswered(notify.pk)
+    settling.unanswered(notify.pk)
     assert is_due(cast.owed(version.phone_id), clock)
 
 

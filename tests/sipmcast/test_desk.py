@@ -5,13 +5,16 @@ from django.core.management import call_command
 
 from devices import inventory
 from devices.models import Phone
+from devices.newcomers import NewPhones
 from devices.trust import Verdict
 from provisioning import outbox
 from provisioning.models import Notify
 from sipmcast import desk
+from sipmcast.calls import Send
 from sipmcast.events import Leg, NotifyAnswered, NotifyTimedOut
 from sipmcast.models import ListenerStatus
 from sipmcast.sip.message import parse_message
+from sipmcast.status import Said, heartbeat
 from tests import cast
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
@@ -20,13 +23,23 @@ ME_AFTER_A_CRASH = "pbx/all/224.0.1.75:5060#2"
 ANOTHER = "branch/all/224.0.1.75:5060#9"
 
 
+class Table:
+    """The neighbour table as a test wants it; unknown for the rest."""
+
+    def __init__(self, verdicts: dict[str, Verdict]) -> None:
+        self.verdicts = verdicts
+
+    def verify(self, host: str, mac: str, interface: str = "") -> Verdict:
+        return self.verdicts.get(host, Verdict.UNKNOWN)
+
+
 @pytest.fixture(autouse=True)
 def table(monkeypatch):
     """The neighbour table: (host -> verdict), unknown for the rest."""
     verdicts: dict[str, Verdict] = {}
-    monkeypatch.setattr(
-        "sipmcast.neighbours.verify", lambda host, mac: verdicts.get(host, Verdict.UNKNOWN), raising=True
-    )
+    shown = Table(verdicts)
+    monkeypatch.setattr("sipmcast.neighbours.snapshot", lambda: shown)
+    monkeypatch.setattr("sipmcast.neighbours.verify", shown.verify)
     return verdicts
 
 
@@ -36,7 +49,16 @@ def version():
 
 
 def look(name=ME, legs=cast.LEGS, sending=(), probed=None) -> desk.Plan:
-    return desk.look(legs, name, set(sending), {} if probed is None else probed)
+    return desk.look(legs, name, set(sending), {} if probed is None else probed, 1000)
+
+
+def store(*sightings) -> None:
+    """What the worker does with what was heard."""
+    desk.owe(desk.store(list(sightings), NewPhones(1000, 1000)))
+
+
+def settle(*events) -> list[Send]:
+    return desk.settle(events, cast.LEGS)
 
 
 def state(version) -> tuple[str, str]:
@@ -178,7 +200,7 @@ class TestTrust:
         cast.applied(version)
         clock.forward(days=365)
         table[cast.HOST] = Verdict.MISMATCH
-        desk.store([cast.sighting()])
+        store(cast.sighting())
         clock.forward(61)
         assert look().sends == [], "the URL of the configuration went to a device with another MAC"
         assert state(version)[0] == "withheld"
@@ -188,7 +210,7 @@ class TestTrust:
         """The clock went back a year after the save; a device with another MAC sends the SUBSCRIBE."""
         clock.forward(days=-365)
         table[cast.HOST] = Verdict.MISMATCH
-        desk.store([cast.sighting()])
+        store(cast.sighting())
         assert look().sends == []
 
     def test_a_routed_phone_is_told_where_its_last_steady_download_went(self, clock):
@@ -197,7 +219,7 @@ class TestTrust:
         for path in (cast.first_path(version), cast.steady_path(version)):
             cast.download(path, host="127.0.0.9")
         clock.forward(days=30)
-        desk.store([cast.sighting(host="127.0.0.9")])
+        store(cast.sighting(host="127.0.0.9"))
         clock.forward(61)
         assert [send.target[0] for send in look().sends] == ["127.0.0.9"]
 
@@ -205,7 +227,7 @@ class TestTrust:
         """UNKNOWN may just mean "not asked yet": the last steady address counts only where the table cannot know."""
         cast.applied(version)
         clock.forward(days=30)
-        desk.store([cast.sighting()])
+        store(cast.sighting())
         clock.forward(61)
         plan = look()
         assert (plan.sends, plan.probes) == ([], [(cast.LEG, cast.HOST)])
@@ -214,7 +236,7 @@ class TestTrust:
         cast.applied(version)
         clock.forward(hours=1)
         table[cast.STRANGER] = Verdict.MISMATCH
-        desk.store([cast.sighting(host=cast.STRANGER)])
+        store(cast.sighting(host=cast.STRANGER))
         for _ in range(120):
             clock.forward(1)
             plan = look()
@@ -227,7 +249,7 @@ class TestTrust:
     def test_a_phone_that_really_moved_is_owed_what_it_lacks(self, version, table, clock):
         cast.delivered(version)
         clock.forward(hours=1)
-        desk.store([cast.sighting(host="10.0.0.30")])
+        store(cast.sighting(host="10.0.0.30"))
         table["10.0.0.30"] = Verdict.MATCH
         clock.forward(2)
         sends = look().sends
@@ -240,7 +262,7 @@ class TestResuming:
         (send,) = look().sends
         clock.forward(7.5)
         (again,) = look(ME_AFTER_A_CRASH).sends
-        assert again == desk.Send(send.notify_id, send.datagram, send.target, send.leg, 7.5)
+        assert again == Send(send.notify_id, send.branch, send.datagram, send.target, send.leg, 7.5)
         assert look(ME_AFTER_A_CRASH, sending=[again.notify_id]).sends == []
 
     def test_a_crash_longer_than_the_transaction_ends_it(self, version, clock):
@@ -284,15 +306,15 @@ class TestResuming:
 
     def test_answers_and_timeouts_are_settled_once(self, version):
         (send,) = look().sends
-        desk.settle([NotifyAnswered(send.notify_id, 200, "OK"), NotifyTimedOut(send.notify_id)])
+        settle(NotifyAnswered(send.notify_id, 200, "OK"), NotifyTimedOut(send.notify_id))
         assert (state(version)[0], cast.stage(version)) == ("delivered", "notified")
-        desk.settle([NotifyAnswered(4711, 200, "OK"), NotifyTimedOut(4711)])
+        settle(NotifyAnswered(4711, 200, "OK"), NotifyTimedOut(4711))
 
     def test_one_settlement_of_a_phone_forgotten_meanwhile_does_not_lose_the_others(self, version):
         other = cast.assigned(cast.OTHER_MAC, "10.0.0.21")
         sends = look().sends
         inventory.forget(version.phone_id, "tess")
-        desk.settle([NotifyAnswered(send.notify_id, 200, "OK") for send in sends])
+        settle(*[NotifyAnswered(send.notify_id, 200, "OK") for send in sends])
         assert cast.stage(other) == "notified"
 
 
@@ -305,29 +327,34 @@ def test_a_phone_forgotten_between_hearing_and_owing_is_no_error(version, monkey
         return heard
 
     monkeypatch.setattr(inventory, "record_sightings", record_then_forget)
-    desk.store([cast.sighting()])
+    store(cast.sighting())
 
 
 def test_a_phone_forgotten_while_its_notify_is_being_opened_is_no_error(version, monkeypatch):
     other = cast.assigned(cast.OTHER_MAC, "10.0.0.21")
 
-    def verify(host, mac):
-        if mac == cast.MAC:
-            inventory.forget(version.phone_id, "tess")
-        return Verdict.MATCH
+    class Forgetful(Table):
+        def verify(self, host, mac, interface=""):
+            if mac == cast.MAC:
+                inventory.forget(version.phone_id, "tess")
+            return Verdict.MATCH
 
-    monkeypatch.setattr("sipmcast.neighbours.verify", verify)
+    monkeypatch.setattr("sipmcast.neighbours.snapshot", lambda: Forgetful({}))
     assert [send.target[0] for send in look().sends] == ["10.0.0.21"]
     assert cast.stage(other) == "assigned"
 
 
+def beat(name, site, interfaces, trouble, counters) -> None:
+    heartbeat(name, site, Said(interfaces, trouble, counters))
+
+
 def test_heartbeat_keeps_one_row_per_listener_and_says_since_when_it_runs(clock):
-    desk.heartbeat(ME, "hq", ["eth0 (10.0.0.1)"], "x" * 1000, {"received": 1})
+    beat(ME, "hq", ["eth0 (10.0.0.1)"], "x" * 1000, {"received": 1})
     clock.forward(60)
-    desk.heartbeat(ME, "hq", [], "", {"received": 2})
+    beat(ME, "hq", [], "", {"received": 2})
     row = ListenerStatus.objects.get()
     assert (row.started_at, row.heartbeat_at, row.counters) == (cast.NOON, clock.at, {"received": 2})
-    desk.heartbeat(ANOTHER, "branch", [], "", {})
+    beat(ANOTHER, "branch", [], "", {})
     assert ListenerStatus.objects.count() == 2
 
 
@@ -344,17 +371,17 @@ def test_a_transaction_under_a_lost_key_ends_and_keeps_no_other_phone_waiting(se
     assert [send.target[0] for send in look(ME_AFTER_A_CRASH).sends] == [cast.HOST]
     assert state(lost)[0] == "waiting" or state(lost)[0] == "unanswered"
     assert state(healthy)[0] == "sending"
-    desk.settle([NotifyAnswered(cast.owed(lost.phone_id).pk, 200, "OK")])
+    settle(NotifyAnswered(cast.owed(lost.phone_id).pk, 200, "OK"))
     clock.forward(minutes=30)
     call_command("work", "--once")
 
 
 def test_a_listener_that_hears_nothing_does_not_speak_over_the_one_that_does(clock):
-    desk.heartbeat(f"{ME.partition('#')[0]}#1", "", ["eth0 (10.0.0.1)"], "", {})
-    desk.heartbeat(f"{ME.partition('#')[0]}#2", "", [], "another listener already hears it", {})
+    beat(f"{ME.partition('#')[0]}#1", "", ["eth0 (10.0.0.1)"], "", {})
+    beat(f"{ME.partition('#')[0]}#2", "", [], "another listener already hears it", {})
     assert ListenerStatus.objects.get().interfaces == ["eth0 (10.0.0.1)"]
     clock.forward(60)
-    desk.heartbeat(f"{ME.partition('#')[0]}#2", "", [], "nothing", {})
+    beat(f"{ME.partition('#')[0]}#2", "", [], "nothing", {})
     assert ListenerStatus.objects.get().trouble == "nothing"
 
 

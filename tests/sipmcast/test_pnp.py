@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.sighting import TEXT_LIMITS, Sighting, plain_text
-from sipmcast.pnp import NotForUs, NotifyIds, notify_request, sighting_from
+from sipmcast.pnp import GRANDSTREAM, NotForUs, NotifyIds, Telling, notify_request, sighting_from
 from sipmcast.sip.errors import SipSerialiseError
 from sipmcast.sip.message import Request, parse_message
 
@@ -23,7 +23,7 @@ IDS = NotifyIds("z9hG4bKabc", "tag1", "call1")
 def sight(data: bytes, source: tuple[str, int] = SOURCE) -> Sighting:
     request = parse_message(data)
     assert isinstance(request, Request)
-    return sighting_from(request, source, "172.18.0.10", "eth0", 1700000000.5)
+    return sighting_from(request, source, "172.18.0.10", "eth0", 1700000000.5, GRANDSTREAM)
 
 
 def refusal(data: bytes) -> str:
@@ -212,7 +212,9 @@ def test_plain_text_replaces_what_a_terminal_would_obey() -> None:
 
 def test_notify_is_what_the_guide_shows() -> None:
     url = "http://172.18.0.10:5481/provisioning/cfg000B82273B89"
-    written = notify_request(phone=SOURCE, ours=("172.18.0.10", 6060), url=url, ids=IDS).to_bytes()
+    written = notify_request(
+        phone=SOURCE, ours=("172.18.0.10", 6060), telling=Telling("ua-profile", url), ids=IDS
+    ).to_bytes()
     assert written == (
         b"NOTIFY sip:172.18.32.197:5060 SIP/2.0\r\n"
         b"Via: SIP/2.0/UDP 172.18.0.10:6060;branch=z9hG4bKabc;rport\r\n"
@@ -240,7 +242,10 @@ def test_notify_is_what_the_guide_shows() -> None:
 
 def test_notify_over_ipv6_has_brackets() -> None:
     request = notify_request(
-        phone=("2001:db8::7", 5060), ours=("2001:db8::1", 6060), url="http://[2001:db8::1]/", ids=IDS
+        phone=("2001:db8::7", 5060),
+        ours=("2001:db8::1", 6060),
+        telling=Telling("ua-profile", "http://[2001:db8::1]/"),
+        ids=IDS,
     )
     message = parse_message(request.to_bytes())
     assert message.start_line() == "NOTIFY sip:[2001:db8::7]:5060 SIP/2.0"
@@ -250,7 +255,7 @@ def test_notify_over_ipv6_has_brackets() -> None:
 @pytest.mark.parametrize("url", ["", "http://x/a b", "http://x/\r\nX: y", "http://x/\u00e4", "http://x/" + "a" * 1100])
 def test_a_url_that_would_break_the_body_is_refused(url: str) -> None:
     with pytest.raises(SipSerialiseError):
-        notify_request(phone=SOURCE, ours=("172.18.0.10", 6060), url=url, ids=IDS)
+        notify_request(phone=SOURCE, ours=("172.18.0.10", 6060), telling=Telling("ua-profile", url), ids=IDS)
 
 
 def test_fresh_identifiers_are_new_each_time_and_carry_the_cookie() -> None:

@@ -1,14 +1,19 @@
 """The worker between agent and store: stored first and answered then, or answered all the same and held."""
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import Callable
-from unittest.mock import patch
+from unittest.mock import AsyncMock, patch
 
 import pytest
 from django.db import OperationalError
 
-from sipmcast import desk, worker
+from devices.inventory import Heard
+from sipmcast import desk, held, worker
+from sipmcast.calls import Send
 from sipmcast.events import NotifyTimedOut, PhoneSighted
+from sipmcast.roll_call import RollCall
 from tests import cast
 
 AWAY = OperationalError("database is locked")
@@ -20,11 +25,16 @@ class Agent:
 
     def __init__(self) -> None:
         self.answered: list[str] = []
+        self.withheld: list[str] = []
+        self.room = 1000
         self.sent: list[int] = []
-        self.counters: dict[str, int] = {}
+        self.counters: Counter[str] = Counter()
 
     def answer(self, key: str, now: float) -> None:
         self.answered.append(key)
+
+    def withhold(self, key: str) -> None:
+        self.withheld.append(key)
 
     def notify(self, token: int, datagram: bytes, *_: object, **__: object) -> None:
         if not datagram:
@@ -39,6 +49,10 @@ class Listener:
         self.agent = Agent()
         self.legs = [cast.LEG]
         self.trouble: dict[str, str] = {}
+        self.warnings: list[str] = []
+
+    def kernel_drops(self) -> int:
+        return 0
 
     def pump(self) -> None:
         """Nothing to send."""
@@ -54,18 +68,27 @@ class Store:
         self.settled: list[object] = []
         self.plans: list[desk.Plan] = []
 
-    def store(self, sightings) -> None:
+    def store(self, sightings, _newcomers) -> list[Heard]:
         if self.error:
             raise self.error
         if any(one.model == "poison" for one in sightings):
             raise ValueError("cannot be stored")
         self.bites.append(len(sightings))
         self.macs |= {one.mac for one in sightings}
+        return [
+            Heard(None, one.mac, "", False, True) if one.model == "too many" else Heard(7, one.mac, "seen", True)
+            for one in sightings
+        ]
 
-    def settle(self, events) -> None:
+    def owe(self, heard) -> None:
+        if self.error:
+            raise self.error
+
+    def settle(self, events, _legs) -> list[Send]:
         if self.error:
             raise self.error
         self.settled += events
+        return []
 
     def look(self, *_: object) -> desk.Plan:
         if self.error:
@@ -79,7 +102,11 @@ class Store:
 @pytest.fixture
 def store():
     made = Store()
-    with patch.multiple(desk, store=made.store, settle=made.settle, look=made.look, heartbeat=made.heartbeat):
+    with (
+        patch.multiple(desk, store=made.store, owe=made.owe, settle=made.settle, look=made.look),
+        patch.object(worker, "heartbeat", made.heartbeat),
+        patch.object(RollCall, "step", AsyncMock()),
+    ):
         yield made
 
 
@@ -89,10 +116,11 @@ async def running(store):
     with patch.multiple(worker, STORE_AWAY_SECONDS=0.01, POLL_SECONDS=0.01, AFTER_FAILURE_SECONDS=0.01):
         made = worker.Worker("", "pbx#1")
         made.listener = Listener()
-        task = asyncio.create_task(made.run())
+        tasks = [asyncio.create_task(one) for one in (made.hear(), made.look_after())]
         yield made
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         made.close()
 
 
@@ -119,9 +147,7 @@ async def test_in_a_storm_nobody_is_answered_before_being_stored(running, store)
     answered = running.listener.agent.answered
     order: list[tuple[int, int]] = []
     real = store.store
-    with patch.object(
-        desk, "store", lambda sightings: (order.append((len(answered), sum(store.bites))), real(sightings))
-    ):
+    with patch.object(desk, "store", lambda *batch: (order.append((len(answered), sum(store.bites))), real(*batch))[1]):
         await until(lambda: len(answered) >= 1200)
     assert all(answers <= stored for answers, stored in order)
     assert len(store.macs) == 1200
@@ -147,7 +173,7 @@ async def test_one_poisonous_sighting_does_not_take_the_others_with_it(running, 
 async def test_how_a_notify_ended_is_recorded_when_the_store_is_back(running, store):
     store.error = AWAY
     running.deliver(NotifyTimedOut(7))
-    await until(lambda: running._store_away)
+    await until(lambda: running.listener.agent.counters["store_away"])
     store.error = None
     await until(lambda: store.settled)
     assert store.settled == [NotifyTimedOut(7)]
@@ -162,25 +188,42 @@ async def test_a_fault_of_ours_in_one_step_is_not_the_end(running, store):
 
 
 async def test_a_row_whose_bytes_are_no_request_ends_and_the_others_leave(running, store):
-    store.plans.append(desk.Plan(sends=[desk.Send(1, b"", (cast.HOST, 5060), cast.LEG),
-                                        desk.Send(2, b"NOTIFY", (cast.HOST, 5060), cast.LEG)]))  # fmt: skip
+    store.plans.append(desk.Plan(sends=[Send(1, "z9hG4bK1", b"", (cast.HOST, 5060), cast.LEG),
+                                        Send(2, "z9hG4bK2", b"NOTIFY", (cast.HOST, 5060), cast.LEG)]))  # fmt: skip
     await until(lambda: store.settled)
     assert store.settled == [NotifyTimedOut(1)]
     assert running.listener.agent.sent == [2]
 
 
 def test_what_is_held_is_bounded_and_the_newest_stay():
-    held = worker.Held()
-    with patch.object(worker, "HELD_SIGHTINGS", 3):
+    made = held.Held()
+    with patch.object(held, "HELD_SIGHTINGS", 3):
         for number in range(5):
-            held.add(cast.sighting(f"000B8200000{number}"), [f"key {number}"])
-    assert [sighting.mac[-1] for sighting, _ in held.take(10)] == ["2", "3", "4"]
-    assert held.lost == 2
+            made.add(cast.sighting(f"000B8200000{number}"), [f"key {number}"])
+    assert [sighting.mac[-1] for sighting, _ in made.take(10)] == ["2", "3", "4"]
+    assert made.lost == 2
 
 
 def test_a_phone_that_is_held_twice_is_stored_once_and_answered_twice():
-    held = worker.Held()
-    held.add(cast.sighting(firmware="1"), ["a"])
-    held.add(cast.sighting(firmware="2"), ["b"])
-    ((sighting, keys),) = held.take(10)
+    made = held.Held()
+    made.add(cast.sighting(firmware="1"), ["a"])
+    made.add(cast.sighting(firmware="2"), ["b"])
+    ((sighting, keys),) = made.take(10)
     assert (sighting.firmware, keys) == ("2", ["a", "b"])
+
+
+async def test_a_phone_beyond_the_bound_on_new_ones_is_never_answered(running, store):
+    with patch.object(worker, "ANSWER_ANYWAY_SECONDS", BOUND_SECONDS):
+        running.deliver(heard(1, model="too many"))
+        running.deliver(heard(2))
+    await until(lambda: running.listener.agent.answered)
+    assert (running.listener.agent.answered, running.listener.agent.withheld) == (["key 2"], ["key 1"])
+
+
+async def test_what_happened_while_the_store_was_away_is_told_when_it_is_back(running, store):
+    store.error = AWAY
+    running.deliver(heard(1))
+    await until(lambda: running.listener.agent.answered)
+    store.error = None
+    await until(lambda: store.macs)
+    assert "The database was away" in running._own_warnings(time.monotonic())[0]

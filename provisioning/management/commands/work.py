@@ -54,3 +54,4 @@ def one_round() -> None:
     """Everything that is due now."""
     stuck.explain_all()
     retention.prune_events()
+    retention.forget_unheard()

@@ -7,19 +7,23 @@ import logging
 import os
 import signal
 import socket
+import sys
 import time
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from devices.mac import parse_oui
 from sipmcast.agent import Agent
 from sipmcast.listener import Listener, Options
+from sipmcast.pnp import Served
 from sipmcast.sockets import LOOPBACK
 from sipmcast.worker import Worker
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 5.0
+# Python's own 5 ms would be added to an answer whenever a database thread is busy.
+SWITCH_SECONDS = 0.0005
 
 
 class Command(BaseCommand):
@@ -49,7 +53,10 @@ class Command(BaseCommand):
             sip_port=settings.GSPNP_SIP_PORT,
             receive=settings.GSPNP_RECEIVE,
             allowed_networks=settings.GSPNP_ALLOWED_NETWORKS,
+            per_second=settings.GSPNP_SIP_RATE,
+            source_per_second=settings.GSPNP_SIP_RATE_PER_SOURCE,
         )
+        sys.setswitchinterval(SWITCH_SECONDS)
         asyncio.run(listen(listening, options["site"], options["keep_trying"]))
 
 
@@ -65,13 +72,14 @@ async def listen(options: Options, site: str, keep_trying: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     worker = Worker(site, instance_name(options))
-    listener = worker.listener = Listener(options, Agent(tag_key()), worker.deliver)
+    agent = Agent(tag_key(), served=served(), name=str(os.getpid()))
+    listener = worker.listener = Listener(options, agent, worker.deliver)
     tasks: list[asyncio.Task] = []
     try:
         listener.look()
         if not listener.legs and not keep_trying:
             raise CommandError(" ".join(listener.trouble.values()) or "There is no interface to listen on.")
-        tasks = [asyncio.create_task(worker.run()), asyncio.create_task(listener.follow())]
+        tasks = [asyncio.create_task(one) for one in (worker.hear(), worker.look_after(), listener.follow())]
         stop = asyncio.create_task(stopping.wait())
         done, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
         for task in done - {stop}:
@@ -89,6 +97,12 @@ def instance_name(options: Options) -> str:
     """Who claims NOTIFYs: the part before "#" is the same after a restart, the rest is this process alone."""
     place = ",".join(options.interfaces) or "all"
     return f"{socket.gethostname()[:40]}/{place[:40]}/{options.group}:{options.port}#{os.getpid()}-{time.time():.0f}"
+
+
+def served() -> Served:
+    """Whose phones are ours, as the settings say."""
+    ouis = (parse_oui(text) for text in settings.GSPNP_OUIS)
+    return Served(frozenset(vendor.lower() for vendor in settings.GSPNP_VENDORS), frozenset(ouis))
 
 
 def tag_key() -> bytes:

@@ -1,0 +1,277 @@
+"""Sightings in: what a batch of SUBSCRIBEs does to the phones, in one short transaction. A part of the inventory.
+
+A boot storm comes through here: rows are read as plain values, decided on in memory, and only what changes is written,
+in a few statements whatever the size of the batch. Source of the rules: design 4 and 5.2.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from operator import attrgetter
+from typing import NamedTuple
+
+from django.db import transaction
+from django.utils import timezone
+
+from devices import batch, live
+from devices.choices import WAY, EventKind, Neighbour, Stage
+from devices.claims import ALARM_BREAK, CLAIM_WORDS
+from devices.models import Phone
+from devices.newcomers import NewPhones
+from devices.sighting import Sighting
+from devices.trust import Verdict
+
+Verify = Callable[[str, str, str], Verdict]  # (host, mac, interface) -> what the neighbour table says
+
+NOT_OURS = "Seen, not ours: "
+REPEAT_SECONDS = 1.0  # a phone that is heard again so soon makes no second event
+_ASSIGNED = frozenset(stage.value for stage in WAY)
+_SEEN, _IGNORED = Stage.SEEN.value, Stage.IGNORED.value
+_KIND = EventKind.SEEN.value
+
+# What a sighting may change, in groups that are written together.
+DESCRIBED = (
+    "vendor", "model", "firmware", "source_host", "notify_port", "contact", "interface", "local_host", "neighbour",
+)  # fmt: skip
+CLAIMED = (
+    "approved_host", "claimed_host", "claimed_port", "claimed_interface", "claimed_local_host", "claimed_at",
+    "claim_heard_at", "alarm", "alarm_at",
+)  # fmt: skip
+_described, _claimed = attrgetter(*DESCRIBED), attrgetter(*CLAIMED)
+READ = ("pk", "mac", "stage", "stage_reason", "steady_host", "last_seen_at", *DESCRIBED, *CLAIMED)
+NEW = (
+    "mac", *DESCRIBED, "stage", "stage_reason", "stage_at", "version", "claimed_port", "claimed_interface", "alarm",
+    "first_seen_at", "last_seen_at", "subscribed_at",
+)  # fmt: skip
+
+
+class Heard(NamedTuple):
+    """What a sighting did. `accepted` is false while another address claims to be an assigned phone, and for a new
+    phone beyond the bounds: that one is not stored and has no id (`refused`)."""
+
+    phone_id: int | None
+    mac: str
+    stage: str
+    accepted: bool
+    refused: bool = False
+
+
+@dataclass(slots=True)
+class _Row:
+    """A phone while a batch is taken: the columns READ in their order, and which of them have changed."""
+
+    pk: int | None
+    mac: str
+    stage: str
+    stage_reason: str
+    steady_host: str | None
+    last_seen_at: datetime | None
+    vendor: str = ""
+    model: str = ""
+    firmware: str = ""
+    source_host: str | None = None
+    notify_port: int = 5060
+    contact: str = ""
+    interface: str = ""
+    local_host: str | None = None
+    neighbour: str = Neighbour.UNKNOWN.value
+    approved_host: str | None = None
+    claimed_host: str | None = None
+    claimed_port: int = 5060
+    claimed_interface: str = ""
+    claimed_local_host: str | None = None
+    claimed_at: datetime | None = None
+    claim_heard_at: datetime | None = None
+    alarm: str = ""
+    alarm_at: datetime | None = None
+    seen: bool = False
+    subscribed: bool = False
+    described: bool = False
+    claimed: bool = False
+    staged: bool = False
+
+
+@dataclass(slots=True)
+class _Batch:
+    """One batch on its way."""
+
+    verify: Verify
+    bound: NewPhones | None
+    now: datetime
+    rows: dict[str, _Row] = field(default_factory=dict)
+    new: list[_Row] = field(default_factory=list)
+    admitted: list[str] = field(default_factory=list)
+    told: dict[tuple[str, str], tuple[_Row, str]] = field(default_factory=dict)
+
+
+def record_sightings(sightings: Sequence[Sighting], verify: Verify, bound: NewPhones | None = None) -> list[Heard]:
+    """Store what was heard, in order, in one transaction; at most one event for each phone and address.
+
+    Phones that are not known yet are held to `bound`, if there is one.
+    """
+    if not sightings:
+        return []
+    taken = _Batch(verify, bound, timezone.now())
+    try:
+        with transaction.atomic():
+            macs = sorted({sighting.mac for sighting in sightings})
+            for cells in batch.select(Phone, READ, "mac", macs, lock=True):
+                taken.rows[cells[1]] = _Row(*cells)
+            heard = [_take(sighting, taken) for sighting in sightings]
+            _store_known(taken)
+            _store_new(taken)
+            _tell(taken)
+    except BaseException:
+        if bound is not None:
+            for source in taken.admitted:
+                bound.give_back(source)
+        raise
+    return [
+        Heard(row.pk, row.mac, row.stage, accepted) if row else Heard(None, sighting.mac, "", False, refused=True)
+        for sighting, (row, accepted) in zip(sightings, heard, strict=True)
+    ]
+
+
+def _take(sighting: Sighting, taken: _Batch) -> tuple[_Row | None, bool]:
+    """One sighting, in memory: its phone (None: refused), and whether it is accepted."""
+    row = taken.rows.get(sighting.mac)
+    host = sighting.source_host
+    if row is None:
+        row = _new_row(sighting, taken)
+        if row is not None:
+            taken.told[row.mac, host] = (row, f"Seen for the first time, at {host}.")
+        return row, row is not None
+    moved = host != row.source_host or (sighting.interface != row.interface and sighting.interface != "")
+    if moved and not _may_move(row, sighting, taken.verify):
+        if not (host == row.claimed_host and _is_repeat(row.claim_heard_at, taken.now)):
+            taken.told.setdefault((row.mac, host), (row, f"A SUBSCRIBE with this MAC came from {host}."))
+        _claim(row, sighting, taken.now)
+        return row, False
+    told = moved or not _is_repeat(row.last_seen_at, taken.now)
+    if row.stage == _IGNORED and sighting.ours and row.stage_reason.startswith(NOT_OURS):
+        row.stage, row.stage_reason, row.staged, told = _SEEN, "", True, True
+    _describe(row, sighting)
+    row.seen, row.last_seen_at = True, taken.now
+    row.subscribed = row.subscribed or sighting.origin == "pnp"
+    if told:
+        taken.told.setdefault((row.mac, host), (row, f"Started up at {host}."))
+    return row, True
+
+
+def _new_row(sighting: Sighting, taken: _Batch) -> _Row | None:
+    """A phone that was never heard before, if there is room for it."""
+    if taken.bound is not None:
+        if not taken.bound.admit(sighting.source_host, taken.now.timestamp()):
+            return None
+        taken.admitted.append(sighting.source_host)
+    stage, reason = _SEEN, ""
+    if not sighting.ours:
+        stage, reason = _IGNORED, f"{NOT_OURS}{sighting.vendor or 'unknown vendor'}."
+    row = taken.rows[sighting.mac] = _Row(None, sighting.mac, stage, reason, None, taken.now)
+    row.neighbour = taken.verify(sighting.source_host, sighting.mac, sighting.interface).value
+    _describe(row, sighting)
+    row.subscribed = sighting.origin == "pnp"
+    taken.new.append(row)
+    return row
+
+
+def _may_move(row: _Row, sighting: Sighting, verify: Verify) -> bool:
+    """May this phone be at another address from now on? An assigned one only where it is verified or was before."""
+    host = sighting.source_host
+    verdict = verify(host, row.mac, sighting.interface)
+    if row.stage in _ASSIGNED:
+        familiar = host in (row.approved_host, row.steady_host) and verdict is Verdict.UNKNOWN
+        if verdict is not Verdict.MATCH and not familiar:
+            return False
+        if host != row.approved_host:
+            row.claimed, row.approved_host = True, None
+        if host == row.claimed_host:
+            _clear_claim(row)
+    row.described, row.neighbour = True, verdict.value
+    return True
+
+
+def _is_repeat(last_at: datetime | None, now: datetime) -> bool:
+    """Was it heard a moment ago? A clock that went back makes nothing a repeat."""
+    return last_at is not None and timedelta(0) <= now - last_at < timedelta(seconds=REPEAT_SECONDS)
+
+
+def _claim(row: _Row, sighting: Sighting, now: datetime) -> None:
+    """Another address says that it is this assigned phone; note it, and touch nothing else."""
+    judged = row.alarm_at is not None and row.claimed_at is not None and row.alarm_at >= row.claimed_at
+    if row.claimed_at is None or (judged and row.claimed_host != sighting.source_host):
+        # While a claim waits for its judgement its time stands: two that take turns must not put it off for ever.
+        row.claimed_at = now
+    row.claimed_host, row.claim_heard_at = sighting.source_host, now
+    row.claimed_port, row.claimed_interface = sighting.notify_port, sighting.interface
+    row.claimed_local_host = sighting.local_host
+    row.claimed = True
+
+
+def _clear_claim(row: _Row) -> None:
+    row.claimed_host = row.claimed_at = row.claim_heard_at = row.claimed_local_host = None
+    row.claimed_interface = ""
+    others = [line for line in row.alarm.split(ALARM_BREAK) if line and CLAIM_WORDS not in line]
+    row.alarm = ALARM_BREAK.join(others)
+    row.alarm_at = row.alarm_at if others else None
+    row.claimed = True
+
+
+def _describe(row: _Row, sighting: Sighting) -> None:
+    """Take what the phone says of itself; what it leaves out this time stays as it was known."""
+    said = (
+        sighting.vendor or row.vendor,
+        sighting.model or row.model,
+        sighting.firmware or row.firmware,
+        sighting.source_host,
+        sighting.notify_port,
+        sighting.contact,
+        sighting.interface,
+        sighting.local_host or None,
+    )
+    known = (
+        row.vendor, row.model, row.firmware, row.source_host, row.notify_port, row.contact, row.interface,
+        row.local_host,
+    )  # fmt: skip
+    if said != known:
+        row.described = True
+        (row.vendor, row.model, row.firmware, row.source_host, row.notify_port, row.contact, row.interface,
+         row.local_host) = said  # fmt: skip
+
+
+def _store_new(taken: _Batch) -> None:
+    """Insert the phones that are new. One that another listener has added in this very moment is left as it is there.
+
+    Not even an event is told of it: to store that would mean to wait for the other listener's lock.
+    """
+    now = taken.now
+    rows = [
+        (row.mac, *_described(row), row.stage, row.stage_reason, now, 0, 5060, "", "", now, now,
+         now if row.subscribed else None)
+        for row in taken.new
+    ]  # fmt: skip
+    for mac, pk in batch.insert(Phone, NEW, rows, unique="mac", returning=("mac", "pk")):
+        taken.rows[mac].pk = pk
+    others = [row.mac for row in taken.new if row.pk is None]
+    if others:
+        taken.told = {place: told for place, told in taken.told.items() if told[0].pk is not None}
+        for mac, pk, stage in batch.select(Phone, ("mac", "pk", "stage"), "mac", others):
+            taken.rows[mac].pk, taken.rows[mac].stage = pk, stage
+
+
+def _store_known(taken: _Batch) -> None:
+    """Write what has changed of phones that were there; mostly that is only when they were heard."""
+    now = taken.now
+    known = [row for row in taken.rows.values() if row.pk is not None and (row.seen or row.claimed)]
+    subscribed = [row.pk for row in known if row.subscribed and row.seen]
+    batch.write(Phone, subscribed, last_seen_at=now, subscribed_at=now)
+    batch.write(Phone, [row.pk for row in known if row.seen and not row.subscribed], last_seen_at=now)
+    batch.write(Phone, [row.pk for row in known if row.staged], stage=_SEEN, stage_reason="", stage_at=now)
+    batch.update(Phone, ("pk", *DESCRIBED), [(row.pk, *_described(row)) for row in known if row.described])
+    batch.update(Phone, ("pk", *CLAIMED), [(row.pk, *_claimed(row)) for row in known if row.claimed])
+
+
+def _tell(taken: _Batch) -> None:
+    live.append_rows(
+        [(row.pk, row.mac, _KIND, row.stage, text[: live.TEXT_CHARS], taken.now) for row, text in taken.told.values()]
+    )

@@ -1,0 +1,132 @@
+"""How NOTIFYs end: what the phone answered, or that it did not, and what that means for it.
+
+Answers of a boot storm are settled together; whatever is out of the ordinary, one by one. This module speaks no SIP.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.db import transaction
+from django.utils import timezone
+
+from devices import batch, inventory, live
+from devices.choices import EventKind, Stage
+from devices.models import Phone
+from provisioning import outbox, starts
+from provisioning.models import Notify, NotifyKind, NotifyState
+
+FOREIGN = "this phone belongs to another system: reset it to factory defaults"
+ASKED_AGAIN = f" It is asked again in {starts.AUTOMATIC_PAUSE_MINUTES} minutes and when it is next seen."
+SETTLED = ("pk", "state", "status", "reason", "settled_at")
+
+
+def delivered(answers: Sequence[tuple[int, int, str]]) -> set[int]:
+    """Record answers 2xx, as (NOTIFY, status, reason phrase); the ids of those that were waited for."""
+    now = timezone.now()
+    ids = [one for one, _, _ in answers]
+    with transaction.atomic():
+        asked = {
+            pk: (phone_id, kind) for pk, phone_id, kind in batch.select(Notify, ("pk", "phone", "kind"), "pk", ids)
+        }
+        outbox.lock_phones(phone_id for phone_id, _ in asked.values())
+        rows = [(one, NotifyState.DELIVERED, status, reason[:100], now) for one, status, reason in answers]
+        won = batch.update(Notify, SETTLED, rows, only_if=("state", [NotifyState.SENDING]))
+        agreed = [asked[one] for one in won]
+        _notified([phone_id for phone_id, kind in agreed if kind == NotifyKind.PROFILE], now)
+        for phone_id, kind in agreed:
+            if kind != NotifyKind.PROFILE:
+                inventory.tell(phone_id, EventKind.NOTIFY, f"Agreed to: {_asked(kind)}.")
+    return won
+
+
+def _notified(phone_ids: Sequence[int], now: datetime) -> None:
+    phones = batch.select(Phone, ("pk", "mac", "stage"), "pk", phone_ids)
+    moved = [(pk, mac) for pk, mac, stage in phones if stage in (Stage.ASSIGNED, Stage.NOTIFIED)]
+    batch.write(Phone, [pk for pk, _ in moved], stage=Stage.NOTIFIED, stage_reason="", stage_at=now)
+    kind, stage = EventKind.STAGE.value, Stage.NOTIFIED.value
+    live.append_rows([(pk, mac, kind, stage, "Answered our NOTIFY.", now) for pk, mac in moved])
+
+
+def refused(notify_id: int, status: int, reason: str, why: str = "") -> bool:
+    """Record a final answer that is no 2xx; False if the row was not ours to settle any more.
+
+    `why` replaces what is said of such an answer, where the caller knows better.
+    """
+    with transaction.atomic():
+        row = _settle(notify_id, NotifyState.REFUSED, status, reason)
+        if row is None:
+            return False
+        words = why or _refusal_words(row.kind, status, f"{status} {reason}".strip())
+        if row.kind == NotifyKind.PROFILE and 500 <= status < 600 and starts.retry_later(row):
+            words += ASKED_AGAIN
+        _say(row, words)
+    return True
+
+
+def unanswered(notify_id: int) -> bool:
+    """Record that 32 s went by without a final answer."""
+    with transaction.atomic():
+        row = _settle(notify_id, NotifyState.UNANSWERED, None, "")
+        if row is None:
+            return False
+        if _fetched_since(row):
+            return True  # its answer was lost, but that it fetched proves that it heard us
+        words = "It did not answer: it may be off, or unreachable from here."
+        if row.kind == NotifyKind.PROFILE:
+            words = "It did not answer our NOTIFY: it may be off, or ignores a late one. Switch the phone off and on."
+            if _started_since(row):
+                starts.owe_after_start(row.phone_id)  # it was deaf because it was starting up; it is there now
+                return True
+            if starts.retry_later(row):
+                words += ASKED_AGAIN
+        _say(row, words)
+    return True
+
+
+def superfluous(row: Notify) -> bool:
+    """Has the phone done meanwhile, or started up for, what this NOTIFY was to make it do?"""
+    return _fetched_since(row) or _started_since(row)
+
+
+def _say(row: Notify, words: str) -> None:
+    """A configuration that does not get through stops the phone on its way; a command is told and noted."""
+    if row.kind == NotifyKind.PROFILE:
+        inventory.explain(row.phone_id, words)
+    else:
+        Notify.objects.filter(pk=row.pk).update(note=words[:300])
+        inventory.tell(row.phone_id, EventKind.NOTIFY, f"{_asked(row.kind)}: {words}"[:300])
+
+
+def _asked(kind: str) -> str:
+    return NotifyKind(kind).label
+
+
+def _settle(notify_id: int, state: NotifyState, status: int | None, reason: str) -> Notify | None:
+    row = Notify.objects.select_related("config_file").defer(*outbox.SEALED_OF_NOTIFY).filter(pk=notify_id).first()
+    if row is None:
+        return None
+    outbox.lock_phones([row.phone_id])
+    won = Notify.objects.filter(pk=notify_id, state=NotifyState.SENDING).update(
+        state=state, status=status, reason=reason[:100], settled_at=timezone.now()
+    )
+    return row if won else None
+
+
+def _started_since(row: Notify) -> bool:
+    phone = Phone.objects.filter(pk=row.phone_id, subscribed_at__gt=row.first_sent_at).exists()
+    return phone and row.config_file == outbox.current_file(row.phone_id)
+
+
+def _fetched_since(row: Notify) -> bool:
+    times = (row.config_file.fetched_at, row.config_file.steady_at)
+    return row.first_sent_at is not None and any(one is not None and one >= row.first_sent_at for one in times)
+
+
+def _refusal_words(kind: str, status: int, answer: str) -> str:
+    if status in (401, 407):
+        return f"It asked for a password that we do not know ({answer}): {FOREIGN}."
+    if kind != NotifyKind.PROFILE:
+        return f"It refused ({answer})."
+    if status == 489:
+        return f"It refused our NOTIFY ({answer}): plug and play is off on this phone, or it is no GXP16xx."
+    return f"It refused our NOTIFY ({answer}). Press “Notify again”, or switch the phone off and on."

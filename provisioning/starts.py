@@ -1,0 +1,216 @@
+"""A phone of ours has started up: is it owed a NOTIFY? Decided for a whole batch at once, for boots come in storms.
+
+It is owed one if its current version was never completely fetched, or if it was applied and does not fetch by its
+steady path now. While it is `fetched`, a start is the expected reboot. No fleet may ever be put into a reboot loop:
+at most one automatic NOTIFY of a version in 10 minutes, and three in a day.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import OuterRef, Subquery
+from django.utils import timezone
+
+from devices import batch, inventory
+from devices.choices import WAY, Stage
+from devices.models import Phone
+from provisioning import outbox
+from provisioning.models import OPEN_STATES, ConfigFile, Notify, NotifyKind, NotifyOrigin, NotifyState
+from provisioning.outbox import TRANSACTION_SECONDS, Due
+
+AUTOMATIC_PAUSE_MINUTES = 10
+AUTOMATIC_PER_DAY = 3
+RESET_CHECK_SECONDS = 60  # an applied phone that starts up fetches its file within this time
+LOOP_ALARM = "Restarts without keeping its configuration."
+SEEN_AGAIN = "The phone was seen again."
+OWED = (
+    "phone", "config_file", "kind", "origin", "state", "note", "created_at", "next_at", "unless_steady_since",
+    "claimed_by", "call_id", "branch", "from_tag", "cseq", "interface", "reason", "url_form", "to_user",
+    "logins_tried", "renewed",
+)  # fmt: skip
+_NOTHING_YET = ("", "", "", "", 1, "", "", "", "", 0, False)  # what the columns from claimed_by on begin with
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """When NOTIFYs of one version left: the last one of any origin, and a day's automatic ones, latest first."""
+
+    last_at: datetime | None
+    automatic: tuple[datetime, ...]
+
+    def dies_out_at(self, now: datetime) -> datetime:
+        """When the last transaction is over: no two of them within one's 32 s."""
+        return now if self.last_at is None else max(now, self.last_at + timedelta(seconds=TRANSACTION_SECONDS))
+
+    def automatic_from(self, now: datetime) -> datetime | None:
+        """From when on an automatic one may leave; None if today's are used up."""
+        if len(self.automatic) >= AUTOMATIC_PER_DAY:
+            return None
+        if not self.automatic:
+            return now
+        return max(now, self.automatic[0] + timedelta(minutes=AUTOMATIC_PAUSE_MINUTES))
+
+
+NEVER = Sent(None, ())
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What a batch of starts leads to, written together."""
+
+    owed: list[tuple]
+    woken: list[tuple[int, str, datetime, datetime | None]]
+    reasons: dict[int, str]
+    too_many: list[int]
+
+
+def sent_of(config_file_ids: Iterable[int], now: datetime) -> dict[int, Sent]:
+    """When NOTIFYs of these versions left; those of a clock that went back count as none."""
+    rows = Notify.objects.filter(
+        config_file__in=set(config_file_ids), kind=NotifyKind.PROFILE, first_sent_at__lte=now
+    ).order_by("-first_sent_at")
+    yesterday = now - timedelta(days=1)
+    found: dict[int, tuple[datetime, list[datetime]]] = {}
+    for file_id, origin, at in rows.values_list("config_file_id", "origin", "first_sent_at"):
+        assert at is not None  # the filter left no others
+        last = found.setdefault(file_id, (at, []))
+        if origin == NotifyOrigin.AUTOMATIC and at > yesterday:
+            last[1].append(at)
+    return {file_id: Sent(last, tuple(automatic)) for file_id, (last, automatic) in found.items()}
+
+
+def owe_after_starts(phone_ids: Sequence[int]) -> None:
+    """Owe these phones, which have just started up, what they need. One transaction."""
+    now = timezone.now()
+    with transaction.atomic():
+        outbox.lock_phones(phone_ids)
+        phones = _with_current_file(phone_ids)
+        rows = {row.phone_id: row for row in _open_rows(phones)}
+        sent = sent_of((file_id for _, file_id in phones.values()), now)
+        done = _Batch([], [], {}, [])
+        for phone_id, (stage, file_id) in phones.items():
+            times, row = sent.get(file_id, NEVER), rows.get(phone_id)
+            if row is not None:
+                _wake(row, sent.get(row.config_file_id, NEVER), now, done)
+            else:
+                _owe(phone_id, stage, file_id, times, now, done)
+        _write(done, now)
+
+
+def owe_after_start(phone_id: int) -> None:
+    """The same for one phone."""
+    owe_after_starts([phone_id])
+
+
+def _with_current_file(phone_ids: Sequence[int]) -> dict[int, tuple[str, int]]:
+    """Phone -> its stage and the id of its newest version, for those that may be owed a NOTIFY."""
+    newest = ConfigFile.objects.filter(phone_id=OuterRef("pk")).order_by("-number").values("pk")[:1]
+    phones = (
+        Phone.objects.filter(pk__in=phone_ids, stage__in=WAY)
+        .exclude(stage=Stage.FETCHED)
+        .annotate(file_id=Subquery(newest))
+        .filter(file_id__isnull=False)
+    )
+    return {pk: (stage, file_id) for pk, stage, file_id in phones.values_list("pk", "stage", "file_id")}
+
+
+def _open_rows(phones: Mapping[int, object]) -> list[Notify]:
+    rows = Notify.objects.filter(phone_id__in=list(phones), kind=NotifyKind.PROFILE, state__in=OPEN_STATES)
+    return list(rows.only("phone_id", "config_file_id", "state", "origin", "next_at", "unless_steady_since"))
+
+
+def _owe(phone_id: int, stage: str, file_id: int, times: Sent, now: datetime, done: _Batch) -> None:
+    if stage == Stage.APPLIED:
+        # `hold_to_limits` decides after its minute whether there are too many: most starts are ordinary ones.
+        next_at, note, since = now + timedelta(seconds=RESET_CHECK_SECONDS), "", now
+    else:
+        earliest = times.automatic_from(now)
+        if earliest is None:
+            done.too_many.append(phone_id)
+            return
+        next_at, note, since = max(earliest, times.dies_out_at(now)), SEEN_AGAIN, None
+        _say_when(phone_id, next_at, now, done)
+    waiting = (NotifyKind.PROFILE, NotifyOrigin.AUTOMATIC, NotifyState.WAITING, note, now, next_at, since)
+    done.owed.append((phone_id, file_id, *waiting, *_NOTHING_YET))
+
+
+def _wake(row: Notify, times: Sent, now: datetime, done: _Batch) -> None:
+    """The phone is there: a row that waits for it, or for its address, is looked at now (within the limits)."""
+    if row.state == NotifyState.SENDING:
+        return
+    earliest = times.dies_out_at(now)
+    if row.origin == NotifyOrigin.AUTOMATIC:
+        earliest = max(earliest, times.automatic_from(now) or row.next_at)
+    since = row.unless_steady_since
+    if since is not None:
+        # Each start has its own minute to fetch by the steady path.
+        earliest, since = max(earliest, now + timedelta(seconds=RESET_CHECK_SECONDS)), now
+    else:
+        _say_when(row.phone_id, earliest, now, done)
+    done.woken.append((row.pk, NotifyState.WAITING, earliest, since))
+
+
+def _say_when(phone_id: int, at: datetime, now: datetime, done: _Batch) -> None:
+    """Tell a technician who has just switched the phone on that its NOTIFY is held back, and what helps at once."""
+    if at - now > timedelta(seconds=TRANSACTION_SECONDS):
+        words = f"It was seen again, but was notified a moment ago; it is asked again at {at:%H:%M} UTC."
+        done.reasons[phone_id] = f"{words} “Notify again” asks it now."
+
+
+def _write(done: _Batch, now: datetime) -> None:
+    batch.insert(Notify, OWED, done.owed)
+    batch.update(
+        Notify,
+        ("pk", "state", "next_at", "unless_steady_since"),
+        done.woken,
+        only_if=("state", [NotifyState.WAITING, NotifyState.WITHHELD]),
+    )
+    for phone_id, reason in done.reasons.items():
+        inventory.explain(phone_id, reason)
+    for phone_id in done.too_many:
+        too_many(phone_id)
+
+
+def hold_to_limits(rows: Sequence[Due], now: datetime) -> list[Due]:
+    """Those of these due rows that may leave now. An automatic one over the limits is put off, or dropped with an
+    alarm."""
+    automatic = [row.config_file_id for row in rows if row.origin == NotifyOrigin.AUTOMATIC]
+    sent = sent_of(automatic, now) if automatic else {}
+    leaving = []
+    for row in rows:
+        times = sent.get(row.config_file_id, NEVER) if row.origin == NotifyOrigin.AUTOMATIC else NEVER
+        earliest = times.automatic_from(now)
+        if earliest is None:
+            with transaction.atomic():
+                outbox.drop(row.pk, "Three automatic NOTIFYs were sent today.")
+                too_many(row.phone_id)
+        elif earliest > now:
+            outbox.put_off(row.pk, earliest)
+        else:
+            leaving.append(row)
+    return leaving
+
+
+def too_many(phone_id: int) -> None:
+    """Three in a day did not help: stop, say so, and leave it to a person."""
+    inventory.explain(phone_id, "It restarts without keeping its configuration; no more NOTIFYs today.")
+    if not Phone.objects.filter(pk=phone_id, alarm__contains=LOOP_ALARM).exists():
+        inventory.raise_alarm(phone_id, LOOP_ALARM)
+
+
+def retry_later(row: Notify) -> bool:
+    """Owe one timed retry; only one in a day, so that the others are left for when the phone is seen."""
+    now = timezone.now()
+    if row.config_file.fetched_at or row.config_file != outbox.current_file(row.phone_id):
+        return False
+    if sent_of([row.config_file_id], now).get(row.config_file_id, NEVER).automatic:
+        return False
+    outbox.enqueue(
+        row.config_file,
+        NotifyOrigin.AUTOMATIC,
+        now + timedelta(minutes=AUTOMATIC_PAUSE_MINUTES),
+        note="Waits for the next try, or until the phone is seen.",
+    )
+    return True

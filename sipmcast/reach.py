@@ -1,0 +1,101 @@
+"""Whether assigned phones answer: whom to ask, and what their answers say. Database side, called in the writer thread.
+
+OPTIONS over UDP is only one sign of life: a SUBSCRIBE or a download since the question counts as well, and a phone
+whose applied file chose another transport, a random port or its proxy alone is not offline because it is silent.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import OuterRef, Subquery
+from django.utils import timezone
+
+from devices import batch, live
+from devices.choices import WAY, EventKind
+from devices.models import Phone
+from provisioning.models import ConfigFile
+from sipmcast.events import Leg
+from sipmcast.sip.uri import Endpoint
+
+LegKey = tuple[str, str]
+BITE = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Whom:
+    """A phone to ask, and from where."""
+
+    phone_id: int
+    target: Endpoint
+    leg: Leg
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How a question ended."""
+
+    phone_id: int
+    host: str
+    answered: bool
+    rtt_ms: float | None
+    asked_at: datetime
+
+
+def whom(legs: Mapping[LegKey, Leg]) -> dict[int, Whom]:
+    """The phones with a configuration of ours that were heard where these legs are, by their ids."""
+    rows = Phone.objects.filter(stage__in=WAY, source_host__isnull=False, interface__in={name for name, _ in legs})
+    found = {}
+    columns = ("pk", "source_host", "notify_port", "interface", "local_host")
+    for pk, host, port, interface, local_host in rows.values_list(*columns).iterator():
+        leg = legs.get((interface, local_host))
+        if leg is not None:
+            found[pk] = Whom(pk, (host, port), leg)
+    return found
+
+
+def record(ended: Sequence[Reached]) -> None:
+    """Write what was learned: round trips quietly, a change between online and offline as an event."""
+    for start in range(0, len(ended), BITE):
+        _record(ended[start : start + BITE])
+
+
+def _record(ended: Sequence[Reached]) -> None:
+    now = timezone.now()
+    with transaction.atomic():
+        by_id = {one.phone_id: one for one in ended}
+        applied = ConfigFile.objects.filter(phone_id=OuterRef("pk"), applied_at__isnull=False).order_by("-number")
+        phones = (
+            Phone.objects.select_for_update(of=("self",))
+            .filter(pk__in=by_id, stage__in=WAY)
+            .annotate(silent_because=Subquery(applied.values("silent_because")[:1]))
+            .order_by("pk")
+        )
+        rows, changed = [], []
+        for phone in phones.only("pk", "mac", "stage", "source_host", "online", "online_at", "last_seen_at", "rtt_ms"):
+            one = by_id[phone.pk]
+            if phone.source_host != one.host:
+                continue  # it moved while we asked
+            online = _verdict(phone, one, phone.silent_because or "")
+            if online is not phone.online:
+                phone.online, phone.online_at = online, now
+                changed.append(phone)
+            seen_at = max(phone.last_seen_at, one.asked_at) if one.answered else phone.last_seen_at
+            rtt_ms = one.rtt_ms if one.rtt_ms is not None else phone.rtt_ms
+            rows.append((phone.pk, phone.online, phone.online_at, rtt_ms if online else None, seen_at))
+        batch.update(Phone, ("pk", "online", "online_at", "rtt_ms", "last_seen_at"), rows)
+        live.append(live.event(phone, EventKind.REACH, _words(phone), now) for phone in changed)
+
+
+def _verdict(phone: Phone, one: Reached, silent_because: str) -> bool | None:
+    """Online, offline, or not to be known (None)."""
+    if one.answered or phone.last_seen_at > one.asked_at:
+        return True
+    return None if silent_because else False
+
+
+def _words(phone: Phone) -> str:
+    if phone.online is None:
+        return "It cannot be asked over UDP: whether it is online is not known."
+    return "Online: it answers." if phone.online else "Offline: it does not answer our OPTIONS any more."

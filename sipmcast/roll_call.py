@@ -1,0 +1,100 @@
+"""The roll call: which assigned phones are there, and which MACs the neighbour table shows at their addresses.
+
+It keeps what was asked and what came back, and hands both to the database in batches. On the event loop; the database
+side is reach.py and devices/inventory.py.
+"""
+
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from devices import inventory
+from devices.sighting import Sighting
+from devices.trust import Verdict
+from sipmcast import neighbours, reach
+from sipmcast.events import Leg, PingEnded
+from sipmcast.listener import Listener
+from sipmcast.reach import LegKey, Reached, Whom
+from sipmcast.rounds import Rounds
+from sipmcast.transaction import NoRoom
+
+FOLLOW_SECONDS = 15.0  # how often the list of phones to ask is read anew
+RECORD_SECONDS = 1.0
+ROOM_FOR_NOTIFIES = 4_000  # transactions that a roll call leaves free
+# Our 200 makes the kernel ask who has the address; the answer needs a moment.
+NEIGHBOUR_SECONDS = 1.5
+NEIGHBOURS_AT_ONCE = 250
+MAX_NEIGHBOURS = 20_000
+
+InThread = Callable[..., Awaitable[Any]]
+
+
+class RollCall:
+    """Asks each assigned phone now and then; `interval_seconds` 0 asks nobody."""
+
+    def __init__(self, interval_seconds: float) -> None:
+        self._rounds = Rounds(interval_seconds) if interval_seconds else None
+        self._phones: dict[int, Whom] = {}
+        self._asked: dict[int, tuple[str, datetime]] = {}
+        self._ended: list[Reached] = []
+        self._newly_heard: deque[tuple[float, int, Sighting]] = deque(maxlen=MAX_NEIGHBOURS)
+        self._follow_at = self._record_at = 0.0
+
+    def heard(self, phones: Iterable[tuple[int, Sighting]]) -> None:
+        """These phones have just spoken: look at the neighbour table when the kernel has had time to ask."""
+        ripe_at = time.monotonic() + NEIGHBOUR_SECONDS
+        self._newly_heard.extend((ripe_at, phone_id, sighting) for phone_id, sighting in phones)
+
+    def ended(self, event: PingEnded) -> None:
+        """A question was answered, or was not."""
+        asked = self._asked.pop(event.token, None)
+        if asked is not None:
+            rtt_ms = None if event.rtt_seconds is None else round(event.rtt_seconds * 1000, 1)
+            self._ended.append(Reached(event.token, asked[0], event.answered, rtt_ms, asked[1]))
+
+    async def step(self, legs: Mapping[LegKey, Leg], listener: Listener, in_thread: InThread) -> None:
+        """Do what is due: ask, record, look at the neighbour table."""
+        now = time.monotonic()
+        if self._rounds is not None:
+            if now >= self._follow_at:
+                self._follow_at = now + FOLLOW_SECONDS
+                self._phones = await in_thread(reach.whom, legs)
+                self._rounds.follow(self._phones, now)
+            self._ask(self._rounds, listener, now)
+        if self._ended and now >= self._record_at:
+            self._record_at = now + RECORD_SECONDS
+            ended, self._ended = self._ended, []
+            await in_thread(reach.record, ended)
+        await self._verify(now, in_thread)
+
+    def _ask(self, rounds: Rounds, listener: Listener, now: float) -> None:
+        for phone_id in rounds.due(now):
+            whom = self._phones[phone_id]
+            if phone_id in self._asked or listener.agent.room < ROOM_FOR_NOTIFIES:
+                continue  # its last question is still open, or there is more urgent work: in the next round
+            try:
+                listener.agent.ping(phone_id, whom.target, whom.leg, now)
+            except NoRoom:
+                continue
+            self._asked[phone_id] = (whom.target[0], timezone.now())
+        listener.pump()
+
+    async def _verify(self, now: float, in_thread: InThread) -> None:
+        ripe: list[tuple[int, Sighting]] = []
+        while self._newly_heard and self._newly_heard[0][0] <= now and len(ripe) < NEIGHBOURS_AT_ONCE:
+            _, phone_id, sighting = self._newly_heard.popleft()
+            ripe.append((phone_id, sighting))
+        if ripe:
+            await in_thread(_record_verdicts, ripe)
+
+
+def _record_verdicts(heard: list[tuple[int, Sighting]]) -> None:
+    table = neighbours.snapshot()
+    verdicts: list[tuple[int, str, Verdict]] = [
+        (phone_id, one.source_host, table.verify(one.source_host, one.mac, one.interface)) for phone_id, one in heard
+    ]
+    inventory.record_verdicts(verdicts)
