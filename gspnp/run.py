@@ -28,7 +28,7 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 # Simulated phones beside the server, for `make demo`. They may come and go; the others must not stop with
 # them.
 DEMO = (
-    "python manage.py simulate_phones --count 6 --model all --interface lo --wait-assign 86400; "
+    "python manage.py simulate_phones --count 6 --model all --interface lo --wait-assign 86400 --stay 3600; "
     'echo "The simulated phones have ended."; exec sleep infinity'
 )
 

@@ -1,4 +1,4 @@
-"""What one click does to one phone: notify again, ignore, forget, and the two answers to an alarm.
+"""What one click does to one phone: commands, ignore, forget, and the two answers to an alarm.
 
 What sends something to an address comes with the address that the page showed: a person agrees to that one only.
 """
@@ -20,9 +20,13 @@ from devices.models import Phone
 from gspnp.console.access import CHANGE, FORGET, VIEW, needs
 from gspnp.console.listening import listening
 from gspnp.console.rows import LISTENER_AWAY
-from provisioning import assignment, outbox
+from provisioning import assignment, commands, outbox, starts
+from provisioning.models import NotifyKind, NotifyState
 
 Outcome = tuple[bool, str]
+
+ASKED = "Asked. What the phone does is shown here."
+ASKED_ALREADY = "It is being asked just now. What the phone does is shown here."
 
 
 def notify(phone: Phone, by: str, host: str | None) -> Outcome:
@@ -33,7 +37,22 @@ def notify(phone: Phone, by: str, host: str | None) -> Outcome:
         return False, str(moved)
     if notified is None:
         return False, "This phone has no configuration yet. Assign it first."
-    return True, "Notified again." if listening().running else LISTENER_AWAY
+    return True, ASKED if listening().running else LISTENER_AWAY
+
+
+def tell(kind: NotifyKind) -> Callable[[Phone, str, str | None], Outcome]:
+    """Send it this command, at the address that was seen. What comes of it is for the phone to show."""
+
+    def run(phone: Phone, by: str, host: str | None) -> Outcome:
+        try:
+            notify = commands.send(phone.pk, kind, by, host)
+        except (commands.CannotTell, outbox.AddressMoved) as refusal:
+            return False, str(refusal)
+        if not listening().running:
+            return True, LISTENER_AWAY
+        return True, ASKED_ALREADY if notify.state == NotifyState.SENDING else ASKED
+
+    return run
 
 
 def ignore(phone: Phone, by: str, host: str | None) -> Outcome:
@@ -60,7 +79,7 @@ def accept(phone: Phone, by: str, host: str | None) -> Outcome:
     with transaction.atomic():
         accepted = host is not None and inventory.accept_claim(phone.pk, host, by=by)
         if accepted:
-            outbox.owe_after_start(phone.pk)
+            starts.owe_after_start(phone.pk)
     phone.refresh_from_db()
     if accepted:
         return True, f"{colons(phone.mac)} is at {phone.source_host} now."
@@ -85,6 +104,9 @@ class Action:
 
 ACTIONS: Mapping[str, Action] = {
     "notify": Action(notify, CHANGE),
+    "check": Action(tell(NotifyKind.CHECK_SYNC), CHANGE),
+    "resync": Action(tell(NotifyKind.RESYNC), CHANGE),
+    "reboot": Action(tell(NotifyKind.REBOOT), CHANGE),
     "ignore": Action(ignore, CHANGE),
     "heed": Action(heed, CHANGE),
     "forget": Action(forget, FORGET),

@@ -1,28 +1,42 @@
-"""The page of one phone: facts, the way with its times, timeline, file, NOTIFYs, downloads. Never a secret."""
+"""The page of one phone: facts, the way with its times, its last command, timeline, file, NOTIFYs, downloads.
+
+Never a secret.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from devices.choices import Stage
+from devices.choices import Neighbour, Stage
 from devices.crypto import CannotDecrypt
 from devices.mac import colons
 from devices.models import LiveEvent, Phone
 from gspnp.console.access import CHANGE, FORGET, VIEW, needs
 from gspnp.console.listening import listening
-from gspnp.console.rows import ICONS, SHOWN_ACCOUNTS, STEPS, row_of
+from gspnp.console.rows import ICONS, LISTENER_AWAY, SHOWN_ACCOUNTS, STEPS, rows_of
 from gspnp.console.shell import shell_context
+from provisioning import commands
 from provisioning.gxp.document import DocumentError, masked
-from provisioning.models import OPEN_STATES, ConfigFile, Download, Notify, NotifyState
+from provisioning.models import ConfigFile, Download, Notify, NotifyKind, NotifyOrigin, NotifyState
 
 EVENTS_SHOWN = 100
 HISTORY_SHOWN = 25
+FOLLOWED_MINUTES = 15  # a phone may take 6 minutes to fetch and some to restart; what is missing then was not seen
+NEIGHBOUR_WORDS = {
+    Neighbour.MATCH: ("MAC verified", "the neighbour table shows it at this address"),
+    Neighbour.MISMATCH: ("another device's MAC", "the neighbour table shows another one at this address"),
+    Neighbour.UNKNOWN: ("not known", "the phone is behind a router, or was not looked up yet"),
+}
+TOLD_WORDS = {NotifyState.DELIVERED: "The phone agreed."}
+CLOSED = (NotifyState.SUPERSEDED, NotifyState.NOT_NEEDED)
 SECRET_COLUMNS = ("content", "first_secret", "steady_secret")
 
 
@@ -36,6 +50,20 @@ class Step:
     at: datetime | None
     done: bool
     current: bool
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a person last told the phone, and what was really seen of it. `missing` stands for what was not."""
+
+    label: str
+    state: str
+    words: str
+    note: str
+    failed: bool
+    asked_at: datetime
+    steps: list[commands.Step]
+    missing: str
 
 
 @require_safe
@@ -58,18 +86,17 @@ def live_part(request: HttpRequest, mac: str) -> HttpResponse:
 
 def _context(request: HttpRequest, phone: Phone) -> dict[str, Any]:
     version = ConfigFile.objects.filter(phone=phone).order_by("-number").defer(*SECRET_COLUMNS).first()
-    notifies = list(Notify.objects.filter(phone=phone).defer("datagram")[:HISTORY_SHOWN])
-    owed = next((notify for notify in notifies if notify.state in OPEN_STATES), None)
     heard = listening()
-    of_version = [notify for notify in notifies if version is not None and notify.config_file_id == version.pk]
     return {
         "phone": phone,
-        "row": row_of(phone, owed, heard),
+        "row": rows_of([phone], heard)[0],
         "listening": heard,
         "version": version,
-        "way": way(phone, version, of_version),
+        "way": way(phone, version),
+        "told": last_told(phone, heard.running),
+        "neighbour": NEIGHBOUR_WORDS[Neighbour(phone.neighbour)],
         "events": LiveEvent.objects.filter(mac=phone.mac).order_by("-id")[:EVENTS_SHOWN],
-        "notifies": notifies,
+        "notifies": Notify.objects.filter(phone=phone).defer("datagram")[:HISTORY_SHOWN],
         "downloads": Download.objects.filter(phone=phone)[:HISTORY_SHOWN],
         "may_change": request.user.has_perm(CHANGE),
         "may_forget": request.user.has_perm(FORGET),
@@ -87,15 +114,36 @@ def masked_file(version_id: int | None) -> str:
         return "This file cannot be opened: the key that it was written with is not in GSPNP_FIELD_KEYS."
 
 
-def way(phone: Phone, version: ConfigFile | None, notifies: list[Notify]) -> list[Step]:
+def last_told(phone: Phone, listener_runs: bool) -> Told | None:
+    """The last command of a person, "Notify again" among them; a save is told by the way itself."""
+    by_person = ~Q(kind=NotifyKind.PROFILE) | Q(origin=NotifyOrigin.PERSON)
+    notify = Notify.objects.filter(by_person, phone=phone).defer("datagram").order_by("-id").first()
+    if notify is None:
+        return None
+    failed = notify.state in (NotifyState.REFUSED, NotifyState.UNANSWERED, NotifyState.WITHHELD)
+    away = notify.state in (NotifyState.WAITING, NotifyState.SENDING) and not listener_runs
+    sent_at = notify.first_sent_at or timezone.now()
+    over = failed or notify.state in CLOSED or timezone.now() - sent_at > timedelta(minutes=FOLLOWED_MINUTES)
+    return Told(
+        label="Notify again" if notify.kind == NotifyKind.PROFILE else notify.get_kind_display(),
+        state=notify.state,
+        words=LISTENER_AWAY if away else TOLD_WORDS.get(NotifyState(notify.state), notify.get_state_display()),
+        note=notify.note,
+        failed=away or failed,
+        asked_at=notify.created_at,
+        steps=commands.progress(notify),
+        missing="not seen" if over else "not yet",
+    )
+
+
+def way(phone: Phone, version: ConfigFile | None) -> list[Step]:
     """The five stations with their times, for the present version of the configuration."""
     reached = STEPS.index(Stage(phone.stage)) if phone.stage in STEPS else 0
-    answered = next((one.settled_at for one in notifies if one.state == NotifyState.DELIVERED), None)
     at: dict[Stage, datetime | None] = {Stage.SEEN: phone.first_seen_at}
     if version is not None:
         at |= {
             Stage.ASSIGNED: version.created_at,
-            Stage.NOTIFIED: answered,
+            Stage.NOTIFIED: _answered_at(version),
             Stage.FETCHED: version.fetched_at,
             Stage.APPLIED: version.applied_at,
         }
@@ -110,3 +158,9 @@ def way(phone: Phone, version: ConfigFile | None, notifies: list[Notify]) -> lis
         Step(stage.label, ICONS[stage], words[stage], at.get(stage), index <= reached, index == reached)
         for index, stage in enumerate(STEPS)
     ]
+
+
+def _answered_at(version: ConfigFile) -> datetime | None:
+    """When the phone last agreed to a NOTIFY of this version; its agreement to a command says nothing of that."""
+    agreed = Notify.objects.filter(config_file=version, kind=NotifyKind.PROFILE, state=NotifyState.DELIVERED)
+    return agreed.order_by("-id").values_list("settled_at", flat=True).first()

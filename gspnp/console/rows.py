@@ -1,16 +1,19 @@
-"""One phone as a row of the list shows it: account, how far it has come, and what it waits for in plain words."""
+"""One phone as a row of the list shows it: account, how far it has come, whether it is there, what it waits for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from django.db.models import Prefetch
+from django.conf import settings
+from django.db.models import F, Max, OuterRef, Prefetch, Q, Subquery
+from django.utils import timezone
 
-from devices.choices import WAY, Stage
+from devices.choices import WAY, Neighbour, Stage
 from devices.models import Account, Phone
 from gspnp.console.listening import Listening
-from provisioning.models import OPEN_STATES, Notify, NotifyState
+from provisioning.models import OPEN_STATES, ConfigFile, Notify, NotifyKind, NotifyState
 
 STEPS = (Stage.SEEN, *WAY)
 ICONS = {
@@ -32,8 +35,47 @@ OPEN_WORDS = {
     NotifyState.SENDING: "NOTIFY sent, waiting for its answer.",
     NotifyState.WITHHELD: "Its NOTIFY is withheld until the address is confirmed.",
 }
+ONLINE, OFFLINE, UNKNOWN = "online", "offline", "unknown"
+CANNOT_BE_ASKED = "it cannot be asked: "
+NOT_ASKED_YET = "Not known yet"
+REACH_LABELS = {ONLINE: "Online", OFFLINE: "Offline", UNKNOWN: "Not known"}
+# A failed command is marked in the list for this long, a restart until the phone is back or for this long. Our choice.
+FAILED_SHOWN_HOURS = 1
+RESTART_SHOWN_MINUTES = 10
 # Showing a phone never opens a password: pages work while a key is missing, and nothing can slip out of them.
 SHOWN_ACCOUNTS = Prefetch("accounts", queryset=Account.objects.defer("password"))
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Whether a phone is there, as far as it is known; `why` says why it is not known."""
+
+    state: str
+    label: str
+    since: datetime | None = None
+    rtt_ms: float | None = None
+    why: str = ""
+
+    @property
+    def rtt_words(self) -> str:
+        if self.rtt_ms is None:
+            return ""
+        return "< 1 ms" if self.rtt_ms < 1 else f"{self.rtt_ms:.0f} ms"
+
+    @property
+    def brief(self) -> str:
+        """The reason as short as the list has room for."""
+        return self.why.removeprefix(CANNOT_BE_ASKED)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The phone's last command while it is under way, or has just failed."""
+
+    label: str
+    words: str
+    failed: bool
+    more: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,22 +89,41 @@ class Row:
     icon: str
     words: str
     stuck: bool
+    reach: Reach | None = None
+    command: Mark | None = None
 
     @property
     def can_assign(self) -> bool:
         return self.phone.known_model is not None
 
+    @property
+    def is_mismatch(self) -> bool:
+        return self.phone.neighbour == Neighbour.MISMATCH
+
 
 def rows_of(phones: Iterable[Phone], listening: Listening) -> list[Row]:
-    """Rows of these phones, whose accounts are prefetched; one query for what is owed to them."""
+    """Rows of these phones, whose accounts are prefetched; one query each for what is owed, told and not to be asked.
+
+    Only a NOTIFY of the configuration is owed on the way; a command that waits is the row's mark.
+    """
     phones = list(phones)
-    owed = Notify.objects.filter(phone__in=phones, state__in=OPEN_STATES).defer("datagram")
+    owed = Notify.objects.filter(phone__in=phones, kind=NotifyKind.PROFILE, state__in=OPEN_STATES).defer("datagram")
     notifies = {notify.phone_id: notify for notify in owed}
-    return [row_of(phone, notifies.get(phone.pk), listening) for phone in phones]
+    told = _last_commands(phones)
+    silent = _silent_reasons(phones)
+    return [
+        _row(
+            phone,
+            notifies.get(phone.pk),
+            listening,
+            reach_of(phone, listening.running, silent.get(phone.pk, "")),
+            _mark(told[phone.pk], phone, listening) if phone.pk in told else None,
+        )
+        for phone in phones
+    ]
 
 
-def row_of(phone: Phone, owed: Notify | None, listening: Listening) -> Row:
-    """One row; `owed` is the phone's open NOTIFY."""
+def _row(phone: Phone, owed: Notify | None, listening: Listening, reach: Reach | None, command: Mark | None) -> Row:
     accounts = list(phone.accounts.all())
     words, stuck = _words(phone, owed, listening)
     return Row(
@@ -73,6 +134,8 @@ def row_of(phone: Phone, owed: Notify | None, listening: Listening) -> Row:
         icon=ICONS.get(Stage(phone.stage), "help"),
         words=words,
         stuck=stuck,
+        reach=reach,
+        command=command,
     )
 
 
@@ -87,3 +150,80 @@ def _words(phone: Phone, owed: Notify | None, listening: Listening) -> tuple[str
     if phone.stage == Stage.SEEN and phone.known_model is None:
         return "This model cannot be configured yet.", False
     return NEXT_WORDS.get(Stage(phone.stage), ""), False
+
+
+# --- is it there? -------------------------------------------------------------------------------------------------
+
+# "Offline" is out of date once the phone has shown itself by a SUBSCRIBE or a download; `reach_of` says the same.
+IS_ONLINE = Q(stage__in=WAY) & (Q(online=True) | Q(online=False, last_seen_at__gt=F("online_at")))
+IS_OFFLINE = Q(stage__in=WAY, online=False) & ~Q(last_seen_at__gt=F("online_at"))
+WHY_SILENT = Subquery(
+    ConfigFile.objects.filter(phone=OuterRef("pk"), applied_at__isnull=False)
+    .order_by("-number")
+    .values("silent_because")[:1]
+)
+
+
+def reach_of(phone: Phone, asked: bool, silent_because: str) -> Reach | None:
+    """Online, offline or not known; None for a phone without a configuration of ours, which nobody asks.
+
+    `asked` says whether a listener runs that asks; without one, what was known last is past.
+    """
+    if not phone.is_assigned:
+        return None
+    if phone.online is None:
+        why = _why_unknown(silent_because)
+        return Reach(UNKNOWN, REACH_LABELS[UNKNOWN] if why else NOT_ASKED_YET, why=why)
+    seen_since = not phone.online and phone.online_at is not None and phone.last_seen_at > phone.online_at
+    state = ONLINE if phone.online or seen_since else OFFLINE
+    since = phone.last_seen_at if seen_since else phone.online_at
+    if not asked or not settings.GSPNP_OPTIONS_SECONDS:
+        why = "no listener runs that asks it" if not asked else _why_unknown("")
+        return Reach(UNKNOWN, f"Was {state}", since, why=why)
+    return Reach(state, REACH_LABELS[state], since, phone.rtt_ms if phone.online else None)
+
+
+def _why_unknown(silent_because: str) -> str:
+    if silent_because:
+        return f"{CANNOT_BE_ASKED}{silent_because}"
+    return "" if settings.GSPNP_OPTIONS_SECONDS else f"{CANNOT_BE_ASKED}GSPNP_OPTIONS_SECONDS is 0"
+
+
+def _silent_reasons(phones: Iterable[Phone]) -> Mapping[int, str]:
+    """Why phones of which nothing is known may be silent, by what their applied file says."""
+    unknown = [phone.pk for phone in phones if phone.is_assigned and phone.online is None]
+    rows = Phone.objects.filter(pk__in=unknown).annotate(why=WHY_SILENT).values_list("pk", "why") if unknown else []
+    return {pk: why or "" for pk, why in rows}
+
+
+# --- what it was told ---------------------------------------------------------------------------------------------
+
+
+def _last_commands(phones: Iterable[Phone]) -> Mapping[int, Notify]:
+    newest = Notify.objects.filter(phone__in=phones).exclude(kind=NotifyKind.PROFILE).order_by()
+    last = newest.values("phone").annotate(last=Max("pk")).values("last")
+    return {notify.phone_id: notify for notify in Notify.objects.filter(pk__in=last).defer("datagram")}
+
+
+def _mark(notify: Notify, phone: Phone, listening: Listening) -> Mark | None:
+    label, state = notify.get_kind_display(), notify.state
+    if state in OPEN_STATES and state != NotifyState.WITHHELD:
+        if not listening.running:
+            return Mark(label, "waits for the listener, which is not running", failed=True)
+        sending = state == NotifyState.SENDING
+        return Mark(label, "sent, no answer yet" if sending else "about to be sent", failed=False)
+    since = timezone.now() - (notify.settled_at or notify.created_at)
+    if state == NotifyState.DELIVERED:
+        back = phone.subscribed_at is not None and phone.subscribed_at >= (notify.first_sent_at or notify.created_at)
+        away = notify.kind == NotifyKind.REBOOT and not back and since < timedelta(minutes=RESTART_SHOWN_MINUTES)
+        return Mark(label, "it agreed and is not back yet", failed=False) if away else None
+    failures = {
+        NotifyState.REFUSED: f"refused ({notify.status} {notify.reason})".replace(" )", ")"),
+        # Its answer may have been lost: without a note it has shown since that it heard us.
+        NotifyState.UNANSWERED: "not answered" if notify.note else "",
+        NotifyState.WITHHELD: "not sent",
+    }
+    words = failures.get(NotifyState(state), "")
+    if not words or since > timedelta(hours=FAILED_SHOWN_HOURS):
+        return None
+    return Mark(label, words, failed=True, more=notify.note)

@@ -40,5 +40,5 @@ def is_plain_beyond_loopback(request: HttpRequest) -> bool:
 
 
 def is_console(request: HttpRequest) -> bool:
-    """Whether the sidebar's entry for the list of phones is the present one."""
-    return not request.path.startswith("/admin/")
+    """Whether the sidebar's entry for the phones is the present one: their list, or the page of one of them."""
+    return request.path == "/" or request.path.startswith("/phones/")

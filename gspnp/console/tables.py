@@ -1,9 +1,9 @@
-"""The list of phones as its URL describes it: search, filter by stage, sort, page; and the counts beside it."""
+"""The list of phones as its URL describes it: search, filter by stage and by reachability, sort, page; and counts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,13 +13,14 @@ from django.db.models.functions import Length
 from devices.choices import WAY, Stage
 from devices.mac import search_digits
 from devices.models import Account, Phone
-from gspnp.console.rows import ICONS, SHOWN_ACCOUNTS
+from gspnp.console.rows import ICONS, IS_OFFLINE, IS_ONLINE, OFFLINE, ONLINE, REACH_LABELS, SHOWN_ACCOUNTS
 
 PAGE_ROWS = 50
 QUERY_CHARS = 100
 MAX_PAGE = 1_000_000
 PAGE_DIGITS = 9
 ATTENTION = "attention"  # beside the stages: phones that have an alarm or stopped on their way
+REACHES = {ONLINE: IS_ONLINE, OFFLINE: IS_OFFLINE}
 OUT_OF_SIGHT = (Stage.IGNORED, Stage.RETIRED)
 DEFAULT_SORT = "-new"
 
@@ -48,16 +49,18 @@ class ListQuery:
 
     q: str = ""
     stage: str = ""
+    reach: str = ""
     sort: str = DEFAULT_SORT
     page: int = 1
 
     @classmethod
     def read(cls, params: Mapping[str, str]) -> ListQuery:
         """From the query string."""
-        stage, sort, page = params.get("stage", ""), params.get("sort", ""), params.get("page", "")
+        stage, reach, sort, page = (params.get(name, "") for name in ("stage", "reach", "sort", "page"))
         return cls(
             q=params.get("q", "").replace("\0", "").strip()[:QUERY_CHARS],
             stage=stage if stage in (*Stage.values, ATTENTION) else "",
+            reach=reach if reach in REACHES else "",
             sort=sort if sort.removeprefix("-") in SORTS else DEFAULT_SORT,
             page=_page(page),
         )
@@ -65,9 +68,8 @@ class ListQuery:
     def url(self, **changes: Any) -> str:
         """The query string of this list with changes; another search, filter or order begins at the first page."""
         asked = replace(self, **({"page": 1} | changes))
-        parts = {"q": asked.q, "stage": asked.stage, "sort": asked.sort, "page": asked.page}
-        default = {"q": "", "stage": "", "sort": DEFAULT_SORT, "page": 1}
-        kept = {name: value for name, value in parts.items() if value != default[name]}
+        default = asdict(ListQuery())
+        kept = {name: value for name, value in asdict(asked).items() if value != default[name]}
         return f"?{urlencode(kept)}" if kept else "?"
 
 
@@ -80,7 +82,7 @@ def _page(text: str) -> int:
 
 @dataclass(frozen=True)
 class Chip:
-    """A stage as a filter: its count, and the URL that switches to it."""
+    """A stage, or online and offline, as a filter: its count, and the URL that switches to it."""
 
     value: str
     label: str
@@ -121,6 +123,7 @@ class Page:
     total: int
     heard_any: bool
     chips: list[Chip]
+    reach_chips: list[Chip]
     columns: list[Column]
     query: ListQuery
 
@@ -150,11 +153,12 @@ def read_page(query: ListQuery) -> Page:
     start = (number - 1) * PAGE_ROWS
     phones = list(ordered(found, query.sort).prefetch_related(SHOWN_ACCOUNTS)[start : start + PAGE_ROWS])
     shown = replace(query, page=number)
-    return Page(phones, number, total, bool(counts), _chips(shown, counts), _columns(shown), shown)
+    chips, reach_chips = _chips(shown, counts), _reach_chips(shown)
+    return Page(phones, number, total, bool(counts), chips, reach_chips, _columns(shown), shown)
 
 
 def filtered(query: ListQuery) -> QuerySet[Phone]:
-    """Phones by stage and search. Ignored and retired ones appear when they are asked for, or searched for."""
+    """Phones by stage, reachability and search. Ignored and retired ones appear when asked for, or searched for."""
     phones = Phone.objects.all()
     if query.stage == ATTENTION:
         phones = phones.filter(needs_attention())
@@ -162,6 +166,8 @@ def filtered(query: ListQuery) -> QuerySet[Phone]:
         phones = phones.filter(stage=query.stage)
     elif not query.q:
         phones = phones.exclude(stage__in=OUT_OF_SIGHT)
+    if query.reach:
+        phones = phones.filter(REACHES[query.reach])
     return phones.filter(matches(query.q)) if query.q else phones
 
 
@@ -207,6 +213,16 @@ def _chips(query: ListQuery, counts: Mapping[str, int]) -> list[Chip]:
         Chip(value, label, icon, count, query.url(stage=value), current=query.stage == value)
         for value, label, icon, count in entries
         if count or value == query.stage or value not in (ATTENTION, *OUT_OF_SIGHT)
+    ]
+
+
+def _reach_chips(query: ListQuery) -> list[Chip]:
+    """Online and offline, once any phone was asked; pressed again, such a filter is gone."""
+    counts = Phone.objects.aggregate(**{f"n_{reach}": Count("pk", filter=rule) for reach, rule in REACHES.items()})
+    return [
+        Chip(reach, REACH_LABELS[reach], "", counts[f"n_{reach}"], query.url(reach="" if current else reach), current)
+        for reach in REACHES
+        if (current := query.reach == reach) or any(counts.values())
     ]
 
 

@@ -3,7 +3,7 @@
 from django.urls import path, register_converter
 
 from devices.mac import MacError, parse_mac
-from gspnp.console import actions, assign, phone, views
+from gspnp.console import actions, assign, doctor, phone, views
 
 
 class MacConverter:
@@ -29,6 +29,7 @@ app_name = "console"
 urlpatterns = [
     path("", views.phones, name="phones"),
     path("rows/", views.rows, name="rows"),
+    path("doctor/", doctor.page, name="doctor"),
     path("phones.json", views.phones_json, name="phones_json"),
     path("phones/<mac:mac>/", phone.page, name="phone"),
     path("phones/<mac:mac>/live/", phone.live_part, name="phone_live"),

@@ -29,15 +29,15 @@ def phones(request: HttpRequest) -> HttpResponse:
 @needs(VIEW)
 def rows(request: HttpRequest) -> HttpResponse:
     """Everything of the list that changes by itself, for the same parameters."""
-    context = {"listening": listening()} | _list_context(request)
-    return render(request, "console/_rows.html", context)
+    return render(request, "console/_rows.html", _list_context(request))
 
 
 def _list_context(request: HttpRequest) -> dict[str, Any]:
-    page = read_page(ListQuery.read(request.GET))
+    page, heard = read_page(ListQuery.read(request.GET)), listening()
     return {
         "page": page,
-        "rows": rows_of(page.phones, listening()),
+        "listening": heard,
+        "rows": rows_of(page.phones, heard),
         "alarms": Phone.objects.exclude(alarm="").order_by("-alarm_at")[:5],
         "may_change": request.user.has_perm(CHANGE),
         "may_forget": request.user.has_perm(FORGET),

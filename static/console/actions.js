@@ -3,8 +3,8 @@
 import { act } from "./net.js";
 import { announce, toast } from "./toast.js";
 
-/** Copy text; without a secure context the browser keeps the clipboard away, so the old way is the fallback. */
-export async function copy(text) {
+/** Copy text, and say what was copied; without a secure context the browser keeps the clipboard away, so the old way is the fallback. */
+export async function copy(text, what = text) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
@@ -18,7 +18,7 @@ export async function copy(text) {
     area.remove();
     back?.focus();
   }
-  toast(`Copied ${text}`);
+  toast(`Copied ${what}`);
 }
 
 /** Ask; resolves to whether the person agreed. Focus comes back by itself. */
@@ -44,12 +44,18 @@ export function confirmed(title, text, yes) {
   });
 }
 
-/** notify, ignore, heed or forget, with the address that was seen; returns whether it was done. */
+// What is asked before it is done: title, text, and the word on the button.
+const QUESTIONS = {
+  forget: (name) => ["Forget this phone?", `${name}: its assignment, stored password, files and history are deleted, and `
+    + "its paths lead nowhere. The phone keeps what it has, and appears anew when it is next heard.", "Forget"],
+  reboot: (name) => ["Restart this phone?", `${name} is asked to restart: it is away for a minute or so, and a call on it `
+    + "may be cut off.", "Restart"],
+  accept: (name, host) => ["Is it that phone?", `From now on ${name} is at ${host}: its configuration, with its password, `
+    + "goes there. Agree only if you know that this phone has moved.", `Use ${host}`],
+};
+
+/** Do one of the actions, with the address that was seen, after a question where one is due; returns whether it was done. */
 export async function perform(what, name, url, host) {
-  if (what === "forget") {
-    const text = `${name}: its assignment, stored password, files and history are deleted, and its paths lead nowhere. `
-      + "The phone keeps what it has, and appears anew when it is next heard.";
-    if (!(await confirmed("Forget this phone?", text, "Forget"))) return false;
-  }
+  if (what in QUESTIONS && !(await confirmed(...QUESTIONS[what](name, host)))) return false;
   return act(url, host);
 }

@@ -5,6 +5,7 @@ const NEEDS_NO_VALUE = new Set(["", "line", "shared_line", "transfer", "call_ret
 /** Bring a fresh form to life. */
 export function prepareForm(form) {
   form.querySelectorAll("[data-codecs]").forEach(prepareCodecs);
+  form.querySelectorAll("[data-password]").forEach(preparePassword);
   form.querySelectorAll("[data-key-editor]").forEach((editor) => prepareKey(form, editor));
   form.querySelectorAll("[data-cap]").forEach((cap) => {
     cap.addEventListener("click", () => {
@@ -22,6 +23,17 @@ export function prepareForm(form) {
   };
   form.addEventListener("input", named);
   named();
+}
+
+/** Say it when an account will have no password. */
+function preparePassword(box) {
+  const show = () => {
+    const stored = "stored" in box.dataset && !box.querySelector("[type=checkbox]")?.checked;
+    const typed = box.querySelector("input:not([type=checkbox])").value;
+    box.querySelector("[data-no-password]").hidden = stored || Boolean(typed);
+  };
+  box.addEventListener("input", show);
+  show();
 }
 
 function reveal(button) {

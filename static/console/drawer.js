@@ -125,7 +125,10 @@ const isJson = (answer) => (answer.headers.get("content-type") || "").includes("
 
 /** The form with its errors; passwords never come back from the server, so what was typed is put in again. */
 function replaceForm(old, fresh) {
-  for (const input of old.querySelectorAll("input[name$=-password]")) fresh.elements[input.name].value = input.value;
+  for (const input of old.querySelectorAll("input[name$=-password]")) {
+    fresh.elements[input.name].value = input.value;
+    fresh.elements[input.name].dispatchEvent(new Event("input", { bubbles: true }));
+  }
   for (const details of old.querySelectorAll("details[open]")) {
     fresh.querySelector(`details[data-account="${details.dataset.account}"]`)?.setAttribute("open", "");
   }

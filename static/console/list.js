@@ -2,9 +2,10 @@
 
 import { copy, perform } from "./actions.js";
 import { closeDrawer, openDrawer, prepareDrawer } from "./drawer.js";
+import { hush, putAside } from "./hush.js";
 import { debounced, follow } from "./live.js";
 import { closeMenu, menuIsOpen, openMenu, prepareMenu } from "./menu.js";
-import { act, Refused, send, wordsOf } from "./net.js";
+import { Refused, send, wordsOf } from "./net.js";
 import { parse, remember, swapContent, swapRows } from "./swap.js";
 import { announce, toast } from "./toast.js";
 import { refresh } from "./times.js";
@@ -47,6 +48,7 @@ function swapPage(page) {
     const [old, fresh] = [document.getElementById(id), page.getElementById(id)];
     swapContent(old, fresh);
   }
+  hush();
   const fresh = page.getElementById("rows");
   if (fresh && body()) {
     swapContent(list.querySelector("thead"), page.querySelector("thead"));
@@ -101,7 +103,10 @@ list.addEventListener("click", (event) => {
   const what = button.dataset.act;
   if (what === "assign" || what === "copy") choose(what, row);
   else if (what === "copy-text") copy(document.getElementById(button.dataset.from).textContent);
-  else if (what === "accept" || what === "dismiss") act(button.dataset.url, button.dataset.host).then(update);
+  else if (what === "hush") putAside(button, () => rows()[0] ?? search);
+  else if (what === "accept" || what === "dismiss") {
+    perform(what, button.dataset.name, button.dataset.url, button.dataset.host).then(update);
+  }
   else if (what === "menu") {
     const box = button.getBoundingClientRect();
     openMenu(row, box.left, box.bottom + 4);
@@ -223,6 +228,7 @@ function onRowKey(event) {
 
 remember(document);
 refresh();
+hush();
 mark();
 rove();
 prepareMenu(choose);

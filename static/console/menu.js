@@ -37,7 +37,7 @@ export function openMenu(row, x, y) {
   host = row.dataset.host;
   back = row.contains(document.activeElement) ? document.activeElement : row;
   here.querySelector("[data-menu-title]").textContent = row.dataset.colons;
-  for (const item of here.querySelectorAll("[data-do=notify]")) item.hidden = !("assigned" in row.dataset);
+  for (const item of here.querySelectorAll("[data-for-assigned]")) item.hidden = !("assigned" in row.dataset);
   const ignored = row.querySelector("[data-stage]")?.dataset.stage === "ignored";
   for (const item of here.querySelectorAll("[data-do=ignore]")) item.hidden = ignored;
   for (const item of here.querySelectorAll("[data-do=heed]")) item.hidden = !ignored;

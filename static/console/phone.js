@@ -2,14 +2,16 @@
 
 import { copy, perform } from "./actions.js";
 import { openDrawer, prepareDrawer } from "./drawer.js";
+import { hush, putAside } from "./hush.js";
 import { debounced, follow } from "./live.js";
-import { act, Refused, send } from "./net.js";
+import { Refused, send } from "./net.js";
 import { parse, remember, swapContent } from "./swap.js";
 import { refresh } from "./times.js";
+import { announce } from "./toast.js";
 
 const REFRESH_MS = 150;
 const LISTENER_MS = 10000;
-const PARTS = ["phone-head", "phone-notices", "phone-way", "phone-timeline", "phone-side"];
+const PARTS = ["phone-head", "phone-notices", "phone-way", "phone-commands", "phone-timeline", "phone-side"];
 const here = document.getElementById("phone");
 let gone = false;
 
@@ -25,11 +27,17 @@ async function fetchParts() {
     }
     if (!answer.ok) return;
     const page = parse(await answer.text());
+    const before = told();
     for (const id of PARTS) swapContent(document.getElementById(id), page.getElementById(id));
+    hush();
+    if (told() !== before) announce(told());
   } catch (error) {
     if (!(error instanceof Refused || error instanceof TypeError)) throw error;
   }
 }
+
+/** How the last command stands, in words. */
+const told = () => [...here.querySelectorAll("[data-told-label], [data-told-words]")].map((part) => part.textContent).join(": ");
 
 const update = debounced(fetchParts, REFRESH_MS);
 
@@ -48,7 +56,10 @@ here.addEventListener("click", async (event) => {
   const what = button.dataset.act;
   if (what === "assign") openDrawer(head.assignUrl, head.phoneMac);
   else if (what === "copy") copy(head.colons);
-  else if (what === "accept" || what === "dismiss") act(button.dataset.url, button.dataset.host).then(update);
+  else if (what === "hush") putAside(button, () => here.querySelector("[data-key=assign], [data-key=copy]"));
+  else if (what === "accept" || what === "dismiss") {
+    perform(what, button.dataset.name, button.dataset.url, button.dataset.host).then(update);
+  }
   else if (what === "do") {
     const done = await perform(button.dataset.do, head.name, button.dataset.url, button.dataset.host);
     if (done && button.dataset.do === "forget") location.assign(here.dataset.listUrl);
@@ -58,6 +69,7 @@ here.addEventListener("click", async (event) => {
 
 remember(document);
 refresh();
+hush();
 prepareDrawer(update);
 follow({
   onEvents: (message) => {

@@ -251,7 +251,7 @@ def test_notify_again_for_many_goes_to_the_addresses_that_were_loaded(admin_brow
 
     monkeypatch.setattr("gspnp.console.admin.phones.for_each", moved_meanwhile)
     said = words_of(bulk(admin_browser, "notify_again", two))
-    assert said[0] == "Phones notified again: 1."
+    assert said[0] == "Phones asked again; what each does is on its page: 1."
     assert "00:0B:82:00:00:01" in said[1] and cast.STRANGER in said[1]
     assert Notify.objects.exclude(pk__in=first).get().phone == two[1]
 
@@ -260,7 +260,7 @@ def test_notify_again_and_ignore_for_many(admin_browser, two):
     first = set(Notify.objects.values_list("pk", flat=True))
     bare = cast.seen("000B82000003", "10.0.0.23")
     said = words_of(bulk(admin_browser, "notify_again", [*two, bare]))
-    assert said[0] == "Phones notified again: 2."
+    assert said[0] == "Phones asked again; what each does is on its page: 2."
     assert "00:0B:82:00:00:03" in said[1]
     assert Notify.objects.exclude(pk__in=first).filter(state="waiting").count() == 2
     bulk(admin_browser, "ignore", two)

@@ -176,7 +176,7 @@ def test_a_phone_whose_notify_waits_for_a_silent_listener_says_so(console):
 def test_the_reason_why_a_phone_stopped_stands_below_its_stage(console, listener):
     version = cast.assigned()
     notify = cast.sent(version)
-    cast.outbox.settle_answered(notify.pk, 403, "Forbidden")
+    cast.answered(notify, 403, "Forbidden")
     assert "403 Forbidden" in row(console.get("/"), cast.MAC)
 
 
@@ -241,7 +241,7 @@ def test_notify_again_ignore_and_forget(console, listener):
     version = cast.assigned()
     first = cast.owed(version.phone_id)
     answer = console.post(f"/phones/{cast.MAC}/notify/", {"host": cast.HOST})
-    assert answer.json()["message"] == "Notified again."
+    assert answer.json()["message"] == "Asked. What the phone does is shown here."
     assert cast.owed(version.phone_id).pk != first.pk
     assert console.post(f"/phones/{cast.MAC}/ignore/").status_code == 200
     assert Phone.objects.get().stage == Stage.IGNORED

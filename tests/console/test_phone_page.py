@@ -42,7 +42,7 @@ def test_the_timeline_tells_everything_newest_first(console):
 def test_notifies_and_downloads_are_listed_with_their_outcome(console):
     version = cast.assigned()
     notify = cast.sent(version)
-    cast.outbox.settle_answered(notify.pk, 489, "Bad Event")
+    cast.answered(notify, 489, "Bad Event")
     words = console.get(URL).content.decode()
     assert "Refused by the phone: 489 Bad Event" in words
     cast.outbox.notify_again(version.phone_id, "tess", cast.HOST)

@@ -25,6 +25,8 @@ from gspnp.console.assign import UNREADABLE
 from gspnp.console.forms import Text, column_limit
 from provisioning import plan
 from provisioning.assignment import AssignmentError, ConfigError, save
+from provisioning.commands import CannotTell
+from provisioning.gxp.fields import address_fault
 from provisioning.outbox import AddressMoved
 
 FAILURES_SHOWN = 50
@@ -43,10 +45,10 @@ class Result:
     done: dict[str, int] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
-    def tell(self, model_admin: admin.ModelAdmin, request: HttpRequest) -> None:
-        """As messages: one for each way it went, one for each failure."""
+    def tell(self, model_admin: admin.ModelAdmin, request: HttpRequest, level: int = messages.SUCCESS) -> None:
+        """As messages: one for each way it went, one for each failure. `level` is that of what was done."""
         for words, count in self.done.items():
-            model_admin.message_user(request, f"{words}: {count}.", messages.SUCCESS)
+            model_admin.message_user(request, f"{words}: {count}.", level)
         for failure in self.failures[:FAILURES_SHOWN]:
             model_admin.message_user(request, failure, messages.ERROR)
         if len(self.failures) > FAILURES_SHOWN:
@@ -74,7 +76,7 @@ def for_each(phone_ids: Iterable[int], work: Work) -> Result:
             result.failures += [f"{phone}, {problem.field}: {problem.message}" for problem in error.problems]
         except CannotDecrypt:
             result.failures.append(f"{phone}: {UNREADABLE}")
-        except (AssignmentError, VersionConflict, Refusal, AddressMoved) as error:
+        except (AssignmentError, VersionConflict, Refusal, AddressMoved, CannotTell) as error:
             result.failures.append(f"{phone}: {error}")
         except OperationalError as error:
             result.failures.append(f"{phone}: The database refused ({error}). Nothing was changed; try again.")
@@ -93,6 +95,16 @@ class ServerForm(forms.Form):
         help_text="host or host:port, for every account of these phones",
         widget=UnfoldAdminTextInputWidget(),
     )
+
+    def clean_value(self) -> str:
+        """What no phone could use is said here, once, and not for each phone."""
+        server: str = self.cleaned_data["value"]
+        if not server:
+            raise forms.ValidationError("The SIP server is missing; enter host or host:port.")
+        fault = address_fault(server)
+        if fault:
+            raise forms.ValidationError(f"The SIP server {fault}.")
+        return server
 
 
 class CodecsForm(forms.Form):
@@ -114,7 +126,7 @@ class BulkChange:
         """First the page with the form and the phones' addresses, then the change, as it was seen on that page."""
         asked = self.form(request.POST if "apply" in request.POST else None)
         if asked.is_bound and asked.is_valid():
-            seen = _seen(request.POST.get("seen", ""))
+            seen = seen_on_the_page(request.POST.get("seen", ""))
             by, value = request.user.get_username(), asked.cleaned_data["value"]
             value = tuple(value) if isinstance(value, list) else value
             for_each(seen, lambda phone: self._change(phone, value, seen, by)).tell(model_admin, request)
@@ -127,6 +139,9 @@ class BulkChange:
             "form": asked,
             "phones": phones,
             "action": self.name,
+            "explanation": "Each gets a new file and a NOTIFY at the address shown here. By going on you confirm these "
+            "addresses.",
+            "submit": "Change",
             "seen": json.dumps([[phone.pk, phone.version, phone.source_host] for phone in phones]),
         }
         return TemplateResponse(request, "console/bulk.html", context)
@@ -142,7 +157,7 @@ class BulkChange:
         return "Phones saved and notified" if saved.changed else "Phones that had it already"
 
 
-def _seen(text: str) -> dict[int, tuple[int, str | None]]:
+def seen_on_the_page(text: str) -> dict[int, tuple[int, str | None]]:
     """Which phones the page showed, with version and address; nothing if it was tampered with."""
     try:
         rows = json.loads(text)

@@ -12,7 +12,6 @@ from unfold.admin import ModelAdmin
 from devices.mac import search_digits
 from devices.models import LiveEvent
 from provisioning.models import ConfigFile, Download, Notify
-from sipmcast.models import ListenerStatus
 
 
 class ReadOnlyAdmin(ModelAdmin):
@@ -66,8 +65,19 @@ class NotifyAdmin(OfVersionAdmin):
     """The outbox."""
 
     secret = ("datagram",)
-    list_display = ("phone", "state", "status", "reason", "origin", "target_host", "created_at", "settled_at", "note")
-    list_filter = ("state", "origin", "created_at")
+    list_display = (
+        "phone",
+        "kind",
+        "state",
+        "status",
+        "reason",
+        "origin",
+        "target_host",
+        "created_at",
+        "settled_at",
+        "note",
+    )
+    list_filter = ("kind", "state", "origin", "created_at")
     search_fields = ("phone__mac", "target_host", "note", "reason")
 
 
@@ -100,10 +110,3 @@ class LiveEventAdmin(ReadOnlyAdmin):
     search_fields = ("mac", "text")
     ordering = ("-id",)
     mac_field = "mac"
-
-
-@admin.register(ListenerStatus)
-class ListenerStatusAdmin(ReadOnlyAdmin):
-    """Which listeners there are."""
-
-    list_display = ("name", "site", "started_at", "heartbeat_at", "trouble")

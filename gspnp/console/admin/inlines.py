@@ -58,7 +58,7 @@ class AccountInlineForm(forms.ModelForm):
         "The password",
         label="Password",
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
-        help_text="Write-only. Blank keeps the stored one.",
+        help_text="Write-only. Blank keeps the stored one; without one, most SIP servers refuse the account.",
     )
     display_name = _line("The caller name", Account, "display_name")
     sip_server = _line("The SIP server", Account, "sip_server", trim=True)

@@ -19,8 +19,10 @@ from devices import inventory
 from devices.choices import Stage
 from devices.mac import colons, search_digits
 from devices.models import Account, Key, Phone
+from gspnp.console.admin import telling
 from gspnp.console.admin.bulk import SET_CODECS, SET_SERVER, Refusal, Result, for_each
 from gspnp.console.admin.inlines import AccountInline, KeyInline
+from gspnp.console.admin.presence import PresenceColumns, ReachFilter, with_presence
 from gspnp.console.assign import saved_words
 from gspnp.console.rows import SHOWN_ACCOUNTS
 from provisioning import outbox
@@ -40,7 +42,14 @@ ABOUT = (
     "contact",
     ("first_seen_at", "last_seen_at"),
 )
-STANDING = (("stage", "stage_at"), "stage_reason", "alarm", ("approved_host", "steady_host"), "version")
+STANDING = (
+    ("stage", "stage_at"),
+    "stage_reason",
+    ("reach_words", "neighbour"),
+    "alarm",
+    ("approved_host", "steady_host"),
+    "version",
+)
 SHOWN = tuple(name for part in (*ABOUT, *STANDING) for name in ((part,) if isinstance(part, str) else part))
 
 
@@ -80,7 +89,7 @@ class UnwrappedAdmin(DjangoModelAdmin):
 
 
 @admin.register(Phone)
-class PhoneAdmin(ModelAdmin, UnwrappedAdmin):
+class PhoneAdmin(PresenceColumns, ModelAdmin, UnwrappedAdmin):
     """Every change here is an assignment: a file and a NOTIFY follow. Deleting is forgetting."""
 
     form = PhoneForm
@@ -92,10 +101,12 @@ class PhoneAdmin(ModelAdmin, UnwrappedAdmin):
         "firmware",
         "extension",
         "source_host",
+        "reach_label",
+        "neighbour_label",
         "alarm",
         "last_seen_at",
     )
-    list_filter = ("stage", "model", "firmware", "vendor", "last_seen_at")
+    list_filter = ("stage", ReachFilter, "neighbour", "model", "firmware", "vendor", "last_seen_at")
     list_per_page = 50
     search_fields = ("mac", "model", "firmware", "source_host")
     search_help_text = "MAC in any spelling, extension, caller name, model, firmware or address"
@@ -104,10 +115,10 @@ class PhoneAdmin(ModelAdmin, UnwrappedAdmin):
         (None, {"fields": (*ABOUT, "seen_version", "seen_host")}),
         ("How far it has come", {"fields": STANDING}),
     )
-    actions = ("notify_again", "set_sip_server", "set_codecs", "ignore")
+    actions = ("notify_again", telling.check, telling.resync, telling.reboot, "set_sip_server", "set_codecs", "ignore")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Phone]:
-        return super().get_queryset(request).prefetch_related(SHOWN_ACCOUNTS)
+        return with_presence(super().get_queryset(request)).prefetch_related(SHOWN_ACCOUNTS)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         """Columns as Django does it, and MACs in any spelling, extensions and caller names."""
@@ -196,9 +207,9 @@ class PhoneAdmin(ModelAdmin, UnwrappedAdmin):
         def work(phone: Phone) -> str:
             if outbox.notify_again(phone.pk, request.user.get_username(), seen[phone.pk]) is None:
                 raise Refusal("It has no configuration yet. Assign it first.")
-            return "Phones notified again"
+            return "Phones asked again; what each does is on its page"
 
-        for_each(seen, work).tell(self, request)
+        for_each(seen, work).tell(self, request, messages.INFO)
 
     @admin.action(description="Set SIP server…", permissions=["change"])
     def set_sip_server(self, request: HttpRequest, queryset: QuerySet[Phone]) -> HttpResponse | None:

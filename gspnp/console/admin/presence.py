@@ -1,0 +1,74 @@
+"""Columns and filters of the admin's phone list: is it there, and is the MAC at its address its own?"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, cast
+
+from django.contrib import admin
+from django.db.models import Exists, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from unfold.decorators import display
+
+from devices.choices import WAY, Neighbour
+from devices.models import Phone
+from gspnp.console.rows import IS_OFFLINE, IS_ONLINE, OFFLINE, ONLINE, REACH_LABELS, UNKNOWN, WHY_SILENT, reach_of
+from gspnp.console.templatetags.console import moment
+from sipmcast.models import STALE_SECONDS, ListenerStatus
+
+REACH_COLOURS = {ONLINE: "success", OFFLINE: "danger"}
+NEIGHBOUR_COLOURS = {Neighbour.MATCH: "success", Neighbour.MISMATCH: "danger"}
+
+
+def with_presence(phones: QuerySet[Phone]) -> QuerySet[Phone]:
+    """With what `reach` needs, so that a list asks once and not for every row."""
+    fresh = ListenerStatus.objects.filter(heartbeat_at__gte=timezone.now() - timedelta(seconds=STALE_SECONDS))
+    return phones.annotate(is_asked=Exists(fresh), why_silent=WHY_SILENT)
+
+
+class ReachFilter(admin.SimpleListFilter):
+    """Online, offline or not known; phones without a configuration of ours are in none of them."""
+
+    title = "reachability"
+    parameter_name = "reach"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return list(REACH_LABELS.items())
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Phone]) -> QuerySet[Phone]:
+        """The same rule as the console's list."""
+        if self.value() == ONLINE:
+            return queryset.filter(IS_ONLINE)
+        if self.value() == OFFLINE:
+            return queryset.filter(IS_OFFLINE)
+        return queryset.filter(stage__in=WAY, online=None) if self.value() == UNKNOWN else queryset
+
+
+class PresenceColumns:
+    """Display methods for a ModelAdmin whose rows come from `with_presence`."""
+
+    @display(description="reachability", ordering="online", label=REACH_COLOURS)
+    def reach_label(self, phone: Phone) -> tuple[str, str]:
+        reach = reach_of(phone, *_asked(phone))
+        return (reach.state, reach.label) if reach is not None else ("", "–")
+
+    @display(description="MAC check", ordering="neighbour", label=NEIGHBOUR_COLOURS)
+    def neighbour_label(self, phone: Phone) -> tuple[str, str]:
+        return phone.neighbour, phone.get_neighbour_display()
+
+    @display(description="reachability")
+    def reach_words(self, phone: Phone) -> str:
+        """In full, for the page of one phone."""
+        reach = reach_of(phone, *_asked(phone))
+        if reach is None:
+            return "Only phones with a configuration are asked."
+        parts = [reach.label, *([reach.rtt_words] if reach.rtt_words else []), *([reach.why] if reach.why else [])]
+        since = format_html(", since {}", moment(reach.since)) if reach.since else ""
+        return format_html("{}{}", ", ".join(parts), since)
+
+
+def _asked(phone: Phone) -> tuple[bool, str]:
+    row = cast(Any, phone)
+    return row.is_asked, row.why_silent or ""

@@ -1,0 +1,1 @@
+"""How the admin writes times; settings.FORMAT_MODULE_PATH leads here."""

@@ -1,0 +1,123 @@
+"""What the listeners say of themselves: shown above the list and on a phone's page, put aside, read in the admin."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.conf import settings as configured
+from django.utils import timezone
+
+from gspnp.console.shell import is_console
+from provisioning.models import ConfigFile
+from sipmcast.models import ListenerStatus
+from tests import cast
+from tests.console.conftest import signed_in
+from tests.console.test_admin_phones import LIST
+from tests.console.test_in_a_browser import narrow_page
+
+pytestmark = pytest.mark.django_db
+URL = f"/phones/{cast.MAC}/"
+HOSTILE = "<script>alert(1)</script>"
+FLOOD = "10.0.0.66 has announced 3,100 phones never seen before within a minute."
+BUFFER = "eth0: the receive buffer is smaller than it should be."
+
+
+@pytest.fixture
+def phone(listener) -> ConfigFile:
+    return cast.applied(cast.assigned())
+
+
+def keys(answer) -> list[str]:
+    return re.findall(r'data-hush-key="([^"]*)"', answer.content.decode())
+
+
+@pytest.mark.parametrize("page", ["/", "/rows/", URL, f"{URL}live/"])
+def test_warnings_and_trouble_are_shown_with_the_way_to_the_doctor(console, phone, listener, page):
+    ListenerStatus.objects.update(warnings=[FLOOD, HOSTILE], trouble="eth9 is gone")
+    words = console.get(page).content.decode()
+    assert FLOOD in words and "eth9 is gone" in words
+    assert HOSTILE not in words and "&lt;script&gt;" in words
+    assert words.count('href="/doctor/"') >= 3
+
+
+def test_a_listener_that_is_gone_warns_of_nothing_and_one_of_several_is_named(console, phone, listener):
+    now = timezone.now()
+    ListenerStatus.objects.update(warnings=[BUFFER])
+    other = ListenerStatus.objects.create(name="annex", started_at=now, heartbeat_at=now, warnings=[BUFFER])
+    assert "The listener annex" in console.get("/").content.decode()
+    ListenerStatus.objects.filter(pk=other.pk).update(heartbeat_at=now - timedelta(minutes=1))
+    words = console.get("/").content.decode()
+    assert "annex" not in words and BUFFER in words
+
+
+def test_a_count_that_grows_is_the_same_warning_and_another_address_is_not(console, phone, listener):
+    found = []
+    for words in (FLOOD, FLOOD.replace("3,100", "98"), FLOOD.replace(".66", ".67")):
+        ListenerStatus.objects.update(warnings=[words])
+        found += keys(console.get("/"))
+    assert found[0] == found[1] != found[2]
+
+
+def test_the_listeners_counts_can_be_read(administrator, listener):
+    now = timezone.now()
+    ListenerStatus.objects.update(
+        counters={"sighted": 61000, "kernel_drops": 7, HOSTILE: 1, "a_new_one": 2}, warnings=[BUFFER, HOSTILE],
+        heard_at={"eth0": now.isoformat(), HOSTILE: HOSTILE},
+    )  # fmt: skip
+    page = signed_in(administrator).get(f"/admin/sipmcast/listenerstatus/{listener.pk}/change/").content.decode()
+    for words in ("61,000 SUBSCRIBEs of phones that we serve", "7 datagrams thrown away by the kernel", "2 a new one"):
+        assert words in page
+    assert BUFFER in page and HOSTILE not in page
+
+
+@pytest.mark.browser
+@pytest.mark.django_db(transaction=True)
+def test_a_warning_that_was_put_aside_stays_away_until_it_begins_anew(live_server, administrator, listener):
+    cast.applied(cast.assigned())
+    session = signed_in(administrator).cookies[configured.SESSION_COOKIE_NAME].value
+    warning = "[data-testid=listener-warning]"
+    rows = {"words": ""}
+
+    def fulfil(route):
+        body = route.fetch().text().replace("3,100", "4,200")
+        route.fulfill(body=body if rows["words"] != "gone" else re.sub(r"data-hush-key=\S+", "", body))
+
+    ListenerStatus.objects.update(warnings=[FLOOD], heartbeat_at=timezone.now() + timedelta(minutes=5))
+    with narrow_page(live_server.url, session) as page:
+        page.goto(f"{live_server.url}/")
+        page.click(f"{warning} [data-act=hush]")
+        page.wait_for_selector(warning, state="hidden")
+        page.reload()
+        after_reload = page.is_visible(warning)
+        page.goto(f"{live_server.url}{URL}")
+        on_the_phones_page = page.is_visible(warning)
+        page.route("**/rows/*", fulfil)
+        page.goto(f"{live_server.url}/")
+        page.wait_for_selector(f"{warning}:has-text('4,200')", state="attached")  # it came by the next poll
+        grown = page.is_visible(warning)
+        rows["words"] = "gone"
+        page.wait_for_selector(f"{warning}:not([data-hush-key])", state="attached")
+        rows["words"] = ""
+        page.wait_for_selector(f"{warning}[data-hush-key]", state="visible")
+    assert (after_reload, on_the_phones_page, grown) == (False, False, False)
+
+
+# --- small things ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("path", "active"), [("/", True), (URL, True), ("/doctor/", False), (LIST, False)])
+def test_the_sidebar_marks_phones_on_the_pages_of_phones_only(console, phone, path, active, rf):
+    assert is_console(rf.get(path)) is active
+
+
+def test_a_time_in_the_admin_names_its_zone(administrator, phone):
+    words = signed_in(administrator).get("/admin/provisioning/notify/").content.decode()
+    assert re.search(r"\d\d:\d\d:\d\d UTC", words)
+
+
+def test_an_account_without_a_password_is_said_to_be_one(console):
+    phone = cast.seen()
+    hint = r'<p class="gs-hint" data-no-password role="status">No password'
+    assert re.search(hint, console.get(f"{URL}assign/").content.decode())
+    cast.save(phone)
+    assert re.search(r'data-no-password role="status" hidden', console.get(f"{URL}assign/").content.decode())
