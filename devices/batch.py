@@ -29,7 +29,8 @@ def insert(
 ) -> list[tuple]:
     """Insert rows of the columns `names`; a row whose `unique` column is there already is passed over.
 
-    Returns the `returning` columns of the rows that were inserted, in no certain order; this needs `unique`.
+    Returns the `returning` columns of the rows that were inserted, in no certain order; this needs `unique`. In one
+    transaction insert first and update then: an INSERT waits for whoever is updating the row that is in its way.
     """
     table = _Table(model)
     values = table.prepared(names, rows)
@@ -39,7 +40,7 @@ def insert(
     conflict = ""
     if unique:
         place = names.index(unique)
-        # Two writers insert in the same order, and neither touches a row of the other: they do not wait in a circle.
+        # Two writers insert in the same order, so that they do not wait in a circle.
         values.sort(key=itemgetter(place))
         conflict = f" ON CONFLICT ({table.column(unique)}) DO NOTHING"
     if table.is_postgresql:

@@ -89,6 +89,7 @@ class _Row:
     described: bool = False
     claimed: bool = False
     staged: bool = False
+    is_new: bool = False
 
 
 @dataclass(slots=True)
@@ -118,8 +119,10 @@ def record_sightings(sightings: Sequence[Sighting], verify: Verify, bound: NewPh
             for cells in batch.select(Phone, READ, "mac", macs, lock=True):
                 taken.rows[cells[1]] = _Row(*cells)
             heard = [_take(sighting, taken) for sighting in sightings]
-            _store_known(taken)
+            # Whoever inserts may wait for a listener that inserts or updates the same phone: in this order, and each in
+            # a fixed order of rows, no two of them ever wait for each other.
             _store_new(taken)
+            _store_known(taken)
             _tell(taken)
     except BaseException:
         if bound is not None:
@@ -170,7 +173,7 @@ def _new_row(sighting: Sighting, taken: _Batch) -> _Row | None:
     row = taken.rows[sighting.mac] = _Row(None, sighting.mac, stage, reason, None, taken.now)
     row.neighbour = taken.verify(sighting.source_host, sighting.mac, sighting.interface).value
     _describe(row, sighting)
-    row.subscribed = sighting.origin == "pnp"
+    row.subscribed, row.is_new = sighting.origin == "pnp", True
     taken.new.append(row)
     return row
 
@@ -262,7 +265,7 @@ def _store_new(taken: _Batch) -> None:
 def _store_known(taken: _Batch) -> None:
     """Write what has changed of phones that were there; mostly that is only when they were heard."""
     now = taken.now
-    known = [row for row in taken.rows.values() if row.pk is not None and (row.seen or row.claimed)]
+    known = [row for row in taken.rows.values() if not row.is_new and (row.seen or row.claimed)]
     subscribed = [row.pk for row in known if row.subscribed and row.seen]
     batch.write(Phone, subscribed, last_seen_at=now, subscribed_at=now)
     batch.write(Phone, [row.pk for row in known if row.seen and not row.subscribed], last_seen_at=now)

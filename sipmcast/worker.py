@@ -296,7 +296,7 @@ class Worker:
         drops = self.listener.kernel_drops()
         if drops:
             said.append(f"The kernel has thrown away {drops:,} datagrams that came faster than they were read.")
-        for host, count in self.newcomers.bursts(now):
+        for host, count in self.newcomers.bursts(time.time()):
             said.append(f"{host} has announced {count:,} phones never seen before within a minute.")
         return said
 

@@ -1,6 +1,7 @@
 """`manage.py listen_pnp`: arguments, signals, exit codes; nothing else."""
 
 import asyncio
+import gc
 import hashlib
 import hmac
 import logging
@@ -57,6 +58,9 @@ class Command(BaseCommand):
             source_per_second=settings.GSPNP_SIP_RATE_PER_SOURCE,
         )
         sys.setswitchinterval(SWITCH_SECONDS)
+        # What is loaded by now stays: looking through it again and again for garbage would hold up answers.
+        gc.collect()
+        gc.freeze()
         asyncio.run(listen(listening, options["site"], options["keep_trying"]))
 
 
