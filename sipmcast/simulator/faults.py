@@ -76,6 +76,22 @@ FAULTS: dict[str, FaultKind] = {
         "once it is through, the phone forgets everything, boots as new and has to get through again; "
         "once, with a fresh count of boots",
     ),
+    "challenge": FaultKind(
+        "", 1, 1, 1, "a configured phone asks a password for ua-profile NOTIFYs too, not only for commands"
+    ),
+    "other-password": FaultKind(
+        "", 1, 1, 1, "it belongs to another system: every NOTIFY is challenged, and no password of ours is right"
+    ),
+    "stale": FaultKind("", 1, 1, 1, "the nonce of the first right login counts as too old; once"),
+    "sha256": FaultKind("", 1, 1, 1, "challenges ask for SHA-256 instead of MD5"),
+    "no-qop": FaultKind("", 1, 1, 1, "challenges have no qop, as before RFC 2617"),
+    "407": FaultKind("", 1, 1, 1, "challenges are 407 with Proxy-Authenticate instead of 401"),
+    "device-unknown": FaultKind(
+        "", 1, 1, 1, "a configured phone answers NOTIFYs to its address with 404, and obeys those to its SIP user"
+    ),
+    "silent-options": FaultKind("", 1, 1, 1, "OPTIONS are not answered"),
+    "folder-only": FaultKind("", 1, 1, 1, "a NOTIFY whose URL does not end in / is answered and starts nothing"),
+    "path-as-folder": FaultKind("", 1, 1, 1, "a NOTIFY's URL is always taken for a folder, and asked below"),
 }
 
 
@@ -100,6 +116,8 @@ def parse_faults(text: str) -> dict[str, float]:
         wishes[name] = _read_value(name, kind, value) if equals else kind.default
     if "answer-4xx" in wishes and "answer-5xx" in wishes:
         raise FaultError("answer-4xx and answer-5xx exclude each other: a NOTIFY gets one answer")
+    if "folder-only" in wishes and "path-as-folder" in wishes:
+        raise FaultError("folder-only and path-as-folder exclude each other: a phone reads a URL in one way")
     return wishes
 
 

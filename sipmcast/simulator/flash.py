@@ -11,9 +11,13 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from sipmcast.simulator.digest import Account
+
 # The few P-values the boot itself looks at, with the factory's values (vendor-derived GXP16xx templates).
 # The factory's P237 names a server on the Internet; a simulated phone starts with none.
 PROTOCOL, SERVER_PATH, PREFIX, POSTFIX = "P212", "P237", "P234", "P235"
+SIP_SERVER, USER_ID, AUTH_ID, PASSWORD = "P47", "P35", "P36", "P34"  # account 1
+NO_CHALLENGE = "P4428"  # formats.md g6
 OPTION_66_ALLOWED, PLUG_AND_PLAY = "P145", "P1414"
 FACTORY = {
     PROTOCOL: "1",
@@ -98,6 +102,19 @@ class Flash:
         """Back to factory values."""
         self.values.clear()
         self.checksum = ""
+
+    def account(self) -> Account | None:
+        """The first SIP account of the file that was flashed; None for a phone without one."""
+        user_id = self.get(USER_ID)
+        if not self.checksum or not user_id:
+            return None
+        return Account(
+            user_id=user_id,
+            username=self.get(AUTH_ID) or user_id,
+            password=self.get(PASSWORD),
+            realm=self.get(SIP_SERVER),
+            guards_commands=self.get(NO_CHALLENGE) != "1",
+        )
 
     def stored_url(self) -> str:
         """The folder in P237 as a URL, an empty text if there is none, or NoWay."""

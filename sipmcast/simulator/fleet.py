@@ -48,6 +48,7 @@ def setups(options: Options) -> list[PhoneSetup]:
             boots_max=options.boots_max,
             timeout=options.timeout,
             start_after=number * options.stagger,
+            stay=options.stay,
             faults=options.fault_wishes(),
             seed=f"{seed}/{number}",
             timings=timings,

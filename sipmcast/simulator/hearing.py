@@ -1,14 +1,15 @@
-"""What one phone hears and says by SIP, over all its boots: wire, SUBSCRIBE of this boot, NOTIFYs.
+"""What one phone hears and says by SIP, over all its boots: wire, SUBSCRIBE of this boot, NOTIFYs, OPTIONS.
 
-The phone asks it for orders (URLs that a NOTIFY brought); it tells the phone how far it got and what broke.
+The phone asks it for orders (what a NOTIFY wants); it tells the phone how far it got and what broke.
 """
 
 import asyncio
 import random
 from collections.abc import Callable
 
+from sipmcast.simulator.digest import Account
 from sipmcast.simulator.faults import Faults
-from sipmcast.simulator.judge import Violation
+from sipmcast.simulator.judge import Order, Violation, check_request
 from sipmcast.simulator.messages import Message, MessageError, build_answer, parse
 from sipmcast.simulator.options import PhoneSetup
 from sipmcast.simulator.result import Result
@@ -26,15 +27,17 @@ class Hearing:
         result: Result,
         reached: Callable[[str], None],
         broke: Callable[[str], None],
+        account: Callable[[], Account | None] = lambda: None,
     ):
-        self.orders: asyncio.Queue[str] = asyncio.Queue()
+        self.orders: asyncio.Queue[Order] = asyncio.Queue()
+        self._faults = faults
         self._setup = setup
         self._result = result
         self._reached = reached
         self._broke = broke
         self._dice = random.Random(f"{setup.seed}/identifiers")
         self._agent = f"Grandstream {setup.model} {setup.firmware}"
-        self._notified = Notified(faults, self._agent, self._dice, result)
+        self._notified = Notified(faults, self._agent, self._dice, result, account)
         self._wire = Wire(faults, self._heard, broke)
         self._up = False
         self._booted = 0.0
@@ -72,7 +75,7 @@ class Hearing:
         self.sleep()
         self._wire.close()
 
-    async def first_order(self) -> str | None:
+    async def first_order(self) -> Order | None:
         """The boot's first order: while SUBSCRIBE is being sent and for the PnP wait after that."""
         if self._sending is None:
             return None
@@ -85,7 +88,7 @@ class Hearing:
             order.cancel()
         return await self.order_within(self._setup.timings.pnp_wait)
 
-    async def order_within(self, seconds: float) -> str | None:
+    async def order_within(self, seconds: float) -> Order | None:
         """The next order, or None if there is none for so long."""
         try:
             return await asyncio.wait_for(self.orders.get(), seconds)
@@ -136,13 +139,28 @@ class Hearing:
         if message.method == "ACK":
             return
         if message.method != "NOTIFY":
-            self._wire.send(build_answer(message, source, 405, "", "1", self._agent), source)
+            self._answer_at_once(message, source)
             return
         began = self._subscribing.began if self._subscribing else self._booted
         since = asyncio.get_running_loop().time() - began
-        answer, url = self._notified.hear(message, source, f"sip:{self._result.contact}", since)
+        answer, order = self._notified.hear(message, source, f"sip:{self._result.contact}", since)
         if answer:
             self._wire.send(answer, source)
-        if url:
+        if order is not None:
             self._reached("notified")
-            self.orders.put_nowait(url)
+            self.orders.put_nowait(order)
+
+    def _answer_at_once(self, message: Message, source: Endpoint) -> None:
+        """Whatever is no NOTIFY, without state: OPTIONS gets 200 (RFC 3261 11.2), anything else 405."""
+        status, why = 405, ""
+        if message.method == "OPTIONS":
+            if self._faults.has("silent-options"):
+                return
+            self._result.options += 1
+            status = 200
+            try:
+                check_request(message, "OPTIONS", f"sip:{self._result.contact}")
+            except MessageError as error:
+                status, why = 400, str(error)
+                self._result.note(f"an OPTIONS was refused: {error}")
+        self._wire.send(build_answer(message, source, status, why, "1", self._agent), source)

@@ -1,4 +1,4 @@
-"""Is what the server sent correct? The strict rules for the answer to SUBSCRIBE and for the NOTIFY.
+"""Is what the server sent correct? The strict rules for the answer to SUBSCRIBE and for its requests.
 
 A real phone tolerates more; a defect that it would swallow is still the server's defect, and here it has a
 name. It must never import asyncio or socket. Sources: vendor guide, RFC 3261 8.1.1, 8.2.6 and 18.3, RFC
@@ -7,11 +7,13 @@ name. It must never import asyncio or socket. Sources: vendor guide, RFC 3261 8.
 
 import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-from sipmcast.simulator.messages import Message, MessageError, Subscribe, parse_address, parse_via
+from sipmcast.simulator.messages import Message, MessageError, Subscribe, parse_address, parse_via, split_parameters
 
 MAGIC_COOKIE = "z9hG4bK"
+# formats.md g1 to g3; the older sys-control is taken for check-sync (our choice).
+COMMANDS = {"check-sync": "check-sync", "resync": "resync", "sys-control": "check-sync"}
 
 
 class Violation(ValueError):
@@ -61,30 +63,58 @@ def check_length(message: Message) -> None:
 
 
 @dataclass(frozen=True)
+class Order:
+    """What a NOTIFY wants: `notify` fetches its URL, `check-sync` and `resync` ask the stored path, and `reboot`."""
+
+    why: str
+    url: str = ""
+
+    @property
+    def is_command(self) -> bool:
+        """Whether only a configured phone obeys."""
+        return self.why != "notify"
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """What a NOTIFY gets: the status, why if it is not 200, and the URL if it is."""
+    """What a NOTIFY gets: the status, why if it is not 200, and the order if it is."""
 
     status: int
     why: str = ""
-    url: str = ""
+    order: Order | None = None
 
 
-def judge_notify(message: Message, contact: str) -> Verdict:
-    """Answer of the phone to a NOTIFY: 489 unless Event is ua-profile, 400 for any other defect, else 200."""
-    event = message.first("event").partition(";")[0].strip()
-    if len(message.all("event")) != 1 or event != "ua-profile":
+def judge_notify(message: Message, contact: str, user_id: str) -> Verdict:
+    """Answer to a NOTIFY: 489 for an Event that is unknown, 404 for a strange user, 400 for other defects, else 200.
+
+    `user_id` is the SIP user of the phone's account; it is addressed by its name as well as by its Contact.
+    """
+    event, _, parameters = message.first("event").partition(";")
+    event = event.strip()
+    if len(message.all("event")) != 1 or event not in ("ua-profile", *COMMANDS):
         return Verdict(489, f"Event is {event!r}" if event else "no Event header")
+    user = re.fullmatch(r"sip:([^@;?]+)@(.+)", message.uri)
+    if user and (f"sip:{user[2]}" != contact or not user_id or unquote(user[1]) != user_id):
+        return Verdict(404, "no such user here")
     try:
-        _check_request(message, contact)
-        if message.only("content-type").lower() != "application/url":
-            raise MessageError(f"Content-Type is {message.only('content-type')!r}")
+        check_request(message, "NOTIFY", message.uri if user else contact)
         check_length(message)
-        return Verdict(200, url=read_url(message.body))
+        return Verdict(200, order=_read_order(message, event, parameters))
     except MessageError as error:
         return Verdict(400, str(error))
 
 
-def _check_request(message: Message, contact: str) -> None:
+def _read_order(message: Message, event: str, parameters: str) -> Order:
+    if event in COMMANDS:
+        reboots = event == "check-sync" and split_parameters(parameters).get("reboot") == "true"
+        return Order("reboot" if reboots else COMMANDS[event])
+    if message.only("content-type").lower() != "application/url":
+        raise MessageError(f"Content-Type is {message.only('content-type')!r}")
+    return Order("notify", read_url(message.body))
+
+
+def check_request(message: Message, method: str, contact: str) -> None:
+    """What any request to us must have (RFC 3261 8.1.1), or MessageError."""
     if message.uri != contact:
         raise MessageError(f"Request-URI is not our Contact: {message.uri!r}")
     vias = message.all("via")
@@ -104,7 +134,7 @@ def _check_request(message: Message, contact: str) -> None:
         raise MessageError("From has no tag")
     if not re.fullmatch(r"\S+", message.only("call-id")):
         raise MessageError("Call-ID is empty or has blanks")
-    match = re.fullmatch(r"([0-9]{1,10})\s+NOTIFY", message.only("cseq"))
+    match = re.fullmatch(rf"([0-9]{{1,10}})\s+{method}", message.only("cseq"))
     if not match or int(match[1]) >= 2**31:
         raise MessageError(f"CSeq is {message.only('cseq')!r}")
     if not re.fullmatch(r"[0-9]{1,3}", message.only("max-forwards")):

@@ -6,6 +6,7 @@ bytes in, objects out.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 MAX_DATAGRAM_BYTES = 65507
@@ -24,7 +25,8 @@ COMPACT = {
     "l": "content-length", "o": "event", "k": "supported", "s": "subject", "e": "content-encoding",
 }  # fmt: skip
 
-PHRASES = {200: "OK", 400: "Bad Request", 403: "Forbidden", 405: "Method Not Allowed", 489: "Bad Event",
+PHRASES = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
+           405: "Method Not Allowed", 407: "Proxy Authentication Required", 489: "Bad Event",
            500: "Server Internal Error", 503: "Service Unavailable"}  # fmt: skip
 
 
@@ -175,8 +177,13 @@ class Subscribe:
         return "\r\n".join([*lines, "", ""]).encode()
 
 
-def build_answer(request: Message, source: tuple[str, int], status: int, why: str, tag: str, agent: str) -> bytes:
-    """The answer to a request: Via with received and rport (RFC 3581 4), To with a tag, the rest echoed."""
+def build_answer(
+    request: Message, source: tuple[str, int], status: int, why: str, tag: str, agent: str, more: Sequence[str] = ()
+) -> bytes:
+    """The answer to a request: Via with received and rport (RFC 3581 4), To with a tag, the rest echoed.
+
+    `more` are further header lines.
+    """
     phrase = PHRASES.get(status, "Refused")
     lines = [f"SIP/2.0 {status} {phrase}{': ' + why if why else ''}"]
     for number, via in enumerate(request.all("via")):
@@ -186,9 +193,11 @@ def build_answer(request: Message, source: tuple[str, int], status: int, why: st
         lines.append(f"To: {value}" if re.search(r";\s*tag\s*=", value) else f"To: {value};tag={tag}")
     lines += [f"Call-ID: {value}" for value in request.all("call-id")]
     lines += [f"CSeq: {value}" for value in request.all("cseq")]
-    if status in (405, 489):
-        lines.append("Allow: NOTIFY" if status == 405 else "Allow-Events: ua-profile")
-    lines += [f"User-Agent: {agent}", "Content-Length: 0"]
+    if status == 405 or request.method == "OPTIONS":
+        lines.append("Allow: NOTIFY, OPTIONS")
+    if status == 489 or request.method == "OPTIONS":
+        lines.append("Allow-Events: ua-profile, check-sync, resync, sys-control")
+    lines += [*more, f"User-Agent: {agent}", "Content-Length: 0"]
     return "\r\n".join([*lines, "", ""]).encode()
 
 

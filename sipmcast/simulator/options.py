@@ -18,6 +18,7 @@ from sipmcast.simulator.faults import FaultError, describe, parse_faults
 DESCRIPTION = (
     "Simulate Grandstream GXP16xx phones: each boots, sends the PnP SUBSCRIBE, waits for its NOTIFY, "
     "fetches and flashes its file, reboots and fetches it again by the path that the file names. "
+    "Meanwhile, and for --stay seconds after that, it behaves like a phone in use. "
     "Exit code 1 if one of them did not get that far. No database is touched."
 )
 MODELS = ("GXP1610", "GXP1615", "GXP1620", "GXP1625", "GXP1628", "GXP1630")
@@ -62,6 +63,7 @@ class PhoneSetup:
     boots_max: int = 3
     timeout: float = 0.0  # 0: derived from the waits
     start_after: float = 0.0
+    stay: float = 0.0  # seconds that it stays switched on once it is through
     faults: dict[str, float] = field(default_factory=dict)
     seed: str = "0"
     timings: Timings = Timings()
@@ -72,6 +74,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     _add_who(parser.add_argument)
     _add_what(parser.add_argument)
     _add_waits(parser.add_argument)
+    _add_run(parser.add_argument)
 
 
 def _add_who(add: Callable[..., object]) -> None:
@@ -144,11 +147,23 @@ def _add_waits(add: Callable[..., object]) -> None:
         default=2.0,
         help="seconds without another boot before a phone is through (default 2)",
     )
+
+
+def _add_run(add: Callable[..., object]) -> None:
     add(
         "--stagger",
         type=float,
         default=0.0,
         help="seconds between two phones' starts (default 0: all at once)",
+    )
+    add(
+        "--stay",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="seconds that a phone stays switched on once it is through (default 0): it answers OPTIONS, obeys "
+        "check-sync, resync and reboot, for which it asks the password of its account, and takes new files; one "
+        "that is stopped meanwhile is through all the same",
     )
     add("--json", action="store_true", help="one JSON object per phone on standard output at the end")
 
@@ -175,6 +190,7 @@ class Options:
     reboot_time: float = 0.5
     quiet: float = 2.0
     stagger: float = 0.0
+    stay: float = 0.0
     seed: int | None = None
     json: bool = False
 
@@ -196,7 +212,7 @@ class Options:
             raise OptionsError("--port must be from 1 to 65535")
         if self.boots_max < 1:
             raise OptionsError("--boots-max must be at least 1")
-        for name in ("timeout", "wait_assign", "pnp_wait", "reboot_time", "quiet", "stagger"):
+        for name in ("timeout", "wait_assign", "pnp_wait", "reboot_time", "quiet", "stagger", "stay"):
             if not 0 <= getattr(self, name) < 1e7:
                 raise OptionsError(f"--{name.replace('_', '-')} must be seconds, 0 or more")
         try:

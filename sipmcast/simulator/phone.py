@@ -1,4 +1,4 @@
-"""One phone's life: boot, SUBSCRIBE, NOTIFY, fetch, flash, reboot, fetch again, and then quiet.
+"""One phone's life: boot, SUBSCRIBE, NOTIFY, fetch, flash, reboot, fetch again, and then quiet or in use.
 
 A boot is a function that says whether another one must follow; whatever ends the phone early is a Failure
 with its reason. Every loop has a bound: boots, waits, attempts, and one limit on the whole life. Source:
@@ -15,6 +15,7 @@ from sipmcast.simulator.flash import OPTION_66_ALLOWED, PLUG_AND_PLAY, SERVER_PA
 from sipmcast.simulator.flash import read_file as read_configuration
 from sipmcast.simulator.hearing import Hearing
 from sipmcast.simulator.http import Getter, HttpViolation
+from sipmcast.simulator.judge import Order
 from sipmcast.simulator.options import PhoneSetup, stored_values
 from sipmcast.simulator.result import FAILED, STAGES, STOPPED, THROUGH, Result
 
@@ -39,10 +40,11 @@ class Phone:
         agent = f"Grandstream Model HW {setup.model} SW {setup.firmware} DevId {setup.mac.lower()}"
         getter = Getter(setup.address, agent, self._timings.http_timeout, self._timings.close_wait)
         self._asking = Asking(getter, self._faults, self._timings, self.result)
-        self._hearing = Hearing(setup, self._faults, self.result, self._reach, self._break)
+        self._hearing = Hearing(setup, self._faults, self.result, self._reach, self._break, self.flash.account)
         self._boots_left = setup.boots_max
         self._flashed_before = False  # before this boot
         self._began = 0.0
+        self._stays_until: float | None = None  # a time of the loop, from the moment that it is through
         self._ended: asyncio.Future[tuple[str, str]] | None = None
 
     async def live(self) -> Result:
@@ -57,7 +59,7 @@ class Phone:
             await asyncio.wait(either, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             if life.done() and not self._ended.done():
                 self._conclude(life)
-            self._end(FAILED, f"not through within {limit:g} s: {self._trouble()}")
+            self._end_early(FAILED, f"not through within {limit:g} s: {self._trouble()}")
             self.result.outcome, self.result.reason = self._ended.result()
         finally:
             life.cancel()
@@ -66,20 +68,29 @@ class Phone:
         self._changed(self)
         return self.result
 
+    @property
+    def is_through(self) -> bool:
+        """Whether it has proved its file; with `stay` it lives on."""
+        return self._stays_until is not None
+
     def stop(self) -> None:
         """End the phone from outside; its result says so."""
-        self._end(STOPPED, "stopped")
+        self._end_early(STOPPED, "stopped")
 
     def _limit(self) -> float:
         rounds = 2 if self._faults.has("factory-reset") else 1
         patience = self.setup.timeout or rounds * (self._timings.wait_assign + MARGIN_SECONDS)
-        return self.setup.start_after + patience
+        return self.setup.start_after + patience + self.setup.stay
 
     def _conclude(self, life: "asyncio.Future[None]") -> None:
         error = life.exception()
         if error is not None and not isinstance(error, Failure):
             raise error
         self._end(FAILED if error else THROUGH, str(error or ""))
+
+    def _end_early(self, outcome: str, reason: str) -> None:
+        """End from outside: what is through stays through."""
+        self._end(*((THROUGH, "") if self.is_through else (outcome, reason)))
 
     def _break(self, reason: str) -> None:
         self._end(FAILED, reason)
@@ -128,17 +139,34 @@ class Phone:
         order = await self._hearing.first_order()
         if order is not None:
             delivered, restarts = await self._obey(order)
-        if not delivered:
+        if not delivered and not restarts:
             steady, restarts = await self._provision_normally()
         return restarts or await self._rest(steady, booted)
 
-    async def _obey(self, url: str) -> tuple[bool, bool]:
-        """Fetch what a NOTIFY named: (a file was delivered, the phone restarts)."""
+    async def _obey(self, order: Order) -> tuple[bool, bool]:
+        """Do what a NOTIFY wants: (it brought the file that it named, the phone restarts)."""
+        self.result.obeyed(order.why)
+        if order.why == "reboot":
+            self._boots_left += 1  # who is told to restart is not restless
+            return False, True
         if self._faults.has("late-fetch"):
             await asyncio.sleep(self._faults.value("late-fetch"))
-        path = url.partition("?")[0]
-        body = await self._asking.first_xml(self._below(path) if path.endswith("/") else [url], "notify")
-        return body is not None, body is not None and self._take(body, "notify")
+        body = await self._asking.first_xml(self._places(order), order.why)
+        restarts = body is not None and self._take(body, order.why)
+        return body is not None and not order.is_command, restarts
+
+    def _places(self, order: Order) -> list[str]:
+        """What to ask for, in order. Source: vendor guide, step 4; formats.md f33 to f36, g1, g2."""
+        if order.is_command:
+            folder = self.flash.stored_url()
+            return self._below(folder) if folder else []
+        path = order.url.partition("?")[0]
+        if path.endswith("/"):
+            return self._below(path)
+        if self._faults.has("folder-only"):
+            self.result.note("a URL that is no folder was ignored")
+            return []
+        return self._below(f"{path}/") if self._faults.has("path-as-folder") else [order.url]
 
     async def _provision_normally(self) -> tuple[bool, bool]:
         """Option 66, else the stored path: (the flashed file came by its own P237, the phone restarts)."""
@@ -172,18 +200,36 @@ class Phone:
 
     async def _rest(self, steady: bool, booted: float) -> bool:
         """Be quiet if all is well, else wait for a NOTIFY; orders are obeyed. True if it restarts."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self._timings.quiet
+        until = asyncio.get_running_loop().time() + self._timings.quiet
         if not self._flashed_before:
             until = booted + self._timings.wait_assign
         if steady:
             self._reach("applied")
+        if await self._obey_until(until):
+            return True
+        if steady:
+            return await self._stay()
+        why = self._why_not_steady() if self._flashed_before else self._why_no_file()
+        if self._stays_until is None or not self._flashed_before:
+            raise Failure(why)
+        self.result.note(why)  # in use: it goes on with the file that it has
+        return await self._obey_until(self._stays_until)
+
+    async def _stay(self) -> bool:
+        """It is through; what comes now is a phone in use. True if it restarts."""
+        self._boots_left = self.setup.boots_max
+        if self._faults.armed("factory-reset"):
+            return False
+        if self._stays_until is None:
+            self._stays_until = asyncio.get_running_loop().time() + self.setup.stay
+        return await self._obey_until(self._stays_until)
+
+    async def _obey_until(self, until: float) -> bool:
+        loop = asyncio.get_running_loop()
         while (left := until - loop.time()) > 0:
             order = await self._hearing.order_within(left)
             if order is not None and (await self._obey(order))[1]:
                 return True
-        if not steady:
-            raise Failure(self._why_not_steady() if self._flashed_before else self._why_no_file())
         return False
 
     async def _go_down(self) -> None:

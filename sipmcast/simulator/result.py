@@ -14,7 +14,7 @@ class Download:
     """One GET: why, what, and what came. `path` has its secret segment replaced."""
 
     boot: int
-    why: str  # notify, option66 or stored
+    why: str  # notify, option66, stored, check-sync or resync
     path: str
     status: int  # 0: no complete answer
     size: int
@@ -37,6 +37,9 @@ class Result:
     boots: int = 0
     subscribes: int = 0
     delivered_by: str = ""
+    orders: list[str] = field(default_factory=list)  # obeyed: notify, check-sync, resync, reboot
+    challenges: int = 0
+    options: int = 0  # answered
     downloads: list[Download] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)  # seconds from the first boot to a stage
@@ -45,6 +48,11 @@ class Result:
         """Remember something odd that is no failure; each text once, and not for ever."""
         if text not in self.notes and len(self.notes) < 50:
             self.notes.append(text)
+
+    def obeyed(self, order: str) -> None:
+        """Remember an order; not for ever."""
+        if len(self.orders) < 1000:
+            self.orders.append(order)
 
     def as_json(self) -> dict[str, Any]:
         """Everything, ready for json.dumps."""

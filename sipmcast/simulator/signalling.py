@@ -7,8 +7,11 @@ import asyncio
 import random
 from collections.abc import Callable
 
+from sipmcast.simulator.digest import Account, Gate
 from sipmcast.simulator.faults import Faults
 from sipmcast.simulator.judge import (
+    Order,
+    Verdict,
     Violation,
     check_answer,
     judge_notify,
@@ -92,36 +95,64 @@ class Notified:
     retransmitted; a simulated one is faster and has to remember instead (our choice).
     """
 
-    def __init__(self, faults: Faults, agent: str, dice: random.Random, result: Result):
+    def __init__(
+        self,
+        faults: Faults,
+        agent: str,
+        dice: random.Random,
+        result: Result,
+        account: Callable[[], Account | None],
+    ):
         self.refused = ""  # the last refusal, in words
         self._faults = faults
+        self._account = account  # that of the file which is flashed now
+        self._gate = Gate(faults, dice, result)
         self._agent = agent
         self._dice = dice
         self._result = result
         self._known: dict[tuple[str, ...], tuple[Message, bytes]] = {}
 
-    def hear(self, request: Message, source: Endpoint, contact: str, since_subscribe: float) -> tuple[bytes, str]:
-        """The answer to send to `source` (empty: silence) and the URL to fetch (empty: none)."""
+    def hear(
+        self, request: Message, source: Endpoint, contact: str, since_subscribe: float
+    ) -> tuple[bytes, Order | None]:
+        """The answer to send to `source` (empty: silence) and what to do (None: nothing)."""
         if deaf := self._faults.deaf_to_notify(since_subscribe):
             self._result.note(f"a NOTIFY was not heard: {deaf}")
-            return b"", ""
+            return b"", None
         key = transaction_key(request)
         if key in self._known:
             first, answer = self._known[key]
             if retransmission_differs(first, request):
                 self._result.note("a retransmitted NOTIFY was not the same message")
-            return answer, ""
-        verdict = judge_notify(request, contact)
-        status, why = self._faults.forced_status() or verdict.status, verdict.why
-        if status != verdict.status:
-            why = "simulated fault"
-        if status != 200:
-            self.refused = f"{status} {why}"
+            return answer, None
+        account = self._account()
+        verdict, more = self._judge(request, contact, account)
+        if verdict.status not in (200, 401, 407):
+            self.refused = f"{verdict.status} {verdict.why}"
             self._result.note(f"a NOTIFY was refused: {self.refused}")
         tag = str(self._dice.randrange(10**8, 2**31))
-        answer = build_answer(request, source, status, why, tag, self._agent)
+        answer = build_answer(request, source, verdict.status, verdict.why, tag, self._agent, more)
         self._remember(key, request, answer)
-        return answer, verdict.url if status == 200 else ""
+        order = verdict.order
+        if order is not None and order.is_command and account is None:
+            self._result.note(f"{order.why} was ignored: there is no configuration to look at")
+            order = None
+        return answer, order
+
+    def _judge(self, request: Message, contact: str, account: Account | None) -> tuple[Verdict, list[str]]:
+        """The verdict and the header lines that go with it: the rules, then the faults, then the password."""
+        verdict = judge_notify(request, contact, account.user_id if account else "")
+        forced = self._faults.forced_status()
+        if forced not in (None, verdict.status):
+            return Verdict(int(forced or 0), "simulated fault"), []
+        if verdict.order is None:
+            return verdict, []
+        if account and self._faults.has("device-unknown") and "@" not in request.uri:
+            return Verdict(404, "simulated fault"), []
+        asked = self._gate.asks(request, verdict.order.is_command, account)
+        if asked is not None:
+            return Verdict(asked[0]), [asked[1]]
+        return verdict, []
 
     def _remember(self, key: tuple[str, ...], request: Message, answer: bytes) -> None:
         if len(self._known) >= MAX_TRANSACTIONS:

@@ -4,135 +4,53 @@ Standard library only; it shares no code with the server nor with `sipmcast/simu
 the test's own thread: what arrives meanwhile waits in its socket. Whatever the server does wrong raises `Wrong`.
 """
 
-import re
 import secrets
 import select
 import socket
-import struct
 import time
-import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
-from tests.support.netns import Host, inside
+from tests.support.netns import inside
+from tests.support.strict_digest import Lock, must_go_on
+from tests.support.strict_files import Downloads
+from tests.support.strict_sip import (
+    SO_TIMESTAMPNS,
+    Message,
+    Notify,
+    Subscribe,
+    Wrong,
+    arrived_at,
+    check_200,
+    check_options,
+    must,
+    read_notify,
+    reply,
+)
+
+__all__ = ["GROUP", "TRANSACTION_SECONDS", "Notify", "StrictPhone", "Wrong"]
 
 GROUP = "224.0.1.75"
 SUBSCRIBE_WAITS = (0.5, 1.0, 2.0, 4.0, 4.0)  # after each of the five sends: RFC 3261 17.1.2.2
 NOTIFY_SECONDS = 30.0  # bounds of what hangs, not measures
-HTTP_SECONDS = 30.0
-SO_TIMESTAMPNS = 35  # asm-generic/socket.h
 TRANSACTION_SECONDS = 32.0  # RFC 3261 17.1.2.2: 64 * T1
 
-Endpoint = tuple[str, int]
-
-
-class Wrong(AssertionError):
-    """The server broke a rule of the guide or of an RFC."""
-
-
-def arrived_at(ancillary: list[tuple[int, int, bytes]]) -> float:
-    """When the kernel received a datagram, however late it is read; on the clock of time.perf_counter."""
-    (stamp,) = (data for level, kind, data in ancillary if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS))
-    seconds, nanoseconds = struct.unpack("@qq", stamp[:16])
-    ago = max(0.0, time.time() - seconds - nanoseconds / 1e9)
-    return time.perf_counter() - ago  # in this order a pause between the two clocks makes it later, never earlier
-
-
-def must(condition: object, rule: str) -> None:
-    if not condition:
-        raise Wrong(rule)
-
-
-@dataclass(frozen=True)
-class Message:
-    """A SIP message, read strictly: CRLF only, no folding, exact Content-Length."""
-
-    start: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-    raw: bytes
-    source: Endpoint
-    at: float
-
-    @classmethod
-    def read(cls, raw: bytes, source: Endpoint, at: float) -> "Message":
-        head, empty_line, body = raw.partition(b"\r\n\r\n")
-        must(empty_line, f"no empty line: {raw!r}")
-        must(not re.search(rb"(?<!\r)\n|\r(?!\n)", head), "a line does not end in CRLF")
-        start, *lines = head.decode("utf-8").split("\r\n")
-        headers = []
-        for line in lines:
-            found = re.fullmatch(r"([A-Za-z][A-Za-z0-9-]*): ?(\S.*|)", line)
-            must(found, f"no header line: {line!r}")
-            headers.append((found[1].lower(), found[2]))
-        message = cls(start, tuple(headers), body, raw, source, at)
-        must(message.one("content-length") == str(len(body)), f"Content-Length is not {len(body)}: {raw!r}")
-        return message
-
-    def all(self, name: str) -> list[str]:
-        return [value for key, value in self.headers if key == name]
-
-    def one(self, name: str) -> str:
-        values = self.all(name)
-        must(len(values) == 1, f"{len(values)} {name} headers in {self.start!r}")
-        return values[0]
-
-
-@dataclass(frozen=True)
-class Notify:
-    """A NOTIFY that obeys every rule we know. Two with the same `transaction` are one and the same."""
-
-    message: Message
-    url: str
-    transaction: tuple[str, str]  # Call-ID, branch
-
-
-@dataclass(frozen=True)
-class HttpAnswer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
 
 @dataclass
-class Subscribe:
-    """What the phone says at one boot; a resend has the same bytes."""
+class StrictPhone(Downloads):
+    """One phone on its host; its hardware address is the host's affair."""
 
-    raw: bytes
-    via: str
-    branch: str
-    from_: str
-    to: str
-    call_id: str
-    cseq: str
-
-
-@dataclass
-class StrictPhone:
-    """One phone on its host. `mac` is what it says of itself; its hardware address is the host's affair."""
-
-    host: Host
-    mac: str
-    model: str = "GXP1628"
-    firmware: str = "1.0.2.7"
-    port: int = 5060
-    group_port: int = 5060
-    loopback: bool = False
+    folder: bool = False  # it expects to be told a folder
+    options_status: int = 200  # what it answers to OPTIONS; 0: nothing
 
     boots: int = 0
     sent_at: float = 0.0  # when the last SUBSCRIBE left, on the clock of time.perf_counter
     answered_at: float = 0.0  # when the kernel received its 200
     server: str = ""  # who answered: the address of our own LAN, or something is wrong
     notifies: list[Notify] = field(default_factory=list)  # every copy that arrived, in order
-    values: dict[str, str] = field(default_factory=dict)  # what is flashed: P-value -> text
-    file: bytes = b""
+    options: list[Message] = field(default_factory=list)  # every OPTIONS likewise
     _socket: socket.socket | None = None
     _subscribe: Subscribe | None = None
-    _answers: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
-
-    @property
-    def address(self) -> str:
-        return "127.0.0.1" if self.loopback else self.host.address
+    _answers: dict[tuple[str, str], bytes] = field(default_factory=dict)
 
     # --- boot -----------------------------------------------------------------------------------------------------
 
@@ -154,6 +72,10 @@ class StrictPhone:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+    @property
+    def is_on(self) -> bool:
+        return self._socket is not None
 
     def boot(self) -> None:
         """Start up and be answered 200, as every boot begins."""
@@ -191,7 +113,7 @@ class StrictPhone:
         deadline = time.perf_counter() + seconds
         while (message := self._next_message(deadline - time.perf_counter())) is not None:
             if message.start.startswith("SIP/2.0 "):
-                self._check_200(message)
+                check_200(message, self._said, (self.address, self.port))
                 self.answered_at = message.at
                 self.server = message.source[0]
                 return True
@@ -229,25 +151,10 @@ class StrictPhone:
         said.raw = ("\r\n".join(lines) + "\r\n\r\n").encode()
         return said
 
-    def _check_200(self, answer: Message) -> None:
-        """RFC 3261 8.2.6 and 18.2.1, RFC 3581 4."""
-        said = self._subscribe
-        assert said is not None
-        must(re.fullmatch(r"SIP/2\.0 200 \S.*", answer.start), f"not a 200: {answer.start}")
-        sent_by, *parameters = answer.one("via").split(";")
-        must(sent_by == said.via.split(";")[0], f"Via sent-by was changed: {answer.one('via')}")
-        must(f"branch={said.branch}" in parameters, f"Via branch was changed: {answer.one('via')}")
-        must(f"received={self.address}" in parameters, f"Via lacks received: {answer.one('via')}")
-        must(f"rport={self.port}" in parameters, f"Via lacks rport: {answer.one('via')}")
-        must(answer.one("from") == said.from_, f"From was changed: {answer.one('from')}")
-        to, _, tag = answer.one("to").partition(";tag=")
-        must(to == said.to, f"To was changed: {answer.one('to')}")
-        must(re.fullmatch(r"[A-Za-z0-9.!%*_+`'~-]+", tag), f"To has no tag: {answer.one('to')}")
-        must(answer.one("call-id") == said.call_id, "Call-ID was changed")
-        must(answer.one("cseq") == said.cseq, "CSeq was changed")
-        must(answer.one("expires") == "0", f"Expires is {answer.one('expires')}")
-        contact = re.fullmatch(r"<sip:([0-9.]+):(\d+)>", answer.one("contact"))
-        must(contact and contact[1] == answer.source[0], f"Contact is elsewhere: {answer.one('contact')}")
+    @property
+    def _said(self) -> Subscribe:
+        assert self._subscribe is not None, "no SUBSCRIBE was sent"
+        return self._subscribe
 
     # --- NOTIFY ---------------------------------------------------------------------------------------------------
 
@@ -267,7 +174,7 @@ class StrictPhone:
             notify = self._take_request(message)
             answered = self._answers.get(notify.transaction)
             if answered is not None:
-                self.answer(notify, *answered)
+                self.opened.sendto(answered, message.source)
             return notify
         return None
 
@@ -279,135 +186,58 @@ class StrictPhone:
             came.append(notify)
         return came
 
-    def answer(self, notify: Notify, status: int = 200, reason: str = "OK") -> None:
+    def next_transaction(self, seconds: float = NOTIFY_SECONDS) -> Notify:
+        """The next NOTIFY that is no copy of an earlier one."""
+        known = set(self.transactions())
+        deadline = time.perf_counter() + seconds
+        while (notify := self.next_notify(deadline - time.perf_counter())) is not None:
+            if notify.transaction not in known:
+                return notify
+        raise Wrong(f"{self.mac}: no further NOTIFY within {seconds:g} s")
+
+    def answer(self, notify: Notify, status: int = 200, reason: str = "OK", *more: str) -> None:
         """Reply to where the NOTIFY came from (RFC 3261 18.2.2, RFC 3581 4)."""
-        self._answers[notify.transaction] = (status, reason)
-        message = notify.message
-        lines = (
-            f"SIP/2.0 {status} {reason}",
-            f"Via: {message.one('via')};received={message.source[0]}".replace(";rport", f";rport={message.source[1]}"),
-            f"From: {message.one('from')}",
-            f"To: {message.one('to')};tag={secrets.randbelow(10**9)}",
-            f"Call-ID: {message.one('call-id')}",
-            f"CSeq: {message.one('cseq')}",
-            f"User-Agent: Grandstream {self.model} {self.firmware}",
-            "Content-Length: 0",
-        )
-        self.opened.sendto(("\r\n".join(lines) + "\r\n\r\n").encode(), message.source)
+        said = reply(notify.message, status, reason, f"Grandstream {self.model} {self.firmware}", *more)
+        self._answers[notify.transaction] = said
+        self.opened.sendto(said, notify.message.source)
+
+    def challenge(self, notify: Notify, lock: Lock, stale: bool = False) -> None:
+        """Ask for a password instead of doing it."""
+        self.answer(notify, lock.status, "Unauthorized", *lock.challenge(stale))
+
+    def await_login(self, notify: Notify, lock: Lock, stale: bool = False) -> tuple[Notify, bool]:
+        """Challenge it and get the next try, which is strictly looked at: (that try, whether it knows the password)."""
+        self.challenge(notify, lock, stale)
+        second = self.next_transaction()
+        must_go_on(notify, second)
+        return second, lock.opened_by(second)
 
     def transactions(self) -> list[tuple[str, str]]:
         """The different NOTIFY transactions that this phone has ever seen, in order."""
         return list(dict.fromkeys(notify.transaction for notify in self.notifies))
 
+    def logins(self) -> list[Notify]:
+        """The first copies of those that answered a challenge."""
+        first = {notify.transaction: notify for notify in reversed(self.notifies)}
+        return [first[one] for one in self.transactions() if first[one].has_login]
+
     def _take_request(self, message: Message) -> Notify:
-        notify = self._check_notify(message)
+        name = "" if self.folder else f"cfg{self.mac}"
+        notify = read_notify(message, self.address, self.port, name)
         for earlier in self.notifies:
             if earlier.transaction == notify.transaction:
                 must(earlier.message.raw == message.raw, "a resent NOTIFY has other bytes than the first")
+        call_id = message.one("call-id")
+        must(self._subscribe is None or call_id != self._subscribe.call_id, "Call-ID is the SUBSCRIBE's")
         self.notifies.append(notify)
         return notify
 
-    def _check_notify(self, notify: Message) -> Notify:
-        """The guide, step 3; RFC 3261 8.1.1, RFC 6665 4.2."""
-        must(notify.start == f"NOTIFY sip:{self.address}:{self.port} SIP/2.0", f"not for us: {notify.start}")
-        via = re.fullmatch(r"SIP/2\.0/UDP ([0-9.]+):(\d+);branch=(z9hG4bK[^;]+);rport", notify.one("via"))
-        must(via, f"Via: {notify.one('via')}")
-        must((via[1], int(via[2])) == notify.source, f"Via {via[0]} is not the sender {notify.source}")
-        must(re.fullmatch(r"[1-9]\d{0,2}", notify.one("max-forwards")), "Max-Forwards")
-        must(re.fullmatch(r"<sip:[^>]+>;tag=[^;]+", notify.one("from")), f"From: {notify.one('from')}")
-        must(notify.one("to") == f"<sip:{self.address}:{self.port}>", f"To: {notify.one('to')}")
-        must(notify.one("contact") == f"<sip:{via[1]}:{via[2]}>", f"Contact: {notify.one('contact')}")
-        must(re.fullmatch(r"\d+ NOTIFY", notify.one("cseq")), f"CSeq: {notify.one('cseq')}")
-        call_id = notify.one("call-id")
-        must(re.fullmatch(r"\S+", call_id), f"Call-ID: {call_id}")
-        must(self._subscribe is None or call_id != self._subscribe.call_id, "Call-ID is the SUBSCRIBE's")
-        must(notify.one("event") == "ua-profile", f"Event: {notify.one('event')}")
-        must(notify.one("subscription-state").startswith("terminated"), "Subscription-State")
-        must(notify.one("content-type") == "application/url", f"Content-Type: {notify.one('content-type')}")
-        url = notify.body.decode("ascii")
-        place = re.fullmatch(rf"http://([0-9.]+):\d+/p/[A-Za-z0-9_-]{{22}}/cfg{self.mac}", url)
-        must(place and place[1] == notify.source[0], f"URL: {url}")
-        return Notify(notify, url, (call_id, via[3]))
-
-    # --- files ----------------------------------------------------------------------------------------------------
-
-    def get(self, url: str, **headers: str) -> HttpAnswer:
-        """One download in a connection of its own, with an exact length."""
-        raw = self.open_download(url, **headers)
-        with raw:
-            data = b""
-            while piece := raw.recv(65_536):
-                data += piece
-        return self.read_http(data)
-
-    def open_download(self, url: str, **headers: str) -> socket.socket:
-        """A connection on which the GET is sent and nothing is read yet."""
-        parts = urlsplit(url)
-        with inside(self.host.namespace):
-            asking = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        asking.settimeout(HTTP_SECONDS)
-        asking.bind((self.address, 0))
-        asking.connect((str(parts.hostname), parts.port or 80))
-        agent = f"Grandstream Model HW {self.model} SW {self.firmware} DevId {self.mac.lower()}"
-        lines = [f"GET {parts.path} HTTP/1.1", f"Host: {parts.netloc}", f"User-Agent: {agent}"]
-        lines.append("Connection: Close")
-        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-        asking.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
-        return asking
-
-    @staticmethod
-    def read_http(data: bytes) -> HttpAnswer:
-        head, empty_line, body = data.partition(b"\r\n\r\n")
-        must(empty_line, f"no HTTP answer: {data!r}")
-        status, *lines = head.decode("latin-1").split("\r\n")
-        must(re.fullmatch(r"HTTP/1\.[01] \d{3} .*", status), f"HTTP status line: {status}")
-        headers: dict[str, str] = {}
-        for line in lines:
-            name, _, value = line.partition(":")
-            must(name.lower() not in headers, f"two {name} headers")
-            headers[name.lower()] = value.strip()
-        must("transfer-encoding" not in headers, "chunks instead of a length")
-        promised = headers.get("content-length")
-        must(promised == str(len(body)), f"{len(body)} bytes came, {promised} were promised")
-        return HttpAnswer(int(status.split()[1]), headers, body)
-
-    def flash(self, answer: HttpAnswer) -> bool:
-        """Take a file in; False if it is the one that is there already (the phone's checksum)."""
-        must(answer.status == 200, f"download: {answer.status}")
-        if answer.body == self.file:
-            return False
-        self.values = self._read_values(answer.body)
-        self.file = answer.body
-        return True
-
-    def _read_values(self, document: bytes) -> dict[str, str]:
-        """Shape: PG2011, PG2012 (formats.md a1 to a3)."""
-        must(document.startswith(b"<?xml "), "no XML declaration")
-        root = ElementTree.fromstring(document)
-        must((root.tag, root.attrib) == ("gs_provision", {"version": "1"}), f"root {root.tag} {root.attrib}")
-        must([child.tag for child in root] == ["mac", "config"], "children of the root")
-        mac, config = root
-        must(mac.text == self.mac.lower(), f"the file is for {mac.text}")
-        must(config.attrib == {"version": "1"}, f"config {config.attrib}")
-        values: dict[str, str] = {}
-        for setting in config:
-            must(re.fullmatch(r"P\d+", setting.tag), f"element {setting.tag}")
-            must(setting.tag not in values, f"{setting.tag} stands twice")
-            must(not len(setting) and not setting.attrib, f"{setting.tag} is not a plain text")
-            values[setting.tag] = setting.text or ""
-        return values
-
-    def fetch_stored(self) -> HttpAnswer:
-        """The second download: where the flashed file says, cfg<mac> first and cfg<mac>.xml then (PG2012)."""
-        must(self.values.get("P212") == "1", "P212 is not HTTP")
-        place = self.values.get("P237", "")
-        must(re.fullmatch(r"[0-9.]+:\d+/p/[A-Za-z0-9_-]{22}", place), f"P237: {place}")
-        for name in (f"cfg{self.mac.lower()}", f"cfg{self.mac.lower()}.xml"):
-            answer = self.get(f"http://{place}/{name}")
-            if answer.status == 200:
-                return answer
-            must(answer.status == 404, f"{name}: {answer.status}")
-        raise Wrong("the stored path has no file")
+    def _take_options(self, message: Message) -> None:
+        check_options(message, self.address, self.port)
+        self.options.append(message)
+        if self.options_status:
+            said = reply(message, self.options_status, "Whatever", f"Grandstream {self.model} {self.firmware}")
+            self.opened.sendto(said, message.source)
 
     # --- the whole way --------------------------------------------------------------------------------------------
 
@@ -437,6 +267,15 @@ class StrictPhone:
         return None if message is None else message.raw
 
     def _next_message(self, seconds: float) -> Message | None:
+        """The next datagram but OPTIONS, which may come at any time and are answered; None when the time is over."""
+        deadline = time.perf_counter() + seconds
+        while (message := self._read_datagram(deadline - time.perf_counter())) is not None:
+            if not message.start.startswith("OPTIONS "):
+                return message
+            self._take_options(message)
+        return None
+
+    def _read_datagram(self, seconds: float) -> Message | None:
         """The next datagram, or None when the time is over; what already lies there is read even then."""
         ready, _, _ = select.select([self.opened], [], [], max(0.0, seconds))
         if not ready:
@@ -444,5 +283,5 @@ class StrictPhone:
         try:
             raw, ancillary, _, source = self.opened.recvmsg(65_535, 64)
         except ConnectionRefusedError:  # an ICMP answer: nobody was there
-            return self._next_message(seconds)
+            return self._read_datagram(seconds)
         return Message.read(raw, source, arrived_at(ancillary))
