@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 PYTHON := .venv/bin/python
-# More for pytest: make test ARGS="tests/sipmcast -k storm"
+# More for pytest: make test ARGS="tests/sipmcast -k storm"; or for the benchmark: make bench ARGS="answers --repeats 5"
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -14,7 +14,7 @@ help:
 	@echo "make run        start gspnp: console, phones' door, listener, worker (Ctrl-C stops all)"
 	@echo "make demo       the same with six simulated phones"
 	@echo "make test       the test suite          make test-long  the tests that take minutes"
-	@echo "make bench      how fast phones are answered, beside a bare echo"
+	@echo "make bench      how fast, beside a bare C responder and Kamailio; writes docs/benchmarks.md (as root)"
 	@echo "make lint       style, types, Django's own checks"
 	@echo "make clean      remove what was built; data in ./var stays"
 
@@ -42,7 +42,7 @@ test-long: venv-dev
 
 bench: venv-dev
 	@.ci/packages
-	@$(PYTHON) -m tests.bench.answer_latency
+	@$(PYTHON) -m tests.bench $(ARGS)
 
 lint: venv-dev
 	@.ci/lint

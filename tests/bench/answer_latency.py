@@ -1,11 +1,9 @@
 """How long a phone waits for the 200 to its SUBSCRIBE, beside a bare echo of the same datagram over the same cable.
 
-Run as root: `python -m tests.bench.answer_latency`. Everything happens in network namespaces of its own. The exit
-code is 1 if a median is over its limit. The echo shows what the machine and the measuring itself cost.
+Eight phones in network namespaces of their own, one after the other, five boots each; the first boot is that of an
+unknown phone. The listener runs alone. The echo shows what the machine and the measuring itself cost.
 """
 
-import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -14,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support import environment  # noqa: F401  # before anything is started: the developer's settings are hidden
+from tests.bench.report import Part, Table, median_of, ratio
 from tests.support.netns import Lab
 from tests.support.site import POLL_SECONDS, SOON_SECONDS
 from tests.support.strict_phone import GROUP, StrictPhone
@@ -22,8 +20,6 @@ from tests.support.world import World
 
 PHONES = 8
 BOOTS = 5  # of each; the first one is of an unknown phone
-ANSWER_SECONDS = 0.05
-STORED_SECONDS = 1.0
 ECHO_PORT = 5099
 ECHO = f"""
 import socket, sys
@@ -73,15 +69,22 @@ def measure(world: World) -> tuple[list[float], list[float], list[float]]:
     return answers, echoes, stored
 
 
-def line(name: str, seconds: list[float]) -> str:
-    median, worst = statistics.median(seconds), max(seconds)
-    return f"{name:24} median {1000 * median:8.2f} ms   worst {1000 * worst:8.2f} ms   n = {len(seconds)}"
+def main(repeats: int) -> Part:
+    """Once per repeat; each repeat boots eight phones five times."""
+    part = Part("latency", "One phone at a time", __doc__ or "")
+    answers, echoes, stored = [], [], []
+    for _ in range(repeats):
+        for all_of_them, these in zip((answers, echoes, stored), _once(), strict=True):
+            all_of_them += these
+    table = Table("Milliseconds", ["", "median (least … most)", "figures"])
+    for name, seconds in (("SUBSCRIBE to 200", answers), ("bare UDP echo", echoes), ("new phone in the store", stored)):
+        table.add(name, median_of([1000 * one for one in seconds], 2), len(seconds))
+    part.add(table)
+    part.say(f"Ratio of the medians, 200 to echo: {ratio(answers, echoes)}")
+    return part
 
 
-def main() -> int:
-    if os.geteuid():
-        print("this makes network namespaces: run it as root", file=sys.stderr)
-        return 2
+def _once() -> tuple[list[float], list[float], list[float]]:
     lab = Lab("bench")
     try:
         with tempfile.TemporaryDirectory(prefix="gspnp-bench-") as folder:
@@ -91,26 +94,8 @@ def main() -> int:
                 world.site.start("listen")
                 StrictPhone.boot(world.phone())  # the first one warms up: modules, caches, the neighbour table
                 with echoing(world):
-                    answers, echoes, stored = measure(world)
+                    return measure(world)
             finally:
                 world.close()
     finally:
         lab.close()
-    answer, echo = statistics.median(answers), statistics.median(echoes)
-    print(line("SUBSCRIBE to 200", answers))
-    print(line("bare UDP echo", echoes))
-    print(f"{'ratio of the medians':24} {answer / echo:15.1f}")
-    print(line("new phone in the store", stored))
-    status = 0
-    for what, median, limit in (
-        ("the 200", answer, ANSWER_SECONDS),
-        ("the store", statistics.median(stored), STORED_SECONDS),
-    ):
-        if median > limit:
-            print(f"too slow: {what} takes {1000 * median:.1f} ms, the limit is {1000 * limit:.0f} ms", file=sys.stderr)
-            status = 1
-    return status
-
-
-if __name__ == "__main__":
-    sys.exit(main())
