@@ -3,7 +3,7 @@
 from django.db import models
 from django.db.models import Q
 
-from devices.fields import EncryptedBytesField, EncryptedTextField
+from devices.fields import EncryptedBytesField, EncryptedTokenField
 from devices.models import Phone
 
 
@@ -20,9 +20,9 @@ class ConfigFile(models.Model):
     etag = models.CharField(max_length=64)
     base_url = models.CharField(max_length=255, help_text="Scheme, host and port that the phone is sent to.")
     first_hash = models.CharField(max_length=64, unique=True)
-    first_secret = EncryptedTextField()
+    first_secret = EncryptedTokenField()
     steady_hash = models.CharField(max_length=64, unique=True)
-    steady_secret = EncryptedTextField()
+    steady_secret = EncryptedTokenField()
     silent_because = models.CharField(
         max_length=100, blank=True, help_text="Why a phone with this file may not answer our OPTIONS over UDP."
     )

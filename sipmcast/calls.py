@@ -8,7 +8,7 @@ from provisioning.models import Notify, NotifyKind, UrlForm
 from provisioning.outbox import Due, Opening
 from provisioning.url_forms import url
 from sipmcast.events import Leg
-from sipmcast.pnp import CHECK_SYNC, EVENT_PACKAGE, REBOOT, RESYNC, NotifyIds, Telling, notify_request
+from sipmcast.pnp import CHECK_SYNC, EVENT_PACKAGE, REBOOT, RESYNC, NotifyIds, Telling, notify_datagram
 from sipmcast.sip.digest import Challenge, Login, authorization
 from sipmcast.sip.headers import Header
 from sipmcast.sip.message import Request, parse_message
@@ -75,14 +75,14 @@ def _opening(
     login: Header | None = None,
     url_form: str = "",
 ) -> Opening:
-    request = notify_request(
+    datagram = notify_datagram(
         phone=target, ours=(leg.host, leg.port), telling=telling, ids=ids, cseq=cseq, user=user, login=login
     )
     return Opening(
         call_id=ids.call_id,
         branch=ids.branch,
         from_tag=ids.tag,
-        datagram=request.to_bytes(),
+        datagram=datagram,
         target=target,
         interface=leg.interface,
         local_host=leg.host,

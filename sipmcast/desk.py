@@ -1,19 +1,23 @@
-"""What the worker does in its writer thread: plain synchronous calls to inventory and outbox.
+"""What the worker has its helper processes do: plain synchronous calls to inventory and outbox.
 
-Nothing here knows sockets or the event loop; tests call these functions as they are. Whatever a boot storm brings is
-done for a whole batch at once; whatever is rare, row by row.
+Nothing here knows sockets or the event loop; tests call these functions as they are. What goes in and out is pickled.
+Whatever a boot storm brings is done for a whole batch at once; whatever is rare, row by row.
 """
 
 import logging
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
+from typing import NamedTuple
 
-from django.db import InterfaceError, OperationalError
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
 from devices import crypto, inventory, trust
-from devices.choices import WAY, EventKind
+from devices.choices import EventKind
 from devices.inventory import Heard
 from devices.mac import colons
 from devices.newcomers import NewPhones
@@ -40,7 +44,10 @@ ORPHAN_SECONDS = 45.0  # a transaction ends after 32 s; one that is older belong
 LOOPBACK_PREFIX = "127."
 NO_USER = (404, 481)  # RFC 3261 21.4.5, 21.4.19: the phone knows nobody of that address
 
-STORE_AWAY = (OperationalError, InterfaceError)  # locked for too long, or gone; any other error is a fault of ours
+# Locked for too long, or gone, or a helper process has died; any other error is a fault of ours.
+STORE_AWAY = (OperationalError, InterfaceError, ConnectionError)
+BURSTS_TOLD = 10  # sources of new phones that are told of at a time
+BURST_LOOK_SECONDS = 2.0
 
 LegKey = tuple[str, str]  # interface name, our address on it
 
@@ -52,20 +59,61 @@ class Plan:
     sends: list[Send] = field(default_factory=list)
     cancelled: list[int] = field(default_factory=list)
     probes: list[tuple[Leg, str]] = field(default_factory=list)
+    probed: dict[int, int] = field(default_factory=dict)
+    """How often the kernel was made to ask for the address of each NOTIFY's phone."""
     more: bool = False
     """Is there probably more that is due already?"""
 
 
-def store(sightings: Sequence[Sighting], newcomers: NewPhones) -> list[Heard]:
+class Stored(NamedTuple):
+    """What a batch of sightings did, and which sources announce new phones in bursts."""
+
+    heard: list[Heard]
+    bursts: list[tuple[str, int]]
+
+
+class _Newcomers:
+    """The count of phones never seen before; it lives in the process that stores."""
+
+    def __init__(self) -> None:
+        self.bound = NewPhones(settings.GSPNP_NEW_PHONES_PER_SOURCE, settings.GSPNP_NEW_PHONES)
+        self._bursts: list[tuple[str, int]] = []
+        self._looked_at = 0.0
+
+    def bursts(self) -> list[tuple[str, int]]:
+        """Counted now and then: it means looking at every source."""
+        if time.monotonic() - self._looked_at >= BURST_LOOK_SECONDS:
+            self._looked_at = time.monotonic()
+            self._bursts = self.bound.bursts(time.time())[:BURSTS_TOLD]
+        return self._bursts
+
+
+@cache
+def newcomers() -> _Newcomers:
+    return _Newcomers()
+
+
+def warm_up() -> None:
+    """What the first phone would else have to wait for: imports, the connection, every statement once. It is undone."""
+    nobody = Sighting("0" * 12, "", "", "", "", 0, "", 0, "", "", True, 0.0)
+    try:
+        with transaction.atomic():
+            inventory.record_sightings([nobody], neighbours.snapshot().verify)
+            outbox.due(timezone.now(), [], 1)
+            transaction.set_rollback(True)
+    except STORE_AWAY as error:
+        log.warning("the database is away (%s)", error)
+
+
+def store(sightings: Sequence[Sighting]) -> Stored:
     """Commit what was heard, at most STORE_AT_ONCE sightings, in one transaction."""
-    return inventory.record_sightings(sightings, neighbours.snapshot().verify, newcomers)
+    heard = inventory.record_sightings(sightings, neighbours.snapshot().verify, newcomers().bound)
+    return Stored(heard, newcomers().bursts())
 
 
-def owe(heard: Sequence[Heard]) -> None:
+def owe(phone_ids: Sequence[int]) -> None:
     """Ask for each of these phones whether it is owed a NOTIFY now that it has started up."""
-    ours = [one.phone_id for one in heard if one.phone_id is not None and one.accepted and one.stage in WAY]
-    if ours:
-        starts.owe_after_starts(list(dict.fromkeys(ours)))
+    starts.owe_after_starts(list(dict.fromkeys(phone_ids)))
 
 
 def settle(events: Sequence[NotifyAnswered | NotifyTimedOut], legs: Mapping[LegKey, Leg]) -> list[Send]:
@@ -128,13 +176,17 @@ def _answer_challenge(notify: Notify, event: NotifyAnswered, leg: Leg | None) ->
         return None, f"It asked for a password in a way that we do not know ({event.status} {event.reason})."
     phone = notify.phone
     verdict = neighbours.verify(str(notify.target_host), phone.mac, notify.interface)
-    if str(notify.target_host) != phone.source_host or trust.objection(_standing_of(notify, now), verdict) is not None:
+    strange = str(notify.target_host) != phone.source_host or verdict is Verdict.MISMATCH
+    if strange or trust.objection(_standing(notify, phone, now), verdict) is not None:
         return None, f"A password was asked for at {notify.target_host}, which nobody has confirmed; none was sent."
     known = logins.accounts(notify.phone_id)
     renewing = challenge.stale and not notify.renewed and notify.logins_tried > 0
     place = notify.logins_tried - 1 if renewing else notify.logins_tried
-    if leg is None or place >= len(known):
-        return None, ""
+    if leg is None:
+        return None, f"It asked for a password, but {notify.interface} is gone meanwhile. Try again."
+    if place >= len(known):
+        used_up = challenge.stale and "It finds every login of ours too old; its clock or its nonces are out of order."
+        return None, used_up or ""
     opening = calls.with_login(notify, leg, challenge, known[place])
     tried = {"logins_tried": place + 1, "renewed": notify.renewed or renewing}
     return _reopened(notify, opening, leg, **tried), ""
@@ -156,24 +208,28 @@ def _reopened(notify: Notify, opening: outbox.Opening, leg: Leg, **changes: obje
     return Send(notify.pk, opening.branch, opening.datagram, opening.target, leg)
 
 
-def look(
-    legs: Mapping[LegKey, Leg], claimed_by: str, sending: Collection[int], probed: dict[int, int], room: int
-) -> Plan:
-    """One look at the outbox: what to open, what to go on with, what to give up. At most `room` are opened."""
+def look(legs: Mapping[LegKey, Leg], claimed_by: str, probed: dict[int, int], room: int) -> Plan:
+    """What is due in the outbox, and taken by us: at most `room` NOTIFYs to open."""
+    now = timezone.now()
+    plan = Plan(probed=probed)
+    due = outbox.due(now, legs, min(DUE_LIMIT, room))
+    if due:
+        plan.more = len(due) == DUE_LIMIT
+        _open(due, legs, claimed_by, neighbours.snapshot(), plan, now)
+    return plan
+
+
+def upkeep(legs: Mapping[LegKey, Leg], claimed_by: str, sending: Collection[int]) -> Plan:
+    """What is rare: phones ignored meanwhile, claims that are ripe, transactions to give up or to go on with."""
     now = timezone.now()
     plan = Plan()
     outbox.drop_unwanted()
-    table = neighbours.snapshot()
-    moved = inventory.judge_claims(table.verify)
+    moved = inventory.judge_claims(neighbours.snapshot().verify)
     if moved:
         starts.owe_after_starts(moved)
-    due = outbox.due(now, legs, min(DUE_LIMIT, room))
-    plan.more = len(due) == DUE_LIMIT
-    _open(due, legs, claimed_by, probed, table, plan, now)
     mine = outbox.still_sending(claimed_by)
     plan.cancelled = [notify_id for notify_id in sending if notify_id not in mine]
-    lost = mine.difference(sending, (send.notify_id for send in plan.sends))
-    _resume(legs, claimed_by, lost, plan, now)
+    _resume(legs, claimed_by, mine.difference(sending), plan, now)
     return plan
 
 
@@ -181,7 +237,6 @@ def _open(
     due: Sequence[Due],
     legs: Mapping[LegKey, Leg],
     claimed_by: str,
-    probed: dict[int, int],
     table: Neighbours,
     plan: Plan,
     now: datetime,
@@ -195,10 +250,10 @@ def _open(
     for row in leaving:
         leg = legs[row.interface, row.local_host or ""]
         verdict = table.verify(row.source_host or "", row.mac, row.interface)
-        if row.kind == NotifyKind.PROFILE and not _may_leave(row, verdict, leg, probed, plan, now):
+        if row.kind == NotifyKind.PROFILE and not _may_leave(row, verdict, leg, plan, now):
             continue
         try:
-            secret = crypto.open_text(row.first_token) if row.kind == NotifyKind.PROFILE else ""
+            secret = crypto.open_token(row.first_token) if row.kind == NotifyKind.PROFILE else ""
             opened.append((row, calls.first(row, leg, forms[row.pk], secret)))
         except (crypto.CannotDecrypt, SipSerialiseError) as error:
             log.error("NOTIFY %d cannot be sent: %s", row.pk, error)
@@ -223,7 +278,7 @@ def _fetched_meanwhile(row: Due) -> bool:
     return since is not None and row.steady_at is not None and row.steady_at >= since
 
 
-def _may_leave(row: Due, verdict: Verdict, leg: Leg, probed: dict[int, int], plan: Plan, now: datetime) -> bool:
+def _may_leave(row: Due, verdict: Verdict, leg: Leg, plan: Plan, now: datetime) -> bool:
     """May this phone's present address be told a URL that leads to secrets? If not, the row says why it waits."""
     host = row.source_host or ""
     moved = base_url_changed(row.local_host, row.base_url)
@@ -232,13 +287,13 @@ def _may_leave(row: Due, verdict: Verdict, leg: Leg, probed: dict[int, int], pla
         return False
     standing = _standing(row, row, now)
     not_asked = verdict is Verdict.UNKNOWN and not trust.attended(standing)
-    if not_asked and _can_probe(host) and probed.get(row.pk, 0) < PROBES:
+    if not_asked and _can_probe(host) and plan.probed.get(row.pk, 0) < PROBES:
         # Unknown may only mean that the kernel has not asked yet: make it ask before anything is decided.
-        probed[row.pk] = probed.get(row.pk, 0) + 1
+        plan.probed[row.pk] = plan.probed.get(row.pk, 0) + 1
         plan.probes.append((leg, host))
         outbox.put_off(row.pk, now + timedelta(seconds=PROBE_SECONDS))
         return False
-    probed.pop(row.pk, None)
+    plan.probed.pop(row.pk, None)
     objection = trust.objection(standing, verdict)
     if objection is None:
         return True
@@ -254,10 +309,6 @@ def _standing(row: Due | Notify, phone, now: datetime) -> Standing:
     age = max(ages) if min(ages) >= -trust.CLOCK_SLACK_SECONDS else float("inf")  # a time to come proves nothing
     by_person = row.origin != NotifyOrigin.AUTOMATIC
     return Standing(phone.source_host, phone.approved_host, phone.steady_host, age, by_person)
-
-
-def _standing_of(notify: Notify, now: datetime) -> Standing:
-    return _standing(notify, notify.phone, now)
 
 
 def _can_probe(host: str) -> bool:

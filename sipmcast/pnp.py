@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from devices.sighting import Sighting
 from sipmcast.sip.errors import SipParseError, SipSerialiseError
-from sipmcast.sip.grammar import TOKEN, percent_decode, readable
+from sipmcast.sip.grammar import TOKEN, UNSAFE, percent_decode, readable
 from sipmcast.sip.headers import EventPackage, Header, param, parse_event, parse_name_addr, split_list
 from sipmcast.sip.message import Request
 from sipmcast.sip.uri import DEFAULT_PORT, Endpoint, hostport, parse_uri, same_host
@@ -200,7 +200,7 @@ RESYNC = Telling("resync")
 REBOOT = Telling("check-sync;reboot=true")
 
 
-def notify_request(
+def notify_datagram(
     *,
     phone: Endpoint,
     ours: Endpoint,
@@ -209,7 +209,7 @@ def notify_request(
     cseq: int = 1,
     user: str = "",
     login: Header | None = None,
-) -> Request:
+) -> bytes:
     """The NOTIFY that tells a phone something; raise SipSerialiseError if the URL is not plain ASCII.
 
     It is addressed to the device, or to a SIP `user` of it. `login` is the answer to a challenge. Source: the
@@ -218,25 +218,27 @@ def notify_request(
     """
     if (telling.url or telling.event == EVENT_PACKAGE) and not _URL.fullmatch(telling.url):
         raise SipSerialiseError("URL is empty, too long, or holds blanks or other than ASCII")
-    body = telling.url.encode("ascii")
-    here, there = f"sip:{hostport(ours)}", device_uri(phone, user)
-    headers = (
-        Header("Via", f"SIP/2.0/UDP {hostport(ours)};branch={ids.branch};rport"),
-        Header("Max-Forwards", "70"),
-        Header("Contact", f"<{here}>"),
-        Header("To", f"<{there}>"),
-        Header("From", f"<{here}>;tag={ids.tag}"),
-        Header("Call-ID", ids.call_id),
-        Header("CSeq", f"{cseq} NOTIFY"),
-        *([login] if login is not None else []),
-        Header("Allow", ALLOWED_METHODS),
-        Header("Event", telling.event),
-        Header("Subscription-State", "terminated;reason=timeout"),
-        *([Header("Content-Type", "application/url")] if body else []),
-        Header("User-Agent", USER_AGENT),
-        Header("Content-Length", str(len(body))),
+    at, there = hostport(ours), device_uri(phone, user)
+    lines = (
+        f"NOTIFY {there} SIP/2.0",
+        f"Via: SIP/2.0/UDP {at};branch={ids.branch};rport",
+        "Max-Forwards: 70",
+        f"Contact: <sip:{at}>",
+        f"To: <{there}>",
+        f"From: <sip:{at}>;tag={ids.tag}",
+        f"Call-ID: {ids.call_id}",
+        f"CSeq: {cseq} NOTIFY",
+        *([f"{login.name}: {login.value}"] if login is not None else []),
+        f"Allow: {ALLOWED_METHODS}",
+        f"Event: {telling.event}",
+        "Subscription-State: terminated;reason=timeout",
+        *(["Content-Type: application/url"] if telling.url else []),
+        f"User-Agent: {USER_AGENT}",
+        f"Content-Length: {len(telling.url)}",
     )
-    return Request(headers, body, "NOTIFY", there)
+    if any(UNSAFE.search(line) for line in lines):
+        raise SipSerialiseError("line break or NUL in a line")
+    return "\r\n".join([*lines, "", telling.url]).encode("latin-1")
 
 
 def options_request(*, phone: Endpoint, ours: Endpoint, ids: NotifyIds) -> Request:

@@ -1,25 +1,24 @@
 """The only file that knows both sides: agent ↔ inventory, outbox ↔ agent.
 
-Two loops, each with its own database thread. One commits what was heard and then lets it be answered; nothing else may
-make it wait. The other looks after the outbox, reachability and the heartbeat. If the store takes longer than 200 ms or
-is away, phones are answered all the same, and what was heard is held in memory until it is back.
+Two loops, each with its own helper process for the database. One commits what was heard and then lets it be answered;
+nothing else may make it wait. The other looks after the outbox, reachability and the heartbeat. If the store takes
+longer than 200 ms or is away, phones are answered all the same, and what was heard is held in memory until it is back.
 """
 
 import asyncio
+import gc
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from django.conf import settings
-from django.db import close_old_connections
-from django.utils import timezone
 
+from devices.choices import WAY
 from devices.inventory import WRITER_PAUSE_SECONDS, Heard
 from devices.mac import colons
-from devices.newcomers import NewPhones
 from devices.sighting import Sighting
 from sipmcast import desk
 from sipmcast.calls import Send
@@ -34,6 +33,7 @@ from sipmcast.events import (
     TransactionKey,
 )
 from sipmcast.held import Held, Waiting
+from sipmcast.helpers import Helper
 from sipmcast.listener import Listener
 from sipmcast.models import HEARTBEAT_SECONDS
 from sipmcast.roll_call import RollCall
@@ -50,6 +50,8 @@ AFTER_FAILURE_SECONDS = 1.0
 SETTLE_AT_ONCE = 250
 OWE_AT_ONCE = 250
 LINES_PER_SECOND = 50
+UPKEEP_SECONDS = 0.5
+TIDY_SECONDS = 300.0
 RECALL_SECONDS = 3600.0  # how long the console is told that the store was away
 
 
@@ -65,25 +67,26 @@ class _Away:
 class Worker:
     """Carries sightings into the inventory and owed NOTIFYs out to the agent."""
 
-    def __init__(self, site: str, claimed_by: str) -> None:
+    def __init__(self, site: str, claimed_by: str, store: Helper, outbox: Helper) -> None:
         self.listener: Listener
         self.claimed_by = claimed_by
         self.site = site
-        self.newcomers = NewPhones(settings.GSPNP_NEW_PHONES_PER_SOURCE, settings.GSPNP_NEW_PHONES)
+        self._store_helper, self._outbox_helper = store, outbox
         self.roll_call = RollCall(settings.GSPNP_OPTIONS_SECONDS)
         self._held = Held()
         self._unanswered: deque[tuple[float, TransactionKey]] = deque()
-        self._heard: deque[Heard] = deque()
+        self._started: deque[int] = deque()
         self._settlements: list[NotifyAnswered | NotifyTimedOut] = []
         self._sending: set[int] = set()
         self._probed: dict[int, int] = {}
         self._sighted = asyncio.Event()
         self._wake = asyncio.Event()
-        self._store_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
-        self._outbox_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
         self._away = _Away()
         self._heartbeat_due = 0.0
-        self._last_heard: dict[str, str] = {}
+        self._upkeep_due = 0.0
+        self._tidy_due = time.monotonic() + TIDY_SECONDS
+        self._last_heard: dict[str, float] = {}
+        self._bursts: list[tuple[str, int]] = []
         self._lines = (0.0, 0)
 
     # --- from the agent, on the event loop --------------------------------------------------------------------------
@@ -107,7 +110,7 @@ class Worker:
 
     def _say(self, sighting: Sighting, words: str) -> None:
         """A line for each phone, but a boot storm must not fill the disk: the events in the store have them all."""
-        self._last_heard[sighting.interface] = timezone.now().isoformat(timespec="seconds")
+        self._last_heard[sighting.interface] = sighting.heard_at
         second, lines = self._lines
         now = time.monotonic()
         self._lines = (second, lines + 1) if now - second < 1.0 else (now, 1)
@@ -163,11 +166,13 @@ class Worker:
         self._back()
         phones = {one.mac: one.phone_id for one in heard}
         self._answer_stored(taken, {mac for mac, phone_id in phones.items() if phone_id is None})
-        self._heard.extend(heard)
         self.roll_call.heard(
             (phone_id, sighting) for sighting, _ in taken if (phone_id := phones.get(sighting.mac)) is not None
         )
-        self._wake.set()
+        ours = [one.phone_id for one in heard if one.phone_id is not None and one.accepted and one.stage in WAY]
+        if ours:
+            self._started.extend(ours)
+            self._wake.set()
         return True
 
     def _answer_stored(self, taken: list[Waiting], refused: set[str]) -> None:
@@ -183,8 +188,9 @@ class Worker:
     async def _store(self, taken: list[Waiting]) -> list[Heard]:
         """Store a batch; one sighting that cannot be stored must not take the others with it."""
         try:
-            sightings = [sighting for sighting, _ in taken]
-            return await self._in_thread(self._store_thread, desk.store, sightings, self.newcomers)
+            stored = await self._store_helper.run(desk.store, [sighting for sighting, _ in taken])
+            self._bursts = stored.bursts
+            return stored.heard
         except STORE_AWAY:
             raise
         except Exception:
@@ -220,21 +226,31 @@ class Worker:
         """One turn of everything; is there more to do at once?"""
         legs = {(leg.interface, leg.host): leg for leg in self.listener.legs}
         await self._settle(legs)
-        while self._heard:
-            some = [self._heard.popleft() for _ in range(min(len(self._heard), OWE_AT_ONCE))]
+        while self._started:
+            some = [self._started.popleft() for _ in range(min(len(self._started), OWE_AT_ONCE))]
             try:
                 await self._in_outbox(desk.owe, some)
             except STORE_AWAY:
-                self._heard.extendleft(reversed(some))
+                self._started.extendleft(reversed(some))
                 raise
             await asyncio.sleep(WRITER_PAUSE_SECONDS)
-        room = self.listener.agent.room
-        plan = await self._in_outbox(desk.look, legs, self.claimed_by, set(self._sending), self._probed, room)
+        plan = await self._in_outbox(desk.look, legs, self.claimed_by, self._probed, self.listener.agent.room)
+        self._probed = plan.probed
         self._carry_out(plan)
+        await self._upkeep(legs)
         await self.roll_call.step(legs, self.listener, self._in_outbox)
         await self._beat()
         self._back()
-        return plan.more or bool(self._heard or self._settlements)
+        return plan.more or bool(self._started or self._settlements)
+
+    async def _upkeep(self, legs: dict) -> None:
+        """What is rare: it is looked for now and then, and not at every turn of a boot storm."""
+        now = time.monotonic()
+        if now < self._upkeep_due:
+            return
+        self._upkeep_due = now + UPKEEP_SECONDS
+        plan = await self._in_outbox(desk.upkeep, legs, self.claimed_by, set(self._sending))
+        self._carry_out(plan)
 
     async def _settle(self, legs: dict) -> None:
         some, self._settlements = self._settlements[:SETTLE_AT_ONCE], self._settlements[SETTLE_AT_ONCE:]
@@ -286,17 +302,27 @@ class Worker:
             interfaces=[f"{leg.interface} ({leg.host})" for leg in listener.legs],
             trouble=" ".join(listener.trouble.values()),
             counters=counters,
-            heard_at=dict(self._last_heard),
+            heard_at={
+                name: datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+                for name, at in self._last_heard.items()
+            },
             warnings=[*listener.warnings, *self._own_warnings(now)],
         )
         await self._in_outbox(heartbeat, self.claimed_by, self.site, said)
+        self._tidy_up(now)
+
+    def _tidy_up(self, now: float) -> None:
+        """Look for garbage now and then, when nobody waits for an answer."""
+        if now >= self._tidy_due and not (self._held or self._unanswered):
+            self._tidy_due = now + TIDY_SECONDS
+            gc.collect()
 
     def _own_warnings(self, now: float) -> list[str]:
         said = [self._away.words] if now < self._away.words_until else []
         drops = self.listener.kernel_drops()
         if drops:
             said.append(f"The kernel has thrown away {drops:,} datagrams that came faster than they were read.")
-        for host, count in self.newcomers.bursts(time.time()):
+        for host, count in self._bursts:
             said.append(f"{host} has announced {count:,} phones never seen before within a minute.")
         return said
 
@@ -319,19 +345,13 @@ class Worker:
         self._away.since, self._away.words_until = None, now + RECALL_SECONDS
         log.info("the database is back. %s", self._away.words)
 
-    async def _in_outbox(self, call: Callable, *arguments):
-        return await self._in_thread(self._outbox_thread, call, *arguments)
+    async def _in_outbox(self, call, *arguments):
+        return await self._outbox_helper.run(call, *arguments)
 
-    @staticmethod
-    async def _in_thread(thread: ThreadPoolExecutor, call: Callable, *arguments):
-        return await asyncio.get_running_loop().run_in_executor(thread, _with_connection, call, arguments)
+    async def ready(self) -> None:
+        """Wait until both helpers have started: the first phone shall not wait for them."""
+        await asyncio.gather(self._store_helper.run(desk.warm_up), self._outbox_helper.run(desk.warm_up))
 
     def close(self) -> None:
-        self._store_thread.shutdown(wait=True)
-        self._outbox_thread.shutdown(wait=True)
-
-
-def _with_connection(call: Callable, arguments: tuple):
-    """Run in a database thread; a connection that broke is not used again."""
-    close_old_connections()
-    return call(*arguments)
+        self._store_helper.close()
+        self._outbox_helper.close()

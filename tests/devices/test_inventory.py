@@ -4,7 +4,6 @@ import pytest
 
 from devices import inventory
 from devices.models import LiveEvent, Phone
-from devices.newcomers import NewPhones
 from provisioning import outbox
 from sipmcast import desk
 from tests import cast
@@ -139,7 +138,8 @@ class TestClaims:
     def test_no_notify_is_owed_for_it(self, version, clock):
         cast.applied(version)
         with cast.neighbours_say(cast.Verdict.MISMATCH):
-            desk.owe(desk.store([cast.sighting(host=cast.STRANGER)], NewPhones(10, 10)))
+            (heard,) = desk.store([cast.sighting(host=cast.STRANGER)]).heard
+        assert not heard.accepted
         assert cast.owed(version.phone_id) is None
 
     def test_another_stranger_raises_another_alarm(self, version, clock):

@@ -64,7 +64,7 @@ def test_no_secret_stands_in_the_raw_database_at_any_time_of_the_way():
     version = cast.assigned()
     first, steady = version.first_secret, version.steady_secret
     with cast.neighbours_say(cast.Verdict.MATCH):
-        (send,) = desk.look(cast.LEGS, "pbx#1", set(), {}, 100).sends
+        (send,) = desk.look(cast.LEGS, "pbx#1", {}, 100).sends
     assert first.encode() in send.datagram
     settling.delivered([(send.notify_id, 200, "OK")])
     cast.download(cast.first_path(version))

@@ -14,7 +14,8 @@ from gspnp.logs import RedactingFormatter
 from provisioning import downloads
 from provisioning.models import Download
 from sipmcast.events import Outgoing
-from sipmcast.pnp import NotifyIds, Telling, notify_request
+from sipmcast.pnp import NotifyIds, Telling, notify_datagram
+from sipmcast.sip.message import parse_message
 from tests import cast
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
@@ -206,11 +207,12 @@ class TestProxies:
 
 def test_repr_of_what_holds_a_secret_url_does_not_show_it(version):
     url = f"http://{cast.OURS}:5481{cast.first_path(version)}"
-    request = notify_request(
+    datagram = notify_datagram(
         phone=(cast.HOST, 5060), ours=(cast.OURS, 6060), telling=Telling("ua-profile", url), ids=NotifyIds.fresh()
     )
-    opening = cast.outbox.Opening("c", "b", "t", request.to_bytes(), (cast.HOST, 5060), "eth0", cast.OURS)
-    outgoing = Outgoing(request.to_bytes(), (cast.HOST, 5060), cast.LEG)
+    request = parse_message(datagram)
+    opening = cast.outbox.Opening("c", "b", "t", datagram, (cast.HOST, 5060), "eth0", cast.OURS)
+    outgoing = Outgoing(datagram, (cast.HOST, 5060), cast.LEG)
     telling = Telling("ua-profile", url)
     held = (opening, outgoing, request, version, telling)
     shown = {type(one).__name__: version.first_secret in repr(one) for one in held}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sipmcast.agent import DETAIL_LIMIT, Agent, Leg, Outgoing
 from sipmcast.events import Event, ForeignSighted, Ignored, NotifyAnswered, NotifyTimedOut, PhoneSighted, PingEnded
-from sipmcast.pnp import NotifyIds, Served, Telling, notify_request
+from sipmcast.pnp import NotifyIds, Served, Telling, notify_datagram
 from sipmcast.sip.grammar import MAX_DATAGRAM_BYTES
 from sipmcast.sip.message import Response, parse_message
 
@@ -22,12 +22,12 @@ GUIDE = FILES["subscribe-gxp1628"]
 PHONE = ("172.18.32.197", 5060)
 LEG = Leg("eth0", "172.18.0.10", 6060)
 OPTIONS = GUIDE.replace(b"SUBSCRIBE sip", b"OPTIONS sip").replace(b"20000 SUBSCRIBE", b"1 OPTIONS")
-NOTIFY = notify_request(
+NOTIFY = notify_datagram(
     phone=PHONE,
     ours=("172.18.0.10", 6060),
     telling=Telling("ua-profile", "http://172.18.0.10/x"),
     ids=NotifyIds("z9hG4bKours", "t", "c"),
-).to_bytes()
+)
 
 
 class Bench:

@@ -4,8 +4,8 @@ import pytest
 from django.core.management import call_command
 
 from devices import inventory
+from devices.choices import WAY
 from devices.models import Phone
-from devices.newcomers import NewPhones
 from devices.trust import Verdict
 from provisioning import outbox
 from provisioning.models import Notify
@@ -49,12 +49,18 @@ def version():
 
 
 def look(name=ME, legs=cast.LEGS, sending=(), probed=None) -> desk.Plan:
-    return desk.look(legs, name, set(sending), {} if probed is None else probed, 1000)
+    """One turn of the worker; `probed` goes from turn to turn."""
+    rare = desk.upkeep(legs, name, set(sending))
+    plan = desk.look(legs, name, {} if probed is None else probed, 1000)
+    plan.sends = [*rare.sends, *plan.sends]
+    plan.cancelled = rare.cancelled
+    return plan
 
 
 def store(*sightings) -> None:
     """What the worker does with what was heard."""
-    desk.owe(desk.store(list(sightings), NewPhones(1000, 1000)))
+    heard = desk.store(list(sightings)).heard
+    desk.owe([one.phone_id for one in heard if one.accepted and one.stage in WAY])
 
 
 def settle(*events) -> list[Send]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.sighting import TEXT_LIMITS, Sighting, plain_text
-from sipmcast.pnp import GRANDSTREAM, NotForUs, NotifyIds, Telling, notify_request, sighting_from
+from sipmcast.pnp import GRANDSTREAM, NotForUs, NotifyIds, Telling, notify_datagram, sighting_from
 from sipmcast.sip.errors import SipSerialiseError
 from sipmcast.sip.message import Request, parse_message
 
@@ -212,9 +212,7 @@ def test_plain_text_replaces_what_a_terminal_would_obey() -> None:
 
 def test_notify_is_what_the_guide_shows() -> None:
     url = "http://172.18.0.10:5481/provisioning/cfg000B82273B89"
-    written = notify_request(
-        phone=SOURCE, ours=("172.18.0.10", 6060), telling=Telling("ua-profile", url), ids=IDS
-    ).to_bytes()
+    written = notify_datagram(phone=SOURCE, ours=("172.18.0.10", 6060), telling=Telling("ua-profile", url), ids=IDS)
     assert written == (
         b"NOTIFY sip:172.18.32.197:5060 SIP/2.0\r\n"
         b"Via: SIP/2.0/UDP 172.18.0.10:6060;branch=z9hG4bKabc;rport\r\n"
@@ -241,13 +239,13 @@ def test_notify_is_what_the_guide_shows() -> None:
 
 
 def test_notify_over_ipv6_has_brackets() -> None:
-    request = notify_request(
+    written = notify_datagram(
         phone=("2001:db8::7", 5060),
         ours=("2001:db8::1", 6060),
         telling=Telling("ua-profile", "http://[2001:db8::1]/"),
         ids=IDS,
     )
-    message = parse_message(request.to_bytes())
+    message = parse_message(written)
     assert message.start_line() == "NOTIFY sip:[2001:db8::7]:5060 SIP/2.0"
     assert message.via.host == "2001:db8::1"
 
@@ -255,7 +253,7 @@ def test_notify_over_ipv6_has_brackets() -> None:
 @pytest.mark.parametrize("url", ["", "http://x/a b", "http://x/\r\nX: y", "http://x/\u00e4", "http://x/" + "a" * 1100])
 def test_a_url_that_would_break_the_body_is_refused(url: str) -> None:
     with pytest.raises(SipSerialiseError):
-        notify_request(phone=SOURCE, ours=("172.18.0.10", 6060), telling=Telling("ua-profile", url), ids=IDS)
+        notify_datagram(phone=SOURCE, ours=("172.18.0.10", 6060), telling=Telling("ua-profile", url), ids=IDS)
 
 
 def test_fresh_identifiers_are_new_each_time_and_carry_the_cookie() -> None:

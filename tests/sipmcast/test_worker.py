@@ -10,7 +10,7 @@ import pytest
 from django.db import OperationalError
 
 from devices.inventory import Heard
-from sipmcast import desk, held, worker
+from sipmcast import desk, held, helpers, worker
 from sipmcast.calls import Send
 from sipmcast.events import NotifyTimedOut, PhoneSighted
 from sipmcast.roll_call import RollCall
@@ -68,19 +68,20 @@ class Store:
         self.settled: list[object] = []
         self.plans: list[desk.Plan] = []
 
-    def store(self, sightings, _newcomers) -> list[Heard]:
+    def store(self, sightings) -> desk.Stored:
         if self.error:
             raise self.error
         if any(one.model == "poison" for one in sightings):
             raise ValueError("cannot be stored")
         self.bites.append(len(sightings))
         self.macs |= {one.mac for one in sightings}
-        return [
+        heard = [
             Heard(None, one.mac, "", False, True) if one.model == "too many" else Heard(7, one.mac, "seen", True)
             for one in sightings
         ]
+        return desk.Stored(heard, [])
 
-    def owe(self, heard) -> None:
+    def owe(self, _phone_ids) -> None:
         if self.error:
             raise self.error
 
@@ -95,6 +96,11 @@ class Store:
             raise self.error
         return self.plans.pop(0) if self.plans else desk.Plan()
 
+    def upkeep(self, *_: object) -> desk.Plan:
+        if self.error:
+            raise self.error
+        return desk.Plan()
+
     def heartbeat(self, *_: object) -> None:
         """Heard."""
 
@@ -103,7 +109,7 @@ class Store:
 def store():
     made = Store()
     with (
-        patch.multiple(desk, store=made.store, owe=made.owe, settle=made.settle, look=made.look),
+        patch.multiple(desk, store=made.store, owe=made.owe, settle=made.settle, look=made.look, upkeep=made.upkeep),
         patch.object(worker, "heartbeat", made.heartbeat),
         patch.object(RollCall, "step", AsyncMock()),
     ):
@@ -114,7 +120,7 @@ def store():
 async def running(store):
     """A worker at work, without waits between its steps."""
     with patch.multiple(worker, STORE_AWAY_SECONDS=0.01, POLL_SECONDS=0.01, AFTER_FAILURE_SECONDS=0.01):
-        made = worker.Worker("", "pbx#1")
+        made = worker.Worker("", "pbx#1", helpers.Thread("store"), helpers.Thread("outbox"))
         made.listener = Listener()
         tasks = [asyncio.create_task(one) for one in (made.hear(), made.look_after())]
         yield made

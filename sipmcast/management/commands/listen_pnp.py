@@ -15,6 +15,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from devices.mac import parse_oui
+from sipmcast import helpers
 from sipmcast.agent import Agent
 from sipmcast.listener import Listener, Options
 from sipmcast.pnp import Served
@@ -58,9 +59,11 @@ class Command(BaseCommand):
             source_per_second=settings.GSPNP_SIP_RATE_PER_SOURCE,
         )
         sys.setswitchinterval(SWITCH_SECONDS)
-        # What is loaded by now stays: looking through it again and again for garbage would hold up answers.
+        # What is loaded by now stays, and thousands of open transactions are no garbage: looking through all of that
+        # would hold up answers for a tenth of a second. The worker has it done when nobody waits.
         gc.collect()
         gc.freeze()
+        gc.disable()
         asyncio.run(listen(listening, options["site"], options["keep_trying"]))
 
 
@@ -75,11 +78,12 @@ async def listen(options: Options, site: str, keep_trying: bool) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    worker = Worker(site, instance_name(options))
+    worker = Worker(site, instance_name(options), helpers.Process("store"), helpers.Process("outbox"))
     agent = Agent(tag_key(), served=served(), name=str(os.getpid()))
     listener = worker.listener = Listener(options, agent, worker.deliver)
     tasks: list[asyncio.Task] = []
     try:
+        await worker.ready()
         listener.look()
         if not listener.legs and not keep_trying:
             raise CommandError(" ".join(listener.trouble.values()) or "There is no interface to listen on.")
