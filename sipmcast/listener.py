@@ -15,6 +15,7 @@ from devices import networks
 from sipmcast import sockets
 from sipmcast.agent import Agent
 from sipmcast.events import Event, Ignored, Leg
+from sipmcast.fair import FairQueue
 from sipmcast.limits import Limits
 from sipmcast.sip.grammar import MAX_DATAGRAM_BYTES
 from sipmcast.sockets import CannotListen, Interface, LegSockets
@@ -22,9 +23,16 @@ from sipmcast.sockets import CannotListen, Interface, LegSockets
 log = logging.getLogger(__name__)
 
 DATAGRAM_BYTES = MAX_DATAGRAM_BYTES + 128  # what is larger is refused anyway; a raw socket adds its headers
-DRAIN_LIMIT = 500  # datagrams per turn, so that a flood on one socket cannot starve the others
+DRAIN_LIMIT = 10_000  # datagrams taken from one socket in a turn: what the kernel cannot keep it throws away
+SERVE_LIMIT = 250  # datagrams looked at in a turn: a few milliseconds, in which nothing else happens
+SERVE_LIMIT_PRESSED = 50  # under pressure, so that sockets are drained in time
+WAITING_LIMIT = 8_192  # datagrams that wait to be looked at, of all sources together
+PRESSED_ABOVE = 1_000  # as many waiting mean that more comes than can be carried: each source gets its share only
 LOOK_SECONDS = 5.0
 LINES_PER_SECOND = 20
+
+
+Heard = tuple[bytes, tuple[str, int], LegSockets, bool]  # datagram, source, where, and whether on the group
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,8 @@ class Listener:
         self._deliver = deliver
         self._legs: dict[Interface, LegSockets] = {}
         self._by_leg: dict[Leg, LegSockets] = {}
-        self._pressed: set[Interface] = set()
+        self._waiting: FairQueue[Heard] = FairQueue(WAITING_LIMIT)
+        self._serving = False
         self._limits = Limits(options.per_second, options.source_per_second, time.monotonic())
         self._dropped = 0  # on legs that are closed
         self._timer: asyncio.TimerHandle | None = None
@@ -139,7 +148,6 @@ class Listener:
     def _close(self, interface: Interface) -> None:
         opened = self._legs.pop(interface)
         del self._by_leg[opened.leg]
-        self._pressed.discard(interface)
         loop = asyncio.get_running_loop()
         loop.remove_reader(opened.guard)
         loop.remove_reader(opened.group)
@@ -148,35 +156,43 @@ class Listener:
         opened.close()
 
     def _read(self, opened: LegSockets, group: bool) -> None:
-        """Drain one socket, then let the agent's answers out."""
+        """Drain one socket; what came waits behind what its own source has sent before, and behind nobody else's."""
         heard = opened.group if group else opened.unicast
-        pressed = opened.interface in self._pressed
+        counters, now = self.agent.counters, time.monotonic()
         for _ in range(DRAIN_LIMIT):
             try:
                 datagram, source = heard.recvfrom(DATAGRAM_BYTES)
             except BlockingIOError:
-                self._pressed.discard(opened.interface)
                 break
             except OSError as error:
                 log.warning("%s: cannot read (%s)", opened.interface.name, error)
                 break
-            now = time.monotonic()
-            if not self._limits.admit(source[0], now, pressed):
-                self.agent.counters["over_limit"] += 1
-                continue
+            if not self._limits.admit(source[0], now, len(self._waiting) > PRESSED_ABOVE):
+                counters["over_limit"] += 1
+            elif not self._waiting.put(source[0], (datagram, source, opened, group)):
+                counters["gave_way"] += 1
+        if not self._serving:
+            self._serve()
+
+    def _serve(self) -> None:
+        """Look at what waits, as much as fits into one turn, then let the agent's answers out."""
+        counters, now, at = self.agent.counters, time.monotonic(), time.time()
+        limit = SERVE_LIMIT_PRESSED if len(self._waiting) > PRESSED_ABOVE else SERVE_LIMIT
+        for _ in range(min(limit, len(self._waiting))):
+            datagram, source, opened, group = self._waiting.take()
             if group and opened.raw:
                 datagram, port = sockets.unwrap(datagram)
                 source = (source[0], port)
                 if not port:
-                    self.agent.counters["damaged"] += 1
+                    counters["damaged"] += 1
                     continue
             if not networks.allowed(source[0], self.options.allowed_networks):
-                self.agent.counters["not_allowed"] += 1
+                counters["not_allowed"] += 1
                 continue
-            self.agent.receive(datagram, source, opened.leg, now, time.time(), group=group)
-        else:
-            # More is waiting than one turn can take: from now on each source gets its share only.
-            self._pressed.add(opened.interface)
+            self.agent.receive(datagram, source, opened.leg, now, at, group=group)
+        self._serving = len(self._waiting) > 0
+        if self._serving:
+            asyncio.get_running_loop().call_soon(self._serve)
         self.pump()
 
     def pump(self) -> None:

@@ -233,3 +233,24 @@ async def test_what_happened_while_the_store_was_away_is_told_when_it_is_back(ru
     store.error = None
     await until(lambda: store.macs)
     assert "The database was away" in running._own_warnings(time.monotonic())[0]
+
+
+def test_a_flood_from_one_source_delays_and_displaces_nobody_else():
+    made = held.Held()
+    with patch.object(held, "HELD_SIGHTINGS", 100):
+        made.add(cast.sighting(cast.OTHER_MAC, "10.0.0.21"), ["phone"])
+        for number in range(500):
+            made.add(cast.sighting(f"000B8200{number:04X}", "10.0.0.66"), [])
+    assert (len(made), made.lost) == (100, 401)
+    assert cast.OTHER_MAC in [sighting.mac for sighting, _ in made.take(2)]
+
+
+def test_what_could_not_be_stored_is_held_again_and_its_transactions_were_answered():
+    made = held.Held()
+    for number in range(4):
+        made.add(cast.sighting(f"000B8200000{number}", f"10.0.0.{number}"), [f"key {number}"])
+    taken = made.take(2)
+    assert made.release() == ["key 2", "key 3"]
+    made.give_back(taken)
+    assert [(one.mac[-1], keys) for one, keys in made.take(9)] == [("0", []), ("1", []), ("2", []), ("3", [])]
+    assert len(made) == 0

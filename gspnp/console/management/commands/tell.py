@@ -37,7 +37,13 @@ class Command(BaseCommand):
             type=float,
             default=0.0,
             metavar="SECONDS",
-            help="wait for its answer, at most so long (%(default)s); exit code 1 if it did not agree",
+            help="wait, at most so long (%(default)s); exit code 1 if it did not come so far as --until says",
+        )
+        parser.add_argument(
+            "--until",
+            choices=("answered", "applied"),
+            default="answered",
+            help="what to wait for (%(default)s)",
         )
         parser.add_argument("--json", action="store_true", help="print what was seen as JSON")
 
@@ -50,11 +56,11 @@ class Command(BaseCommand):
             raise CommandError(f"{mac} was not seen yet. `manage.py phones` lists what was seen.")
         notify = _owe(phone, WHAT[what])
         deadline = time.monotonic() + options["wait"]
-        while not commands.is_over(notify) and time.monotonic() < deadline:
+        while not _is_enough(notify, options["until"]) and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)
             notify = Notify.objects.defer("datagram").get(pk=notify.pk)
         self._print(phone, notify, options["json"])
-        if options["wait"] and notify.state != NotifyState.DELIVERED:
+        if options["wait"] and not (_is_enough(notify, options["until"]) and notify.state == NotifyState.DELIVERED):
             raise SystemExit(1)
 
     def _print(self, phone: Phone, notify: Notify, as_json: bool) -> None:
@@ -70,6 +76,13 @@ class Command(BaseCommand):
             self.stdout.write(f"  {step.name:<11} {at} {step.words}".rstrip())
         if notify.note and notify.state in FAILED:
             self.stdout.write(f"  {notify.note}")
+
+
+def _is_enough(notify: Notify, until: str) -> bool:
+    """Has it come so far, or can it not come any further?"""
+    if until == "answered" or notify.state in FAILED:
+        return commands.is_over(notify)
+    return all(step.at is not None for step in commands.progress(notify))
 
 
 def _owe(phone: Phone, kind: NotifyKind) -> Notify:
