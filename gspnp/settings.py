@@ -19,6 +19,8 @@ SECRET_KEY, GSPNP_FIELD_KEYS = keys.load_or_create(
 )
 
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # Ours is Django's backend with a queue for writers (gspnp/sqlite/base.py).
+    DATABASES["default"]["ENGINE"] = "gspnp.sqlite"
     # WAL lets readers go on beside the one writer; IMMEDIATE takes the write lock at BEGIN, where the timeout
     # applies, instead of failing half-way; FULL makes an answered commit survive a power cut.
     DATABASES["default"]["OPTIONS"] = {

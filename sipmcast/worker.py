@@ -213,7 +213,7 @@ class Worker:
             except Exception:
                 log.exception("a step failed; the next one is tried in %.0f s", AFTER_FAILURE_SECONDS)
                 await asyncio.sleep(AFTER_FAILURE_SECONDS)
-            await asyncio.sleep(LOOK_PAUSE_SECONDS)
+            await asyncio.sleep(WRITER_PAUSE_SECONDS if more else LOOK_PAUSE_SECONDS)
             if not more:
                 try:
                     async with asyncio.timeout(POLL_SECONDS):

@@ -27,3 +27,8 @@ def clock() -> Iterator[Any]:
 
     with cast.stopped_clock() as stopped:
         yield stopped
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings_parallel_suffix() -> None:
+    """Each worker has a database of its own in its memory: no name has to tell them apart."""
