@@ -39,6 +39,8 @@ else:
         "keepalives_interval": 5,
         "keepalives_count": 3,
         "tcp_user_timeout": 20_000,
+        # A row that somebody else holds is waited for, but not for ever, and nobody may hold one and go to sleep.
+        "options": "-c lock_timeout=5s -c idle_in_transaction_session_timeout=60s",
         **DATABASES["default"].get("OPTIONS", {}),
         "pool": {"min_size": 1, "max_size": 8, "timeout": 5.0, "reconnect_timeout": 5.0},
     }

@@ -2,7 +2,7 @@
 
 A row goes waiting → sending → delivered, refused or unanswered. Its transaction's identifiers are stored by `claim`,
 before the first datagram, so that after a crash the same transaction goes on. This module speaks no SIP.
-How rows end is in settling.py, when a phone is owed one in starts.py.
+Which rows are due is in due.py, how they end in settling.py, when a phone is owed one in starts.py.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,18 +10,26 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet, TextField
-from django.db.models.functions import Cast
+from django.db.models import Q
 from django.utils import timezone
 
 from devices import batch, inventory, live
 from devices.choices import WAY, EventKind, Stage
 from devices.models import Phone
+from provisioning.due import Due, due, read
 from provisioning.models import OPEN_STATES, ConfigFile, Notify, NotifyKind, NotifyOrigin, NotifyState
+
+__all__ = [
+    "FIRST_PATH_HOURS", "SEALED", "SEALED_OF_NOTIFY", "TOO_LATE", "TRANSACTION_SECONDS", "AddressMoved", "Due",
+    "Opening", "adoptable", "after_the_last", "claim", "current_file", "drop", "drop_all", "drop_unwanted", "due",
+    "enqueue", "expire_commands", "lock_phones", "notify_again", "open_row", "put_off", "put_off_all", "read", "reopen",
+    "still_sending", "take_over", "withhold",
+]  # fmt: skip
 
 TRANSACTION_SECONDS = 32.0  # RFC 3261 17.1.2.2, timer F: 64 * T1
 FIRST_PATH_HOURS = 24
-CLOCK_WENT_BACK_DAYS = 2
+COMMAND_SECONDS = 120  # a command is meant for now: nobody wants a restart an hour after the click. Our choice.
+TOO_LATE = "Not sent in time: no listener was there. Ask again."
 ADOPT_LIMIT = 500  # transactions of a listener that is gone, taken over in one look
 SEALED = ("content", "first_secret", "steady_secret")  # what a lost key makes unreadable: loaded only when needed
 SEALED_OF_NOTIFY = ("datagram", *(f"config_file__{name}" for name in SEALED))
@@ -55,51 +63,6 @@ class Opening:
     cseq: int = 1
     url_form: str = ""
     to_user: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """A waiting row whose time has come, with all that decides whether and how it may leave."""
-
-    pk: int
-    kind: str
-    origin: str
-    unless_steady_since: datetime | None
-    config_file_id: int
-    base_url: str
-    first_token: str = field(repr=False)
-    """The first path's secret, still encrypted."""
-    fetched_at: datetime | None
-    steady_at: datetime | None
-    phone_id: int
-    mac: str
-    model: str
-    firmware: str
-    stage: str
-    source_host: str | None
-    notify_port: int
-    interface: str
-    local_host: str | None
-    subscribed_at: datetime | None
-    approved_at: datetime | None
-    approved_host: str | None
-    steady_host: str | None
-
-    @property
-    def target(self) -> tuple[str, int]:
-        return self.source_host or "", self.notify_port
-
-
-_OF_FILE = ("base_url", "first_token", "fetched_at", "steady_at")
-_OF_PHONE = (
-    "mac", "model", "firmware", "stage", "source_host", "notify_port", "interface", "local_host", "subscribed_at",
-    "approved_at", "approved_host", "steady_host",
-)  # fmt: skip
-_DUE_COLUMNS = (
-    "pk", "kind", "origin", "unless_steady_since", "config_file_id",
-    *(name if name == "first_token" else f"config_file__{name}" for name in _OF_FILE),
-    "phone_id", *(f"phone__{name}" for name in _OF_PHONE),
-)  # fmt: skip
 
 
 def current_file(phone_id: int) -> ConfigFile | None:
@@ -167,33 +130,6 @@ def after_the_last(config_file: ConfigFile, now: datetime) -> datetime:
     return now if last is None else max(now, last + timedelta(seconds=TRANSACTION_SECONDS))
 
 
-def due(now: datetime, places: Iterable[tuple[str, str]], limit: int) -> list[Due]:
-    """Waiting rows whose time has come, oldest first; also those absurdly far ahead, for then the clock went back.
-
-    `places` are the (interface, our address) pairs that the caller can send from: a phone is notified from where it
-    was heard. A phone that is just being told something is left alone until that is over.
-    """
-    far = now + timedelta(days=CLOCK_WENT_BACK_DAYS)
-    here = Q(pk__in=[])
-    for interface, local_host in places:
-        here |= Q(phone__interface=interface, phone__local_host=local_host)
-    busy = Notify.objects.filter(phone_id=OuterRef("phone_id"), state=NotifyState.SENDING)
-    rows = Notify.objects.filter(
-        here, Q(next_at__lte=now) | Q(next_at__gt=far), ~Exists(busy), state=NotifyState.WAITING
-    ).order_by("next_at", "id")
-    found: dict[int, Due] = {}
-    for row in read(rows[:limit]):
-        found.setdefault(row.phone_id, row)
-    return list(found.values())
-
-
-def read(rows: QuerySet[Notify]) -> list[Due]:
-    """These rows with what decides about them. Secrets stay as they are stored: one that no key opens must not keep the
-    others from leaving."""
-    with_token = rows.annotate(first_token=Cast("config_file__first_secret", TextField()))
-    return [Due(*row) for row in with_token.values_list(*_DUE_COLUMNS)]
-
-
 def adoptable(claimed_by: str, lost: Iterable[int], left_before: datetime) -> list[Notify]:
     """Rows under way that nobody looks after: `lost` ones of this listener, those of one that ran in its place before,
     and whatever was opened before that time. Oldest first; the datagram is read when it is used."""
@@ -238,13 +174,8 @@ def claim(rows: Sequence[tuple[Due, Opening]], claimed_by: str) -> set[int]:
             ("pk", "first_host", "first_until"),
             [(row.config_file_id, one.target[0], until) for row, one in profiles],
         )
-        for row, _ in profiles:
-            if row.unless_steady_since is not None:
-                _start_over(row)
-        # Why it waited is over.
-        waited = Phone.objects.filter(pk__in=[row.phone_id for row, _ in profiles]).exclude(stage_reason="")
-        batch.write(Phone, list(waited.values_list("pk", flat=True)), stage_reason="")
-        live.append_rows([_sent_event(row, one, now) for row, one in taken])
+        told = _no_longer_wait([row for row, _ in profiles], now)
+        live.append_rows([*told, *(_sent_event(row, one, now) for row, one in taken)])
     return won
 
 
@@ -259,11 +190,17 @@ def lock_phones(phone_ids: Iterable[int]) -> None:
     batch.select(Phone, ("pk",), "pk", set(phone_ids), lock=True)
 
 
-def _start_over(row: Due) -> None:
-    """The phone came back without its configuration, so what it proved before is void."""
-    ConfigFile.objects.filter(pk=row.config_file_id).update(fetched_at=None, applied_at=None)
+def _no_longer_wait(rows: Sequence[Due], now: datetime) -> list[live.EventRow]:
+    """Why these phones waited is over. What one proved before is void if it came back without its configuration; the
+    events that tell this."""
+    reset = {row.phone_id: row.config_file_id for row in rows if row.unless_steady_since is not None}
+    phones = batch.select(Phone, ("pk", "mac", "stage", "stage_reason"), "pk", [row.phone_id for row in rows])
+    back = [(pk, mac) for pk, mac, stage, _ in phones if pk in reset and stage == Stage.APPLIED]
+    batch.write(ConfigFile, list(reset.values()), fetched_at=None, applied_at=None)
+    batch.write(Phone, [pk for pk, _ in back], stage=Stage.ASSIGNED, stage_at=now)
+    batch.write(Phone, [pk for pk, _, _, reason in phones if reason], stage_reason="")
     words = "It started up without its configuration: notified again."
-    inventory.advance(row.phone_id, Stage.ASSIGNED, [Stage.APPLIED], words)
+    return [(pk, mac, EventKind.STAGE.value, Stage.ASSIGNED.value, words, now) for pk, mac in back]
 
 
 def reopen(notify: Notify, opening: Opening, **changes: object) -> bool:
@@ -287,9 +224,15 @@ def put_off(notify_id: int, next_at: datetime) -> None:
     Notify.objects.filter(pk=notify_id, state=NotifyState.WAITING).update(next_at=next_at)
 
 
+def put_off_all(rows: Sequence[tuple[int, datetime]]) -> None:
+    """The same for a batch of (NOTIFY, when)."""
+    batch.update(Notify, ("pk", "next_at"), rows, only_if=("state", [NotifyState.WAITING]))
+
+
 def withhold(row: Due, why: str, alarm: bool) -> None:
     """Keep a NOTIFY back until a person confirms the address or the phone is seen again."""
     with transaction.atomic():
+        lock_phones([row.phone_id])
         kept = Notify.objects.filter(pk=row.pk, state=NotifyState.WAITING).update(
             state=NotifyState.WITHHELD, note=why[:300]
         )
@@ -302,15 +245,40 @@ def withhold(row: Due, why: str, alarm: bool) -> None:
 def drop_unwanted() -> None:
     """Open rows of phones that were ignored meanwhile: nothing more is sent to them."""
     unwanted = Notify.objects.filter(state__in=OPEN_STATES).exclude(phone__stage__in=WAY)
-    if unwanted.exists():  # an UPDATE would take SQLite's lock, four times a second, for nothing
-        unwanted.update(state=NotifyState.NOT_NEEDED, note="The phone is ignored.", settled_at=timezone.now())
+    found = dict(unwanted.values_list("pk", "phone_id"))
+    if not found:  # an UPDATE would take SQLite's lock, four times a second, for nothing
+        return
+    with transaction.atomic():
+        lock_phones(found.values())
+        # Looked at again under the lock: somebody may have stopped ignoring one.
+        still = [pk for pk in unwanted.values_list("pk", flat=True) if pk in found]
+        _not_needed(still, "The phone is ignored.", OPEN_STATES, timezone.now())
 
 
 def drop_all(notify_ids: Sequence[int], note: str) -> None:
     """Open rows that are not needed any more; what is under way goes on."""
-    if notify_ids:
-        rows = Notify.objects.filter(pk__in=notify_ids, state__in=[NotifyState.WAITING, NotifyState.WITHHELD])
-        rows.update(state=NotifyState.NOT_NEEDED, note=note[:300], settled_at=timezone.now())
+    _not_needed(notify_ids, note, [NotifyState.WAITING, NotifyState.WITHHELD], timezone.now())
+
+
+def expire_commands(now: datetime) -> None:
+    """End commands that nobody could send in time, and say so: a phone must not restart long after the click."""
+    late = Notify.objects.filter(state=NotifyState.WAITING, created_at__lt=now - timedelta(seconds=COMMAND_SECONDS))
+    found = list(late.exclude(kind=NotifyKind.PROFILE).order_by("pk").values_list("pk", "phone_id", "kind"))
+    if not found:
+        return
+    with transaction.atomic():
+        lock_phones(phone_id for _, phone_id, _ in found)
+        ended = _not_needed([pk for pk, _, _ in found], TOO_LATE, [NotifyState.WAITING], now)
+        asked = [(phone_id, NotifyKind(kind).label) for pk, phone_id, kind in found if pk in ended]
+        phones = batch.select(Phone, ("pk", "mac", "stage"), "pk", [phone_id for phone_id, _ in asked])
+        told = {pk: (mac, EventKind.NOTIFY.value, stage) for pk, mac, stage in phones}
+        live.append_rows([(phone_id, *told[phone_id], f"{label}: {TOO_LATE}", now) for phone_id, label in asked])
+
+
+def _not_needed(notify_ids: Sequence[int], note: str, states: Sequence[str], now: datetime) -> set[int]:
+    """End these rows if they are in one of the states; which were. They are locked in the order of their ids."""
+    rows = [(pk, NotifyState.NOT_NEEDED, note[:300], now) for pk in notify_ids]
+    return batch.update(Notify, ("pk", "state", "note", "settled_at"), rows, only_if=("state", states))
 
 
 def drop(notify_id: int, note: str) -> None:

@@ -74,8 +74,9 @@ def unanswered(notify_id: int) -> bool:
         words = "It did not answer: it may be off, or unreachable from here."
         if row.kind == NotifyKind.PROFILE:
             words = "It did not answer our NOTIFY: it may be off, or ignores a late one. Switch the phone off and on."
-            if _started_since(row):
-                starts.owe_after_start(row.phone_id)  # it was deaf because it was starting up; it is there now
+            started_at = _started_since(row)
+            if started_at is not None:
+                starts.owe_after_start(row.phone_id, started_at)  # it was deaf while it started up; it is there now
                 return True
             if starts.retry_later(row):
                 words += ASKED_AGAIN
@@ -85,7 +86,7 @@ def unanswered(notify_id: int) -> bool:
 
 def superfluous(row: Notify) -> bool:
     """Has the phone done meanwhile, or started up for, what this NOTIFY was to make it do?"""
-    return _fetched_since(row) or _started_since(row)
+    return _fetched_since(row) or _started_since(row) is not None
 
 
 def _say(row: Notify, words: str) -> None:
@@ -112,9 +113,11 @@ def _settle(notify_id: int, state: NotifyState, status: int | None, reason: str)
     return row if won else None
 
 
-def _started_since(row: Notify) -> bool:
-    phone = Phone.objects.filter(pk=row.phone_id, subscribed_at__gt=row.first_sent_at).exists()
-    return phone and row.config_file == outbox.current_file(row.phone_id)
+def _started_since(row: Notify) -> datetime | None:
+    """When the phone started up since this NOTIFY left, if it did, and if that was of its newest version."""
+    started = Phone.objects.filter(pk=row.phone_id, subscribed_at__gt=row.first_sent_at)
+    started_at = started.values_list("subscribed_at", flat=True).first()
+    return started_at if row.config_file == outbox.current_file(row.phone_id) else None
 
 
 def _fetched_since(row: Notify) -> bool:

@@ -13,8 +13,10 @@ from django.db import transaction
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
-from devices import batch, inventory
-from devices.choices import WAY, Stage
+from devices import batch, live
+from devices.choices import WAY, EventKind, Stage
+from devices.claims import ALARM_CHARS
+from devices.inventory import ALARM_BREAK
 from devices.models import Phone
 from provisioning import outbox
 from provisioning.models import OPEN_STATES, ConfigFile, Notify, NotifyKind, NotifyOrigin, NotifyState
@@ -23,6 +25,7 @@ from provisioning.outbox import TRANSACTION_SECONDS, Due
 AUTOMATIC_PAUSE_MINUTES = 10
 AUTOMATIC_PER_DAY = 3
 RESET_CHECK_SECONDS = 60  # an applied phone that starts up fetches its file within this time
+LOOP_REASON = "It restarts without keeping its configuration; no more NOTIFYs today."
 LOOP_ALARM = "Restarts without keeping its configuration."
 SEEN_AGAIN = "The phone was seen again."
 OWED = (
@@ -56,6 +59,17 @@ class Sent:
 NEVER = Sent(None, ())
 
 
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """A phone that has started up, with its newest version and when that was last fetched by its steady path."""
+
+    phone_id: int
+    stage: str
+    file_id: int
+    steady_at: datetime | None
+    heard_at: datetime
+
+
 @dataclass(slots=True)
 class _Batch:
     """What a batch of starts leads to, written together."""
@@ -81,62 +95,71 @@ def sent_of(config_file_ids: Iterable[int], now: datetime) -> dict[int, Sent]:
     return {file_id: Sent(last, tuple(automatic)) for file_id, (last, automatic) in found.items()}
 
 
-def owe_after_starts(phone_ids: Sequence[int]) -> None:
-    """Owe these phones, which have just started up, what they need. One transaction."""
+def owe_after_starts(heard: Mapping[int, datetime]) -> None:
+    """Owe these phones what they need: phone -> when its SUBSCRIBE was heard, which may be a while ago. One
+    transaction."""
     now = timezone.now()
     with transaction.atomic():
-        outbox.lock_phones(phone_ids)
-        phones = _with_current_file(phone_ids)
-        rows = {row.phone_id: row for row in _open_rows(phones)}
-        sent = sent_of((file_id for _, file_id in phones.values()), now)
+        outbox.lock_phones(heard)
+        found = _starts(heard, now)
+        rows = {row.phone_id: row for row in _open_rows([start.phone_id for start in found])}
+        sent = sent_of((start.file_id for start in found), now)
         done = _Batch([], [], {}, [])
-        for phone_id, (stage, file_id) in phones.items():
-            times, row = sent.get(file_id, NEVER), rows.get(phone_id)
+        for start in found:
+            row = rows.get(start.phone_id)
             if row is not None:
-                _wake(row, sent.get(row.config_file_id, NEVER), now, done)
+                _wake(row, start.heard_at, sent.get(row.config_file_id, NEVER), now, done)
             else:
-                _owe(phone_id, stage, file_id, times, now, done)
+                _owe(start, sent.get(start.file_id, NEVER), now, done)
         _write(done, now)
 
 
-def owe_after_start(phone_id: int) -> None:
-    """The same for one phone."""
-    owe_after_starts([phone_id])
+def owe_after_start(phone_id: int, heard_at: datetime | None = None) -> None:
+    """The same for one phone; without `heard_at` it has started up just now."""
+    owe_after_starts({phone_id: heard_at or timezone.now()})
 
 
-def _with_current_file(phone_ids: Sequence[int]) -> dict[int, tuple[str, int]]:
-    """Phone -> its stage and the id of its newest version, for those that may be owed a NOTIFY."""
+def _starts(heard: Mapping[int, datetime], now: datetime) -> list[_Start]:
+    """The starts of those phones that may be owed a NOTIFY."""
     newest = ConfigFile.objects.filter(phone_id=OuterRef("pk")).order_by("-number").values("pk")[:1]
     phones = (
-        Phone.objects.filter(pk__in=phone_ids, stage__in=WAY)
+        Phone.objects.filter(pk__in=list(heard), stage__in=WAY)
         .exclude(stage=Stage.FETCHED)
         .annotate(file_id=Subquery(newest))
         .filter(file_id__isnull=False)
     )
-    return {pk: (stage, file_id) for pk, stage, file_id in phones.values_list("pk", "stage", "file_id")}
+    found = list(phones.values_list("pk", "stage", "file_id"))
+    steady = dict(batch.select(ConfigFile, ("pk", "steady_at"), "pk", [file_id for _, _, file_id in found]))
+    return [
+        # What was heard in time to come was heard before the clock went back.
+        _Start(pk, stage, file_id, steady[file_id], min(heard[pk], now))
+        for pk, stage, file_id in found
+    ]
 
 
-def _open_rows(phones: Mapping[int, object]) -> list[Notify]:
-    rows = Notify.objects.filter(phone_id__in=list(phones), kind=NotifyKind.PROFILE, state__in=OPEN_STATES)
+def _open_rows(phone_ids: Sequence[int]) -> list[Notify]:
+    rows = Notify.objects.filter(phone_id__in=phone_ids, kind=NotifyKind.PROFILE, state__in=OPEN_STATES)
     return list(rows.only("phone_id", "config_file_id", "state", "origin", "next_at", "unless_steady_since"))
 
 
-def _owe(phone_id: int, stage: str, file_id: int, times: Sent, now: datetime, done: _Batch) -> None:
-    if stage == Stage.APPLIED:
+def _owe(start: _Start, times: Sent, now: datetime, done: _Batch) -> None:
+    if start.stage == Stage.APPLIED:
+        if start.steady_at is not None and start.steady_at >= start.heard_at:
+            return  # it has fetched by its own path meanwhile
         # `hold_to_limits` decides after its minute whether there are too many: most starts are ordinary ones.
-        next_at, note, since = now + timedelta(seconds=RESET_CHECK_SECONDS), "", now
+        next_at, note, since = max(now, _minute_after(start.heard_at)), "", start.heard_at
     else:
         earliest = times.automatic_from(now)
         if earliest is None:
-            done.too_many.append(phone_id)
+            done.too_many.append(start.phone_id)
             return
         next_at, note, since = max(earliest, times.dies_out_at(now)), SEEN_AGAIN, None
-        _say_when(phone_id, next_at, now, done)
+        _say_when(start.phone_id, next_at, now, done)
     waiting = (NotifyKind.PROFILE, NotifyOrigin.AUTOMATIC, NotifyState.WAITING, note, now, next_at, since)
-    done.owed.append((phone_id, file_id, *waiting, *_NOTHING_YET))
+    done.owed.append((start.phone_id, start.file_id, *waiting, *_NOTHING_YET))
 
 
-def _wake(row: Notify, times: Sent, now: datetime, done: _Batch) -> None:
+def _wake(row: Notify, heard_at: datetime, times: Sent, now: datetime, done: _Batch) -> None:
     """The phone is there: a row that waits for it, or for its address, is looked at now (within the limits)."""
     if row.state == NotifyState.SENDING:
         return
@@ -145,11 +168,17 @@ def _wake(row: Notify, times: Sent, now: datetime, done: _Batch) -> None:
         earliest = max(earliest, times.automatic_from(now) or row.next_at)
     since = row.unless_steady_since
     if since is not None:
-        # Each start has its own minute to fetch by the steady path.
-        earliest, since = max(earliest, now + timedelta(seconds=RESET_CHECK_SECONDS)), now
+        # Each start has its own minute to fetch by the steady path; an older one, told late, takes none away.
+        since = max(min(since, now), heard_at)
+        earliest = max(earliest, _minute_after(since))
     else:
         _say_when(row.phone_id, earliest, now, done)
     done.woken.append((row.pk, NotifyState.WAITING, earliest, since))
+
+
+def _minute_after(heard_at: datetime) -> datetime:
+    """Until when an applied phone that started up has fetched, if all is well."""
+    return heard_at + timedelta(seconds=RESET_CHECK_SECONDS)
 
 
 def _say_when(phone_id: int, at: datetime, now: datetime, done: _Batch) -> None:
@@ -167,37 +196,56 @@ def _write(done: _Batch, now: datetime) -> None:
         done.woken,
         only_if=("state", [NotifyState.WAITING, NotifyState.WITHHELD]),
     )
-    for phone_id, reason in done.reasons.items():
-        inventory.explain(phone_id, reason)
-    for phone_id in done.too_many:
-        too_many(phone_id)
+    _explain(done.reasons, now)
+    _too_many(done.too_many, now)
 
 
 def hold_to_limits(rows: Sequence[Due], now: datetime) -> list[Due]:
-    """Those of these due rows that may leave now. An automatic one over the limits is put off, or dropped with an
+    """Those of these due rows that may leave now. Automatic ones over the limits are put off, or dropped with an
     alarm."""
     automatic = [row.config_file_id for row in rows if row.origin == NotifyOrigin.AUTOMATIC]
     sent = sent_of(automatic, now) if automatic else {}
-    leaving = []
+    leaving: list[Due] = []
+    over: list[Due] = []
+    later: list[tuple[Due, datetime]] = []
     for row in rows:
         times = sent.get(row.config_file_id, NEVER) if row.origin == NotifyOrigin.AUTOMATIC else NEVER
         earliest = times.automatic_from(now)
         if earliest is None:
-            with transaction.atomic():
-                outbox.drop(row.pk, "Three automatic NOTIFYs were sent today.")
-                too_many(row.phone_id)
+            over.append(row)
         elif earliest > now:
-            outbox.put_off(row.pk, earliest)
+            later.append((row, earliest))
         else:
             leaving.append(row)
+    if over or later:
+        with transaction.atomic():
+            outbox.lock_phones([row.phone_id for row in (*over, *(row for row, _ in later))])
+            outbox.drop_all([row.pk for row in over], "Three automatic NOTIFYs were sent today.")
+            outbox.put_off_all([(row.pk, earliest) for row, earliest in later])
+            _too_many([row.phone_id for row in over], now)
     return leaving
 
 
-def too_many(phone_id: int) -> None:
-    """Three in a day did not help: stop, say so, and leave it to a person."""
-    inventory.explain(phone_id, "It restarts without keeping its configuration; no more NOTIFYs today.")
-    if not Phone.objects.filter(pk=phone_id, alarm__contains=LOOP_ALARM).exists():
-        inventory.raise_alarm(phone_id, LOOP_ALARM)
+def _too_many(phone_ids: Sequence[int], now: datetime) -> None:
+    """Three in a day did not help: stop, say so, and leave it to a person. The caller has locked the phones."""
+    _explain(dict.fromkeys(phone_ids, LOOP_REASON), now)
+    if not phone_ids:
+        return
+    phones = batch.select(Phone, ("pk", "mac", "stage", "alarm"), "pk", phone_ids)
+    calm = [row for row in phones if LOOP_ALARM not in row[3]]
+    alarms = [(pk, ALARM_BREAK.join(filter(None, (LOOP_ALARM, alarm)))[:ALARM_CHARS], now) for pk, _, _, alarm in calm]
+    batch.update(Phone, ("pk", "alarm", "alarm_at"), alarms)
+    live.append_rows([(pk, mac, EventKind.ALARM.value, stage, LOOP_ALARM, now) for pk, mac, stage, _ in calm])
+
+
+def _explain(reasons: Mapping[int, str], now: datetime) -> None:
+    """What `inventory.explain` does, for many phones at once; the caller has locked them."""
+    if not reasons:
+        return
+    phones = batch.select(Phone, ("pk", "mac", "stage", "stage_reason"), "pk", list(reasons))
+    changed = [(pk, mac, stage) for pk, mac, stage, known in phones if stage in WAY and known != reasons[pk]]
+    batch.update(Phone, ("pk", "stage_reason"), [(pk, reasons[pk]) for pk, _, _ in changed])
+    live.append_rows([(pk, mac, EventKind.REASON.value, stage, reasons[pk], now) for pk, mac, stage in changed])
 
 
 def retry_later(row: Notify) -> bool:

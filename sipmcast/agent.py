@@ -8,11 +8,8 @@ us.
 
 from __future__ import annotations
 
-import hashlib
-import ipaddress
 from collections import Counter
 from collections.abc import Hashable
-from functools import lru_cache
 
 from devices.sighting import Sighting, plain_text
 from sipmcast.events import (
@@ -28,10 +25,8 @@ from sipmcast.events import (
     TransactionKey,
 )
 from sipmcast.pnp import (
-    ALLOWED_METHODS,
     DECOY_MAC_PREFIX,
     DOCTOR_VENDOR,
-    EVENT_PACKAGE,
     GRANDSTREAM,
     SUPPORTED_OPTIONS,
     NotForUs,
@@ -40,13 +35,12 @@ from sipmcast.pnp import (
     options_request,
     sighting_from,
 )
-from sipmcast.sip.answer import identity, response_bytes, response_endpoint
+from sipmcast.replies import FORBIDDEN, Replies, answerable, is_refusal
 from sipmcast.sip.digest import read_challenges
-from sipmcast.sip.errors import SipError, SipParseError
+from sipmcast.sip.errors import SipParseError
 from sipmcast.sip.grammar import readable
-from sipmcast.sip.headers import Header
 from sipmcast.sip.message import Request, Response, parse_message
-from sipmcast.sip.uri import Endpoint, hostport
+from sipmcast.sip.uri import Endpoint
 from sipmcast.transaction import MAX_SERVER_TRANSACTIONS, ClientTransactions, ServerTransactions, server_key
 
 __all__ = ["Agent", "Endpoint", "Leg", "Outgoing"]
@@ -55,24 +49,6 @@ __all__ = ["Agent", "Endpoint", "Leg", "Outgoing"]
 PING = "ping"
 # Characters of a stranger's text in one log line. Our choice.
 DETAIL_LIMIT = 120
-
-# RFC 3261 21: the reason phrases of what a stranger's mistake can earn on the unicast socket.
-REASON_PHRASES = {
-    400: "Bad Request",
-    405: "Method Not Allowed",
-    413: "Request Entity Too Large",
-    416: "Unsupported URI Scheme",
-    420: "Bad Extension",
-    489: "Bad Event",
-    505: "Version Not Supported",
-}
-
-# What we can do (RFC 3261 20.5, RFC 6665 8.2.2).
-_ALLOW = Header("Allow", ALLOWED_METHODS)
-_ALLOW_EVENTS = Header("Allow-Events", EVENT_PACKAGE)
-
-# What a refusal must name (RFC 3261 8.2.1, RFC 6665 4.2.1.1).
-_NAMED: dict[int, tuple[Header, ...]] = {405: (_ALLOW,), 489: (_ALLOW_EVENTS,)}
 
 
 class Agent:
@@ -92,14 +68,11 @@ class Agent:
         name: str = "",
         max_transactions: int = MAX_SERVER_TRANSACTIONS,
     ) -> None:
-        if not tag_key:
-            raise ValueError("tag_key is empty")
         self.counters: Counter[str] = Counter()
         # This machine's own addresses, which pnp_doctor asks from.
         self.own_hosts: frozenset[str] = frozenset()
-        self._tag_key = hashlib.blake2b(tag_key).digest()
         self._known = served
-        self._name = name
+        self._replies = Replies(tag_key, name)
         self._served = ServerTransactions(max_transactions)
         self._sent = ClientTransactions()
         self._datagrams: list[Outgoing] = []
@@ -113,15 +86,13 @@ class Agent:
     def receive(self, datagram: bytes, source: Endpoint, leg: Leg, now: float, at: float, *, group: bool) -> None:
         """Take in one datagram, sent to the group or to the leg's own address; it never makes this raise."""
         self.counters["received"] += 1
-        if not _answerable(source):
+        if not answerable(source):
             self._ignore("bad_source", source)
             return
         try:
             message = parse_message(datagram)
         except SipParseError as error:
-            self._ignore(error.reason, source, error.detail)
-            if not group and error.request is not None:
-                self._refuse(error, error.request, source, leg)
+            self._turn_away(error, error.request, source, leg, group=group)
             return
         if isinstance(message, Response):
             self._receive_response(message, source, now, group)
@@ -206,35 +177,47 @@ class Agent:
     ) -> None:
         key = server_key(request, source[0])
         if self._served.knows(key, now):
-            again = self._served.replay(key)
-            self.counters["absorbed" if again is None else "replayed"] += 1
-            if again is not None:
-                self._datagrams.append(again)
+            self._repeat(key, group)
             return
         try:
             sighting = sighting_from(request, source, leg.host, leg.interface, at, self._known)
         except NotForUs as refusal:
-            self._ignore(refusal.reason, source, refusal.detail)
-            if not group:
-                self._refuse(refusal, request, source, leg)
+            self._turn_away(refusal, request, source, leg, group=group)
             return
         if source[0] in self.own_hosts and self._is_the_doctor(sighting, request, source, leg):
             return
         if not sighting.ours:
-            self._served.open(key, None, now)
-            self.counters["foreign"] += 1
-            self._events.append(ForeignSighted(sighting))
+            told = None if group else self._replies.refusal(FORBIDDEN, request, source, leg)
+            self._receive_foreign(key, sighting, told, now)
             return
-        extra = (Header("Contact", f"<sip:{hostport((leg.host, leg.port))}>"), Header("Expires", "0"))
-        self._served.open(key, self._response(request, 200, "OK", source, leg, extra), now)
+        self._served.open(key, self._replies.welcome(request, source, leg), now)
         self.counters["sighted"] += 1
         self._events.append(PhoneSighted(key, sighting))
+
+    def _receive_foreign(self, key: TransactionKey, sighting: Sighting, refusal: Outgoing | None, now: float) -> None:
+        """Somebody else's phone, and what it is told; nothing on the group, where its own server answers."""
+        self._served.open(key, refusal, now)
+        self.counters["foreign"] += 1
+        self._events.append(ForeignSighted(sighting))
+        outgoing = self._served.complete(key, now)
+        if outgoing is not None:
+            self.counters["refused"] += 1
+            self._send(outgoing)
+
+    def _repeat(self, key: TransactionKey, group: bool) -> None:
+        """The same request again: the same bytes again, if it was answered; a refusal never leaves on the group."""
+        again = self._served.replay(key)
+        if again is None or (group and is_refusal(again)):
+            self.counters["absorbed"] += 1
+        else:
+            self.counters["replayed"] += 1
+            self._send(again)
 
     def _is_the_doctor(self, sighting: Sighting, request: Request, source: Endpoint, leg: Leg) -> bool:
         """pnp_doctor of this very machine: its question is answered and no phone; its decoy is for rivals."""
         if sighting.vendor == DOCTOR_VENDOR:
             self.counters["doctor"] += 1
-            self._send(self._response(request, 200, "OK", source, leg, (Header("X-Gspnp", self._name),)))
+            self._send(self._replies.to_doctor(request, source, leg))
             return True
         return sighting.mac.startswith(DECOY_MAC_PREFIX)
 
@@ -242,12 +225,10 @@ class Agent:
         """RFC 3261 11.2: what we can do; stateless, for the same question has the same answer."""
         required = request.unsupported_options(SUPPORTED_OPTIONS)
         if required:
-            refusal = NotForUs("required", ", ".join(required))
-            self._ignore(refusal.reason, source, refusal.detail)
-            self._refuse(refusal, request, source, leg)
+            self._turn_away(NotForUs("required", ", ".join(required)), request, source, leg, group=False)
             return
         self.counters["options"] += 1
-        self._send(self._response(request, 200, "OK", source, leg, (_ALLOW, _ALLOW_EVENTS)))
+        self._send(self._replies.abilities(request, source, leg))
 
     def _receive_response(self, response: Response, source: Endpoint, now: float, group: bool) -> None:
         if group:
@@ -260,41 +241,22 @@ class Agent:
             self.counters["notify_answered"] += 1
             reason = plain_text(readable(response.reason), DETAIL_LIMIT)
             challenges = read_challenges(response) if response.status in (401, 407) else ()
-            self._events.append(NotifyAnswered(final.token, response.status, reason, challenges))
+            self._events.append(NotifyAnswered(final.token, response.status, reason, challenges, response.via.branch))
         elif final is not None:
             self.counters["ping_answered"] += 1
             self._events.append(PingEnded(_pinged(final.token), True, final.rtt_seconds))
 
-    def _refuse(self, error: SipParseError, request: Request, source: Endpoint, leg: Leg) -> None:
-        """Answer what is wrong, or what we do not do, as far as enough of it could be read; never an ACK.
-
-        Stateless: the same request gets the same bytes. Source: RFC 3261 8.2, 8.2.7 and 17.1.1.3.
-        """
-        if error.status is None or request.method == "ACK":
+    def _turn_away(
+        self, error: SipParseError, request: Request | None, source: Endpoint, leg: Leg, *, group: bool
+    ) -> None:
+        """One line about it, and on the unicast socket its answer. Stateless: the same request gets the same bytes."""
+        self._ignore(error.reason, source, error.detail)
+        if group or request is None:
             return
-        extra = _NAMED.get(error.status, ())
-        if error.status == 420:
-            extra = (Header("Unsupported", ", ".join(request.unsupported_options(SUPPORTED_OPTIONS))),)
-        try:
-            outgoing = self._response(request, error.status, REASON_PHRASES[error.status], source, leg, extra)
-        except SipError:
-            return
-        self.counters["refused"] += 1
-        self._send(outgoing)
-
-    def _response(
-        self, request: Request, status: int, reason: str, source: Endpoint, leg: Leg, extra: tuple[Header, ...]
-    ) -> Outgoing:
-        """A response and where it goes; raises SipError only for a request that could not be read."""
-        tag = self._tag(request)
-        datagram = response_bytes(request, status, reason, source=source, to_tag=tag, extra=extra)
-        return Outgoing(datagram, response_endpoint(request, source), leg)
-
-    def _tag(self, request: Request) -> str:
-        """Our To tag: unguessable, and the same for the same request (RFC 3261 19.3, 8.2.7)."""
-        named = "".join(f"{len(part)}:{part}" for part in identity(request))
-        data = named.encode("utf-8", "surrogatepass")
-        return hashlib.blake2b(data, key=self._tag_key, digest_size=8).hexdigest()
+        outgoing = self._replies.refusal(error.status, request, source, leg)
+        if outgoing is not None:
+            self.counters["refused"] += 1
+            self._send(outgoing)
 
     def _tick_sent(self, now: float) -> None:
         resends, timed_out = self._sent.tick(now)
@@ -320,18 +282,3 @@ def _pinged(token: Hashable) -> int:
     """The caller's number in a ping's token."""
     assert isinstance(token, tuple)
     return int(token[1])
-
-
-@lru_cache(maxsize=1024)
-def _host_answerable(host: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    broadcast = address == ipaddress.IPv4Address("255.255.255.255")
-    return not (address.is_multicast or address.is_unspecified or broadcast)
-
-
-def _answerable(source: Endpoint) -> bool:
-    """Is the source one host's address with a port? A forged packet may claim otherwise."""
-    return 0 < source[1] <= 65_535 and _host_answerable(source[0])

@@ -20,6 +20,7 @@ from devices import crypto, inventory, trust
 from devices.choices import EventKind
 from devices.inventory import Heard
 from devices.mac import colons
+from devices.models import Phone
 from devices.newcomers import NewPhones
 from devices.sighting import Sighting
 from devices.trust import Standing, Verdict
@@ -111,9 +112,9 @@ def store(sightings: Sequence[Sighting]) -> Stored:
     return Stored(heard, newcomers().bursts())
 
 
-def owe(phone_ids: Sequence[int]) -> None:
-    """Ask for each of these phones whether it is owed a NOTIFY now that it has started up."""
-    starts.owe_after_starts(list(dict.fromkeys(phone_ids)))
+def owe(started: Mapping[int, datetime]) -> None:
+    """Ask for each of these phones, which were heard starting up at that time, whether it is owed a NOTIFY now."""
+    starts.owe_after_starts(started)
 
 
 def settle(events: Sequence[NotifyAnswered | NotifyTimedOut], legs: Mapping[LegKey, Leg]) -> list[Send]:
@@ -145,8 +146,8 @@ def _settle_one(event: NotifyAnswered | NotifyTimedOut, legs: Mapping[LegKey, Le
     status = event.status if isinstance(event, NotifyAnswered) else None
     log.info("NOTIFY %d: %s", event.token, f"{status} {event.reason}" if status else "no answer")  # type: ignore[union-attr]
     notify = Notify.objects.select_related("phone").defer("datagram").filter(pk=event.token).first()
-    if notify is None:
-        return None
+    if notify is None or (isinstance(event, NotifyAnswered) and event.branch not in ("", notify.branch)):
+        return None  # forgotten, or the end of an earlier transaction that was settled already
     leg = legs.get((notify.interface, notify.local_host or ""))
     why = ""
     try:
@@ -155,7 +156,7 @@ def _settle_one(event: NotifyAnswered | NotifyTimedOut, legs: Mapping[LegKey, Le
         else:
             send = _ask_the_user(notify, leg) if status is None or status in NO_USER else None
     except (crypto.CannotDecrypt, SipSerialiseError) as error:
-        send, why = None, f"It asked for a password that cannot be sent: {error}."
+        send, why = None, f"Nothing more can be sent to it: {error}."
     if send is not None:
         return send
     if isinstance(event, NotifyAnswered):
@@ -174,10 +175,7 @@ def _answer_challenge(notify: Notify, event: NotifyAnswered, leg: Leg | None) ->
     challenge = choose(event.challenges)
     if challenge is None:
         return None, f"It asked for a password in a way that we do not know ({event.status} {event.reason})."
-    phone = notify.phone
-    verdict = neighbours.verify(str(notify.target_host), phone.mac, notify.interface)
-    strange = str(notify.target_host) != phone.source_host or verdict is Verdict.MISMATCH
-    if strange or trust.objection(_standing(notify, phone, now), verdict) is not None:
+    if not _still_trusted(notify, now):
         return None, f"A password was asked for at {notify.target_host}, which nobody has confirmed; none was sent."
     known = logins.accounts(notify.phone_id)
     renewing = challenge.stale and not notify.renewed and notify.logins_tried > 0
@@ -192,12 +190,23 @@ def _answer_challenge(notify: Notify, event: NotifyAnswered, leg: Leg | None) ->
     return _reopened(notify, opening, leg, **tried), ""
 
 
+def _still_trusted(notify: Notify, now: datetime) -> bool:
+    """May the address that this NOTIFY went to be told a secret, or a login, now? Design 5.2."""
+    phone = notify.phone
+    if str(notify.target_host) != phone.source_host:
+        return False
+    verdict = neighbours.verify(str(notify.target_host), phone.mac, notify.interface)
+    return verdict is not Verdict.MISMATCH and trust.objection(_standing(notify, phone, now), verdict) is None
+
+
 def _ask_the_user(notify: Notify, leg: Leg | None) -> Send | None:
     """A configured phone that does not know the device's address is asked once by its user's name."""
     user = "" if notify.to_user else logins.user_id(notify.phone_id)
     if leg is None or not user:
         return None
-    if notify.kind == NotifyKind.PROFILE and settling.superfluous(notify):
+    if notify.kind == NotifyKind.PROFILE and (
+        settling.superfluous(notify) or not _still_trusted(notify, timezone.now())
+    ):
         return None
     return _reopened(notify, calls.to_user(notify, leg, user), leg, logins_tried=0, renewed=False)
 
@@ -224,9 +233,11 @@ def upkeep(legs: Mapping[LegKey, Leg], claimed_by: str, sending: Collection[int]
     now = timezone.now()
     plan = Plan()
     outbox.drop_unwanted()
+    outbox.expire_commands(now)
     moved = inventory.judge_claims(neighbours.snapshot().verify)
     if moved:
-        starts.owe_after_starts(moved)
+        heard = Phone.objects.filter(pk__in=moved).values_list("pk", "subscribed_at")
+        starts.owe_after_starts({pk: at or now for pk, at in heard})
     mine = outbox.still_sending(claimed_by)
     plan.cancelled = [notify_id for notify_id in sending if notify_id not in mine]
     _resume(legs, claimed_by, mine.difference(sending), plan, now)

@@ -42,7 +42,7 @@ class PhoneSighted:
 
 @dataclass(frozen=True, slots=True)
 class ForeignSighted:
-    """A phone of another vendor announced itself. It is never answered."""
+    """A phone of another vendor announced itself. On the group it hears nothing from us."""
 
     sighting: Sighting
     """What the phone said; `ours` is False."""
@@ -60,6 +60,8 @@ class NotifyAnswered:
     """The phone's own words, bounded and printable."""
     challenges: tuple[Challenge, ...] = ()
     """What a 401 or 407 asks for (RFC 3261 22)."""
+    branch: str = ""
+    """Which transaction it ends: a NOTIFY may have had more than one."""
 
 
 @dataclass(frozen=True, slots=True)

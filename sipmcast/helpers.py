@@ -46,7 +46,10 @@ class Process:
 
     async def run(self, call: Callable, *arguments: Any) -> Any:
         async with self._turn:
-            pipe = self._pipe or self._start()
+            try:
+                pipe = self._pipe or self._start()
+            except OSError as error:
+                raise ConnectionError(f"the {self._name} process cannot be started ({error})") from error
             loop = asyncio.get_running_loop()
             answer: asyncio.Future[bytes] = loop.create_future()
             loop.add_reader(pipe.fileno(), _take, pipe, answer)
@@ -73,11 +76,17 @@ class Process:
 
     def _start(self) -> Connection:
         context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._child = context.Process(target=_serve, args=(theirs, os.getpid()), name=self._name, daemon=True)
-        self._child.start()
-        theirs.close()
-        return self._pipe
+        ours, theirs = context.Pipe()
+        child = context.Process(target=_serve, args=(theirs, os.getpid()), name=self._name, daemon=True)
+        try:
+            child.start()
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()  # the child has its own by now
+        self._pipe, self._child = ours, child
+        return ours
 
     def _bury(self, pipe: Connection) -> None:
         if not pipe.closed:

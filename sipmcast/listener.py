@@ -167,7 +167,9 @@ class Listener:
             except OSError as error:
                 log.warning("%s: cannot read (%s)", opened.interface.name, error)
                 break
-            if not self._limits.admit(source[0], now, len(self._waiting) > PRESSED_ABOVE):
+            if not networks.allowed(source[0], self.options.allowed_networks):
+                counters["not_allowed"] += 1
+            elif not self._limits.admit(source[0], now, len(self._waiting) > PRESSED_ABOVE):
                 counters["over_limit"] += 1
             elif not self._waiting.put(source[0], (datagram, source, opened, group)):
                 counters["gave_way"] += 1
@@ -176,24 +178,30 @@ class Listener:
 
     def _serve(self) -> None:
         """Look at what waits, as much as fits into one turn, then let the agent's answers out."""
-        counters, now, at = self.agent.counters, time.monotonic(), time.time()
         limit = SERVE_LIMIT_PRESSED if len(self._waiting) > PRESSED_ABOVE else SERVE_LIMIT
+        now, at = time.monotonic(), time.time()
         for _ in range(min(limit, len(self._waiting))):
-            datagram, source, opened, group = self._waiting.take()
-            if group and opened.raw:
-                datagram, port = sockets.unwrap(datagram)
-                source = (source[0], port)
-                if not port:
-                    counters["damaged"] += 1
-                    continue
-            if not networks.allowed(source[0], self.options.allowed_networks):
-                counters["not_allowed"] += 1
-                continue
-            self.agent.receive(datagram, source, opened.leg, now, at, group=group)
+            try:
+                self._look_at(*self._waiting.take(), now, at)
+            except Exception:  # a fault of ours: one datagram must not make the listener deaf to all others
+                self.agent.counters["fault"] += 1
+                if self._may_log():
+                    log.exception("a datagram could not be worked on")
         self._serving = len(self._waiting) > 0
         if self._serving:
             asyncio.get_running_loop().call_soon(self._serve)
         self.pump()
+
+    def _look_at(
+        self, datagram: bytes, source: tuple[str, int], opened: LegSockets, group: bool, now: float, at: float
+    ) -> None:
+        if group and opened.raw:
+            datagram, port = sockets.unwrap(datagram)
+            source = (source[0], port)
+            if not port:
+                self.agent.counters["damaged"] += 1
+                return
+        self.agent.receive(datagram, source, opened.leg, now, at, group=group)
 
     def pump(self) -> None:
         """Send what the agent wants sent, deliver its events, set the timer; call it after every use of the agent."""

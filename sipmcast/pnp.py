@@ -43,7 +43,7 @@ _URL = re.compile(r"[\x21-\x7e]{1,1024}")
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Whose phones we serve; all others hear nothing from us, for they belong to whoever else is on the group."""
+    """Whose phones we serve; on the group all others hear nothing from us, for they belong to whoever else is there."""
 
     vendors: Collection[str] = frozenset({"grandstream"})
     """In lower case."""
@@ -62,10 +62,13 @@ class NotForUs(SipParseError):
     """This request is fine as SIP, and teaches nothing about a phone.
 
     `reason` is `not_subscribe`, `required`, `no_event`, `bad_event`, `other_event` or `no_mac`; `status` is what
-    RFC 3261 8.2.1, 8.2.2.3 and RFC 6665 4.2.1.1 answer to it. The caller counts it and, on the group, is silent.
+    RFC 3261 8.2.1, 8.2.2.1, 8.2.2.3 and RFC 6665 4.2.1.1 answer to it. The caller counts it and, on the group, is
+    silent.
     """
 
-    STATUS = {"not_subscribe": 405, "required": 420, "no_event": 489, "other_event": 489, "bad_event": 400}
+    STATUS = {
+        "not_subscribe": 405, "required": 420, "no_event": 489, "other_event": 489, "bad_event": 400, "no_mac": 404,
+    }  # fmt: skip
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(reason, detail, self.STATUS.get(reason))

@@ -4,7 +4,7 @@ OPTIONS over UDP is only one sign of life: a SUBSCRIBE or a download since the q
 whose applied file chose another transport, a random port or its proxy alone is not offline because it is silent.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,20 +16,9 @@ from devices import batch, live
 from devices.choices import WAY, EventKind
 from devices.models import Phone
 from provisioning.models import ConfigFile
-from sipmcast.events import Leg
-from sipmcast.sip.uri import Endpoint
 
 LegKey = tuple[str, str]
 BITE = 250
-
-
-@dataclass(frozen=True, slots=True)
-class Whom:
-    """A phone to ask, and from where."""
-
-    phone_id: int
-    target: Endpoint
-    leg: Leg
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +32,14 @@ class Reached:
     asked_at: datetime
 
 
-def whom(legs: Mapping[LegKey, Leg]) -> dict[int, Whom]:
-    """The phones with a configuration of ours that were heard where these legs are, by their ids."""
-    rows = Phone.objects.filter(stage__in=WAY, source_host__isnull=False, interface__in={name for name, _ in legs})
-    found = {}
+def whom(places: Collection[LegKey]) -> list[tuple[int, str, int, str, str]]:
+    """The phones with a configuration of ours that were heard at these places: id, address, port, place.
+
+    Plain tuples, because thousands of them go from process to process.
+    """
+    rows = Phone.objects.filter(stage__in=WAY, source_host__isnull=False, interface__in={name for name, _ in places})
     columns = ("pk", "source_host", "notify_port", "interface", "local_host")
-    for pk, host, port, interface, local_host in rows.values_list(*columns).iterator():
-        leg = legs.get((interface, local_host))
-        if leg is not None:
-            found[pk] = Whom(pk, (host, port), leg)
-    return found
+    return [row for row in rows.values_list(*columns).iterator() if row[3:] in places]
 
 
 def record(ended: Sequence[Reached]) -> None:

@@ -18,7 +18,7 @@ from devices.trust import Verdict
 from sipmcast import neighbours, reach
 from sipmcast.events import Leg, PingEnded
 from sipmcast.listener import Listener
-from sipmcast.reach import LegKey, Reached, Whom
+from sipmcast.reach import LegKey, Reached
 from sipmcast.rounds import Rounds
 from sipmcast.transaction import NoRoom
 
@@ -38,7 +38,7 @@ class RollCall:
 
     def __init__(self, interval_seconds: float) -> None:
         self._rounds = Rounds(interval_seconds) if interval_seconds else None
-        self._phones: dict[int, Whom] = {}
+        self._phones: dict[int, tuple[int, str, int, str, str]] = {}
         self._asked: dict[int, tuple[str, datetime]] = {}
         self._ended: list[Reached] = []
         self._newly_heard: deque[tuple[float, int, Sighting]] = deque(maxlen=MAX_NEIGHBOURS)
@@ -62,25 +62,26 @@ class RollCall:
         if self._rounds is not None:
             if now >= self._follow_at:
                 self._follow_at = now + FOLLOW_SECONDS
-                self._phones = await in_thread(reach.whom, legs)
+                self._phones = {phone[0]: phone for phone in await in_thread(reach.whom, set(legs))}
                 self._rounds.follow(self._phones, now)
-            self._ask(self._rounds, listener, now)
+            self._ask(self._rounds, legs, listener, now)
         if self._ended and now >= self._record_at:
             self._record_at = now + RECORD_SECONDS
             ended, self._ended = self._ended, []
             await in_thread(reach.record, ended)
         await self._verify(now, in_thread)
 
-    def _ask(self, rounds: Rounds, listener: Listener, now: float) -> None:
+    def _ask(self, rounds: Rounds, legs: Mapping[LegKey, Leg], listener: Listener, now: float) -> None:
         for phone_id in rounds.due(now):
-            whom = self._phones[phone_id]
-            if phone_id in self._asked or listener.agent.room < ROOM_FOR_NOTIFIES:
+            _, host, port, *place = self._phones[phone_id]
+            leg = legs.get((place[0], place[1]))
+            if leg is None or phone_id in self._asked or listener.agent.room < ROOM_FOR_NOTIFIES:
                 continue  # its last question is still open, or there is more urgent work: in the next round
             try:
-                listener.agent.ping(phone_id, whom.target, whom.leg, now)
+                listener.agent.ping(phone_id, (host, port), leg, now)
             except NoRoom:
                 continue
-            self._asked[phone_id] = (whom.target[0], timezone.now())
+            self._asked[phone_id] = (host, timezone.now())
         listener.pump()
 
     async def _verify(self, now: float, in_thread: InThread) -> None:

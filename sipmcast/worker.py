@@ -7,6 +7,7 @@ longer than 200 ms or is away, phones are answered all the same, and what was he
 
 import asyncio
 import gc
+import itertools
 import logging
 import time
 from collections import deque
@@ -50,8 +51,10 @@ AFTER_FAILURE_SECONDS = 1.0
 SETTLE_AT_ONCE = 250
 OWE_AT_ONCE = 250
 LINES_PER_SECOND = 50
+SLOW_STORE_SECONDS = 1.0
 UPKEEP_SECONDS = 0.5
 TIDY_SECONDS = 300.0
+PROBED_AT_MOST = 10_000
 RECALL_SECONDS = 3600.0  # how long the console is told that the store was away
 
 
@@ -75,7 +78,8 @@ class Worker:
         self.roll_call = RollCall(settings.GSPNP_OPTIONS_SECONDS)
         self._held = Held()
         self._unanswered: deque[tuple[float, TransactionKey]] = deque()
-        self._started: deque[int] = deque()
+        self._started: dict[int, datetime] = {}
+        self._storing_since: float | None = None
         self._settlements: list[NotifyAnswered | NotifyTimedOut] = []
         self._sending: set[int] = set()
         self._probed: dict[int, int] = {}
@@ -130,9 +134,13 @@ class Worker:
         overdue = []
         while self._unanswered and self._unanswered[0][0] <= loop.time():
             overdue.append(self._unanswered.popleft()[1])
-        self._answer(overdue)
         if self._unanswered:
             loop.call_at(self._unanswered[0][0], self._answer_overdue)
+        answered = self.listener.agent.counters["answered"]
+        self._answer(overdue)
+        self.listener.agent.counters["answered_unstored"] += self.listener.agent.counters["answered"] - answered
+        if self._storing_since is not None and loop.time() - self._storing_since > SLOW_STORE_SECONDS:
+            self._gone(TimeoutError(f"nothing was stored for {SLOW_STORE_SECONDS:.0f} s"))
 
     def _answer(self, keys: Iterable[TransactionKey]) -> None:
         now = time.monotonic()
@@ -155,6 +163,7 @@ class Worker:
     async def _store_some(self) -> bool:
         """Store one batch and answer it; False if the store is away, and must be left alone for a while."""
         taken = self._held.take(desk.STORE_AT_ONCE)
+        self._storing_since = asyncio.get_running_loop().time()
         try:
             heard = await self._store(taken)
         except STORE_AWAY as error:
@@ -163,16 +172,19 @@ class Worker:
             self._held.give_back(taken)
             self._gone(error)
             return False
+        finally:
+            self._storing_since = None
         self._back()
         phones = {one.mac: one.phone_id for one in heard}
         self._answer_stored(taken, {mac for mac, phone_id in phones.items() if phone_id is None})
         self.roll_call.heard(
             (phone_id, sighting) for sighting, _ in taken if (phone_id := phones.get(sighting.mac)) is not None
         )
-        ours = [one.phone_id for one in heard if one.phone_id is not None and one.accepted and one.stage in WAY]
-        if ours:
-            self._started.extend(ours)
-            self._wake.set()
+        heard_at = {sighting.mac: sighting.heard_at for sighting, _ in taken}
+        for one in heard:
+            if one.phone_id is not None and one.accepted and one.stage in WAY:
+                self._started[one.phone_id] = datetime.fromtimestamp(heard_at[one.mac], UTC)
+                self._wake.set()
         return True
 
     def _answer_stored(self, taken: list[Waiting], refused: set[str]) -> None:
@@ -227,15 +239,16 @@ class Worker:
         legs = {(leg.interface, leg.host): leg for leg in self.listener.legs}
         await self._settle(legs)
         while self._started:
-            some = [self._started.popleft() for _ in range(min(len(self._started), OWE_AT_ONCE))]
+            some = dict(itertools.islice(self._started.items(), OWE_AT_ONCE))
+            self._started = dict(itertools.islice(self._started.items(), OWE_AT_ONCE, None))
             try:
                 await self._in_outbox(desk.owe, some)
-            except STORE_AWAY:
-                self._started.extendleft(reversed(some))
+            except BaseException:
+                self._started = some | self._started
                 raise
             await asyncio.sleep(WRITER_PAUSE_SECONDS)
         plan = await self._in_outbox(desk.look, legs, self.claimed_by, self._probed, self.listener.agent.room)
-        self._probed = plan.probed
+        self._probed = plan.probed if len(plan.probed) < PROBED_AT_MOST else {}
         self._carry_out(plan)
         await self._upkeep(legs)
         await self.roll_call.step(legs, self.listener, self._in_outbox)
@@ -284,7 +297,7 @@ class Worker:
                     send.notify_id, send.datagram, send.branch, send.target, send.leg, now, elapsed=send.elapsed_seconds
                 )
             except NoRoom:
-                self._sending.discard(send.notify_id)  # its row is under way: `look` comes back to it
+                self._sending.discard(send.notify_id)  # its row is under way: `upkeep` comes back to it
                 agent.counters["notify_no_room"] += 1
             except ValueError as error:
                 log.error("NOTIFY %d cannot be sent: %s", send.notify_id, error)

@@ -78,9 +78,9 @@ def accept(phone: Phone, by: str, host: str | None) -> Outcome:
     """It is that phone: use the address that was seen, and owe it what it needs there."""
     with transaction.atomic():
         accepted = host is not None and inventory.accept_claim(phone.pk, host, by=by)
+        phone.refresh_from_db()
         if accepted:
-            starts.owe_after_start(phone.pk)
-    phone.refresh_from_db()
+            starts.owe_after_start(phone.pk, phone.subscribed_at)  # it started up when its claim was heard
     if accepted:
         return True, f"{colons(phone.mac)} is at {phone.source_host} now."
     if phone.claimed_host:

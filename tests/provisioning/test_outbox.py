@@ -7,8 +7,8 @@ from django.db import IntegrityError, transaction
 
 from devices import inventory
 from devices.models import LiveEvent, Phone
-from provisioning import outbox, settling, starts
-from provisioning.models import ConfigFile, Notify, NotifyOrigin
+from provisioning import commands, outbox, settling, starts
+from provisioning.models import ConfigFile, Notify, NotifyKind, NotifyOrigin
 from tests import cast
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
@@ -244,6 +244,7 @@ class TestStart:
 
     def test_a_steady_download_wins_over_a_claim_that_comes_after_it(self, version, clock):
         cast.applied(version)
+        clock.forward(hours=1)
         notify = cast.restarted(version)
         clock.forward(60)
         cast.download(cast.steady_path(version))
@@ -253,6 +254,7 @@ class TestStart:
     def test_the_60_seconds_count_from_the_last_start(self, version, clock):
         """Plugged in, pulled out, plugged in: the second boot has its own 60 s to fetch."""
         cast.applied(version)
+        clock.forward(hours=1)
         notify = cast.restarted(version)
         clock.forward(50)
         cast.restarted(version)
@@ -263,6 +265,7 @@ class TestStart:
 
     def test_a_withheld_reset_check_is_looked_at_again_when_the_phone_is_seen(self, version, clock):
         cast.applied(version)
+        clock.forward(hours=1)
         notify = cast.restarted(version)
         clock.forward(60)
         outbox.withhold(due_row(notify), "The address is not verified.", alarm=False)
@@ -347,6 +350,49 @@ class TestNotifyAgain:
         assert outbox.notify_again(cast.seen(cast.OTHER_MAC).pk, "tess", cast.HOST) is None
         inventory.ignore(version.phone_id, "tess")
         assert outbox.notify_again(version.phone_id, "tess", cast.HOST) is None
+
+
+class TestCommands:
+    """A command that no listener could send: it is not sent long after the click."""
+
+    def test_it_expires_after_two_minutes_and_says_so(self, version, clock):
+        cast.applied(version)
+        notify = commands.send(version.phone_id, NotifyKind.REBOOT, "tess", cast.HOST)
+        clock.forward(120)
+        outbox.expire_commands(clock.at)
+        assert again(notify).state == "waiting"
+        clock.forward(1)
+        outbox.expire_commands(clock.at)
+        ended = again(notify)
+        assert (ended.state, ended.note, ended.settled_at) == ("not_needed", outbox.TOO_LATE, clock.at)
+        told = LiveEvent.objects.latest("id")
+        assert (told.kind, told.mac, told.text) == ("notify", cast.MAC, f"Restart: {outbox.TOO_LATE}")
+        assert not is_due(notify, clock)
+
+    def test_a_configuration_waits_for_its_phone_as_long_as_it_takes(self, version, clock):
+        clock.forward(days=1)
+        outbox.expire_commands(clock.at)
+        assert is_due(cast.owed(version.phone_id), clock)
+
+    def test_one_that_has_left_is_not_taken_back(self, version, clock):
+        cast.applied(version)
+        notify = commands.send(version.phone_id, NotifyKind.REBOOT, "tess", cast.HOST)
+        assert cast.claim(notify)
+        clock.forward(minutes=10)
+        outbox.expire_commands(clock.at)
+        assert again(notify).state == "sending"
+
+    def test_nothing_to_expire_is_one_question(self, version, clock, django_assert_num_queries):
+        with django_assert_num_queries(1):
+            outbox.expire_commands(clock.at)
+
+
+def test_an_ignored_phone_is_sent_nothing_more(version, clock):
+    other = cast.assigned(cast.OTHER_MAC, "10.0.0.21")
+    inventory.ignore(version.phone_id, "tess")
+    outbox.drop_unwanted()
+    assert cast.owed(version.phone_id) is None
+    assert is_due(cast.owed(other.phone_id), clock)
 
 
 class TestClock:

@@ -181,23 +181,39 @@ def test_server_transactions_are_bounded() -> None:
     assert [len(bench.answered(key)) for key in keys] == [0, 1, 1]
 
 
-@pytest.mark.parametrize("group", [True, False])
-@pytest.mark.parametrize(
-    "name",
-    [
-        "subscribe-yealink-w52p",
-        "subscribe-yealink-t21p",
-        "subscribe-yealink-t53w",
-        "subscribe-snom720",
-        "subscribe-planet",
-    ],
-)
-def test_another_vendors_phone_is_shown_once_and_never_answered(bench: Bench, name: str, group: bool) -> None:
-    sent, events = bench.hear(FILES[name], group=group)
+FOREIGN = ("yealink-w52p", "yealink-t21p", "yealink-t53w", "snom720", "planet")
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_another_vendors_phone_is_shown_once_and_never_answered_on_the_group(bench: Bench, name: str) -> None:
+    data = FILES[f"subscribe-{name}"]
+    sent, events = bench.hear(data)
     assert sent == [] and len(events) == 1
     assert isinstance(events[0], ForeignSighted) and not events[0].sighting.ours
-    assert bench.hear(FILES[name], group=group) == ([], [])
+    assert bench.hear(data) == ([], [])
     assert bench.agent.counters["foreign"] == 1
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_another_vendors_phone_that_asks_us_alone_is_shown_once_and_refused(bench: Bench, name: str) -> None:
+    data = FILES[f"subscribe-{name}"]
+    sent, events = bench.hear(data, group=False)
+    assert sent[0].datagram.startswith(b"SIP/2.0 403 Forbidden\r\n") and sent[0].destination[0] == PHONE[0]
+    assert len(events) == 1 and isinstance(events[0], ForeignSighted)
+    bench.now += 4
+    assert bench.hear(data, group=False) == (sent, [])
+    restarted = Bench()
+    assert restarted.hear(data, group=False)[0] == sent
+    counters = bench.agent.counters
+    assert (counters["foreign"], counters["refused"], counters["replayed"]) == (1, 1, 1)
+
+
+def test_a_refusal_is_not_repeated_on_the_group(bench: Bench) -> None:
+    """A foreign phone may ask both ways with one transaction; its own server is on the group."""
+    data = FILES["subscribe-snom720"]
+    sent, _ = bench.hear(data, group=False)
+    assert bench.hear(data) == ([], [])
+    assert bench.hear(data, group=False) == (sent, [])
 
 
 NO_SUBSCRIBES = ("bad-", "no-mac", "response-", "http", "keepalive")
@@ -244,6 +260,10 @@ def test_options_is_answered_on_the_unicast_socket(bench: Bench) -> None:
         (method("INVITE"), 405, "allow", "OPTIONS, SUBSCRIBE"),
         (method("NOTIFY"), 405, "allow", "OPTIONS, SUBSCRIBE"),
         (method("subscribe"), 405, "allow", "OPTIONS, SUBSCRIBE"),
+        (GUIDE.replace(b"MAC%3A000B82273B89@", b"phone@"), 404, "content-length", "0"),
+        (FILES["no-mac"], 404, "content-length", "0"),
+        (FILES["no-mac-11-digits"], 404, "content-length", "0"),
+        (FILES["subscribe-audiocodes"], 404, "content-length", "0"),
         (FILES["bad-version"], 505, "content-length", "0"),
         (FILES["bad-scheme"], 416, "content-length", "0"),
         (FILES["bad-no-colon"], 400, "content-length", "0"),
@@ -279,8 +299,6 @@ def test_refusals_on_the_unicast_socket_name_their_reason(
         FILES["bad-lone-cr"],
         FILES["http"],
         FILES["keepalive"],
-        FILES["no-mac"],
-        FILES["subscribe-audiocodes"],
         FILES["response-200"],
         FILES["response-bad-status"],
         GUIDE + b"x" * MAX_DATAGRAM_BYTES,
@@ -331,7 +349,7 @@ def test_a_notify_is_sent_resent_and_answered(bench: Bench) -> None:
     assert bench.agent.take_datagrams() == [out]
     bench.now += 0.6
     assert bench.hear(phone_says(100, "Trying"), group=False) == ([], [])
-    assert bench.hear(phone_says(200), group=False) == ([], [NotifyAnswered(7, 200, "OK")])
+    assert bench.hear(phone_says(200), group=False) == ([], [NotifyAnswered(7, 200, "OK", branch="z9hG4bKours")])
     assert bench.hear(phone_says(200), group=False) == ([], [])
     bench.agent.tick(bench.now + 100)
     assert bench.agent.take_datagrams() == [] and bench.agent.take_events() == []
@@ -345,7 +363,7 @@ def test_a_refused_notify_says_which_and_in_the_phones_words(bench: Bench, statu
     bench.agent.take_datagrams()
     assert bench.hear(phone_says(status, "No\x1b[0m"), group=False) == (
         [],
-        [NotifyAnswered(7, status, "No\ufffd[0m")],
+        [NotifyAnswered(7, status, "No\ufffd[0m", branch="z9hG4bKours")],
     )
 
 

@@ -289,3 +289,39 @@ def test_no_password_is_in_a_repr_or_an_event():
     sends = [first, *challenged(first)]
     shown = repr(sends) + repr(list(LiveEvent.objects.values_list("text", flat=True)))
     assert OLD not in shown and NEW not in shown and "response=" not in shown
+
+
+def test_a_phone_that_has_moved_is_not_told_its_secret_by_name_either():
+    version = changed_password()
+    (first,) = look()
+    Phone.objects.update(source_host="10.0.0.66")
+    assert desk.settle([NotifyTimedOut(first.notify_id)], cast.LEGS) == []
+    assert row().state in ("unanswered", "waiting")
+    assert cast.stage(version) == "assigned"
+
+
+def test_the_same_challenge_again_uses_up_no_login():
+    """The helper died after its commit, and what it was given is given to the next one."""
+    changed_password()
+    (first,) = look()
+    event = NotifyAnswered(first.notify_id, 401, "Unauthorized", (CHALLENGE,), first.branch)
+    (second,) = desk.settle([event], cast.LEGS)
+    assert desk.settle([event], cast.LEGS) == []
+    assert (row().state, row().branch, row().logins_tried) == ("sending", second.branch, 1)
+
+
+def test_a_lost_key_of_ours_is_not_taken_for_a_foreign_phone(settings):
+    version = changed_password()
+    (first,) = look()
+    settings.GSPNP_FIELD_KEYS = ["b3RoZXIga2V5OiAgMzIgYnl0ZXMgb2YgYSBrZXkuLi4="]
+    assert challenged(first) == []
+    assert "GSPNP_FIELD_KEYS" in cast.reason(version) and FOREIGN not in cast.reason(version)
+
+
+def test_a_command_is_for_now(clock):
+    version = cast.applied(cast.assigned())
+    commands.send(version.phone_id, NotifyKind.REBOOT, "tess", cast.HOST)
+    clock.forward(days=3)
+    desk.upkeep(cast.LEGS, "pbx#1", set())
+    assert look() == []
+    assert (row().state, "Ask again" in row().note) == ("not_needed", True)

@@ -2,6 +2,7 @@
 
 import pytest
 from django.core.management import call_command
+from django.utils import timezone
 
 from devices import inventory
 from devices.choices import WAY
@@ -60,7 +61,7 @@ def look(name=ME, legs=cast.LEGS, sending=(), probed=None) -> desk.Plan:
 def store(*sightings) -> None:
     """What the worker does with what was heard."""
     heard = desk.store(list(sightings)).heard
-    desk.owe([one.phone_id for one in heard if one.accepted and one.stage in WAY])
+    desk.owe({one.phone_id: timezone.now() for one in heard if one.accepted and one.stage in WAY})
 
 
 def settle(*events) -> list[Send]:

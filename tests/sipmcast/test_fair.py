@@ -1,5 +1,8 @@
 """Everybody in turn, however much one of them sends."""
 
+import random
+from collections import Counter
+
 import pytest
 
 from sipmcast.fair import FairQueue
@@ -53,3 +56,58 @@ def test_more_sources_than_places_is_still_bounded():
         queue.put(f"host {number}", number)
     assert len(queue) == 10
     assert len({queue.take() for _ in range(10)}) == 10
+
+
+def test_a_newcomer_displaces_nobody_who_has_no_more_than_he():
+    queue: FairQueue[str] = FairQueue(10)
+    for number in range(10):
+        assert queue.put(f"10.0.0.{number}", f"first of {number}")
+    assert not queue.put("10.0.1.1", "newcomer")
+    assert not queue.put("10.0.0.3", "second of 3")
+    assert [queue.take() for _ in range(10)] == [f"first of {number}" for number in range(10)]
+    assert len(queue) == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_bound_and_the_order_hold_whatever_comes(seed: int):
+    dice, limit = random.Random(seed), 20
+    queue: FairQueue[tuple[str, int]] = FairQueue(limit)
+    waiting, last = 0, Counter[str]()
+    for number in range(1, 3000):
+        if dice.random() < 0.6:
+            source = f"10.0.0.{min(dice.randrange(1, 40), dice.randrange(1, 40))}"
+            waiting += queue.put(source, (source, number))
+        elif waiting:
+            source, taken = queue.take()
+            waiting -= 1
+            assert taken > last[source], "a source's own are in the order in which they came"
+            last[source] = taken
+        assert len(queue) == waiting <= limit
+    assert len([queue.take() for _ in range(waiting)]) == waiting and not queue
+
+
+class Watched(str):
+    """An address that counts how often any address is looked up."""
+
+    looked_up = 0
+
+    def __hash__(self) -> int:
+        Watched.looked_up += 1
+        return super().__hash__()
+
+
+def work_of_a_drop(sources: int, each: int) -> int:
+    """How many addresses are looked up to take one more in, where so many wait."""
+    queue: FairQueue[int] = FairQueue(sources * each)
+    for number in range(sources * each):
+        queue.put(Watched(f"host {number % sources}"), number)
+    newcomer = Watched("newcomer")
+    Watched.looked_up = 0
+    assert not queue.put(newcomer, 0)
+    return Watched.looked_up
+
+
+@pytest.mark.parametrize("each", [1, 2, 7])
+def test_forged_addresses_do_not_make_a_drop_dearer(each: int):
+    """Else a flood from many addresses freezes the event loop, datagram by datagram."""
+    assert work_of_a_drop(4000, each) == work_of_a_drop(10, each) <= 20

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from unittest.mock import patch
 
 import pytest
 from django.db import OperationalError
@@ -88,6 +89,14 @@ async def test_the_answer_to_a_call_that_was_given_up_is_nobody_elses(helper):
 async def test_large_arguments_and_answers_pass(helper):
     words = ["x" * 1000] * 2000
     assert (await helper.run(whose, *words))[1] == tuple(words)
+
+
+async def test_a_helper_that_cannot_be_started_is_said_and_tried_again(helper):
+    with patch("multiprocessing.popen_spawn_posix.Popen", side_effect=BlockingIOError("no more processes")):
+        for _ in range(2):
+            with pytest.raises(ConnectionError, match="cannot be started"):
+                await helper.run(whose)
+    assert (await helper.run(whose))[1] == ()
 
 
 PARENT = """

@@ -8,8 +8,7 @@ from devices import inventory
 from devices.models import LiveEvent, Phone
 from provisioning.models import ConfigFile
 from sipmcast import reach
-from sipmcast.events import Leg
-from sipmcast.reach import Reached, Whom
+from sipmcast.reach import Reached
 from tests import cast
 
 pytestmark = [pytest.mark.django_db, pytest.mark.db]
@@ -43,20 +42,20 @@ def events(version: ConfigFile) -> list[str]:
 class TestWhomToAsk:
     def test_assigned_phones_are_asked_where_they_were_heard(self, version):
         port = phone_of(version).notify_port
-        assert reach.whom(cast.LEGS) == {version.phone_id: Whom(version.phone_id, (cast.HOST, port), cast.LEG)}
+        assert reach.whom(set(cast.LEGS)) == [(version.phone_id, cast.HOST, port, cast.LEG.interface, cast.LEG.host)]
 
     def test_a_phone_that_nobody_assigned_is_left_in_peace(self, clock):
         cast.seen()
-        assert reach.whom(cast.LEGS) == {}
+        assert reach.whom(set(cast.LEGS)) == []
 
     def test_an_ignored_phone_is_left_in_peace(self, version):
         inventory.ignore(version.phone_id, "tess")
-        assert reach.whom(cast.LEGS) == {}
+        assert reach.whom(set(cast.LEGS)) == []
 
     def test_a_phone_of_another_interface_or_address_is_not_asked_from_here(self, version):
-        assert reach.whom({("eth1", cast.OURS): Leg("eth1", cast.OURS, 6060)}) == {}
-        assert reach.whom({("eth0", "10.9.9.9"): Leg("eth0", "10.9.9.9", 6060)}) == {}
-        assert reach.whom({}) == {}
+        assert reach.whom({("eth1", cast.OURS)}) == []
+        assert reach.whom({("eth0", "10.9.9.9")}) == []
+        assert reach.whom(set()) == []
 
 
 class TestOnline:

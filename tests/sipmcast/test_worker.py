@@ -1,9 +1,11 @@
 """The worker between agent and store: stored first and answered then, or answered all the same and held."""
 
 import asyncio
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from unittest.mock import AsyncMock, patch
 
 import pytest
@@ -63,6 +65,7 @@ class Store:
 
     def __init__(self) -> None:
         self.error: Exception | None = None
+        self.stage = "seen"
         self.bites: list[int] = []
         self.macs: set[str] = set()
         self.settled: list[object] = []
@@ -76,7 +79,7 @@ class Store:
         self.bites.append(len(sightings))
         self.macs |= {one.mac for one in sightings}
         heard = [
-            Heard(None, one.mac, "", False, True) if one.model == "too many" else Heard(7, one.mac, "seen", True)
+            Heard(None, one.mac, "", False, True) if one.model == "too many" else Heard(7, one.mac, self.stage, True)
             for one in sightings
         ]
         return desk.Stored(heard, [])
@@ -254,3 +257,24 @@ def test_what_could_not_be_stored_is_held_again_and_its_transactions_were_answer
     made.give_back(taken)
     assert [(one.mac[-1], keys) for one, keys in made.take(9)] == [("0", []), ("1", []), ("2", []), ("3", [])]
     assert len(made) == 0
+
+
+async def test_a_store_that_hangs_is_said_to_be_away(running, store):
+    with patch.object(worker, "SLOW_STORE_SECONDS", 0.0), patch.object(worker, "ANSWER_ANYWAY_SECONDS", 0.01):
+        released = threading.Event()
+        real = store.store
+        with patch.object(desk, "store", lambda *batch: (released.wait(BOUND_SECONDS), real(*batch))[1]):
+            running.deliver(heard(1))
+            await until(lambda: running.listener.agent.counters["store_away"])
+            assert running.listener.agent.answered == ["key 1"]
+            released.set()
+            await until(lambda: store.macs)
+
+
+async def test_a_start_is_owed_from_when_it_was_heard(running, store):
+    owed: list[object] = []
+    store.stage = "applied"
+    with patch.object(desk, "owe", owed.append):
+        running.deliver(heard(1, heard_at=1_000_000.0))
+        await until(lambda: owed)
+    assert owed == [{7: datetime.fromtimestamp(1_000_000.0, UTC)}]
