@@ -12,6 +12,10 @@ from sipmcast.sip.uri import Endpoint
 TransactionKey = str
 
 
+# How a phone's row names the leg that heard it: interface name, our address on it.
+LegKey = tuple[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Leg:
     """Our own unicast socket on one interface; `host` and `port` go into Contact and Via."""

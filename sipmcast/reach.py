@@ -16,8 +16,8 @@ from devices import batch, live
 from devices.choices import WAY, EventKind
 from devices.models import Phone
 from provisioning.models import ConfigFile
+from sipmcast.events import LegKey
 
-LegKey = tuple[str, str]
 BITE = 250
 
 

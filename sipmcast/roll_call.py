@@ -16,9 +16,9 @@ from devices import inventory
 from devices.sighting import Sighting
 from devices.trust import Verdict
 from sipmcast import neighbours, reach
-from sipmcast.events import Leg, PingEnded
+from sipmcast.events import Leg, LegKey, PingEnded
 from sipmcast.listener import Listener
-from sipmcast.reach import LegKey, Reached
+from sipmcast.reach import Reached
 from sipmcast.rounds import Rounds
 from sipmcast.transaction import NoRoom
 

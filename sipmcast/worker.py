@@ -139,7 +139,7 @@ class Worker:
         answered = self.listener.agent.counters["answered"]
         self._answer(overdue)
         self.listener.agent.counters["answered_unstored"] += self.listener.agent.counters["answered"] - answered
-        if self._storing_since is not None and loop.time() - self._storing_since > SLOW_STORE_SECONDS:
+        if self._is_slow():
             self._gone(TimeoutError(f"nothing was stored for {SLOW_STORE_SECONDS:.0f} s"))
 
     def _answer(self, keys: Iterable[TransactionKey]) -> None:
@@ -347,8 +347,13 @@ class Worker:
             self._away.since = time.monotonic()
             self.listener.agent.counters["store_away"] += 1
 
+    def _is_slow(self) -> bool:
+        """Does a batch wait to be stored for too long?"""
+        since = self._storing_since
+        return since is not None and asyncio.get_running_loop().time() - since > SLOW_STORE_SECONDS
+
     def _back(self) -> None:
-        if self._away.since is None:
+        if self._away.since is None or self._is_slow():
             return
         now = time.monotonic()
         self._away.words = (
