@@ -12,7 +12,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from django.conf import settings
@@ -21,7 +20,7 @@ from devices.choices import WAY
 from devices.inventory import WRITER_PAUSE_SECONDS, Heard
 from devices.mac import colons
 from devices.sighting import Sighting
-from sipmcast import desk
+from sipmcast import desk, pulse
 from sipmcast.calls import Send
 from sipmcast.desk import STORE_AWAY
 from sipmcast.events import (
@@ -36,9 +35,9 @@ from sipmcast.events import (
 from sipmcast.held import Held, Waiting
 from sipmcast.helpers import Helper
 from sipmcast.listener import Listener
-from sipmcast.models import HEARTBEAT_SECONDS
+from sipmcast.pulse import Pulse
 from sipmcast.roll_call import RollCall
-from sipmcast.status import Said, heartbeat
+from sipmcast.status import heartbeat
 from sipmcast.transaction import NoRoom
 
 log = logging.getLogger(__name__)
@@ -51,20 +50,9 @@ AFTER_FAILURE_SECONDS = 1.0
 SETTLE_AT_ONCE = 250
 OWE_AT_ONCE = 250
 LINES_PER_SECOND = 50
-SLOW_STORE_SECONDS = 1.0
 UPKEEP_SECONDS = 0.5
 TIDY_SECONDS = 300.0
 PROBED_AT_MOST = 10_000
-RECALL_SECONDS = 3600.0  # how long the console is told that the store was away
-
-
-@dataclass
-class _Away:
-    """The store's last absence, for the log and the console."""
-
-    since: float | None = None
-    words: str = ""
-    words_until: float = 0.0
 
 
 class Worker:
@@ -79,18 +67,14 @@ class Worker:
         self._held = Held()
         self._unanswered: deque[tuple[float, TransactionKey]] = deque()
         self._started: dict[int, datetime] = {}
-        self._storing_since: float | None = None
         self._settlements: list[NotifyAnswered | NotifyTimedOut] = []
         self._sending: set[int] = set()
         self._probed: dict[int, int] = {}
         self._sighted = asyncio.Event()
         self._wake = asyncio.Event()
-        self._away = _Away()
-        self._heartbeat_due = 0.0
+        self._pulse = Pulse(self._held)
         self._upkeep_due = 0.0
         self._tidy_due = time.monotonic() + TIDY_SECONDS
-        self._last_heard: dict[str, float] = {}
-        self._bursts: list[tuple[str, int]] = []
         self._lines = (0.0, 0)
 
     # --- from the agent, on the event loop --------------------------------------------------------------------------
@@ -114,7 +98,7 @@ class Worker:
 
     def _say(self, sighting: Sighting, words: str) -> None:
         """A line for each phone, but a boot storm must not fill the disk: the events in the store have them all."""
-        self._last_heard[sighting.interface] = sighting.heard_at
+        self._pulse.last_heard[sighting.interface] = sighting.heard_at
         second, lines = self._lines
         now = time.monotonic()
         self._lines = (second, lines + 1) if now - second < 1.0 else (now, 1)
@@ -139,8 +123,8 @@ class Worker:
         answered = self.listener.agent.counters["answered"]
         self._answer(overdue)
         self.listener.agent.counters["answered_unstored"] += self.listener.agent.counters["answered"] - answered
-        if self._is_slow():
-            self._gone(TimeoutError(f"nothing was stored for {SLOW_STORE_SECONDS:.0f} s"))
+        if self._pulse.is_slow():
+            self._gone(TimeoutError(f"nothing was stored for {pulse.SLOW_STORE_SECONDS:.0f} s"))
 
     def _answer(self, keys: Iterable[TransactionKey]) -> None:
         now = time.monotonic()
@@ -163,7 +147,7 @@ class Worker:
     async def _store_some(self) -> bool:
         """Store one batch and answer it; False if the store is away, and must be left alone for a while."""
         taken = self._held.take(desk.STORE_AT_ONCE)
-        self._storing_since = asyncio.get_running_loop().time()
+        self._pulse.storing_since = time.monotonic()
         try:
             heard = await self._store(taken)
         except STORE_AWAY as error:
@@ -173,8 +157,8 @@ class Worker:
             self._gone(error)
             return False
         finally:
-            self._storing_since = None
-        self._back()
+            self._pulse.storing_since = None
+        self._pulse.back()
         phones = {one.mac: one.phone_id for one in heard}
         self._answer_stored(taken, {mac for mac, phone_id in phones.items() if phone_id is None})
         self.roll_call.heard(
@@ -201,7 +185,7 @@ class Worker:
         """Store a batch; one sighting that cannot be stored must not take the others with it."""
         try:
             stored = await self._store_helper.run(desk.store, [sighting for sighting, _ in taken])
-            self._bursts = stored.bursts
+            self._pulse.bursts = stored.bursts
             return stored.heard
         except STORE_AWAY:
             raise
@@ -253,7 +237,7 @@ class Worker:
         await self._upkeep(legs)
         await self.roll_call.step(legs, self.listener, self._in_outbox)
         await self._beat()
-        self._back()
+        self._pulse.back()
         return plan.more or bool(self._started or self._settlements)
 
     async def _upkeep(self, legs: dict) -> None:
@@ -305,24 +289,10 @@ class Worker:
 
     async def _beat(self) -> None:
         now = time.monotonic()
-        if now < self._heartbeat_due:
-            return
-        self._heartbeat_due = now + HEARTBEAT_SECONDS
-        listener = self.listener
-        counters = dict(listener.agent.counters)
-        counters |= {"kernel_drops": listener.kernel_drops(), "held": len(self._held), "lost": self._held.lost}
-        said = Said(
-            interfaces=[f"{leg.interface} ({leg.host})" for leg in listener.legs],
-            trouble=" ".join(listener.trouble.values()),
-            counters=counters,
-            heard_at={
-                name: datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
-                for name, at in self._last_heard.items()
-            },
-            warnings=[*listener.warnings, *self._own_warnings(now)],
-        )
-        await self._in_outbox(heartbeat, self.claimed_by, self.site, said)
-        self._tidy_up(now)
+        if self._pulse.is_due(now):
+            said = self._pulse.said(self.listener, now)
+            await self._in_outbox(heartbeat, self.claimed_by, self.site, said)
+            self._tidy_up(now)
 
     def _tidy_up(self, now: float) -> None:
         """Look for garbage now and then, when nobody waits for an answer."""
@@ -330,38 +300,8 @@ class Worker:
             self._tidy_due = now + TIDY_SECONDS
             gc.collect()
 
-    def _own_warnings(self, now: float) -> list[str]:
-        said = [self._away.words] if now < self._away.words_until else []
-        drops = self.listener.kernel_drops()
-        if drops:
-            said.append(f"The kernel has thrown away {drops:,} datagrams that came faster than they were read.")
-        for host, count in self._bursts:
-            said.append(f"{host} has announced {count:,} phones never seen before within a minute.")
-        return said
-
-    # --- the store's absence ------------------------------------------------------------------------------------------
-
     def _gone(self, error: Exception) -> None:
-        if self._away.since is None:
-            log.error("the database is away (%s): phones are answered, what they say is held", error)
-            self._away.since = time.monotonic()
-            self.listener.agent.counters["store_away"] += 1
-
-    def _is_slow(self) -> bool:
-        """Does a batch wait to be stored for too long?"""
-        since = self._storing_since
-        return since is not None and asyncio.get_running_loop().time() - since > SLOW_STORE_SECONDS
-
-    def _back(self) -> None:
-        if self._away.since is None or self._is_slow():
-            return
-        now = time.monotonic()
-        self._away.words = (
-            f"The database was away for {now - self._away.since:.0f} s; {len(self._held)} phones were held meanwhile, "
-            f"{self._held.lost} were lost."
-        )
-        self._away.since, self._away.words_until = None, now + RECALL_SECONDS
-        log.info("the database is back. %s", self._away.words)
+        self._pulse.gone(self.listener, error)
 
     async def _in_outbox(self, call, *arguments):
         return await self._outbox_helper.run(call, *arguments)

@@ -12,7 +12,7 @@ import pytest
 from django.db import OperationalError
 
 from devices.inventory import Heard
-from sipmcast import desk, held, helpers, worker
+from sipmcast import desk, held, helpers, pulse, worker
 from sipmcast.calls import Send
 from sipmcast.events import NotifyTimedOut, PhoneSighted
 from sipmcast.roll_call import RollCall
@@ -235,7 +235,7 @@ async def test_what_happened_while_the_store_was_away_is_told_when_it_is_back(ru
     await until(lambda: running.listener.agent.answered)
     store.error = None
     await until(lambda: store.macs)
-    assert "The database was away" in running._own_warnings(time.monotonic())[0]
+    assert "The database was away" in running._pulse.warnings(0, time.monotonic())[0]
 
 
 def test_a_flood_from_one_source_delays_and_displaces_nobody_else():
@@ -260,7 +260,7 @@ def test_what_could_not_be_stored_is_held_again_and_its_transactions_were_answer
 
 
 async def test_a_store_that_hangs_is_said_to_be_away(running, store):
-    with patch.object(worker, "SLOW_STORE_SECONDS", 0.0), patch.object(worker, "ANSWER_ANYWAY_SECONDS", 0.01):
+    with patch.object(pulse, "SLOW_STORE_SECONDS", 0.0), patch.object(worker, "ANSWER_ANYWAY_SECONDS", 0.01):
         released = threading.Event()
         real = store.store
         with patch.object(desk, "store", lambda *batch: (released.wait(BOUND_SECONDS), real(*batch))[1]):

@@ -1,0 +1,88 @@
+"""A listener's own health: whether its store is away, and what it says of itself with each heartbeat."""
+
+import logging
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from sipmcast.held import Held
+from sipmcast.listener import Listener
+from sipmcast.models import HEARTBEAT_SECONDS
+from sipmcast.status import Said
+
+log = logging.getLogger(__name__)
+
+SLOW_STORE_SECONDS = 1.0
+RECALL_SECONDS = 3600.0  # how long the console is told that the store was away
+
+
+@dataclass
+class Pulse:
+    """Kept by the worker, on the event loop; times are monotonic seconds unless they say otherwise."""
+
+    held: Held
+    last_heard: dict[str, float] = field(default_factory=dict)
+    """Interface -> when a SUBSCRIBE was last heard there, POSIX seconds."""
+    bursts: list[tuple[str, int]] = field(default_factory=list)
+    """Sources that announce many new phones, and how many in the last minute."""
+    storing_since: float | None = None
+    """Since when a batch waits to be stored."""
+    _away_since: float | None = None
+    _words: str = ""
+    _words_until: float = 0.0
+    _due_at: float = 0.0
+
+    def is_due(self, now: float) -> bool:
+        """Is it time for a heartbeat? If so, the next one is planned."""
+        if now < self._due_at:
+            return False
+        self._due_at = now + HEARTBEAT_SECONDS
+        return True
+
+    def said(self, listener: Listener, now: float) -> Said:
+        """One heartbeat's worth of news."""
+        counters = dict(listener.agent.counters)
+        counters |= {"kernel_drops": listener.kernel_drops(), "held": len(self.held), "lost": self.held.lost}
+        return Said(
+            interfaces=[f"{leg.interface} ({leg.host})" for leg in listener.legs],
+            trouble=" ".join(listener.trouble.values()),
+            counters=counters,
+            heard_at={name: _iso(at) for name, at in self.last_heard.items()},
+            warnings=[*listener.warnings, *self.warnings(listener.kernel_drops(), now)],
+        )
+
+    def warnings(self, drops: int, now: float) -> list[str]:
+        """What people should know and what does not stop us."""
+        said = [self._words] if now < self._words_until else []
+        if drops:
+            said.append(f"The kernel has thrown away {drops:,} datagrams that came faster than they were read.")
+        return said + [
+            f"{host} has announced {count:,} phones never seen before within a minute." for host, count in self.bursts
+        ]
+
+    def is_slow(self) -> bool:
+        """Does a batch wait to be stored for too long?"""
+        return self.storing_since is not None and time.monotonic() - self.storing_since > SLOW_STORE_SECONDS
+
+    def gone(self, listener: Listener, error: Exception) -> None:
+        """The store did not answer, or refused; said once until it is back."""
+        if self._away_since is None:
+            log.error("the database is away (%s): phones are answered, what they say is held", error)
+            self._away_since = time.monotonic()
+            listener.agent.counters["store_away"] += 1
+
+    def back(self) -> None:
+        """The store has done something for us."""
+        if self._away_since is None or self.is_slow():
+            return
+        now = time.monotonic()
+        self._words = (
+            f"The database was away for {now - self._away_since:.0f} s; {len(self.held)} phones were held meanwhile, "
+            f"{self.held.lost} were lost."
+        )
+        self._away_since, self._words_until = None, now + RECALL_SECONDS
+        log.info("the database is back. %s", self._words)
+
+
+def _iso(posix_seconds: float) -> str:
+    return datetime.fromtimestamp(posix_seconds, UTC).isoformat(timespec="seconds")
