@@ -114,11 +114,6 @@ def param(params: Params, name: str) -> str | None:
     return unquote(value) if "\\" in value else value[1:-1]
 
 
-def has_param(params: Params, name: str) -> bool:
-    """Is a parameter of that name there, with or without a value?"""
-    return name in params
-
-
 def parse_params(text: str, start: int, reason: str) -> Params:
     """Read `;name=value` from `start` to the end of `text`, or raise SipParseError with `reason`.
 
