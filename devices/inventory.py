@@ -5,14 +5,14 @@ moved by conditional UPDATE, so that SQLite and PostgreSQL behave alike and two 
 files of their own, `sightings` and `claims`; callers know only this one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from devices import live
+from devices import batch, live
 from devices.choices import WAY, EventKind, Stage
 from devices.claims import (
     ALARM_BREAK,
@@ -36,6 +36,8 @@ __all__ = [
 
 # SQLite's lock is not fair: a repeating writer that does not pause between commits makes the others wait for seconds.
 WRITER_PAUSE_SECONDS = 0.002
+
+REASON_CHARS = 300
 
 
 class VersionConflict(Exception):
@@ -82,13 +84,26 @@ def advance(phone_id: int, stage: Stage, sources: Iterable[Stage], text: str) ->
 
 def explain(phone_id: int, reason: str, stages: Iterable[Stage] = WAY) -> bool:
     """Write why a phone stands still, once; an unchanged reason makes no event."""
-    reason = reason[:300]
+    return explain_all({phone_id: reason}, stages) > 0
+
+
+def explain_all(reasons: Mapping[int, str], stages: Iterable[Stage] = WAY) -> int:
+    """The same for many phones, in a few statements; for how many it was new."""
+    if not reasons:
+        return 0
+    now, wanted = timezone.now(), set(stages)
     with transaction.atomic():
-        standing = Phone.objects.filter(pk=phone_id, stage__in=list(stages)).exclude(stage_reason=reason)
-        changed = standing.update(stage_reason=reason)
-        if changed and reason:
-            live.append([live.event(Phone.objects.get(pk=phone_id), EventKind.REASON, reason, timezone.now())])
-    return bool(changed)
+        phones = batch.select(Phone, ("pk", "mac", "stage", "stage_reason"), "pk", list(reasons), lock=True)
+        changed = [
+            (pk, mac, stage, reasons[pk][:REASON_CHARS])
+            for pk, mac, stage, known in phones
+            if stage in wanted and known != reasons[pk][:REASON_CHARS]
+        ]
+        batch.update(Phone, ("pk", "stage_reason"), [(pk, reason) for pk, _, _, reason in changed])
+        live.append_rows(
+            [(pk, mac, EventKind.REASON.value, stage, reason, now) for pk, mac, stage, reason in changed if reason]
+        )
+    return len(changed)
 
 
 def touch(phone_id: int, steady_host: str | None = None) -> None:

@@ -45,9 +45,7 @@ def send(phone_id: int, kind: NotifyKind, by: str, seen_host: str | None) -> Not
         if phone.source_host is None:
             raise CannotTell("The address of this phone is not known. Switch it off and on.")
         if phone.source_host != seen_host:
-            raise outbox.AddressMoved(
-                f"This phone is now at {phone.source_host}. Check that it is the same one; try again."
-            )
+            raise outbox.AddressMoved(phone.source_host)
         under_way = outbox.open_row(phone_id, kind)
         if under_way is not None and under_way.state == NotifyState.SENDING:
             return under_way

@@ -155,6 +155,11 @@ class Notify(models.Model):
     def __str__(self) -> str:
         return f"NOTIFY to {self.phone}: {self.get_state_display()}"
 
+    @property
+    def target(self) -> tuple[str, int]:
+        """Where it was sent: the phone's address and port at that time."""
+        return self.target_host or "", self.target_port or 0
+
 
 class PathKind(models.TextChoices):
     FIRST = "first", "First path"

@@ -48,6 +48,9 @@ SENT_WORDS = {
 class AddressMoved(Exception):
     """The phone is at another address than the one that the person saw; the text says where."""
 
+    def __init__(self, host: str | None) -> None:
+        super().__init__(f"This phone is now at {host}. Check that it is the same one; try again.")
+
 
 @dataclass(frozen=True, slots=True)
 class Opening:
@@ -109,7 +112,7 @@ def notify_again(phone_id: int, by: str, seen_host: str | None, at_once: bool = 
         if sending is not None and sending.state == NotifyState.SENDING:
             return sending  # it is under way: a second transaction within its 32 s would only confuse the phone
         if not inventory.approve_address(phone_id, seen_host):
-            raise AddressMoved(f"This phone is now at {phone.source_host}. Check that it is the same one; try again.")
+            raise AddressMoved(phone.source_host)
         now = timezone.now()
         notify = enqueue(config_file, NotifyOrigin.PERSON, now if at_once else after_the_last(config_file, now))
         inventory.explain(phone_id, "")

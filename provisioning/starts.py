@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
-from devices import batch, live
+from devices import batch, inventory, live
 from devices.choices import WAY, EventKind, Stage
 from devices.claims import ALARM_CHARS
 from devices.inventory import ALARM_BREAK
@@ -196,7 +196,7 @@ def _write(done: _Batch, now: datetime) -> None:
         done.woken,
         only_if=("state", [NotifyState.WAITING, NotifyState.WITHHELD]),
     )
-    _explain(done.reasons, now)
+    inventory.explain_all(done.reasons)
     _too_many(done.too_many, now)
 
 
@@ -228,7 +228,7 @@ def hold_to_limits(rows: Sequence[Due], now: datetime) -> list[Due]:
 
 def _too_many(phone_ids: Sequence[int], now: datetime) -> None:
     """Three in a day did not help: stop, say so, and leave it to a person. The caller has locked the phones."""
-    _explain(dict.fromkeys(phone_ids, LOOP_REASON), now)
+    inventory.explain_all(dict.fromkeys(phone_ids, LOOP_REASON))
     if not phone_ids:
         return
     phones = batch.select(Phone, ("pk", "mac", "stage", "alarm"), "pk", phone_ids)
@@ -236,16 +236,6 @@ def _too_many(phone_ids: Sequence[int], now: datetime) -> None:
     alarms = [(pk, ALARM_BREAK.join(filter(None, (LOOP_ALARM, alarm)))[:ALARM_CHARS], now) for pk, _, _, alarm in calm]
     batch.update(Phone, ("pk", "alarm", "alarm_at"), alarms)
     live.append_rows([(pk, mac, EventKind.ALARM.value, stage, LOOP_ALARM, now) for pk, mac, stage, _ in calm])
-
-
-def _explain(reasons: Mapping[int, str], now: datetime) -> None:
-    """What `inventory.explain` does, for many phones at once; the caller has locked them."""
-    if not reasons:
-        return
-    phones = batch.select(Phone, ("pk", "mac", "stage", "stage_reason"), "pk", list(reasons))
-    changed = [(pk, mac, stage) for pk, mac, stage, known in phones if stage in WAY and known != reasons[pk]]
-    batch.update(Phone, ("pk", "stage_reason"), [(pk, reasons[pk]) for pk, _, _ in changed])
-    live.append_rows([(pk, mac, EventKind.REASON.value, stage, reasons[pk], now) for pk, mac, stage in changed])
 
 
 def retry_later(row: Notify) -> bool:

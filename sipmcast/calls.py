@@ -54,14 +54,12 @@ def with_login(notify: Notify, leg: Leg, challenge: Challenge, account: Account)
         before.body,
         secrets.token_hex(CNONCE_BYTES),
     )
-    target = (str(notify.target_host), notify.target_port or 0)
-    return _opening(_told(before), target, leg, ids, cseq=notify.cseq + 1, user=notify.to_user, login=login)
+    return _opening(_told(before), notify.target, leg, ids, cseq=notify.cseq + 1, user=notify.to_user, login=login)
 
 
 def to_user(notify: Notify, leg: Leg, user: str) -> Opening:
     """The same thing told to a SIP user of the phone, as a call of its own."""
-    target = (str(notify.target_host), notify.target_port or 0)
-    return _opening(_told(_sent(notify)), target, leg, NotifyIds.fresh(), user=user)
+    return _opening(_told(_sent(notify)), notify.target, leg, NotifyIds.fresh(), user=user)
 
 
 def _opening(

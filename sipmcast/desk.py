@@ -231,6 +231,5 @@ def _resume(legs: Mapping[LegKey, Leg], claimed_by: str, lost: Collection[int], 
             settling.unanswered(notify.pk)
             continue
         log.info("NOTIFY %d goes on after %.1f s", notify.pk, elapsed)
-        target = (str(notify.target_host), notify.target_port or 0)
         elapsed = min(elapsed, outbox.TRANSACTION_SECONDS)
-        plan.sends.append(Send(notify.pk, notify.branch, datagram, target, leg, elapsed))
+        plan.sends.append(Send(notify.pk, notify.branch, datagram, notify.target, leg, elapsed))

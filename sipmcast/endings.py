@@ -97,8 +97,8 @@ def _answer_challenge(notify: Notify, event: NotifyAnswered, leg: Leg | None) ->
     if leg is None:
         return None, f"It asked for a password, but {notify.interface} is gone meanwhile. Try again."
     if place >= len(known):
-        used_up = challenge.stale and "It finds every login of ours too old; its clock or its nonces are out of order."
-        return None, used_up or ""
+        too_old = "It finds every login of ours too old; its clock or its nonces are out of order."
+        return None, too_old if challenge.stale else ""
     opening = calls.with_login(notify, leg, challenge, known[place])
     tried = {"logins_tried": place + 1, "renewed": notify.renewed or renewing}
     return _reopened(notify, opening, leg, **tried), ""

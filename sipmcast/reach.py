@@ -1,4 +1,4 @@
-"""Whether assigned phones answer: whom to ask, and what their answers say. Database side, called in the writer thread.
+"""Whether assigned phones answer: whom to ask, and what their answers say. Database side, called in a helper.
 
 OPTIONS over UDP is only one sign of life: a SUBSCRIBE or a download since the question counts as well, and a phone
 whose applied file chose another transport, a random port or its proxy alone is not offline because it is silent.

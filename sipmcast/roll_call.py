@@ -30,7 +30,7 @@ NEIGHBOUR_SECONDS = 1.5
 NEIGHBOURS_AT_ONCE = 250
 MAX_NEIGHBOURS = 20_000
 
-InThread = Callable[..., Awaitable[Any]]
+InHelper = Callable[..., Awaitable[Any]]
 
 
 class RollCall:
@@ -56,20 +56,20 @@ class RollCall:
             rtt_ms = None if event.rtt_seconds is None else round(event.rtt_seconds * 1000, 1)
             self._ended.append(Reached(event.token, asked[0], event.answered, rtt_ms, asked[1]))
 
-    async def step(self, legs: Mapping[LegKey, Leg], listener: Listener, in_thread: InThread) -> None:
+    async def step(self, legs: Mapping[LegKey, Leg], listener: Listener, in_helper: InHelper) -> None:
         """Do what is due: ask, record, look at the neighbour table."""
         now = time.monotonic()
         if self._rounds is not None:
             if now >= self._follow_at:
                 self._follow_at = now + FOLLOW_SECONDS
-                self._phones = {phone[0]: phone for phone in await in_thread(reach.whom, set(legs))}
+                self._phones = {phone[0]: phone for phone in await in_helper(reach.whom, set(legs))}
                 self._rounds.follow(self._phones, now)
             self._ask(self._rounds, legs, listener, now)
         if self._ended and now >= self._record_at:
             self._record_at = now + RECORD_SECONDS
             ended, self._ended = self._ended, []
-            await in_thread(reach.record, ended)
-        await self._verify(now, in_thread)
+            await in_helper(reach.record, ended)
+        await self._verify(now, in_helper)
 
     def _ask(self, rounds: Rounds, legs: Mapping[LegKey, Leg], listener: Listener, now: float) -> None:
         for phone_id in rounds.due(now):
@@ -84,13 +84,13 @@ class RollCall:
             self._asked[phone_id] = (host, timezone.now())
         listener.pump()
 
-    async def _verify(self, now: float, in_thread: InThread) -> None:
+    async def _verify(self, now: float, in_helper: InHelper) -> None:
         ripe: list[tuple[int, Sighting]] = []
         while self._newly_heard and self._newly_heard[0][0] <= now and len(ripe) < NEIGHBOURS_AT_ONCE:
             _, phone_id, sighting = self._newly_heard.popleft()
             ripe.append((phone_id, sighting))
         if ripe:
-            await in_thread(_record_verdicts, ripe)
+            await in_helper(_record_verdicts, ripe)
 
 
 def _record_verdicts(heard: list[tuple[int, Sighting]]) -> None:
