@@ -5,6 +5,7 @@ steady path now. While it is `fetched`, a start is the expected reboot. No fleet
 at most one automatic NOTIFY of a version in 10 minutes, and three in a day.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -38,10 +39,12 @@ _NOTHING_YET = ("", "", "", "", 1, "", "", "", "", 0, False)  # what the columns
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """When NOTIFYs of one version left: the last one of any origin, and a day's automatic ones, latest first."""
+    """When NOTIFYs of one version left: the last one of any origin, and a day's automatic ones, latest first; and when
+    the phone last answered one."""
 
     last_at: datetime | None
     automatic: tuple[datetime, ...]
+    answered_at: datetime | None = None
 
     def dies_out_at(self, now: datetime) -> datetime:
         """When the last transaction is over: no two of them within one's 32 s."""
@@ -86,13 +89,19 @@ def sent_of(config_file_ids: Iterable[int], now: datetime) -> dict[int, Sent]:
         config_file__in=set(config_file_ids), kind=NotifyKind.PROFILE, first_sent_at__lte=now
     ).order_by("-first_sent_at")
     yesterday = now - timedelta(days=1)
-    found: dict[int, tuple[datetime, list[datetime]]] = {}
-    for file_id, origin, at in rows.values_list("config_file_id", "origin", "first_sent_at"):
+    last: dict[int, datetime] = {}
+    automatic: defaultdict[int, list[datetime]] = defaultdict(list)
+    answered: dict[int, datetime] = {}
+    for file_id, origin, at, settled_at, status in rows.values_list(
+        "config_file_id", "origin", "first_sent_at", "settled_at", "status"
+    ):
         assert at is not None  # the filter left no others
-        last = found.setdefault(file_id, (at, []))
+        last.setdefault(file_id, at)
         if origin == NotifyOrigin.AUTOMATIC and at > yesterday:
-            last[1].append(at)
-    return {file_id: Sent(last, tuple(automatic)) for file_id, (last, automatic) in found.items()}
+            automatic[file_id].append(at)
+        if status is not None and settled_at is not None:
+            answered[file_id] = max(settled_at, answered.get(file_id, settled_at))
+    return {pk: Sent(at, tuple(automatic[pk]), answered.get(pk)) for pk, at in last.items()}
 
 
 def owe_after_starts(heard: Mapping[int, datetime]) -> None:
@@ -149,6 +158,8 @@ def _owe(start: _Start, times: Sent, now: datetime, done: _Batch) -> None:
         # `hold_to_limits` decides after its minute whether there are too many: most starts are ordinary ones.
         next_at, note, since = max(now, _minute_after(start.heard_at)), "", start.heard_at
     else:
+        if times.answered_at is not None and times.answered_at > start.heard_at:
+            return  # a NOTIFY was under way when it started up, and it has answered that one meanwhile
         earliest = times.automatic_from(now)
         if earliest is None:
             done.too_many.append(start.phone_id)

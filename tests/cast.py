@@ -14,6 +14,8 @@ from urllib.parse import unquote
 
 from asgiref.sync import async_to_sync
 from django.core.handlers.asgi import ASGIHandler
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 from django.test import override_settings
 
 from devices import inventory
@@ -256,6 +258,19 @@ def phones_door(**changes) -> Iterator[ASGIHandler]:
         yield ASGIHandler()
 
 
+@contextmanager
+def kept_connections() -> Iterator[None]:
+    """A request does not close the connection that holds the test's own transaction; Django's test client does this."""
+    ends = (request_started, request_finished)
+    for signal in ends:
+        signal.disconnect(close_old_connections)
+    try:
+        yield
+    finally:
+        for signal in ends:
+            signal.connect(close_old_connections)
+
+
 def ask(
     path: str, method: str = "GET", host: str = HOST, hang_up_after: int | None = None, settings=None, **headers
 ) -> Answer:
@@ -292,7 +307,7 @@ def ask(
         + [(k.replace("_", "-").lower().encode(), v.encode("latin1")) for k, v in headers.items()],
         "client": (host, 40000), "server": (OURS, 5481),
     }  # fmt: skip
-    with phones_door(**(settings or {})) as application:
+    with phones_door(**(settings or {})) as application, kept_connections():
         async_to_sync(application)(scope, receive, send)
     return answer
 

@@ -31,4 +31,13 @@ def clock() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings_parallel_suffix() -> None:
-    """Each worker has a database of its own in its memory: no name has to tell them apart."""
+    """SQLite in a file, as in the product: in memory, readers and the writer would refuse each other at once.
+
+    Each process of the suite has a data folder of its own, so no name has to tell them apart.
+    """
+    from django.conf import settings
+    from django.db import connections
+
+    database = connections.databases["default"]
+    if database["ENGINE"] == "gspnp.sqlite":
+        database["TEST"]["NAME"] = str(settings.GSPNP_DATA_DIR / "tests.sqlite3")

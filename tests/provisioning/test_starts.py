@@ -76,6 +76,19 @@ class TestHeardAt:
         starts.owe_after_start(version.phone_id, heard_at)
         assert cast.owed(version.phone_id) is None
 
+    @pytest.mark.parametrize(("status", "reason"), [(200, "OK"), (489, "Bad Event")])
+    def test_a_notify_that_it_answered_after_that_was_under_way_then(self, version, clock, status, reason):
+        """Looked at while that NOTIFY was sent, this start would have been owed nothing either."""
+        notify = cast.sent(version)
+        heard_at = clock.forward(1)
+        clock.forward(1)
+        assert cast.answered(notify, status, reason)
+        clock.forward(minutes=20)
+        starts.owe_after_start(version.phone_id, heard_at)
+        assert cast.owed(version.phone_id) is None
+        starts.owe_after_start(version.phone_id, clock.at)  # the next start
+        assert cast.owed(version.phone_id) is not None
+
     def test_its_minute_counts_from_when_it_was_heard(self, version, clock):
         cast.applied(version)
         heard_at = clock.forward(hours=1)
