@@ -9,6 +9,7 @@ it prepared, megabytes each.) Only for tables of ours, and only by whoever may w
 import json
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC
+from functools import cache
 from operator import itemgetter
 from typing import Any
 
@@ -32,7 +33,7 @@ def insert(
     Returns the `returning` columns of the rows that were inserted, in no certain order; this needs `unique`. In one
     transaction insert first and update then: an INSERT waits for whoever is updating the row that is in its way.
     """
-    table = _Table(model)
+    table = _table(model)
     values = table.prepared(names, rows)
     if not values:
         return []
@@ -70,7 +71,7 @@ def update(
     Returns the primary keys of the rows that were written: whoever is missing is gone or was changed by somebody else.
     Rows are locked in the order of their primary keys.
     """
-    table = _Table(model)
+    table = _table(model)
     values = table.prepared(names, rows)
     if not values:
         return set()
@@ -94,7 +95,7 @@ def write(model: type[models.Model], keys: Collection[Any], **values: Any) -> No
     """Write the same values into all rows with these primary keys. The caller has locked them."""
     if not keys:
         return
-    table = _Table(model)
+    table = _table(model)
     (prepared,) = table.prepared(list(values), [list(values.values())])
     written = ", ".join(f"{table.column(name)} = %s" for name in values)
     sql = f"UPDATE {table.name} SET {written} WHERE {table.column('pk')} {table.is_one_of}"
@@ -108,7 +109,7 @@ def select(
 
     Values come as the database has them: not for encrypted or JSON columns.
     """
-    table = _Table(model)
+    table = _table(model)
     columns = ", ".join(table.column(name) for name in names)
     sql = f"SELECT {columns} FROM {table.name} WHERE {table.column(key)} {table.is_one_of}"
     found = table.run(sql + table.for_update(lock), [table.list_of(wanted)], fetch=True)
@@ -118,23 +119,38 @@ def select(
     return [_in_utc(row, moments) for row in found]
 
 
-class _Table:
-    """A model's table in SQL, in the words of its database."""
+def _table(model: type[models.Model]) -> "_Table":
+    alias = router.db_for_write(model)
+    return _made(model, alias, connections[alias].vendor == "postgresql")
 
-    def __init__(self, model: type[models.Model]) -> None:
-        self.alias = router.db_for_write(model)
-        self.connection = connections[self.alias]
-        self.is_postgresql = self.connection.vendor == "postgresql"
-        self._model = model
-        self._quote = self.connection.ops.quote_name
-        self.name = self._quote(model._meta.db_table)
-        self.is_one_of = "= ANY(%s)" if self.is_postgresql else "IN (SELECT value FROM json_each(%s))"
+
+@cache
+def _made(model: type[models.Model], alias: str, is_postgresql: bool) -> "_Table":
+    return _Table(model, alias, is_postgresql)
+
+
+class _Table:
+    """A model's table in SQL, in the words of its database; made once, for a storm uses it thousands of times."""
+
+    def __init__(self, model: type[models.Model], alias: str, is_postgresql: bool) -> None:
+        self.alias = alias
+        self.is_postgresql = is_postgresql
+        self.is_one_of = "= ANY(%s)" if is_postgresql else "IN (SELECT value FROM json_each(%s))"
+        quote = self.connection.ops.quote_name
+        self.name = quote(model._meta.db_table)
+        self._fields = {field.name: field for field in model._meta.concrete_fields} | {"pk": model._meta.pk}
+        self._columns = {name: quote(field.column) for name, field in self._fields.items()}
+        self._converters = {name: self._converter(field) for name, field in self._fields.items()}
+
+    @property
+    def connection(self) -> Any:
+        return connections[self.alias]
 
     def field(self, name: str) -> Any:
-        return self._model._meta.pk if name == "pk" else self._model._meta.get_field(name)
+        return self._fields[name]
 
     def column(self, name: str) -> str:
-        return self._quote(self.field(name).column)
+        return self._columns[name]
 
     def list_of(self, values: Collection[Any]) -> Any:
         """The parameter that belongs to `is_one_of`."""
@@ -171,11 +187,10 @@ class _Table:
         return list(zip(*(self._prepared(n, column) for n, column in zip(names, columns, strict=True)), strict=True))
 
     def _prepared(self, name: str, column: Sequence[Any]) -> Sequence[Any]:
-        field = self.field(name)
-        convert = self._converter(field)
+        convert = self._converters[name]
         if convert is None:
             return column if PLAIN.issuperset(map(type, column)) else [_plain(value) for value in column]
-        if isinstance(field, models.DateTimeField):
+        if isinstance(self.field(name), models.DateTimeField):
             known = {value: convert(value) for value in set(column)}  # a batch is of one moment
             return [known[value] for value in column]
         return [convert(value) for value in column]

@@ -35,7 +35,7 @@ __all__ = [
 ]  # fmt: skip
 
 # SQLite's lock is not fair: a repeating writer that does not pause between commits makes the others wait for seconds.
-WRITER_PAUSE_SECONDS = 0.002
+WRITER_PAUSE_SECONDS = 0
 
 REASON_CHARS = 300
 

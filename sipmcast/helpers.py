@@ -14,15 +14,19 @@ import multiprocessing
 import os
 import pickle
 import signal
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
+from django.db import close_old_connections
+
 log = logging.getLogger(__name__)
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 STOP_SECONDS = 30.0
+KEEP_SECONDS = 1.0  # a connection that was used so recently is not tried before it is used again
 
 
 class Helper(Protocol):
@@ -103,7 +107,7 @@ class Thread:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
 
     async def run(self, call: Callable, *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, _with_connection, call, arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, _Connection().run, call, arguments)
 
     def close(self) -> None:
         self._executor.shutdown(wait=True)
@@ -133,21 +137,22 @@ def _serve(pipe: Connection, parent: int) -> None:
     django.setup()
     gc.collect()
     gc.freeze()
+    kept = _Connection()
     while True:
         try:
             call, arguments = pickle.loads(pipe.recv_bytes())
         except (EOFError, OSError):
             return
-        answer = _answer(call, arguments)
+        answer = _answer(kept, call, arguments)
         try:
             pipe.send_bytes(answer)
         except OSError:
             return
 
 
-def _answer(call: Callable, arguments: tuple) -> bytes:
+def _answer(kept: "_Connection", call: Callable, arguments: tuple) -> bytes:
     try:
-        return pickle.dumps((True, _with_connection(call, arguments)))
+        return pickle.dumps((True, kept.run(call, arguments)))
     except Exception as error:
         log.debug("%s failed", getattr(call, "__name__", call), exc_info=True)
         try:
@@ -156,9 +161,19 @@ def _answer(call: Callable, arguments: tuple) -> bytes:
             return pickle.dumps((False, RuntimeError(f"{type(error).__name__}: {error}")))
 
 
-def _with_connection(call: Callable, arguments: tuple) -> Any:
-    """Run with the database; a connection that broke is not used again."""
-    from django.db import close_old_connections
+class _Connection:
+    """This process's database connection: kept from call to call, for to open one costs as much as a batch.
 
-    close_old_connections()
-    return call(*arguments)
+    After an error, and after a pause in which the server may have gone, it is tried and, if need be, replaced.
+    """
+
+    def __init__(self) -> None:
+        self._used_at = -KEEP_SECONDS
+
+    def run(self, call: Callable, arguments: tuple) -> Any:
+        if time.monotonic() - self._used_at >= KEEP_SECONDS:
+            close_old_connections()
+        self._used_at = -KEEP_SECONDS
+        result = call(*arguments)
+        self._used_at = time.monotonic()
+        return result

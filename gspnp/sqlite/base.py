@@ -2,7 +2,8 @@
 
 SQLite's own way of waiting is to sleep and ask again, 1 to 100 ms at a time: a busy writer keeps others out for half a
 second, and a lock that is free is noticed late. The kernel wakes whoever waits for a file lock at once, and gives the
-lock back when a process dies. SQLite's lock stays what protects the data; this one only orders who asks for it.
+lock back when a process dies. One more lock is the head of the queue: who waits for the turn holds it, so that nobody
+has two turns in a row while another one waits. SQLite's lock stays what protects the data; these only order who asks.
 Source: sqlite.org/c3ref/busy_timeout.html; flock(2).
 """
 
@@ -12,7 +13,7 @@ import os
 
 from django.db.backends.sqlite3 import base
 
-SUFFIX = "-turn"
+TURN, HEAD = "-turn", "-head"
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -48,8 +49,21 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _wait_for_turn(self):
         if self._turn is None and not self.is_in_memory_db():
-            self._turn = os.open(f"{self.settings_dict['NAME']}{SUFFIX}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._turn, fcntl.LOCK_EX)
+            head = self._locked(HEAD)
+            try:
+                self._turn = self._locked(TURN)
+            finally:
+                os.close(head)
+
+    def _locked(self, suffix):
+        """A descriptor that holds the lock of this file."""
+        descriptor = os.open(f"{self.settings_dict['NAME']}{suffix}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
 
     def _give_turn_back(self):
         if self._turn is not None:
