@@ -78,7 +78,7 @@ def update(
     key, *others = (table.column(name) for name in names)
     with transaction.atomic(using=table.alias, savepoint=False):
         # From here on nobody else can write these rows, so what is found now is what will be written.
-        found = set(table.lock(key, [row[0] for row in values], only_if))
+        found = {pk for (pk,) in table.find(key, key, [row[0] for row in values], only_if, lock=True)}
         values = [row for row in values if row[0] in found]
         if values and table.is_postgresql:
             written = ", ".join(f"{column} = v.c{place}" for place, column in enumerate(others, start=1))
@@ -103,16 +103,24 @@ def write(model: type[models.Model], keys: Collection[Any], **values: Any) -> No
 
 
 def select(
-    model: type[models.Model], names: Sequence[str], key: str, wanted: Collection[Any], *, lock: bool = False
+    model: type[models.Model],
+    names: Sequence[str],
+    key: str,
+    wanted: Collection[Any],
+    *,
+    only_if: tuple[str, Sequence[Any]] | None = None,
+    lock: bool = False,
 ) -> list[tuple]:
-    """The columns `names` of the rows whose `key` is one of `wanted`; with `lock`, in a transaction, kept from others.
+    """The columns `names` of the rows whose `key` is one of `wanted` and that meet the condition, as in `update`; with
+    `lock`, in a transaction, kept from others.
 
     Values come as the database has them: not for encrypted or JSON columns.
     """
+    if not wanted:
+        return []
     table = _table(model)
     columns = ", ".join(table.column(name) for name in names)
-    sql = f"SELECT {columns} FROM {table.name} WHERE {table.column(key)} {table.is_one_of}"
-    found = table.run(sql + table.for_update(lock), [table.list_of(wanted)], fetch=True)
+    found = table.find(columns, table.column(key), wanted, only_if, lock)
     moments = [place for place, name in enumerate(names) if isinstance(table.field(name), models.DateTimeField)]
     if table.is_postgresql or not moments:
         return found
@@ -170,14 +178,21 @@ class _Table:
         types = (self.field(name).cast_db_type(self.connection) for name in names)
         return f"json_to_recordset(%s::json) AS v({', '.join(f'c{place} {kind}' for place, kind in enumerate(types))})"
 
-    def lock(self, key: str, keys: Collection[Any], only_if: tuple[str, Sequence[Any]] | None) -> Iterable[Any]:
-        """Those of the keys that are there and meet the condition; on SQLite the transaction has locked everything."""
-        sql, parameters = f"SELECT {key} FROM {self.name} WHERE {key} {self.is_one_of}", [self.list_of(keys)]
+    def find(
+        self,
+        columns: str,
+        key: str,
+        keys: Collection[Any],
+        only_if: tuple[str, Sequence[Any]] | None,
+        lock: bool,
+    ) -> list[tuple]:
+        """What is in these columns where the key is one of these; on SQLite a transaction has locked everything."""
+        sql, parameters = f"SELECT {columns} FROM {self.name} WHERE {key} {self.is_one_of}", [self.list_of(keys)]
         if only_if is not None:
             name, wanted = only_if
             sql += f" AND {self.column(name)} IN ({', '.join(['%s'] * len(wanted))})"
             parameters += [_plain(value) for value in wanted]
-        return (found for (found,) in self.run(sql + self.for_update(True), parameters, fetch=True))
+        return self.run(sql + self.for_update(lock), parameters, fetch=True)
 
     def prepared(self, names: Sequence[str], rows: Iterable[Row]) -> list[tuple]:
         """The rows as the database takes them."""

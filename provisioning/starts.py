@@ -9,9 +9,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 
 from django.db import transaction
-from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
 from devices import batch, inventory, live
@@ -34,6 +34,8 @@ OWED = (
     "claimed_by", "call_id", "branch", "from_tag", "cseq", "interface", "reason", "url_form", "to_user",
     "logins_tried", "renewed",
 )  # fmt: skip
+_MAY_BE_OWED = [stage for stage in WAY if stage != Stage.FETCHED]
+_NUMBER = itemgetter(0)
 _NOTHING_YET = ("", "", "", "", 1, "", "", "", "", 0, False)  # what the columns from claimed_by on begin with
 
 
@@ -73,6 +75,19 @@ class _Start:
     heard_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A NOTIFY that is owed already."""
+
+    pk: int
+    phone_id: int
+    config_file_id: int
+    state: str
+    origin: str
+    next_at: datetime
+    unless_steady_since: datetime | None
+
+
 @dataclass(slots=True)
 class _Batch:
     """What a batch of starts leads to, written together."""
@@ -85,23 +100,23 @@ class _Batch:
 
 def sent_of(config_file_ids: Iterable[int], now: datetime) -> dict[int, Sent]:
     """When NOTIFYs of these versions left; those of a clock that went back count as none."""
-    rows = Notify.objects.filter(
-        config_file__in=set(config_file_ids), kind=NotifyKind.PROFILE, first_sent_at__lte=now
-    ).order_by("-first_sent_at")
+    names = ("config_file", "origin", "first_sent_at", "settled_at", "status")
+    rows = batch.select(Notify, names, "config_file", set(config_file_ids), only_if=("kind", [NotifyKind.PROFILE]))
     yesterday = now - timedelta(days=1)
-    last: dict[int, datetime] = {}
+    left: defaultdict[int, list[datetime]] = defaultdict(list)
     automatic: defaultdict[int, list[datetime]] = defaultdict(list)
     answered: dict[int, datetime] = {}
-    for file_id, origin, at, settled_at, status in rows.values_list(
-        "config_file_id", "origin", "first_sent_at", "settled_at", "status"
-    ):
-        assert at is not None  # the filter left no others
-        last.setdefault(file_id, at)
+    for file_id, origin, at, settled_at, status in rows:
+        if at is None or at > now:
+            continue
+        left[file_id].append(at)
         if origin == NotifyOrigin.AUTOMATIC and at > yesterday:
             automatic[file_id].append(at)
         if status is not None and settled_at is not None:
             answered[file_id] = max(settled_at, answered.get(file_id, settled_at))
-    return {pk: Sent(at, tuple(automatic[pk]), answered.get(pk)) for pk, at in last.items()}
+    return {
+        pk: Sent(max(times), tuple(sorted(automatic[pk], reverse=True)), answered.get(pk)) for pk, times in left.items()
+    }
 
 
 def owe_after_starts(heard: Mapping[int, datetime]) -> None:
@@ -111,7 +126,7 @@ def owe_after_starts(heard: Mapping[int, datetime]) -> None:
     with transaction.atomic():
         outbox.lock_phones(heard)
         found = _starts(heard, now)
-        rows = {row.phone_id: row for row in _open_rows([start.phone_id for start in found])}
+        rows = _open_rows([start.phone_id for start in found])
         sent = sent_of((start.file_id for start in found), now)
         done = _Batch([], [], {}, [])
         for start in found:
@@ -130,25 +145,22 @@ def owe_after_start(phone_id: int, heard_at: datetime | None = None) -> None:
 
 def _starts(heard: Mapping[int, datetime], now: datetime) -> list[_Start]:
     """The starts of those phones that may be owed a NOTIFY."""
-    newest = ConfigFile.objects.filter(phone_id=OuterRef("pk")).order_by("-number").values("pk")[:1]
-    phones = (
-        Phone.objects.filter(pk__in=list(heard), stage__in=WAY)
-        .exclude(stage=Stage.FETCHED)
-        .annotate(file_id=Subquery(newest))
-        .filter(file_id__isnull=False)
-    )
-    found = list(phones.values_list("pk", "stage", "file_id"))
-    steady = dict(batch.select(ConfigFile, ("pk", "steady_at"), "pk", [file_id for _, _, file_id in found]))
+    stages = dict(batch.select(Phone, ("pk", "stage"), "pk", list(heard), only_if=("stage", _MAY_BE_OWED)))
+    newest: dict[int, tuple[int, int, datetime | None]] = {}
+    for phone_id, *version in batch.select(ConfigFile, ("phone", "number", "pk", "steady_at"), "phone", list(stages)):
+        newest[phone_id] = max(newest.get(phone_id, (0, 0, None)), (version[0], version[1], version[2]), key=_NUMBER)
     return [
         # What was heard in time to come was heard before the clock went back.
-        _Start(pk, stage, file_id, steady[file_id], min(heard[pk], now))
-        for pk, stage, file_id in found
+        _Start(phone_id, stages[phone_id], file_id, steady_at, min(heard[phone_id], now))
+        for phone_id, (_, file_id, steady_at) in newest.items()
     ]
 
 
-def _open_rows(phone_ids: Sequence[int]) -> list[Notify]:
-    rows = Notify.objects.filter(phone_id__in=phone_ids, kind=NotifyKind.PROFILE, state__in=OPEN_STATES)
-    return list(rows.only("phone_id", "config_file_id", "state", "origin", "next_at", "unless_steady_since"))
+def _open_rows(phone_ids: Sequence[int]) -> dict[int, _Open]:
+    """The NOTIFY of a configuration that each of these phones is owed already; a phone has at most one."""
+    names = ("pk", "kind", "phone", "config_file", "state", "origin", "next_at", "unless_steady_since")
+    rows = batch.select(Notify, names, "phone", phone_ids, only_if=("state", OPEN_STATES))
+    return {phone_id: _Open(pk, phone_id, *rest) for pk, kind, phone_id, *rest in rows if kind == NotifyKind.PROFILE}
 
 
 def _owe(start: _Start, times: Sent, now: datetime, done: _Batch) -> None:
@@ -170,7 +182,7 @@ def _owe(start: _Start, times: Sent, now: datetime, done: _Batch) -> None:
     done.owed.append((start.phone_id, start.file_id, *waiting, *_NOTHING_YET))
 
 
-def _wake(row: Notify, heard_at: datetime, times: Sent, now: datetime, done: _Batch) -> None:
+def _wake(row: _Open, heard_at: datetime, times: Sent, now: datetime, done: _Batch) -> None:
     """The phone is there: a row that waits for it, or for its address, is looked at now (within the limits)."""
     if row.state == NotifyState.SENDING:
         return

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
+from devices import batch
 from devices.catalog import find_model
 from devices.models import Phone
 from provisioning.models import ConfigFile, LearnedUrlForm, Notify, NotifyKind, NotifyState, UrlForm
@@ -69,13 +70,11 @@ def _learned(wanted: set[tuple[str, str]]) -> dict[tuple[str, str], UrlForm]:
 
 def _in_vain(config_file_ids: Iterable[int], now: datetime) -> dict[int, UrlForm]:
     """Versions whose last NOTIFY was answered, but led to no complete fetch in time, and its form."""
-    rows = Notify.objects.filter(
-        config_file__in=set(config_file_ids), kind=NotifyKind.PROFILE, state=NotifyState.DELIVERED
-    ).exclude(url_form="")
+    names = ("config_file", "kind", "settled_at", "url_form")
+    rows = batch.select(Notify, names, "config_file", set(config_file_ids), only_if=("state", [NotifyState.DELIVERED]))
+    last: dict[int, tuple[datetime, str]] = {}
+    for file_id, kind, settled_at, form in rows:
+        if kind == NotifyKind.PROFILE and form and settled_at is not None:
+            last[file_id] = max(last.get(file_id, (settled_at, form)), (settled_at, form))
     late = now - timedelta(minutes=FETCH_MINUTES)
-    last: dict[int, tuple[datetime | None, str]] = {}
-    for file_id, form, settled_at in rows.order_by("settled_at").values_list(
-        "config_file_id", "url_form", "settled_at"
-    ):
-        last[file_id] = (settled_at, form)
-    return {file_id: UrlForm(form) for file_id, (at, form) in last.items() if at is not None and at <= late}
+    return {file_id: UrlForm(form) for file_id, (at, form) in last.items() if at <= late}

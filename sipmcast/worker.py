@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 ANSWER_ANYWAY_SECONDS = 0.2
 POLL_SECONDS = 0.25
-LOOK_PAUSE_SECONDS = 0.02  # between two looks at the outbox, so that sightings have the database to themselves
+LOOK_PAUSE_SECONDS = 0.05  # between two looks at the outbox, so that sightings have the database to themselves
 STORE_AWAY_SECONDS = 1.0
 AFTER_FAILURE_SECONDS = 1.0
 SETTLE_AT_ONCE = 250
