@@ -34,9 +34,6 @@ __all__ = [
     "touch",
 ]  # fmt: skip
 
-# SQLite's lock is not fair: a repeating writer that does not pause between commits makes the others wait for seconds.
-WRITER_PAUSE_SECONDS = 0
-
 REASON_CHARS = 300
 
 

@@ -7,6 +7,8 @@ from functools import lru_cache
 
 import ifaddr
 
+from devices.address import REMEMBERED, parse_address
+
 PRIVATE = (
     "10.0.0.0/8",
     "172.16.0.0/12",
@@ -27,16 +29,10 @@ def within(host: str, networks: Sequence[str]) -> bool:
     return _within(host, tuple(networks))
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=REMEMBERED)
 def _within(host: str, networks: tuple[str, ...]) -> bool:
-    """Remembered: in a boot storm each phone is asked about several times."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return any(address in _network(network) for network in networks)
+    address = parse_address(host)
+    return address is not None and any(address in _network(network) for network in networks)
 
 
 @lru_cache(maxsize=1024)
@@ -47,12 +43,8 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
 
 def plain_host(host: str) -> str:
     """An IPv4 phone is the same phone when the kernel says ::ffff:10.0.0.20; what is no address stays as it is."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped) if mapped is not None else host
+    address = parse_address(host)
+    return host if address is None else str(address)
 
 
 def allowed(host: str, configured: Sequence[str]) -> bool:

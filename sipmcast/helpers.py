@@ -42,8 +42,10 @@ class Helper(Protocol):
 class Process:
     """A helper that is a process of its own; a dead one is started anew for the next call."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, nice: int = 0) -> None:
+        """With `nice` it gives way to whoever needs the processor meanwhile (nice(2))."""
         self._name = name
+        self._nice = nice
         self._turn = asyncio.Lock()
         self._child: multiprocessing.process.BaseProcess | None = None
         self._pipe: Connection | None = None
@@ -81,7 +83,7 @@ class Process:
     def _start(self) -> Connection:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        child = context.Process(target=_serve, args=(theirs, os.getpid()), name=self._name, daemon=True)
+        child = context.Process(target=_serve, args=(theirs, os.getpid(), self._nice), name=self._name, daemon=True)
         try:
             child.start()
         except BaseException:
@@ -123,12 +125,13 @@ def _take(pipe: Connection, answer: asyncio.Future[bytes]) -> None:
         answer.set_exception(error)
 
 
-def _serve(pipe: Connection, parent: int) -> None:
+def _serve(pipe: Connection, parent: int, nice: int) -> None:
     """The life of a helper process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     if os.getppid() != parent:  # it died before we could ask to die with it
         return
+    os.nice(nice)
     with contextlib.suppress(OSError):
         # Else the kernel lets us run at once, in the place of the listener that has just asked us something.
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from functools import lru_cache
 
+from devices.address import parse_address
 from sipmcast.events import Leg, Outgoing
 from sipmcast.pnp import ALLOWED_METHODS, EVENT_PACKAGE, SUPPORTED_OPTIONS
 from sipmcast.sip.answer import identity, response_bytes, response_endpoint
@@ -26,6 +26,8 @@ REASON_PHRASES = {
     489: "Bad Event",
     505: "Version Not Supported",
 }
+
+_BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 
 # RFC 3261 21.4.4: understood, and not done: a phone of a vendor that we do not serve.
 FORBIDDEN = 403
@@ -98,14 +100,9 @@ def is_refusal(answer: Outgoing) -> bool:
     return not answer.datagram.startswith(b"SIP/2.0 200 ")
 
 
-@lru_cache(maxsize=1024)
 def _host_answerable(host: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    broadcast = address == ipaddress.IPv4Address("255.255.255.255")
-    return not (address.is_multicast or address.is_unspecified or broadcast)
+    address = parse_address(host)
+    return address is not None and not (address.is_multicast or address.is_unspecified or address == _BROADCAST)
 
 
 def answerable(source: Endpoint) -> bool:

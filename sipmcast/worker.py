@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from django.conf import settings
 
 from devices.choices import WAY
-from devices.inventory import WRITER_PAUSE_SECONDS, Heard
+from devices.inventory import Heard
 from devices.mac import colons
 from devices.sighting import Sighting
 from sipmcast import desk, pulse
@@ -48,7 +48,7 @@ LOOK_PAUSE_SECONDS = 0.05  # between two looks at the outbox, so that sightings 
 STORE_AWAY_SECONDS = 1.0
 AFTER_FAILURE_SECONDS = 1.0
 SETTLE_AT_ONCE = 250
-OWE_AT_ONCE = 250
+OWE_AT_ONCE = 50
 LINES_PER_SECOND = 50
 UPKEEP_SECONDS = 0.5
 TIDY_SECONDS = 300.0
@@ -142,7 +142,6 @@ class Worker:
             while self._held:
                 if not await self._store_some():
                     await asyncio.sleep(STORE_AWAY_SECONDS)
-                await asyncio.sleep(WRITER_PAUSE_SECONDS)
 
     async def _store_some(self) -> bool:
         """Store one batch and answer it; False if the store is away, and must be left alone for a while."""
@@ -209,8 +208,8 @@ class Worker:
             except Exception:
                 log.exception("a step failed; the next one is tried in %.0f s", AFTER_FAILURE_SECONDS)
                 await asyncio.sleep(AFTER_FAILURE_SECONDS)
-            await asyncio.sleep(WRITER_PAUSE_SECONDS if more else LOOK_PAUSE_SECONDS)
             if not more:
+                await asyncio.sleep(LOOK_PAUSE_SECONDS)
                 try:
                     async with asyncio.timeout(POLL_SECONDS):
                         await self._wake.wait()
@@ -230,7 +229,6 @@ class Worker:
             except BaseException:
                 self._started = some | self._started
                 raise
-            await asyncio.sleep(WRITER_PAUSE_SECONDS)
         plan = await self._in_outbox(desk.look, legs, self.claimed_by, self._probed, self.listener.agent.room)
         self._probed = plan.probed if len(plan.probed) < PROBED_AT_MOST else {}
         self._carry_out(plan)

@@ -1,21 +1,21 @@
 """A job that renders many phones anew, in a process of its own: `python -m tests.bench.rerender FIRST COUNT`.
 
-Each phone is saved with another caller name by the use case that everybody calls, with the writer's pause in between.
+Each phone is saved with another caller name by the use case that everybody calls, as nice as the task worker is.
 Prints how many it did; SIGTERM ends it early.
 """
 
+import os
 import signal
 import sys
-import time
 from dataclasses import replace
 
 import django
 
 django.setup()
 
-from devices.inventory import WRITER_PAUSE_SECONDS  # noqa: E402
 from devices.models import Phone  # noqa: E402
 from provisioning import assignment, plan  # noqa: E402
+from provisioning.management.commands.work import NICE  # noqa: E402
 from tests.bench.ground import mac_of  # noqa: E402
 
 
@@ -30,6 +30,7 @@ def rerender(mac: str) -> None:
 def main(first: int, count: int) -> None:
     ended: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: ended.append(number))
+    os.nice(NICE)
     done = 0
     print("begins", flush=True)
     for number in range(first, first + count):
@@ -37,7 +38,6 @@ def main(first: int, count: int) -> None:
             break
         rerender(mac_of(number))
         done += 1
-        time.sleep(WRITER_PAUSE_SECONDS)
     print(done)
 
 

@@ -2,7 +2,7 @@
 
 SQLite as it is set up for the product (WAL, synchronous FULL) and a PostgreSQL of its own (fsync on), one after the
 other in each repeat. "new" phones were never heard; "known" ones were heard before, at the same address, and start up
-again; "moved" ones have got another address. The writer's pause between batches is not counted.
+again; "moved" ones have got another address.
 """
 
 import gc

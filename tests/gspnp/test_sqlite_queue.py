@@ -97,6 +97,20 @@ def test_a_writer_waits_for_its_turn_and_goes_on_at_once(run, tmp_path: Path):
     assert said(waiting) == "1"
 
 
+def test_nobody_has_two_turns_while_another_one_waits(run, tmp_path: Path):
+    """The one who waits holds the head of the queue; a writer that goes on and on gets behind it."""
+    said(run("begin"))
+    with (tmp_path / "gspnp.sqlite3-turn").open("w") as turn, (tmp_path / "gspnp.sqlite3-head").open("w") as head:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        waiting = run("a", "1")
+        wait_for(lambda: _waits_for_a_lock(waiting.pid), COMMAND_SECONDS, "it waits for its turn")
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(head, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(turn, fcntl.LOCK_UN)
+        fcntl.flock(head, fcntl.LOCK_EX)  # only now, and so before anybody else's next turn
+    assert said(waiting) == "1"
+
+
 def _waits_for_a_lock(pid: int) -> bool:
     """proc(5): a line of /proc/locks with -> is somebody who waits."""
     lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()

@@ -53,6 +53,34 @@ async def test_a_call_is_carried_out_elsewhere_and_its_result_comes_back(helper)
     assert (await helper.run(whose))[0] == pid
 
 
+def which_connection(breaks: bool = False) -> int:
+    """The database connection that this helper has now, whose server may vanish."""
+    from django.db import connection
+
+    connection.ensure_connection()
+    known = connection.connection
+    _seen.append(known)  # so that no later one gets the same id
+    if breaks:
+        known.close()
+        raise OperationalError("the server has gone")
+    return id(known)
+
+
+_seen: list[object] = []
+
+
+async def test_the_database_connection_is_kept_from_call_to_call(helper):
+    """To open one costs as much as a whole batch of sightings."""
+    assert await helper.run(which_connection) == await helper.run(which_connection)
+
+
+async def test_a_connection_that_broke_is_replaced(helper):
+    before = await helper.run(which_connection)
+    with pytest.raises(OperationalError):
+        await helper.run(which_connection, True)
+    assert await helper.run(which_connection) != before
+
+
 async def test_calls_take_turns_and_each_gets_its_own_answer(helper):
     answers = await asyncio.gather(*(helper.run(whose, str(number)) for number in range(20)))
     assert [words for _, (words,) in answers] == [str(number) for number in range(20)]

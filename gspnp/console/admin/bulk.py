@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,7 +15,6 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from devices import inventory
 from devices.crypto import CannotDecrypt
 from devices.inventory import VersionConflict
 from devices.models import Account, Phone
@@ -80,7 +78,6 @@ def for_each(phone_ids: Iterable[int], work: Work) -> Result:
             result.failures.append(f"{phone}: {error}")
         except OperationalError as error:
             result.failures.append(f"{phone}: The database refused ({error}). Nothing was changed; try again.")
-        time.sleep(inventory.WRITER_PAUSE_SECONDS)
     return result
 
 

@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import time
 
 from django.conf import settings
@@ -24,8 +23,7 @@ from sipmcast.worker import Worker
 
 log = logging.getLogger(__name__)
 
-# Python's own 5 ms would be added to an answer whenever a database thread is busy.
-SWITCH_SECONDS = 0.0005
+OUTBOX_NICE = 10  # phones that wait for their 200 come before whatever else is done for them
 
 
 class Command(BaseCommand):
@@ -58,7 +56,6 @@ class Command(BaseCommand):
             per_second=settings.GSPNP_SIP_RATE,
             source_per_second=settings.GSPNP_SIP_RATE_PER_SOURCE,
         )
-        sys.setswitchinterval(SWITCH_SECONDS)
         # What is loaded by now stays, and thousands of open transactions are no garbage: looking through all of that
         # would hold up answers for a tenth of a second. The worker has it done when nobody waits.
         gc.collect()
@@ -78,7 +75,8 @@ async def listen(options: Options, site: str, keep_trying: bool) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    worker = Worker(site, instance_name(options), helpers.Process("store"), helpers.Process("outbox"))
+    store, outbox = helpers.Process("store"), helpers.Process("outbox", OUTBOX_NICE)
+    worker = Worker(site, instance_name(options), store, outbox)
     agent = Agent(tag_key(), served=served(), name=str(os.getpid()))
     listener = worker.listener = Listener(options, agent, worker.deliver)
     tasks: list[asyncio.Task] = []
