@@ -6,7 +6,7 @@ whose applied file chose another transport, a random port or its proxy alone is 
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import OuterRef, Subquery
@@ -19,6 +19,8 @@ from provisioning.models import ConfigFile
 from sipmcast.events import LegKey
 
 BITE = 250
+ROUNDS_MISSED = 4  # of asking, after which nothing is said of a phone any more. Our choice.
+NOBODY_ASKS = "Nobody can ask it any more: no listener is where it was heard."
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,19 @@ def _record(ended: Sequence[Reached]) -> None:
             rows.append((phone.pk, phone.online, phone.online_at, rtt_ms if online else None, seen_at))
         batch.update(Phone, ("pk", "online", "online_at", "rtt_ms", "last_seen_at"), rows)
         live.append(live.event(phone, EventKind.REACH, _words(phone), now) for phone in changed)
+
+
+def doubt(interval_seconds: float) -> None:
+    """Phones that were online, and that were neither heard nor asked for several rounds: whoever asked them, or the
+    interface towards them, is gone. Whether they are there is not known."""
+    now = timezone.now()
+    last = Phone.objects.filter(online=True, last_seen_at__lt=now - timedelta(seconds=ROUNDS_MISSED * interval_seconds))
+    if not last.exists():
+        return
+    with transaction.atomic():
+        phones = list(last.select_for_update().order_by("pk").only("pk", "mac", "stage")[:BITE])
+        batch.write(Phone, [phone.pk for phone in phones], online=None, online_at=now, rtt_ms=None)
+        live.append(live.event(phone, EventKind.REACH, NOBODY_ASKS, now) for phone in phones)
 
 
 def _verdict(phone: Phone, one: Reached, silent_because: str) -> bool | None:

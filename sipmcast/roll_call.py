@@ -37,12 +37,15 @@ class RollCall:
     """Asks each assigned phone now and then; `interval_seconds` 0 asks nobody."""
 
     def __init__(self, interval_seconds: float) -> None:
+        self._interval_seconds = interval_seconds
         self._rounds = Rounds(interval_seconds) if interval_seconds else None
         self._phones: dict[int, tuple[int, str, int, str, str]] = {}
         self._asked: dict[int, tuple[str, datetime]] = {}
         self._ended: list[Reached] = []
         self._newly_heard: deque[tuple[float, int, Sighting]] = deque(maxlen=MAX_NEIGHBOURS)
         self._follow_at = self._record_at = 0.0
+        # Not at once: after a restart we must have had the time to ask everybody.
+        self._doubt_at = time.monotonic() + reach.ROUNDS_MISSED * interval_seconds
 
     def heard(self, phones: Iterable[tuple[int, Sighting]]) -> None:
         """These phones have just spoken: look at the neighbour table when the kernel has had time to ask."""
@@ -64,6 +67,8 @@ class RollCall:
                 self._follow_at = now + FOLLOW_SECONDS
                 self._phones = {phone[0]: phone for phone in await in_helper(reach.whom, set(legs))}
                 self._rounds.follow(self._phones, now)
+                if now >= self._doubt_at:
+                    await in_helper(reach.doubt, self._interval_seconds)
             self._ask(self._rounds, legs, listener, now)
         if self._ended and now >= self._record_at:
             self._record_at = now + RECORD_SECONDS

@@ -6,6 +6,11 @@ FULL); a 200 leaves after the commit. Each repeat measures all of them in turn, 
 Closed loop: 512 phones without an answer at a time, every phone another MAC and another address, behind a router.
 Owed: assigned phones that start up after a power cut, each of which is owed a NOTIFY and answers it; the rate counts
 to the last NOTIFY. New: phones never seen before. Applied: phones that have their file; no NOTIFY follows at once.
+
+What stands between this and the C responder is what the product does and that one does not: to read and check a whole
+SIP message and make its answer takes Python some 50 µs, a durable row 25 µs and, for each batch, one fsync and 0.6 ms;
+an owed NOTIFY is decided on, given its path and identifiers, encrypted, stored, sent, answered and settled, in five
+short transactions of 170 µs together. All of it twice as slow when both cores are busy.
 """
 
 from collections import defaultdict

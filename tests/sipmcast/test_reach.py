@@ -58,6 +58,36 @@ class TestWhomToAsk:
         assert reach.whom(set()) == []
 
 
+class TestNobodyAsks:
+    """The interface towards a phone went away, or its listener did."""
+
+    def test_an_online_phone_that_is_not_asked_any_more_is_not_said_to_be_online(self, version, clock):
+        ended(version, True, clock, rtt_ms=12.5)
+        clock.forward(60 * reach.ROUNDS_MISSED + 1)
+        reach.doubt(60)
+        phone = phone_of(version)
+        assert (phone.online, phone.rtt_ms, phone.online_at) == (None, None, clock.at)
+        assert events(version)[1:] == [reach.NOBODY_ASKS]
+        reach.doubt(60)
+        assert len(events(version)) == 2
+
+    def test_one_that_was_heard_meanwhile_stays_online(self, version, clock):
+        ended(version, True, clock, rtt_ms=12.5)
+        clock.forward(60 * reach.ROUNDS_MISSED)
+        inventory.record_sightings([cast.sighting(cast.MAC)], cast.unknown)
+        clock.forward(60)
+        reach.doubt(60)
+        assert phone_of(version).online is True
+
+    def test_one_that_was_offline_stays_offline(self, version, clock):
+        ended(version, True, clock)
+        clock.forward(60)
+        ended(version, False, clock)
+        clock.forward(hours=1)
+        reach.doubt(60)
+        assert phone_of(version).online is False
+
+
 class TestOnline:
     def test_an_answer_is_online_with_its_round_trip_and_since_when(self, version, clock):
         ended(version, True, clock, rtt_ms=12.5)
