@@ -120,11 +120,16 @@ def select(
         return []
     table = _table(model)
     columns = ", ".join(table.column(name) for name in names)
-    found = table.find(columns, table.column(key), wanted, only_if, lock)
-    moments = [place for place, name in enumerate(names) if isinstance(table.field(name), models.DateTimeField)]
-    if table.is_postgresql or not moments:
-        return found
-    return [_in_utc(row, moments) for row in found]
+    return table.read(names, table.find(columns, table.column(key), wanted, only_if, lock))
+
+
+def newest(model: type[models.Model], names: Sequence[str], key: str, wanted: Collection[Any], by: str) -> list[tuple]:
+    """The columns `names` of one row for each `key` that is wanted: the one that has the most in the column `by`."""
+    table = _table(model)
+    columns, key, by = ", ".join(table.column(name) for name in names), table.column(key), table.column(by)
+    most = f"SELECT max(other.{by}) FROM {table.name} other WHERE other.{key} = {table.name}.{key}"
+    sql = f"SELECT {columns} FROM {table.name} WHERE {key} {table.is_one_of} AND {by} = ({most})"
+    return table.read(names, table.run(sql, [table.list_of(wanted)], fetch=True))
 
 
 def _table(model: type[models.Model]) -> "_Table":
@@ -222,6 +227,11 @@ class _Table:
         if self.is_postgresql and isinstance(field, models.DateTimeField):
             return lambda value: value and field.get_prep_value(value).isoformat()
         return lambda value: field.get_db_prep_save(value, self.connection)
+
+    def read(self, names: Sequence[str], rows: list[tuple]) -> list[tuple]:
+        """Rows of these columns as the database gives them, with their times in UTC."""
+        moments = [place for place, name in enumerate(names) if isinstance(self.field(name), models.DateTimeField)]
+        return rows if self.is_postgresql or not moments else [_in_utc(row, moments) for row in rows]
 
     def run(self, sql: str, parameters: Sequence[Any], fetch: bool = False) -> list[tuple]:
         with self.connection.cursor() as cursor:

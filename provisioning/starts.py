@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from operator import itemgetter
 
 from django.db import transaction
 from django.utils import timezone
@@ -35,7 +34,6 @@ OWED = (
     "logins_tried", "renewed",
 )  # fmt: skip
 _MAY_BE_OWED = [stage for stage in WAY if stage != Stage.FETCHED]
-_NUMBER = itemgetter(0)
 _NOTHING_YET = ("", "", "", "", 1, "", "", "", "", 0, False)  # what the columns from claimed_by on begin with
 
 
@@ -146,13 +144,11 @@ def owe_after_start(phone_id: int, heard_at: datetime | None = None) -> None:
 def _starts(heard: Mapping[int, datetime], now: datetime) -> list[_Start]:
     """The starts of those phones that may be owed a NOTIFY."""
     stages = dict(batch.select(Phone, ("pk", "stage"), "pk", list(heard), only_if=("stage", _MAY_BE_OWED)))
-    newest: dict[int, tuple[int, int, datetime | None]] = {}
-    for phone_id, *version in batch.select(ConfigFile, ("phone", "number", "pk", "steady_at"), "phone", list(stages)):
-        newest[phone_id] = max(newest.get(phone_id, (0, 0, None)), (version[0], version[1], version[2]), key=_NUMBER)
+    newest = batch.newest(ConfigFile, ("phone", "pk", "steady_at"), "phone", list(stages), by="number")
     return [
         # What was heard in time to come was heard before the clock went back.
         _Start(phone_id, stages[phone_id], file_id, steady_at, min(heard[phone_id], now))
-        for phone_id, (_, file_id, steady_at) in newest.items()
+        for phone_id, file_id, steady_at in newest
     ]
 
 

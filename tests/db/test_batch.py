@@ -148,6 +148,20 @@ class TestSelect:
             found = batch.select(Phone, ["pk"], "mac", [f"000B82{n:06X}" for n in (3, 1, 2)], lock=True)
         assert found == sorted(found)
 
+    def test_a_condition_leaves_rows_out(self):
+        insert(row(1), row(2, vendor="snom"), row(3))
+        found = batch.select(Phone, ["mac"], "stage", [Stage.SEEN.value], only_if=("vendor", ["snom", "Yealink"]))
+        assert found == [("000B82000002",)]
+
+    def test_the_newest_of_each(self):
+        """A phone that has been saved for years has many versions; only one of them counts."""
+        insert(row(1), row(2), row(3))
+        one, two, three = keys()
+        Account.objects.bulk_create(Account(phone_id=phone, number=n) for phone in (one, three) for n in (2, 3, 1))
+        found = batch.newest(Account, ("phone", "number"), "phone", [one, two], by="number")
+        assert found == [(one, 3)]
+        assert batch.newest(Account, ("phone", "number"), "phone", [], by="number") == []
+
 
 def test_an_event_without_a_phone():
     batch.insert(LiveEvent, ("phone", "mac", "kind", "stage", "text", "at"),
