@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import multiprocessing
 import os
 import signal
 import sys
@@ -33,10 +34,15 @@ DEMO = (
 )
 
 
-def die_with_parent(number: int) -> None:
-    """Ask Linux to send us this signal when our parent ends, however it ends. Elsewhere: nothing."""
+def die_with_parent(number: int, parent: int = 0) -> None:
+    """Ask Linux to send us this signal when our parent ends, however it ends. Elsewhere: nothing.
+
+    If `parent`, whose process id this is, has ended before we could ask, we end here and now.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+        if parent and os.getppid() != parent:
+            os._exit(1)
 
 
 class Make:
@@ -91,7 +97,8 @@ class Popen(HonchoPopen):
     """The shell of one process; it and what it becomes are told to stop if their watcher dies."""
 
     def __init__(self, cmd: str, **kwargs: Any) -> None:
-        super().__init__(cmd, preexec_fn=lambda: die_with_parent(signal.SIGTERM), **kwargs)
+        watcher = os.getpid()
+        super().__init__(cmd, preexec_fn=lambda: die_with_parent(signal.SIGTERM, watcher), **kwargs)
 
 
 class Process(HonchoProcess):
@@ -100,10 +107,11 @@ class Process(HonchoProcess):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._child_ctor = Popen
+        self._manager = os.getpid()
 
     def run(self, events: Any = None, ignore_signals: bool = False) -> None:
         """As in honcho, but deaf to the terminal's signals from the beginning; exec undoes the handlers."""
-        die_with_parent(signal.SIGKILL)
+        die_with_parent(signal.SIGKILL, self._manager)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: None)
         super().run(events, ignore_signals=False)
@@ -113,6 +121,8 @@ class Manager(HonchoManager):
     """honcho's manager, which can be told to stop at any moment, and always gets there."""
 
     def __init__(self, printer: Printer) -> None:
+        # From Python 3.14 on a server would be the parent of what we start, and would not end with us.
+        multiprocessing.set_start_method("fork", force=True)
         super().__init__(printer)
         self._process_ctor = Process
         self._make = Make()
