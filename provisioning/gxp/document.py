@@ -14,6 +14,7 @@ from lxml import etree
 
 from devices.catalog import CODECS, DEFAULT_CODECS, KeyKind, KeyMode, KeySlot, PhoneModel, slots
 from devices.mac import lower
+from provisioning.gxp.catalogue import SETTINGS, Kind, by_element
 from provisioning.gxp.config import AccountConfig, ConfigError, DeviceConfig, KeyConfig, validate
 from provisioning.gxp.pvalues import (
     KEY_FIELDS,
@@ -21,17 +22,15 @@ from provisioning.gxp.pvalues import (
     MPK_MODE_NUMBERS,
     OPINIONS,
     PROTOCOL_NUMBERS,
-    PVALUES,
     VOCODERS,
     account_field,
-    by_element,
     key_field,
 )
 
 MASK = "********"
 
 _DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
-_CONFIG_PATH = PVALUES["config_server_path"]
+_PLACES = {name: place for place, name in enumerate(SETTINGS)}  # the order of the catalogue is the order of the file
 
 
 class DocumentError(ValueError):
@@ -48,14 +47,14 @@ def render(config: DeviceConfig) -> bytes:
     if problems:
         raise ConfigError(problems)
     written = dict(_settings(config))
-    ordered = [(row.element, written[name]) for name, row in PVALUES.items() if name in written]
+    ordered = [(SETTINGS[name].element, written[name]) for name in sorted(written, key=_PLACES.__getitem__)]
     return _write(lower(config.mac), ordered)
 
 
 def masked(document: bytes) -> bytes:
     """The file for showing: secrets become a fixed mask, empty ones stay empty.
 
-    Of the server path only the secret part is masked. A P-value that the table
+    Of a server path only the secret part is masked. A P-value that the catalogue
     does not name counts as a secret. Raises DocumentError.
     """
     mac, settings = _read(document)
@@ -63,7 +62,7 @@ def masked(document: bytes) -> bytes:
 
 
 def values(document: bytes) -> dict[str, str]:
-    """The settings in a file by their table names (unknown ones by element name). Raises DocumentError."""
+    """The settings in a file by their catalogue names (unknown ones by element name). Raises DocumentError."""
     named: dict[str, str] = {}
     for element, text in _read(document)[1]:
         row = by_element(element)
@@ -144,7 +143,7 @@ def _masked_text(element: str, text: str) -> str:
     row = by_element(element)
     if not text or (row is not None and not row.secret):
         return text
-    if row == _CONFIG_PATH:
+    if row is not None and row.kind is Kind.PATH:
         known = re.match(r"(?s).*?/p/(?=.)", text) or re.match(r"(?s)[^/]*/(?=.)", text)
         return f"{known[0]}{MASK}" if known else text
     return MASK

@@ -1,9 +1,12 @@
 """Whether a phone with this file can be asked over UDP if it is there. Pure."""
 
+from provisioning.gxp.catalogue import setting
 from provisioning.gxp.document import values
-from provisioning.gxp.pvalues import FROM_SERVER_ONLY, RANDOM_SIP_PORT, SIP_TRANSPORT
 
-OTHER_TRANSPORTS = {"1": "TCP", "2": "TLS"}  # pvalues.csv; 0 is UDP
+SIP_TRANSPORT = setting("account1_sip_transport").name
+RANDOM_SIP_PORT = setting("use_random_port").name
+FROM_SERVER_ONLY = setting("account1_accept_sip_from_proxy_only").name
+OTHER_TRANSPORTS = {"1": "TCP", "2": "TLS"}  # the choices of account1_sip_transport; 0 is UDP
 
 
 def silent_because(document: bytes) -> str:

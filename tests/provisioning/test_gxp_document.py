@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.catalog import DEFAULT_CODECS, MODELS, KeyMode
+from provisioning.gxp.catalogue import SETTINGS
 from provisioning.gxp.config import ServerConfig
 from provisioning.gxp.document import MASK, DocumentError, masked, render, values
-from provisioning.gxp.pvalues import OPINIONS, PVALUES
+from provisioning.gxp.pvalues import OPINIONS
 from tests.golden.cases import CASES, account, device, golden_path, key
 
 # Everything that XML 1.0 can hold, less the control characters that are refused.
@@ -76,10 +77,10 @@ def test_any_legal_text_comes_back_unchanged_through_another_parser(name, passwo
     )
     document = render(config)
     seen = independent(document)
-    assert seen[PVALUES["account1_display_name"].element] == name
-    assert seen[PVALUES["account1_auth_password"].element] == password
-    assert seen[PVALUES["mpk1_description"].element] == label
-    assert {PVALUES[found].element: text for found, text in values(document).items()} == seen
+    assert seen[SETTINGS["account1_display_name"].element] == name
+    assert seen[SETTINGS["account1_auth_password"].element] == password
+    assert seen[SETTINGS["mpk1_description"].element] == label
+    assert {SETTINGS[found].element: text for found, text in values(document).items()} == seen
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -205,10 +206,12 @@ def test_of_the_server_path_only_what_is_no_secret_is_shown(path, shown):
 
 
 def test_what_the_table_does_not_name_counts_as_a_secret():
-    document = b"<gs_provision><!-- s3cret --><config><P2>s3cret</P2><P34><b>s3cret</b></P34></config></gs_provision>"
+    document = (
+        b"<gs_provision><!-- s3cret --><config><P9999>s3cret</P9999><P34><b>s3cret</b></P34></config></gs_provision>"
+    )
     shown = masked(document)
     assert b"s3cret" not in shown
-    assert values(shown) == {"P2": MASK, "account1_auth_password": MASK}
+    assert values(shown) == {"P9999": MASK, "account1_auth_password": MASK}
     assert b"<mac" not in shown
 
 

@@ -1,4 +1,4 @@
-"""The one table of P-values."""
+"""Key modes, protocols and opinions against the settings that they are written into."""
 
 from __future__ import annotations
 
@@ -6,67 +6,51 @@ import ast
 import re
 from pathlib import Path
 
-from devices.catalog import MODELS, slots
+import pytest
+
+from devices.catalog import CODECS, DEFAULT_CODECS, KEY_MODE_LABELS, MODELS, KeyKind, KeySlot, slots
 from provisioning.gxp import pvalues
+from provisioning.gxp.catalogue import SETTINGS, Confidence, fault
+from provisioning.gxp.document import values
 from provisioning.gxp.pvalues import (
     KEY_FIELDS,
     LINE_KEY_MODE_NUMBERS,
     MPK_MODE_NUMBERS,
     OPINIONS,
-    PVALUES,
+    PROTOCOL_NUMBERS,
+    VOCODERS,
     account_field,
-    by_element,
     key_field,
 )
+from tests.golden.cases import CASES, golden_path
+
+EVERY_SLOT = slots(MODELS["GXP1630"])
 
 
-def test_every_code_and_every_name_occurs_once():
-    codes = [row.code for row in PVALUES.values()]
-    assert len(codes) == len(set(codes))
-    assert all(name == row.name for name, row in PVALUES.items())
+@pytest.mark.parametrize("model", MODELS.values(), ids=lambda model: model.name)
+def test_every_account_and_key_of_a_model_has_settings_that_the_model_has(model):
+    for number in range(1, model.accounts + 1):
+        for field in ("sip_user_id", "auth_password", f"preferred_vocoder_{VOCODERS}"):
+            found = account_field(number, field)
+            assert found.name == f"account{number}_{field}" and found.applies_to(model.name)
+    for slot in slots(model):
+        for field in KEY_FIELDS:
+            found = key_field(slot, field)
+            assert found.name == f"{slot.name}_{field}" and found.applies_to(model.name)
 
 
-def test_every_row_says_where_it_comes_from_and_how_sure_that_is():
-    for row in PVALUES.values():
-        assert row.source
-        assert re.match(r"documented", row.confidence)
+def test_there_is_no_fourth_account_and_no_ninth_mpk():
+    with pytest.raises(KeyError):
+        account_field(4, "sip_user_id")
+    with pytest.raises(KeyError):
+        key_field(KeySlot(KeyKind.MPK, 9), "mode")
 
 
-def test_every_account_and_key_of_every_model_has_its_settings():
-    for model in MODELS.values():
-        for number in range(1, model.accounts + 1):
-            assert account_field(number, "sip_user_id").name == f"account{number}_sip_user_id"
-        for slot in slots(model):
-            for field in KEY_FIELDS:
-                assert key_field(slot, field).name == f"{slot.name}_{field}"
-
-
-def test_known_codes_are_where_the_vendor_templates_have_them():
-    expected = {
-        "account1_active": 271,
-        "account2_sip_server": 402,
-        "account3_auth_password": 506,
-        "account1_preferred_vocoder_7": 46,
-        "mpk1_mode": 323,
-        "mpk8_value": 356,
-        "line1_mode": 1363,
-        "line3_value": 1470,
-        "config_server_path": 237,
-        "firmware_server_protocol": 6767,
-    }
-    assert {name: PVALUES[name].code for name in expected} == expected
-    assert by_element("P237") is PVALUES["config_server_path"]
-    assert by_element("P99999") is None
-
-
-def test_passwords_and_the_server_path_are_secret_and_nothing_else():
-    assert {name for name, row in PVALUES.items() if row.secret} == {
-        "account1_auth_password",
-        "account2_auth_password",
-        "account3_auth_password",
-        "config_server_path",
-        "config_http_password",
-    }
+@pytest.mark.parametrize("slot", EVERY_SLOT, ids=lambda slot: slot.name)
+def test_both_numberings_of_key_modes_are_those_of_the_key_mode_settings(slot):
+    numbers = MPK_MODE_NUMBERS if slot.kind is KeyKind.MPK else LINE_KEY_MODE_NUMBERS
+    ours = {str(number): KEY_MODE_LABELS[mode].casefold() for mode, number in numbers.items()}
+    assert ours == {value: label.casefold() for value, label in key_field(slot, "mode").choices.items()}
 
 
 def test_every_offered_mode_has_a_number_and_the_two_numberings_differ_by_ten():
@@ -77,24 +61,50 @@ def test_every_offered_mode_has_a_number_and_the_two_numberings_differ_by_ten():
         assert LINE_KEY_MODE_NUMBERS[mode] == MPK_MODE_NUMBERS[mode] + 10
 
 
-def test_every_opinion_has_a_setting_a_reason_and_a_switch():
+def test_our_codecs_are_the_choices_of_every_vocoder_and_our_order_is_the_factory_one():
+    payloads = {str(codec.payload) for codec in CODECS.values()}
+    for number in (1, 2, 3):
+        vocoders = [account_field(number, f"preferred_vocoder_{place}") for place in range(1, VOCODERS + 1)]
+        assert all(set(one.choices) == payloads for one in vocoders)
+        factory = [str(CODECS[name].payload) for name in DEFAULT_CODECS]
+        assert [one.default for one in vocoders] == factory + factory[-1:] * (VOCODERS - len(factory))
+
+
+@pytest.mark.parametrize("name", ["config_server_protocol", "firmware_server_protocol"])
+def test_our_protocols_are_choices_of_that_name(name):
+    choices = SETTINGS[name].choices
+    assert {choices[str(number)].casefold(): number for number in PROTOCOL_NUMBERS.values()} == PROTOCOL_NUMBERS
+
+
+def test_every_opinion_has_a_setting_that_takes_it_a_reason_and_a_switch():
     for switch, opinion in OPINIONS.items():
         assert opinion.switch == switch
-        assert opinion.pvalue in PVALUES
+        assert opinion.value is None or fault(SETTINGS[opinion.pvalue], opinion.value) is None
         assert opinion.why
 
 
+@pytest.mark.parametrize("model", CASES)
+def test_what_we_write_is_documented_known_for_the_model_and_takes_the_value(model):
+    for name, text in values(golden_path(model).read_bytes()).items():
+        found = SETTINGS[name]
+        assert found.applies_to(model), name
+        assert found.confidence is Confidence.DOCUMENTED, name
+        assert fault(found, text) is None, name
+
+
 def test_the_plug_and_play_switch_of_the_phone_is_never_written():
-    assert by_element("P1414") is None
+    switch = "plug_and_play_3cx_auto_provision"
+    assert SETTINGS[switch].code == 1414
+    assert switch not in OPINIONS
+    assert not [model for model in CASES if switch in values(golden_path(model).read_bytes())]
 
 
-def test_no_other_module_has_a_p_number_in_its_code():
+def test_no_module_has_a_p_number_in_its_code():
     package = Path(pvalues.__file__).parents[1]
     for path in package.rglob("*.py"):
-        if path.name != "pvalues.py":
-            texts = [
-                node.value
-                for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-                if isinstance(node, ast.Constant) and isinstance(node.value, str)
-            ]
-            assert not [text for text in texts if re.fullmatch(r"<?P[0-9]+/?>?", text)], path
+        texts = [
+            node.value
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ]
+        assert not [text for text in texts if re.fullmatch(r"<?P[0-9]+/?>?", text)], path
