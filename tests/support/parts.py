@@ -14,6 +14,7 @@ PACKAGES = {
     "curl": "curl",
     "ip": "iproute2",
     "kamailio": "kamailio",
+    "openssl": "openssl",
     "setpriv": "util-linux",
     "sipp": "sip-tester",
     "ss": "iproute2",
