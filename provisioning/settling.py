@@ -5,6 +5,7 @@ Answers of a boot storm are settled together; whatever is out of the ordinary, o
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from django.db import transaction
 from django.utils import timezone
@@ -20,16 +21,31 @@ ASKED_AGAIN = f" It is asked again in {starts.AUTOMATIC_PAUSE_MINUTES} minutes a
 SETTLED = ("pk", "state", "status", "reason", "settled_at")
 
 
-def delivered(answers: Sequence[tuple[int, int, str]]) -> set[int]:
-    """Record answers 2xx, as (NOTIFY, status, reason phrase); the ids of those that were waited for."""
+class Answer(NamedTuple):
+    """A phone's final answer to a NOTIFY, heard at that time; it may be recorded a while later. None: just now."""
+
+    notify_id: int
+    status: int
+    reason: str
+    heard_at: datetime | None = None
+
+    def settled_at(self, now: datetime) -> datetime:
+        """What was heard in time to come was heard before the clock went back."""
+        return now if self.heard_at is None else min(self.heard_at, now)
+
+
+def delivered(answers: Sequence[Answer]) -> set[int]:
+    """Record answers 2xx; the ids of the NOTIFYs that waited for them."""
     now = timezone.now()
-    ids = [one for one, _, _ in answers]
+    ids = [one.notify_id for one in answers]
     with transaction.atomic():
         asked = {
             pk: (phone_id, kind) for pk, phone_id, kind in batch.select(Notify, ("pk", "phone", "kind"), "pk", ids)
         }
         outbox.lock_phones(phone_id for phone_id, _ in asked.values())
-        rows = [(one, NotifyState.DELIVERED, status, reason[:100], now) for one, status, reason in answers]
+        rows = [
+            (one.notify_id, NotifyState.DELIVERED, one.status, one.reason[:100], one.settled_at(now)) for one in answers
+        ]
         won = batch.update(Notify, SETTLED, rows, only_if=("state", [NotifyState.SENDING]))
         agreed = [asked[one] for one in won]
         _notified([phone_id for phone_id, kind in agreed if kind == NotifyKind.PROFILE], now)
@@ -47,17 +63,17 @@ def _notified(phone_ids: Sequence[int], now: datetime) -> None:
     live.append_rows([(pk, mac, kind, stage, "Answered our NOTIFY.", now) for pk, mac in moved])
 
 
-def refused(notify_id: int, status: int, reason: str, why: str = "") -> bool:
+def refused(answer: Answer, why: str = "") -> bool:
     """Record a final answer that is no 2xx; False if the row was not ours to settle any more.
 
     `why` replaces what is said of such an answer, where the caller knows better.
     """
     with transaction.atomic():
-        row = _settle(notify_id, NotifyState.REFUSED, status, reason)
+        row = _settle(answer.notify_id, NotifyState.REFUSED, answer)
         if row is None:
             return False
-        words = why or _refusal_words(row.kind, status, f"{status} {reason}".strip())
-        if row.kind == NotifyKind.PROFILE and 500 <= status < 600 and starts.retry_later(row):
+        words = why or _refusal_words(row.kind, answer.status, f"{answer.status} {answer.reason}".strip())
+        if row.kind == NotifyKind.PROFILE and 500 <= answer.status < 600 and starts.retry_later(row):
             words += ASKED_AGAIN
         _say(row, words)
     return True
@@ -66,7 +82,7 @@ def refused(notify_id: int, status: int, reason: str, why: str = "") -> bool:
 def unanswered(notify_id: int) -> bool:
     """Record that 32 s went by without a final answer."""
     with transaction.atomic():
-        row = _settle(notify_id, NotifyState.UNANSWERED, None, "")
+        row = _settle(notify_id, NotifyState.UNANSWERED)
         if row is None:
             return False
         if _fetched_since(row):
@@ -102,13 +118,15 @@ def _asked(kind: str) -> str:
     return NotifyKind(kind).label
 
 
-def _settle(notify_id: int, state: NotifyState, status: int | None, reason: str) -> Notify | None:
+def _settle(notify_id: int, state: NotifyState, answer: Answer | None = None) -> Notify | None:
     row = Notify.objects.select_related("config_file").defer(*outbox.SEALED_OF_NOTIFY).filter(pk=notify_id).first()
     if row is None:
         return None
     outbox.lock_phones([row.phone_id])
+    now = timezone.now()
+    said = {} if answer is None else {"status": answer.status, "reason": answer.reason[:100]}
     won = Notify.objects.filter(pk=notify_id, state=NotifyState.SENDING).update(
-        state=state, status=status, reason=reason[:100], settled_at=timezone.now()
+        state=state, settled_at=now if answer is None else answer.settled_at(now), **said
     )
     return row if won else None
 

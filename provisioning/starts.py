@@ -39,12 +39,12 @@ _NOTHING_YET = ("", "", "", "", 1, "", "", "", "", 0, False)  # what the columns
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """When NOTIFYs of one version left: the last one of any origin, and a day's automatic ones, latest first; and when
-    the phone last answered one."""
+    """When NOTIFYs of one version left: the last one of any origin, and a day's automatic ones, latest first; and from
+    when to when each one was under way that the phone has answered."""
 
     last_at: datetime | None
     automatic: tuple[datetime, ...]
-    answered_at: datetime | None = None
+    answered: tuple[tuple[datetime, datetime], ...] = ()
 
     def dies_out_at(self, now: datetime) -> datetime:
         """When the last transaction is over: no two of them within one's 32 s."""
@@ -57,6 +57,10 @@ class Sent:
         if not self.automatic:
             return now
         return max(now, self.automatic[0] + timedelta(minutes=AUTOMATIC_PAUSE_MINUTES))
+
+    def was_under_way(self, at: datetime) -> bool:
+        """Was one under way then that the phone has answered later?"""
+        return any(sent_at <= at < answered_at for sent_at, answered_at in self.answered)
 
 
 NEVER = Sent(None, ())
@@ -103,7 +107,7 @@ def sent_of(config_file_ids: Iterable[int], now: datetime) -> dict[int, Sent]:
     yesterday = now - timedelta(days=1)
     left: defaultdict[int, list[datetime]] = defaultdict(list)
     automatic: defaultdict[int, list[datetime]] = defaultdict(list)
-    answered: dict[int, datetime] = {}
+    answered: defaultdict[int, list[tuple[datetime, datetime]]] = defaultdict(list)
     for file_id, origin, at, settled_at, status in rows:
         if at is None or at > now:
             continue
@@ -111,9 +115,10 @@ def sent_of(config_file_ids: Iterable[int], now: datetime) -> dict[int, Sent]:
         if origin == NotifyOrigin.AUTOMATIC and at > yesterday:
             automatic[file_id].append(at)
         if status is not None and settled_at is not None:
-            answered[file_id] = max(settled_at, answered.get(file_id, settled_at))
+            answered[file_id].append((at, settled_at))
     return {
-        pk: Sent(max(times), tuple(sorted(automatic[pk], reverse=True)), answered.get(pk)) for pk, times in left.items()
+        pk: Sent(max(times), tuple(sorted(automatic[pk], reverse=True)), tuple(answered[pk]))
+        for pk, times in left.items()
     }
 
 
@@ -166,8 +171,8 @@ def _owe(start: _Start, times: Sent, now: datetime, done: _Batch) -> None:
         # `hold_to_limits` decides after its minute whether there are too many: most starts are ordinary ones.
         next_at, note, since = max(now, _minute_after(start.heard_at)), "", start.heard_at
     else:
-        if times.answered_at is not None and times.answered_at > start.heard_at:
-            return  # a NOTIFY was under way when it started up, and it has answered that one meanwhile
+        if times.was_under_way(start.heard_at):
+            return  # it has answered that one after it started up
         earliest = times.automatic_from(now)
         if earliest is None:
             done.too_many.append(start.phone_id)

@@ -95,7 +95,7 @@ class Agent:
             self._turn_away(error, error.request, source, leg, group=group)
             return
         if isinstance(message, Response):
-            self._receive_response(message, source, now, group)
+            self._receive_response(message, source, now, at, group)
         elif message.method == "OPTIONS" and not group:
             self._receive_options(message, source, leg)
         else:
@@ -230,7 +230,7 @@ class Agent:
         self.counters["options"] += 1
         self._send(self._replies.abilities(request, source, leg))
 
-    def _receive_response(self, response: Response, source: Endpoint, now: float, group: bool) -> None:
+    def _receive_response(self, response: Response, source: Endpoint, now: float, at: float, group: bool) -> None:
         if group:
             self._ignore("response_on_group", source)
             return
@@ -241,7 +241,8 @@ class Agent:
             self.counters["notify_answered"] += 1
             reason = plain_text(readable(response.reason), DETAIL_LIMIT)
             challenges = read_challenges(response) if response.status in (401, 407) else ()
-            self._events.append(NotifyAnswered(final.token, response.status, reason, challenges, response.via.branch))
+            branch = response.via.branch
+            self._events.append(NotifyAnswered(final.token, response.status, reason, challenges, branch, at))
         elif final is not None:
             self.counters["ping_answered"] += 1
             self._events.append(PingEnded(_pinged(final.token), True, final.rtt_seconds))

@@ -5,7 +5,7 @@ Called in a helper process. What an end means for the phone is in provisioning/s
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
@@ -17,6 +17,7 @@ from devices.trust import Standing, Verdict
 from provisioning import logins, outbox, settling
 from provisioning.models import Notify, NotifyKind, NotifyOrigin
 from provisioning.outbox import Due
+from provisioning.settling import Answer
 from sipmcast import calls, neighbours
 from sipmcast.calls import Send
 from sipmcast.events import Leg, LegKey, NotifyAnswered, NotifyTimedOut
@@ -39,7 +40,7 @@ def settle(events: Sequence[NotifyAnswered | NotifyTimedOut], legs: Mapping[LegK
     answers = [event for event in events if isinstance(event, NotifyAnswered)]
     fine = [event for event in answers if 200 <= event.status < 300]
     if fine:
-        settling.delivered([(event.token, event.status, event.reason) for event in fine])
+        settling.delivered([Answer(event.token, event.status, event.reason, _heard_at(event)) for event in fine])
     sends: list[Send] = []
     for event in events:
         if isinstance(event, NotifyAnswered) and 200 <= event.status < 300:
@@ -53,6 +54,10 @@ def settle(events: Sequence[NotifyAnswered | NotifyTimedOut], legs: Mapping[LegK
         else:
             sends += [send] if send is not None else []
     return sends
+
+
+def _heard_at(event: NotifyAnswered) -> datetime | None:
+    return None if event.at is None else datetime.fromtimestamp(event.at, UTC)
 
 
 def _settle_one(event: NotifyAnswered | NotifyTimedOut, legs: Mapping[LegKey, Leg]) -> Send | None:
@@ -74,7 +79,7 @@ def _settle_one(event: NotifyAnswered | NotifyTimedOut, legs: Mapping[LegKey, Le
     if send is not None:
         return send
     if isinstance(event, NotifyAnswered):
-        settling.refused(event.token, event.status, event.reason, why)
+        settling.refused(Answer(event.token, event.status, event.reason, _heard_at(event)), why)
     else:
         settling.unanswered(event.token)
     return None

@@ -66,6 +66,8 @@ class NotifyAnswered:
     """What a 401 or 407 asks for (RFC 3261 22)."""
     branch: str = ""
     """Which transaction it ends: a NOTIFY may have had more than one."""
+    at: float | None = field(default=None, compare=False)
+    """POSIX seconds when it was heard, which may be a while before it is recorded; None: just now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import gc
 import logging
+import math
 import multiprocessing
 import os
 import pickle
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 STOP_SECONDS = 30.0
-KEEP_SECONDS = 1.0  # a connection that was used so recently is not tried before it is used again
+KEEP_SECONDS = 1.0  # how long a database connection is used without asking whether its server, or file, is the same
 
 
 class Helper(Protocol):
@@ -42,10 +43,8 @@ class Helper(Protocol):
 class Process:
     """A helper that is a process of its own; a dead one is started anew for the next call."""
 
-    def __init__(self, name: str, nice: int = 0) -> None:
-        """With `nice` it gives way to whoever needs the processor meanwhile (nice(2))."""
+    def __init__(self, name: str) -> None:
         self._name = name
-        self._nice = nice
         self._turn = asyncio.Lock()
         self._child: multiprocessing.process.BaseProcess | None = None
         self._pipe: Connection | None = None
@@ -83,7 +82,7 @@ class Process:
     def _start(self) -> Connection:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        child = context.Process(target=_serve, args=(theirs, os.getpid(), self._nice), name=self._name, daemon=True)
+        child = context.Process(target=_serve, args=(theirs, os.getpid()), name=self._name, daemon=True)
         try:
             child.start()
         except BaseException:
@@ -125,13 +124,12 @@ def _take(pipe: Connection, answer: asyncio.Future[bytes]) -> None:
         answer.set_exception(error)
 
 
-def _serve(pipe: Connection, parent: int, nice: int) -> None:
+def _serve(pipe: Connection, parent: int) -> None:
     """The life of a helper process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     if os.getppid() != parent:  # it died before we could ask to die with it
         return
-    os.nice(nice)
     with contextlib.suppress(OSError):
         # Else the kernel lets us run at once, in the place of the listener that has just asked us something.
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
@@ -167,16 +165,19 @@ def _answer(kept: "_Connection", call: Callable, arguments: tuple) -> bytes:
 class _Connection:
     """This process's database connection: kept from call to call, for to open one costs as much as a batch.
 
-    After an error, and after a pause in which the server may have gone, it is tried and, if need be, replaced.
+    After an error, and every second, it is given up: the file may have been replaced, or the server restarted.
     """
 
     def __init__(self) -> None:
-        self._used_at = -KEEP_SECONDS
+        self._until = -math.inf
 
     def run(self, call: Callable, arguments: tuple) -> Any:
-        if time.monotonic() - self._used_at >= KEEP_SECONDS:
+        now = time.monotonic()
+        if now >= self._until:
             close_old_connections()
-        self._used_at = -KEEP_SECONDS
-        result = call(*arguments)
-        self._used_at = time.monotonic()
-        return result
+            self._until = now + KEEP_SECONDS
+        try:
+            return call(*arguments)
+        except BaseException:
+            self._until = -math.inf
+            raise

@@ -4,9 +4,9 @@ OPTIONS over UDP is only one sign of life: a SUBSCRIBE or a download since the q
 whose applied file chose another transport, a random port or its proxy alone is not offline because it is silent.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import transaction
 from django.db.models import OuterRef, Subquery
@@ -19,8 +19,7 @@ from provisioning.models import ConfigFile
 from sipmcast.events import LegKey
 
 BITE = 250
-ROUNDS_MISSED = 4  # of asking, after which nothing is said of a phone any more. Our choice.
-NOBODY_ASKS = "Nobody can ask it any more: no listener is where it was heard."
+NOBODY_ASKS = "Nobody can ask it any more: {} is gone, where it was heard."
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +76,16 @@ def _record(ended: Sequence[Reached]) -> None:
         live.append(live.event(phone, EventKind.REACH, _words(phone), now) for phone in changed)
 
 
-def doubt(interval_seconds: float) -> None:
-    """Phones that were online, and that were neither heard nor asked for several rounds: whoever asked them, or the
-    interface towards them, is gone. Whether they are there is not known."""
+def lose(phones: Mapping[int, str]) -> None:
+    """We asked these phones on an interface that is gone: whether they are there is not known. Phone -> interface."""
     now = timezone.now()
-    last = Phone.objects.filter(online=True, last_seen_at__lt=now - timedelta(seconds=ROUNDS_MISSED * interval_seconds))
-    if not last.exists():
-        return
     with transaction.atomic():
-        phones = list(last.select_for_update().order_by("pk").only("pk", "mac", "stage")[:BITE])
-        batch.write(Phone, [phone.pk for phone in phones], online=None, online_at=now, rtt_ms=None)
-        live.append(live.event(phone, EventKind.REACH, NOBODY_ASKS, now) for phone in phones)
+        rows = (
+            Phone.objects.select_for_update().filter(pk__in=phones, stage__in=WAY, online__isnull=False).order_by("pk")
+        )
+        lost = [phone for phone in rows.only("pk", "mac", "stage", "interface") if phone.interface == phones[phone.pk]]
+        batch.write(Phone, [phone.pk for phone in lost], online=None, online_at=now, rtt_ms=None)
+        live.append(live.event(phone, EventKind.REACH, NOBODY_ASKS.format(phone.interface), now) for phone in lost)
 
 
 def _verdict(phone: Phone, one: Reached, silent_because: str) -> bool | None:

@@ -24,6 +24,7 @@ from sipmcast.transaction import NoRoom
 
 FOLLOW_SECONDS = 15.0  # how often the list of phones to ask is read anew
 RECORD_SECONDS = 1.0
+LOSE_AT_ONCE = 250
 ROOM_FOR_NOTIFIES = 4_000  # transactions that a roll call leaves free
 # Our 200 makes the kernel ask who has the address; the answer needs a moment.
 NEIGHBOUR_SECONDS = 1.5
@@ -37,15 +38,12 @@ class RollCall:
     """Asks each assigned phone now and then; `interval_seconds` 0 asks nobody."""
 
     def __init__(self, interval_seconds: float) -> None:
-        self._interval_seconds = interval_seconds
         self._rounds = Rounds(interval_seconds) if interval_seconds else None
         self._phones: dict[int, tuple[int, str, int, str, str]] = {}
         self._asked: dict[int, tuple[str, datetime]] = {}
         self._ended: list[Reached] = []
         self._newly_heard: deque[tuple[float, int, Sighting]] = deque(maxlen=MAX_NEIGHBOURS)
         self._follow_at = self._record_at = 0.0
-        # Not at once: after a restart we must have had the time to ask everybody.
-        self._doubt_at = time.monotonic() + reach.ROUNDS_MISSED * interval_seconds
 
     def heard(self, phones: Iterable[tuple[int, Sighting]]) -> None:
         """These phones have just spoken: look at the neighbour table when the kernel has had time to ask."""
@@ -65,16 +63,25 @@ class RollCall:
         if self._rounds is not None:
             if now >= self._follow_at:
                 self._follow_at = now + FOLLOW_SECONDS
-                self._phones = {phone[0]: phone for phone in await in_helper(reach.whom, set(legs))}
-                self._rounds.follow(self._phones, now)
-                if now >= self._doubt_at:
-                    await in_helper(reach.doubt, self._interval_seconds)
+                await self._follow(self._rounds, set(legs), now, in_helper)
             self._ask(self._rounds, legs, listener, now)
         if self._ended and now >= self._record_at:
             self._record_at = now + RECORD_SECONDS
             ended, self._ended = self._ended, []
-            await in_helper(reach.record, ended)
+            try:
+                await in_helper(reach.record, ended)
+            except BaseException:
+                self._ended = [*ended, *self._ended]
+                raise
         await self._verify(now, in_helper)
+
+    async def _follow(self, rounds: Rounds, places: set[LegKey], now: float, in_helper: InHelper) -> None:
+        """Ask whoever is to be asked by now; of whom an interface that is gone has led to, nothing is known any more."""
+        lost = {one[0]: one[3] for one in self._phones.values() if one[3:] not in places}
+        for start in range(0, len(lost), LOSE_AT_ONCE):
+            await in_helper(reach.lose, dict(list(lost.items())[start : start + LOSE_AT_ONCE]))
+        self._phones = {phone[0]: phone for phone in await in_helper(reach.whom, places)}
+        rounds.follow(self._phones, now)
 
     def _ask(self, rounds: Rounds, legs: Mapping[LegKey, Leg], listener: Listener, now: float) -> None:
         for phone_id in rounds.due(now):

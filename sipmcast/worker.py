@@ -7,7 +7,6 @@ longer than 200 ms or is away, phones are answered all the same, and what was he
 
 import asyncio
 import gc
-import itertools
 import logging
 import time
 from collections import deque
@@ -222,12 +221,11 @@ class Worker:
         legs = {(leg.interface, leg.host): leg for leg in self.listener.legs}
         await self._settle(legs)
         while self._started:
-            some = dict(itertools.islice(self._started.items(), OWE_AT_ONCE))
-            self._started = dict(itertools.islice(self._started.items(), OWE_AT_ONCE, None))
+            some = dict(self._started.popitem() for _ in range(min(OWE_AT_ONCE, len(self._started))))
             try:
                 await self._in_outbox(desk.owe, some)
             except BaseException:
-                self._started = some | self._started
+                self._started |= {one: at for one, at in some.items() if one not in self._started}
                 raise
         plan = await self._in_outbox(desk.look, legs, self.claimed_by, self._probed, self.listener.agent.room)
         self._probed = plan.probed if len(plan.probed) < PROBED_AT_MOST else {}

@@ -157,11 +157,11 @@ def _gone(notify: Notify) -> outbox.Due:
     return outbox.Due(**(nothing | {"pk": notify.pk, "kind": "profile", "phone_id": notify.phone_id, "mac": MAC}))
 
 
-def answered(notify: Notify, status: int, reason: str = "Why") -> bool:
+def answered(notify: Notify, status: int, reason: str = "Why", heard_at: datetime | None = None) -> bool:
     """The phone's final answer to this NOTIFY; whether it was waited for."""
     if 200 <= status < 300:
-        return settling.delivered([(notify.pk, status, reason)]) == {notify.pk}
-    return settling.refused(notify.pk, status, reason)
+        return settling.delivered([settling.Answer(notify.pk, status, reason, heard_at)]) == {notify.pk}
+    return settling.refused(settling.Answer(notify.pk, status, reason, heard_at))
 
 
 def sent(version: ConfigFile) -> Notify:
@@ -261,9 +261,7 @@ def phones_door(**changes) -> Iterator[ASGIHandler]:
 @contextmanager
 def kept_connections() -> Iterator[None]:
     """A request does not close the connection that holds the test's own transaction; Django's test client does this."""
-    ends = (request_started, request_finished)
-    for signal in ends:
-        signal.disconnect(close_old_connections)
+    ends = [one for one in (request_started, request_finished) if one.disconnect(close_old_connections)]
     try:
         yield
     finally:

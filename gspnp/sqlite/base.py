@@ -2,8 +2,8 @@
 
 SQLite's own way of waiting is to sleep and ask again, 1 to 100 ms at a time: a busy writer keeps others out for half a
 second, and a lock that is free is noticed late. The kernel wakes whoever waits for a file lock at once, and gives the
-lock back when a process dies. One more lock is the head of the queue: who waits for the turn holds it, so that nobody
-has two turns in a row while another one waits. SQLite's lock stays what protects the data; these only order who asks.
+lock back when a process dies. One more lock is the head of the queue: who is next holds it, so that a writer that goes
+on and on has no second turn before the one who is next. SQLite's lock stays what protects the data; these only order who asks.
 Source: sqlite.org/c3ref/busy_timeout.html; flock(2).
 """
 
@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import os
 
+from django.db import OperationalError
 from django.db.backends.sqlite3 import base
 
 TURN, HEAD = "-turn", "-head"
@@ -56,14 +57,28 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 os.close(head)
 
     def _locked(self, suffix):
-        """A descriptor that holds the lock of this file."""
-        descriptor = os.open(f"{self.settings_dict['NAME']}{suffix}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """A descriptor that holds the lock of this file. Raises OperationalError."""
+        path = f"{self.settings_dict['NAME']}{suffix}"
         try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise OperationalError(
+                f"cannot open {path} ({error.strerror}): it must be ours, as the database is"
+            ) from error
+        try:
+            self._give_to_owner(descriptor)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         except BaseException:
             os.close(descriptor)
             raise
         return descriptor
+
+    def _give_to_owner(self, descriptor):
+        """As SQLite does with its own files: what root has made must not lock the service out of its database."""
+        with contextlib.suppress(OSError):
+            database, lock = os.stat(self.settings_dict["NAME"]), os.fstat(descriptor)
+            if os.geteuid() == 0 and (database.st_uid, database.st_gid) != (lock.st_uid, lock.st_gid):
+                os.fchown(descriptor, database.st_uid, database.st_gid)
 
     def _give_turn_back(self):
         if self._turn is not None:

@@ -1,7 +1,7 @@
 """A working day at its worst: 2,000 SUBSCRIBEs a second, a job that renders 10,000 phones anew, and a person who saves.
 
 The SUBSCRIBEs are those of 10,000 applied phones that start up again and again. The job saves one phone after the
-other in a process of its own, as nice as the task worker; each phone is owed a NOTIFY and answers it. The person
+other in a process of its own, without a pause; each phone is owed a NOTIFY and answers it. The person
 posts the assignment drawer of one phone after the other over HTTP, signed in, with a pause; one save after the other
 is timed from the request to the end of the answer. All on SQLite; first the saves alone, then amid all that.
 """

@@ -1,10 +1,9 @@
 """A job that renders many phones anew, in a process of its own: `python -m tests.bench.rerender FIRST COUNT`.
 
-Each phone is saved with another caller name by the use case that everybody calls, as nice as the task worker is.
+Each phone is saved with another caller name by the use case that everybody calls.
 Prints how many it did; SIGTERM ends it early.
 """
 
-import os
 import signal
 import sys
 from dataclasses import replace
@@ -15,7 +14,6 @@ django.setup()
 
 from devices.models import Phone  # noqa: E402
 from provisioning import assignment, plan  # noqa: E402
-from provisioning.management.commands.work import NICE  # noqa: E402
 from tests.bench.ground import mac_of  # noqa: E402
 
 
@@ -30,7 +28,6 @@ def rerender(mac: str) -> None:
 def main(first: int, count: int) -> None:
     ended: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: ended.append(number))
-    os.nice(NICE)
     done = 0
     print("begins", flush=True)
     for number in range(first, first + count):

@@ -66,7 +66,7 @@ def test_no_secret_stands_in_the_raw_database_at_any_time_of_the_way():
     with cast.neighbours_say(cast.Verdict.MATCH):
         (send,) = desk.look(cast.LEGS, "pbx#1", {}, 100).sends
     assert first.encode() in send.datagram
-    settling.delivered([(send.notify_id, 200, "OK")])
+    settling.delivered([settling.Answer(send.notify_id, 200, "OK")])
     cast.download(cast.first_path(version))
     cast.download(cast.steady_path(version))
     assert cast.stage(version) == "applied"

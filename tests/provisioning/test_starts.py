@@ -89,6 +89,23 @@ class TestHeardAt:
         starts.owe_after_start(version.phone_id, clock.at)  # the next start
         assert cast.owed(version.phone_id) is not None
 
+    def test_an_answer_from_before_that_start_is_no_answer_to_it_however_late_it_is_recorded(self, version, clock):
+        """The store was away: it answered, was switched off and on, and both are told to the store afterwards."""
+        notify = cast.sent(version)
+        answered_at = clock.forward(1)
+        heard_at = clock.forward(60)
+        clock.forward(600)
+        assert cast.answered(notify, 200, "OK", answered_at)
+        starts.owe_after_start(version.phone_id, heard_at)
+        assert cast.owed(version.phone_id) is not None
+
+    def test_a_start_from_before_the_notify_left_is_no_start_during_it(self, version, clock):
+        heard_at = clock.forward(1)
+        clock.forward(1)
+        assert cast.answered(cast.sent(version), 200, "OK", clock.forward(1))
+        starts.owe_after_start(version.phone_id, heard_at)
+        assert cast.owed(version.phone_id) is not None
+
     def test_its_minute_counts_from_when_it_was_heard(self, version, clock):
         cast.applied(version)
         heard_at = clock.forward(hours=1)

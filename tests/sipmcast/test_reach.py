@@ -9,6 +9,7 @@ from devices.models import LiveEvent, Phone
 from provisioning.models import ConfigFile
 from sipmcast import reach
 from sipmcast.reach import Reached
+from sipmcast.roll_call import RollCall
 from tests import cast
 
 pytestmark = [pytest.mark.django_db, pytest.mark.db]
@@ -58,34 +59,44 @@ class TestWhomToAsk:
         assert reach.whom(set()) == []
 
 
-class TestNobodyAsks:
-    """The interface towards a phone went away, or its listener did."""
+class TestLost:
+    """The interface towards a phone went away."""
 
-    def test_an_online_phone_that_is_not_asked_any_more_is_not_said_to_be_online(self, version, clock):
+    def test_nobody_knows_whether_a_phone_is_online_that_cannot_be_asked_any_more(self, version, clock):
         ended(version, True, clock, rtt_ms=12.5)
-        clock.forward(60 * reach.ROUNDS_MISSED + 1)
-        reach.doubt(60)
+        clock.forward(60)
+        reach.lose({version.phone_id: cast.LEG.interface})
         phone = phone_of(version)
         assert (phone.online, phone.rtt_ms, phone.online_at) == (None, None, clock.at)
-        assert events(version)[1:] == [reach.NOBODY_ASKS]
-        reach.doubt(60)
+        assert events(version)[1:] == [reach.NOBODY_ASKS.format("eth0")]
+        reach.lose({version.phone_id: cast.LEG.interface})
         assert len(events(version)) == 2
 
-    def test_one_that_was_heard_meanwhile_stays_online(self, version, clock):
-        ended(version, True, clock, rtt_ms=12.5)
-        clock.forward(60 * reach.ROUNDS_MISSED)
-        inventory.record_sightings([cast.sighting(cast.MAC)], cast.unknown)
-        clock.forward(60)
-        reach.doubt(60)
+    def test_one_that_was_heard_elsewhere_meanwhile_is_left_alone(self, version, clock):
+        ended(version, True, clock)
+        reach.lose({version.phone_id: "eth7"})
         assert phone_of(version).online is True
 
-    def test_one_that_was_offline_stays_offline(self, version, clock):
+    def test_an_ignored_phone_is_left_in_peace(self, version, clock):
         ended(version, True, clock)
-        clock.forward(60)
-        ended(version, False, clock)
-        clock.forward(hours=1)
-        reach.doubt(60)
-        assert phone_of(version).online is False
+        inventory.ignore(version.phone_id, "tess")
+        reach.lose({version.phone_id: cast.LEG.interface})
+        assert not any("Nobody" in text for text in events(version))
+
+    async def test_a_roll_call_that_loses_an_interface_says_so_once(self, monkeypatch):
+        """By what it was asking before; a listener that has just begun says nothing."""
+        told = []
+        row = (7, cast.HOST, 5060, cast.LEG.interface, cast.LEG.host)
+        monkeypatch.setattr(reach, "whom", lambda places: [row] if row[3:] in places else [])
+        monkeypatch.setattr(reach, "lose", told.append)
+
+        async def at_once(call, *arguments):
+            return call(*arguments)
+
+        roll_call = RollCall(60.0)
+        for places in (set(), set(cast.LEGS), set(), set()):
+            await roll_call._follow(roll_call._rounds, places, 0.0, at_once)
+        assert told == [{7: cast.LEG.interface}]
 
 
 class TestOnline:

@@ -1,7 +1,6 @@
 """`manage.py work`: what must happen without anybody asking; explains stuck phones, prunes old events."""
 
 import logging
-import os
 import signal
 import threading
 
@@ -14,7 +13,6 @@ from provisioning import stuck
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 5.0
-NICE = 10  # people at the console and phones that wait come first (nice(2))
 
 
 class Command(BaseCommand):
@@ -32,7 +30,6 @@ class Command(BaseCommand):
         if options["once"]:
             one_round()
             return
-        os.nice(NICE)
         stopping = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopping.set())

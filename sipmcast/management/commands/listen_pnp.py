@@ -23,8 +23,6 @@ from sipmcast.worker import Worker
 
 log = logging.getLogger(__name__)
 
-OUTBOX_NICE = 10  # phones that wait for their 200 come before whatever else is done for them
-
 
 class Command(BaseCommand):
     help = "Hear phones that plug in, answer them, and send them the NOTIFYs that they are owed."
@@ -75,8 +73,7 @@ async def listen(options: Options, site: str, keep_trying: bool) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    store, outbox = helpers.Process("store"), helpers.Process("outbox", OUTBOX_NICE)
-    worker = Worker(site, instance_name(options), store, outbox)
+    worker = Worker(site, instance_name(options), helpers.Process("store"), helpers.Process("outbox"))
     agent = Agent(tag_key(), served=served(), name=str(os.getpid()))
     listener = worker.listener = Listener(options, agent, worker.deliver)
     tasks: list[asyncio.Task] = []
