@@ -94,8 +94,9 @@ def _answer_challenge(notify: Notify, event: NotifyAnswered, leg: Leg | None) ->
     challenge = choose(event.challenges)
     if challenge is None:
         return None, f"It asked for a password in a way that we do not know ({event.status} {event.reason})."
-    if not _still_trusted(notify, now):
-        return None, f"A password was asked for at {notify.target_host}, which nobody has confirmed; none was sent."
+    doubt = _doubt(notify, now)
+    if doubt:
+        return None, f"It asked for a password, and none was sent. {doubt}"
     known = logins.accounts(notify.phone_id)
     renewing = challenge.stale and not notify.renewed and notify.logins_tried > 0
     place = notify.logins_tried - 1 if renewing else notify.logins_tried
@@ -109,13 +110,15 @@ def _answer_challenge(notify: Notify, event: NotifyAnswered, leg: Leg | None) ->
     return _reopened(notify, opening, leg, **tried), ""
 
 
-def _still_trusted(notify: Notify, now: datetime) -> bool:
-    """May the address that this NOTIFY went to be told a secret, or a login, now? Design 5.2."""
-    phone = notify.phone
-    if str(notify.target_host) != phone.source_host:
-        return False
-    verdict = neighbours.verify(str(notify.target_host), phone.mac, notify.interface)
-    return verdict is not Verdict.MISMATCH and trust.objection(standing(notify, phone, now), verdict) is None
+def _doubt(notify: Notify, now: datetime) -> str | None:
+    """Why the address this NOTIFY went to may not be told a secret, or a login, now; None if it may (design 5.2)."""
+    phone, host = notify.phone, str(notify.target_host)
+    if host != phone.source_host:
+        return f"It has moved from {host} to {phone.source_host} meanwhile. Try again."
+    verdict = neighbours.verify(host, phone.mac, notify.interface)
+    if verdict is Verdict.MISMATCH:
+        return f"The neighbour table shows another device's MAC at {host}: find out which one it is."
+    return trust.objection(standing(notify, phone, now), verdict)
 
 
 def _ask_the_user(notify: Notify, leg: Leg | None) -> Send | None:
@@ -124,7 +127,7 @@ def _ask_the_user(notify: Notify, leg: Leg | None) -> Send | None:
     if leg is None or not user:
         return None
     if notify.kind == NotifyKind.PROFILE and (
-        settling.superfluous(notify) or not _still_trusted(notify, timezone.now())
+        settling.superfluous(notify) or _doubt(notify, timezone.now()) is not None
     ):
         return None
     return _reopened(notify, calls.to_user(notify, leg, user), leg, logins_tried=0, renewed=False)

@@ -76,7 +76,7 @@ class RollCall:
         await self._verify(now, in_helper)
 
     async def _follow(self, rounds: Rounds, places: set[LegKey], now: float, in_helper: InHelper) -> None:
-        """Ask whoever is to be asked by now; of whom an interface that is gone has led to, nothing is known any more."""
+        """Ask whoever is to be asked by now; whoever an interface led to that is gone, is lost."""
         lost = {one[0]: one[3] for one in self._phones.values() if one[3:] not in places}
         for start in range(0, len(lost), LOSE_AT_ONCE):
             await in_helper(reach.lose, dict(list(lost.items())[start : start + LOSE_AT_ONCE]))

@@ -6,9 +6,11 @@ import logging
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
+from devices import trust
 from devices.crypto import CannotDecrypt
 from devices.inventory import VersionConflict
 from devices.models import Phone
@@ -18,7 +20,9 @@ from gspnp.console.forms import AssignForm, posted_int
 from gspnp.console.listening import listening
 from gspnp.console.rows import LISTENER_AWAY
 from provisioning.assignment import AssignmentError, ConfigError, Saved, save
+from provisioning.models import Notify
 from sipmcast import neighbours
+from sipmcast.endings import standing
 
 log = logging.getLogger(__name__)
 
@@ -98,4 +102,16 @@ def saved_words(saved: Saved) -> str:
         return f"Saved. {LISTENER_AWAY}"
     if not saved.changed:
         return "Nothing has changed. The phone had not fetched it yet and is notified again."
-    return "Saved. The phone gets its NOTIFY now, fetches its file and restarts."
+    return _sent_words(saved.notify)
+
+
+def _sent_words(notify: Notify) -> str:
+    """What the listener will do with it, as far as can be known before it looks at the phone's address itself."""
+    phone = notify.phone
+    verdict = neighbours.verify(phone.source_host or "", phone.mac, phone.interface)
+    objection = trust.objection(standing(notify, phone, timezone.now()), verdict)
+    if objection is None:
+        return "Saved. The phone gets its NOTIFY now, fetches its file and restarts."
+    if verdict is Verdict.UNKNOWN:
+        return "Saved. It is a while since this phone was heard: it gets its NOTIFY if it is found at its address."
+    return f"Saved, and not sent: {objection}"

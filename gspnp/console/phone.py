@@ -21,7 +21,7 @@ from devices.mac import colons
 from devices.models import LiveEvent, Phone
 from gspnp.console.access import CHANGE, FORGET, VIEW, needs
 from gspnp.console.listening import listening
-from gspnp.console.rows import ICONS, LISTENER_AWAY, SHOWN_ACCOUNTS, STEPS, rows_of
+from gspnp.console.rows import CHALLENGED, ICONS, LISTENER_AWAY, SHOWN_ACCOUNTS, STEPS, rows_of
 from gspnp.console.shell import shell_context
 from provisioning import commands
 from provisioning.gxp.document import DocumentError, masked
@@ -36,6 +36,7 @@ NEIGHBOUR_WORDS = {
     Neighbour.UNKNOWN: ("not known", "the phone is behind a router, or was not looked up yet"),
 }
 TOLD_WORDS = {NotifyState.DELIVERED: "The phone agreed."}
+NOT_CARRIED_OUT = "Not carried out: it asked for a password."
 CLOSED = (NotifyState.SUPERSEDED, NotifyState.NOT_NEEDED)
 SECRET_COLUMNS = ("content", "first_secret", "steady_secret")
 
@@ -127,13 +128,19 @@ def last_told(phone: Phone, listener_runs: bool) -> Told | None:
     return Told(
         label="Notify again" if notify.kind == NotifyKind.PROFILE else notify.get_kind_display(),
         state=notify.state,
-        words=LISTENER_AWAY if away else TOLD_WORDS.get(NotifyState(notify.state), notify.get_state_display()),
+        words=LISTENER_AWAY if away else _told_words(notify),
         note=notify.note,
         failed=away or failed,
         asked_at=notify.created_at,
         steps=commands.progress(notify),
         missing="not seen" if over else "not yet",
     )
+
+
+def _told_words(notify: Notify) -> str:
+    if notify.state == NotifyState.REFUSED and notify.status in CHALLENGED:
+        return NOT_CARRIED_OUT  # whether we did not know it or did not tell it stands in the note
+    return TOLD_WORDS.get(NotifyState(notify.state), notify.get_state_display())
 
 
 def way(phone: Phone, version: ConfigFile | None) -> list[Step]:

@@ -25,6 +25,7 @@ ICONS = {
     Stage.IGNORED: "visibility_off",
     Stage.RETIRED: "archive",
 }
+CHALLENGED = (401, 407)  # RFC 3261 22: the phone wants a password first
 LISTENER_AWAY = "Waiting for the listener, which is not running."
 NEXT_WORDS = {
     Stage.NOTIFIED: "It answered our NOTIFY. It fetches its file within 6 minutes.",
@@ -218,7 +219,9 @@ def _mark(notify: Notify, phone: Phone, listening: Listening) -> Mark | None:
         away = notify.kind == NotifyKind.REBOOT and not back and since < timedelta(minutes=RESTART_SHOWN_MINUTES)
         return Mark(label, "it agreed and is not back yet", failed=False) if away else None
     failures = {
-        NotifyState.REFUSED: f"refused ({notify.status} {notify.reason})".replace(" )", ")"),
+        NotifyState.REFUSED: "not carried out, it asked for a password"
+        if notify.status in CHALLENGED
+        else f"refused ({notify.status} {notify.reason})".replace(" )", ")"),
         # Its answer may have been lost: without a note it has shown since that it heard us.
         NotifyState.UNANSWERED: "not answered" if notify.note else "",
         NotifyState.WITHHELD: "not sent",

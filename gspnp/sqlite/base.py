@@ -3,7 +3,7 @@
 SQLite's own way of waiting is to sleep and ask again, 1 to 100 ms at a time: a busy writer keeps others out for half a
 second, and a lock that is free is noticed late. The kernel wakes whoever waits for a file lock at once, and gives the
 lock back when a process dies. One more lock is the head of the queue: who is next holds it, so that a writer that goes
-on and on has no second turn before the one who is next. SQLite's lock stays what protects the data; these only order who asks.
+on and on has no second turn before that one. SQLite's lock stays what protects the data; these only order who asks.
 Source: sqlite.org/c3ref/busy_timeout.html; flock(2).
 """
 

@@ -16,6 +16,7 @@ MAX_VALUE = 64  # characters; likewise
 MAX_HOST = 253  # characters of a DNS name, RFC 1035 2.3.4 as text
 MAX_PATH = 512  # characters; documented for GXP21xx, taken for GXP16xx
 
+_BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", re.ASCII)
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _PATH = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/-]*", re.ASCII)
@@ -57,8 +58,9 @@ def number_fault(text: str, limit: int = MAX_TEXT) -> str | None:
     return fault
 
 
-def address_fault(text: str) -> str | None:
-    """host or host:port, where host is a name, an IPv4 address or an IPv6 address in brackets."""
+def address_fault(text: str, *, group_too: bool = False) -> str | None:
+    """host or host:port, where host is a name, an IPv4 address or an IPv6 address in brackets; if said so, a multicast
+    group too."""
     fault = word_fault(text, MAX_HOST + len(":65535"))
     if fault is not None:
         return fault
@@ -76,7 +78,7 @@ def address_fault(text: str) -> str | None:
             return "is an IPv6 address; put it in brackets, as [2001:db8::1]"
         return "has more than one colon; enter only host or host:port"
     host, colon, port = text.partition(":")
-    return _host_fault(host) or (_port_fault(colon + port) if colon else None)
+    return _host_fault(host, group_too) or (_port_fault(colon + port) if colon else None)
 
 
 def path_fault(text: str) -> str | None:
@@ -94,13 +96,18 @@ def path_fault(text: str) -> str | None:
     return address_fault(address)
 
 
-def _host_fault(host: str) -> str | None:
+def _host_fault(host: str, group_too: bool = False) -> str | None:
     if not host:
         return "has no host; enter a name or an IP address"
     if not host.isascii():
         return "has letters outside ASCII; enter the name in its xn-- form or the IP address"
     if _NUMERIC.fullmatch(host):
-        return None if _is_ip(host, 4) else "is not an IPv4 address; it has four numbers from 0 to 255"
+        if not _is_ip(host, 4):
+            return "is not an IPv4 address; it has four numbers from 0 to 255"
+        address = ipaddress.IPv4Address(host)
+        if address.is_unspecified or address == _BROADCAST or (address.is_multicast and not group_too):
+            return "is no address of one host; enter the server's own"
+        return None
     labels = host.removesuffix(".").split(".")
     if len(host) > MAX_HOST or not all(_LABEL.fullmatch(label) for label in labels):
         return "is not a host name; use letters, digits, hyphens and dots, or an IP address"

@@ -152,7 +152,7 @@ def _ip_fault(setting: Setting, text: str) -> str | None:
 
 def _endpoint_fault(setting: Setting, text: str) -> str | None:
     host, colon, _ = text.partition(":")
-    if colon and re.fullmatch(r"[0-9.]+", host, re.ASCII) and fields.address_fault(text) is None:
+    if colon and re.fullmatch(r"[0-9.]+", host, re.ASCII) and fields.address_fault(text, group_too=True) is None:
         return None
     return "is not an IPv4 address with a port; enter one such as 224.0.1.20:10000"
 

@@ -1,8 +1,10 @@
 """The assignment drawer: what is typed is what is stored, and every problem stands beside its field."""
 
 import re
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from devices.choices import Stage
 from devices.models import Account, Key, Phone
@@ -55,6 +57,13 @@ def test_a_save_makes_account_keys_file_and_notify_and_says_what_happens(console
 def test_the_answer_says_when_the_listener_is_away(console):
     answer = console.post(URL, typed(cast.seen()))
     assert answer.json()["message"] == "Saved. Waiting for the listener, which is not running."
+
+
+def test_of_a_phone_that_was_heard_long_ago_no_notify_is_promised(console, listener):
+    phone = cast.seen()
+    Phone.objects.update(subscribed_at=timezone.now() - timedelta(hours=1))
+    answer = console.post(URL, typed(phone))
+    assert answer.json()["message"].startswith("Saved. It is a while since this phone was heard")
 
 
 def test_any_unicode_and_markup_survives_to_the_stored_bytes(console):

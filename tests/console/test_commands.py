@@ -150,6 +150,13 @@ def test_a_refusal_is_told_in_words_and_marked_for_a_while(console, listener):
     assert "Refused by the phone" in told(console.get(URL)), "the phone's page remembers"
 
 
+def test_a_password_that_was_not_told_is_no_refusal_of_the_phone(console, listener):
+    notify = command(cast.applied(cast.assigned()), NotifyKind.REBOOT)
+    cast.answered(notify, 401, "Unauthorized")
+    assert "Not carried out: it asked for a password." in told(console.get(URL))
+    assert "Restart: not carried out, it asked for a password" in row(console.get("/"), cast.MAC)
+
+
 def test_silence_is_told_and_what_can_come_no_more_is_not_awaited(console, listener):
     notify = command(cast.applied(cast.assigned()), NotifyKind.RESYNC)
     cast.settling.unanswered(notify.pk)

@@ -37,6 +37,12 @@ def test_each_objection_says_what_is_wrong_and_where():
     assert all(HERE in words for words in (says(), says(approved=HERE, age=OLD), says(verdict=Verdict.MISMATCH)))
 
 
+def test_a_phone_on_this_very_machine_stays_confirmed():
+    """`make demo`: its phones cannot be switched off and on."""
+    assert says(approved="127.0.0.1", age=OLD, source="127.0.0.1") is None
+    assert says(approved=HERE, age=OLD, source="127.0.0.1") is not None
+
+
 def test_a_contact_from_the_future_is_not_fresh():
     """The clock went back: fail closed."""
     assert says(approved=HERE, age=-86_400.0) is not None

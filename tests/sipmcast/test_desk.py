@@ -184,11 +184,12 @@ class TestTrust:
         clock.forward(1)
         assert len(look(probed=probed).sends) == 1
 
-    def test_loopback_is_never_probed(self, clock):
+    def test_loopback_is_never_probed_and_stays_confirmed(self, clock):
+        """A simulated phone on this machine: nobody else can take its address."""
         version = cast.assigned(host="127.0.0.1")
         clock.forward(minutes=20)
         assert look().probes == []
-        assert state(version)[0] == "withheld"
+        assert state(version)[0] == "sending"
 
     def test_a_person_confirms_and_a_withheld_row_goes_out(self, version, clock):
         clock.forward(minutes=20)
