@@ -18,7 +18,7 @@ from provisioning.gxp.zones import phone_time_zone, zone_names
 
 DATA = Path(__file__).parent / "data" / "countries.toml"
 
-# Source of the four tables: pvalues.csv, rows display_language, date_format, time_format and the tones.
+# Source of the four tables: settings.csv, rows display_language, date_format, time_format and the tones.
 LANGUAGES = frozenset({
     "ar", "cs", "de", "en", "es", "fr", "he", "hr", "hu", "it", "ja", "ko", "lv", "nl", "pl", "pt", "ru", "sl", "se",
     "tr", "zh-tw", "zh",
@@ -198,7 +198,7 @@ def _tones(table: object, sources: Mapping[str, tuple[str, str]]) -> Iterator[tu
 def phone_tone(text: object) -> str:
     """`425 200/200-600/1000` (Hz, ms) in the phone's syntax, whose cadence counts in 10 ms. Raises ValueError.
 
-    A single frequency stands in both places, as in the vendor's default call waiting tone (pvalues.csv).
+    A single frequency stands in both places, as in the vendor's default call waiting tone (settings.csv).
     """
     found = _TONE.fullmatch(text) if isinstance(text, str) else None
     if found is None:

@@ -21,7 +21,7 @@ from itertools import product
 from struct import calcsize, unpack, unpack_from
 from zoneinfo import ZoneInfo
 
-MAX_TEXT_CHARS = 64  # source: pvalues.csv, row self_defined_time_zone
+MAX_TEXT_CHARS = 64  # source: settings.csv, row self_defined_time_zone
 EXACT_YEARS = 3  # a text is proved for so many whole years after its tzdata release; our choice
 RANKED_YEARS = 28  # the calendar repeats after so many; the better of two exact texts is right in more of them
 SECONDS_PER_HOUR = 3600
