@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from django.db.models import Case, Count, Exists, IntegerField, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Length
 
-from devices.choices import WAY, Stage
+from devices.choices import WAY, Neighbour, Stage
 from devices.mac import search_digits
 from devices.models import Account, Phone
 from gspnp.console.rows import ICONS, IS_OFFLINE, IS_ONLINE, OFFLINE, ONLINE, REACH_LABELS, SHOWN_ACCOUNTS
@@ -19,7 +19,7 @@ PAGE_ROWS = 50
 QUERY_CHARS = 100
 MAX_PAGE = 1_000_000
 PAGE_DIGITS = 9
-ATTENTION = "attention"  # beside the stages: phones that have an alarm or stopped on their way
+ATTENTION = "attention"  # beside the stages, see `needs_attention`
 REACHES = {ONLINE: IS_ONLINE, OFFLINE: IS_OFFLINE}
 OUT_OF_SIGHT = (Stage.IGNORED, Stage.RETIRED)
 DEFAULT_SORT = "-new"
@@ -172,8 +172,9 @@ def filtered(query: ListQuery) -> QuerySet[Phone]:
 
 
 def needs_attention() -> Q:
-    """An alarm, or stopped on the way."""
-    return ~Q(alarm="") | (Q(stage__in=WAY) & ~Q(stage_reason=""))
+    """An alarm, another device's MAC at its address, or stopped on the way."""
+    another = Q(neighbour=Neighbour.MISMATCH) & ~Q(stage__in=OUT_OF_SIGHT)
+    return ~Q(alarm="") | another | (Q(stage__in=WAY) & ~Q(stage_reason=""))
 
 
 def matches(text: str) -> Q:

@@ -127,6 +127,8 @@ def test_needs_attention_finds_alarms_and_phones_that_stopped(console, three):
     Phone.objects.filter(mac=three[0]).update(alarm="000B82000001 now claims 10.0.0.9.", alarm_at=timezone.now())
     Phone.objects.filter(mac=three[1]).update(stage_reason="It did not answer.")
     assert sorted(macs(console.get("/", {"stage": "attention"}))) == three[:2]
+    Phone.objects.filter(mac=three[2]).update(neighbour="mismatch")
+    assert sorted(macs(console.get("/", {"stage": "attention"}))) == three
 
 
 @pytest.mark.parametrize("column", ["mac", "model", "address", "firmware", "stage", "seen", "new", "vendor"])
