@@ -13,6 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 
@@ -33,6 +34,18 @@ def is_generated(password: str) -> bool:
     except OSError:
         return False
     return hmac.compare_digest(generated.encode(), password.strip().encode())
+
+
+class NotTheGeneratedOne:
+    """A password validator: the one that the set-up made is there to be replaced."""
+
+    def validate(self, password: str, user: Any = None) -> None:
+        """Raises ValidationError."""
+        if is_generated(password):
+            raise ValidationError("This is the password that the set-up made. Choose another one.", "generated")
+
+    def get_help_text(self) -> str:
+        return "Your password can’t be the one that the set-up made."
 
 
 @receiver(post_save, sender=get_user_model(), dispatch_uid="gspnp.first_password.changed")

@@ -96,7 +96,7 @@ def test_the_way_out_stays_open(client):
 def test_the_same_password_again_is_no_change(client):
     password = make()
     assert client.login(username="admin", password=password)
-    change(client, password, password)
+    assert "This is the password that the set-up made." in change(client, password, password).content.decode()
     assert password_file().exists()
     assert client.get("/admin/").headers["Location"] == CHANGE
 
