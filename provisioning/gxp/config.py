@@ -6,7 +6,7 @@ and every message.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -54,7 +54,11 @@ class ServerConfig:
 
 @dataclass(frozen=True)
 class DeviceConfig:
-    """All that one file says. `opinions_off` holds the switches of server settings not to be written."""
+    """All that one file says. `opinions_off` holds the switches of server settings not to be written.
+
+    `settings` is what the layers say beyond the assignment, by catalogue name or raw P-code; None leaves it alone.
+    `earlier` are settings that the phone was told before: it keeps them until it is told otherwise.
+    """
 
     mac: str
     model: PhoneModel
@@ -62,6 +66,8 @@ class DeviceConfig:
     keys: tuple[KeyConfig, ...]
     server: ServerConfig
     opinions_off: frozenset[str] = frozenset()
+    settings: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    earlier: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -110,10 +116,10 @@ def _accounts_problems(config: DeviceConfig) -> Iterator[Problem]:
         elif number in seen:
             yield Problem(path, f"Account {number} is given twice; remove one of them.")
         seen.add(number)
-        yield from _account_problems(path, account)
+        yield from _account_problems(path, account, config.settings)
 
 
-def _account_problems(path: str, account: AccountConfig) -> Iterator[Problem]:
+def _account_problems(path: str, account: AccountConfig, settings: Mapping[str, str | None]) -> Iterator[Problem]:
     if not account.sip_server:
         needs = f"Account {account.number} needs a SIP server; enter host or host:port."
         yield Problem(f"{path}.sip_server", needs)
@@ -126,7 +132,9 @@ def _account_problems(path: str, account: AccountConfig) -> Iterator[Problem]:
     yield from _fault(f"{path}.password", "The password", fields.text_fault(account.password))
     yield from _fault(f"{path}.display_name", "The name", fields.text_fault(account.display_name))
     yield from _fault(f"{path}.voicemail", "The voicemail number", fields.text_fault(account.voicemail))
-    yield from _codec_problems(f"{path}.codecs", account.codecs)
+    # Without a choice of its own the account takes the codecs of the layers.
+    if account.codecs or not settings.get(f"account{account.number}_preferred_vocoder_1"):
+        yield from _codec_problems(f"{path}.codecs", account.codecs)
 
 
 def _codec_problems(path: str, codecs: tuple[str, ...]) -> Iterator[Problem]:

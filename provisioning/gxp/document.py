@@ -8,13 +8,15 @@ optional mac, one config with an element per P-value.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from lxml import etree
 
 from devices.catalog import CODECS, DEFAULT_CODECS, KeyKind, KeyMode, KeySlot, PhoneModel, slots
 from devices.mac import lower
-from provisioning.gxp.catalogue import SETTINGS, Kind, by_element
+from provisioning.gxp import prepared
+from provisioning.gxp.catalogue import SETTINGS, Kind, Setting, by_element, fault
 from provisioning.gxp.config import AccountConfig, ConfigError, DeviceConfig, KeyConfig, validate
 from provisioning.gxp.pvalues import (
     KEY_FIELDS,
@@ -29,6 +31,8 @@ from provisioning.gxp.pvalues import (
 
 MASK = "********"
 
+_OWN_FIRST = ("_voicemail_access_number", "_eventlist_blf_uri")
+_ELEMENT = re.compile(r"P[0-9]+", re.ASCII)
 _DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 _PLACES = {name: place for place, name in enumerate(SETTINGS)}  # the order of the catalogue is the order of the file
 
@@ -43,12 +47,63 @@ def render(config: DeviceConfig) -> bytes:
     The whole managed set is written each time, so that whatever was removed is removed on the phone too; only
     server settings whose switch is off are left out. Raises ConfigError with every problem found.
     """
+    return written(config.mac, settings(config))
+
+
+def settings(config: DeviceConfig) -> dict[str, str]:
+    """What the file says, by catalogue name or raw P-code, in the order of the file. Raises ConfigError."""
     problems = validate(config)
     if problems:
         raise ConfigError(problems)
-    written = dict(_settings(config))
-    ordered = [(SETTINGS[name].element, written[name]) for name in sorted(written, key=_PLACES.__getitem__)]
-    return _write(lower(config.mac), ordered)
+    said = dict(_settings(config))
+    for name, text in config.settings.items():
+        if text is None:
+            said.pop(name, None)
+        elif not (_is_ours_first(name) and said.get(name)):
+            said[name] = text
+    said.update(_forgotten(config, said))
+    return {name: said[name] for name in _in_order(tuple(said))}
+
+
+def _forgotten(config: DeviceConfig, said: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """What the phone was told once and nobody says any more: back to the factory's value, where that is known.
+
+    A secret is never made empty, and a raw P-code stays: nobody knows what the factory had there.
+    """
+    for name in config.earlier.difference(said):
+        row = SETTINGS.get(name)
+        left_alone = name in config.opinions_off or name in config.settings
+        if row is None or row.secret or left_alone or not row.applies_to(config.model.name):
+            continue
+        if fault(row, row.default) is None:
+            yield name, row.default
+
+
+def written(mac: str, texts: Mapping[str, str]) -> bytes:
+    """The file that says this, in the given order."""
+    return _write(lower(mac), texts)
+
+
+def _is_ours_first(name: str) -> bool:
+    """Whether the assignment's own text, if it has one, wins over the layers."""
+    return name.startswith("account") and name.endswith(_OWN_FIRST)
+
+
+@lru_cache(maxsize=256)
+def _in_order(names: tuple[str, ...]) -> list[str]:
+    """In the order of the file. Phones have their settings from the same few layers: it is nearly always known."""
+    return sorted(names, key=_place)
+
+
+def _place(name: str) -> tuple[int, int]:
+    """Settings in the order of the catalogue, then raw P-codes by their number."""
+    place = _PLACES.get(name)
+    return (place, 0) if place is not None else (len(_PLACES), int(name[1:]))
+
+
+def _element(name: str) -> str:
+    row = SETTINGS.get(name)
+    return name if row is None else row.element
 
 
 def masked(document: bytes) -> bytes:
@@ -57,14 +112,16 @@ def masked(document: bytes) -> bytes:
     Of a server path only the secret part is masked. A P-value that the catalogue
     does not name counts as a secret. Raises DocumentError.
     """
-    mac, settings = _read(document)
-    return _write(mac, [(element, _masked_text(element, text)) for element, text in settings])
+    mac, found = read(document)
+    if len({element for element, _ in found}) < len(found):
+        raise DocumentError("This file has a setting twice; render the file again.")
+    return _write(mac, {element: masked_text(by_element(element), text) for element, text in found})
 
 
 def values(document: bytes) -> dict[str, str]:
     """The settings in a file by their catalogue names (unknown ones by element name). Raises DocumentError."""
     named: dict[str, str] = {}
-    for element, text in _read(document)[1]:
+    for element, text in read(document)[1]:
         row = by_element(element)
         named[row.name if row else element] = text
     return named
@@ -76,7 +133,7 @@ def _settings(config: DeviceConfig) -> Iterator[tuple[str, str]]:
         yield from _account_settings(number, accounts.get(number))
     keys = {key.slot: key for key in config.keys}
     for slot in slots(config.model):
-        yield from _key_settings(keys.get(slot) or _default_key(slot, config.model, set(accounts)))
+        yield from _key_settings(keys.get(slot) or default_key(slot, config.model, set(accounts)))
     yield from _server_settings(config)
 
 
@@ -98,15 +155,16 @@ def _account_settings(number: int, account: AccountConfig | None) -> Iterator[tu
         "voicemail_access_number": account.voicemail,
         "sip_registration": active,
     }
+    codecs = account.codecs or DEFAULT_CODECS  # without a choice of its own the layers' take their place
     for position in range(VOCODERS):
         # All places are written: the last choice is repeated, as the factory settings do.
-        name = account.codecs[min(position, len(account.codecs) - 1)]
+        name = codecs[min(position, len(codecs) - 1)]
         texts[f"preferred_vocoder_{position + 1}"] = str(CODECS[name].payload)
     for field, text in texts.items():
         yield account_field(number, field).name, text
 
 
-def _default_key(slot: KeySlot, model: PhoneModel, filled: set[int]) -> KeyConfig:
+def default_key(slot: KeySlot, model: PhoneModel, filled: set[int]) -> KeyConfig:
     """An unset key: an MPK is an empty speed dial, a line key a line.
 
     A line belongs to the account with the key's own number, or else to the first account that is filled in,
@@ -139,8 +197,8 @@ def _server_settings(config: DeviceConfig) -> Iterator[tuple[str, str]]:
             yield opinion.pvalue, text
 
 
-def _masked_text(element: str, text: str) -> str:
-    row = by_element(element)
+def masked_text(row: Setting | None, text: str) -> str:
+    """A text of this setting for showing; of a P-value without a row everything is masked."""
     if not text or (row is not None and not row.secret):
         return text
     if row is not None and row.kind is Kind.PATH:
@@ -149,20 +207,17 @@ def _masked_text(element: str, text: str) -> str:
     return MASK
 
 
-def _write(mac: str | None, settings: list[tuple[str, str]]) -> bytes:
-    root = etree.Element("gs_provision", version="1")
-    if mac is not None:
-        etree.SubElement(root, "mac").text = mac
-    config = etree.SubElement(root, "config", version="1")
-    for element, text in settings:
-        # An empty text, not None: gives <P1></P1>, the form seen in the field, instead of <P1/>.
-        etree.SubElement(config, element).text = text
-    body: bytes = etree.tostring(root, encoding="UTF-8", xml_declaration=False, pretty_print=True)
-    return _DECLARATION + body
+def _write(mac: str | None, settings: Mapping[str, str]) -> bytes:
+    """The bytes of a file; `settings` by name, or by element name where it was read from a file."""
+    with prepared.tree(mac is not None, tuple(settings), _element) as tree:
+        return _DECLARATION + tree.written(mac, settings.values())
 
 
-def _read(document: bytes) -> tuple[str | None, list[tuple[str, str]]]:
-    """The mac and the (element, text) pairs, nothing else. No entities, no DTD, no network."""
+def read(document: bytes) -> tuple[str | None, list[tuple[str, str]]]:
+    """The mac and the (element, text) pairs of a file, in its order. No entities, no DTD, no network.
+
+    Raises DocumentError.
+    """
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True
     )
@@ -175,8 +230,10 @@ def _read(document: bytes) -> tuple[str | None, list[tuple[str, str]]]:
     config = root.find("config")
     if root.tag != "gs_provision" or config is None:
         raise DocumentError("This is not a Grandstream configuration file; render the file again.")
-    settings = [(str(element.tag), "".join(element.itertext())) for element in config]
-    if not all(re.fullmatch(r"P[0-9]+", element, re.ASCII) for element, _ in settings):
+    settings = [
+        (str(element.tag), "".join(element.itertext()) if len(element) else element.text or "") for element in config
+    ]
+    if not all(_ELEMENT.fullmatch(element) for element, _ in settings):
         raise DocumentError("This file has settings that are not P-values; render the file again.")
     mac = root.find("mac")
     return (None if mac is None else "".join(mac.itertext())), settings

@@ -1,7 +1,8 @@
 """Whether a phone with this file can be asked over UDP if it is there. Pure."""
 
+from collections.abc import Mapping
+
 from provisioning.gxp.catalogue import setting
-from provisioning.gxp.document import values
 
 SIP_TRANSPORT = setting("account1_sip_transport").name
 RANDOM_SIP_PORT = setting("use_random_port").name
@@ -9,9 +10,8 @@ FROM_SERVER_ONLY = setting("account1_accept_sip_from_proxy_only").name
 OTHER_TRANSPORTS = {"1": "TCP", "2": "TLS"}  # the choices of account1_sip_transport; 0 is UDP
 
 
-def silent_because(document: bytes) -> str:
-    """Why such a phone may not answer our OPTIONS although it is there; empty if it should. Raises DocumentError."""
-    written = values(document)
+def silent_because(written: Mapping[str, str]) -> str:
+    """Why a phone with these settings may not answer our OPTIONS although it is there; empty if it should."""
     transport = OTHER_TRANSPORTS.get(written.get(SIP_TRANSPORT, ""))
     if transport:
         return f"its configuration uses SIP over {transport}"

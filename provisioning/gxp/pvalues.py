@@ -5,12 +5,13 @@ Pure: must never import Django, asyncio or socket. The settings themselves are d
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from devices.catalog import KeyMode, KeySlot
-from provisioning.gxp.catalogue import Setting, setting
+from provisioning.gxp.catalogue import SETTINGS, Setting, setting
 
 VOCODERS = 7
 KEY_FIELDS = ("mode", "account", "description", "value")
@@ -97,3 +98,30 @@ OPINIONS: Mapping[str, Opinion] = MappingProxyType(
         )
     }
 )
+
+# What each phone gets a random one of, unless a layer names one. The switches are the names.
+GENERATED: Mapping[str, str] = MappingProxyType(
+    {
+        "admin_password": "the factory's password is known to everybody, and the web page of the phone shows all",
+        "user_password": "likewise for the password of its user",
+    }
+)
+
+# What the assignment says of an account. Where it says nothing, the layers do.
+ACCOUNT_FIELDS = (
+    "active", "account_name", "sip_server", "sip_user_id", "auth_id", "auth_password", "display_name",
+    "sip_registration",
+)  # fmt: skip
+_OF_A_KEY = re.compile(rf"(?:line|mpk)[0-9]+_(?:{'|'.join(KEY_FIELDS)})", re.ASCII)
+_OF_AN_ACCOUNT = re.compile(rf"account[0-9]_(?:{'|'.join(ACCOUNT_FIELDS)})", re.ASCII)
+
+# No layer may say these: each phone's own assignment does, and writes them every time.
+OWNED: Mapping[str, str] = MappingProxyType(
+    {name: "a matter of the phone's accounts" for name in SETTINGS if _OF_AN_ACCOUNT.fullmatch(name)}
+    | {name: "a matter of the phone's keys" for name in SETTINGS if _OF_A_KEY.fullmatch(name)}
+)
+
+# What only we can know. A layer may leave them alone, and nothing else.
+COMPUTED = frozenset({opinion.pvalue for opinion in OPINIONS.values() if opinion.value is None}) | {
+    "xml_config_file_password"
+}

@@ -1,0 +1,111 @@
+"""What two files differ in, and what an older file decided: for the history of a phone and the way back.
+
+Pure: must never import Django, asyncio or socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from devices.catalog import CODECS, KeyKind, KeyMode, KeySlot, PhoneModel, slots
+from provisioning.gxp.catalogue import SETTINGS
+from provisioning.gxp.config import AccountConfig, KeyConfig
+from provisioning.gxp.document import default_key, masked_text
+from provisioning.gxp.pvalues import (
+    COMPUTED,
+    LINE_KEY_MODE_NUMBERS,
+    MPK_MODE_NUMBERS,
+    OWNED,
+    VOCODERS,
+    account_field,
+    key_field,
+)
+
+_CODEC_OF = {str(codec.payload): name for name, codec in CODECS.items()}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One setting that differs: masked texts, None where a file does not have it."""
+
+    name: str
+    before: str | None
+    after: str | None
+
+
+def differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[Change]:
+    """What changed from one file's settings to another's, in the order of the newer file. Secrets are masked:
+    a changed one shows as the mask on both sides. What is computed for each version is left out."""
+    names = [*after, *(name for name in before if name not in after)]
+    return [
+        Change(name, _shown(name, before.get(name)), _shown(name, after.get(name)))
+        for name in names
+        if name not in COMPUTED and before.get(name) != after.get(name)
+    ]
+
+
+def _shown(name: str, text: str | None) -> str | None:
+    if text is None:
+        return None
+    row = SETTINGS.get(name)
+    return masked_text(row, text) if row is None or row.secret else text
+
+
+@dataclass(frozen=True)
+class Decided:
+    """An older file as decisions: accounts, keys, and the settings of the layers beyond them."""
+
+    accounts: tuple[AccountConfig, ...]
+    keys: tuple[KeyConfig, ...]
+    settings: Mapping[str, str]
+
+
+def decided(texts: Mapping[str, str], model: PhoneModel) -> Decided:
+    """Read a file of ours back: rendering the answer gives the same file, but for what is computed each time."""
+    accounts = tuple(
+        account for number in range(1, model.accounts + 1) if (account := _account(number, texts)) is not None
+    )
+    filled = {account.number for account in accounts}
+    unset = {slot: default_key(slot, model, filled) for slot in slots(model)}
+    keys = tuple(key for slot in slots(model) if (key := _key(slot, texts)) != unset[slot])
+    of_accounts = {
+        account_field(number, field).name
+        for number in range(1, model.accounts + 1)
+        for field in ("voicemail_access_number", *(f"preferred_vocoder_{place}" for place in range(1, VOCODERS + 1)))
+    }
+    rest = {
+        name: text
+        for name, text in texts.items()
+        if name not in OWNED and name not in COMPUTED and name not in of_accounts
+    }
+    return Decided(accounts, keys, rest)
+
+
+def _account(number: int, texts: Mapping[str, str]) -> AccountConfig | None:
+    def said(field: str) -> str:
+        return texts.get(account_field(number, field).name, "")
+
+    if said("active") != "1":
+        return None
+    codecs = dict.fromkeys(_CODEC_OF[said(f"preferred_vocoder_{place}")] for place in range(1, VOCODERS + 1))
+    return AccountConfig(
+        number=number,
+        sip_server=said("sip_server"),
+        user_id=said("sip_user_id"),
+        # The file always has one: an account without its own was written with its user ID.
+        auth_id="" if said("auth_id") == said("sip_user_id") else said("auth_id"),
+        password=said("auth_password"),
+        display_name=said("display_name"),
+        voicemail=said("voicemail_access_number"),
+        codecs=tuple(codecs),
+    )
+
+
+def _key(slot: KeySlot, texts: Mapping[str, str]) -> KeyConfig:
+    number, account, label, value = (
+        texts.get(key_field(slot, part).name, "") for part in ("mode", "account", "description", "value")
+    )
+    numbers = MPK_MODE_NUMBERS if slot.kind is KeyKind.MPK else LINE_KEY_MODE_NUMBERS
+    mode: KeyMode = {str(one): mode for mode, one in numbers.items()}[number]
+    return KeyConfig(slot, mode, int(account) + 1, label, value)
