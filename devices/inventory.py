@@ -5,7 +5,7 @@ moved by conditional UPDATE, so that SQLite and PostgreSQL behave alike and two 
 files of their own, `sightings` and `claims`; callers know only this one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from django.db import transaction
@@ -30,8 +30,8 @@ from devices.sightings import NOT_OURS, Heard, Verify, record_sightings
 __all__ = [
     "ALARM_BREAK", "CLAIM_SETTLE_SECONDS", "CLAIM_WORDS", "NOT_OURS", "WAY", "Heard", "Stage", "Verify",
     "VersionConflict", "accept_claim", "advance", "approve_address", "assign", "dismiss_alarm", "explain", "forget",
-    "forget_unheard", "heed", "ignore", "judge_claims", "raise_alarm", "record_sightings", "record_verdicts", "tell",
-    "touch",
+    "forget_unheard", "heed", "ignore", "judge_claims", "raise_alarm", "record_sightings", "record_verdicts", "renew",
+    "tell", "touch",
 ]  # fmt: skip
 
 REASON_CHARS = 300
@@ -65,6 +65,17 @@ def assign(
     Key.objects.bulk_create(keys)
     phone.refresh_from_db()
     live.append([live.event(phone, EventKind.STAGE, f"Assigned by {by}.", now)])
+
+
+def renew(phone_ids: Sequence[int], words: str, now: datetime) -> set[int]:
+    """Start the way of these phones anew for a new version of their files; which are still on it. The caller has
+    locked them, in its own transaction. What a person confirmed of their addresses stays as it is."""
+    phones = batch.select(Phone, ("pk", "mac", "stage"), "pk", phone_ids)
+    there = [(pk, mac) for pk, mac, stage in phones if stage in WAY]
+    batch.write(Phone, [pk for pk, _ in there], stage=Stage.ASSIGNED, stage_reason="", stage_at=now)
+    kind, stage = EventKind.STAGE.value, Stage.ASSIGNED.value
+    live.append_rows([(pk, mac, kind, stage, words[: live.TEXT_CHARS], now) for pk, mac in there])
+    return {pk for pk, _ in there}
 
 
 def advance(phone_id: int, stage: Stage, sources: Iterable[Stage], text: str) -> bool:

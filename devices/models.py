@@ -21,6 +21,10 @@ class Phone(models.Model):
     model = models.CharField(max_length=40, blank=True, db_index=True)
     firmware = models.CharField(max_length=40, blank=True)
 
+    site = models.SlugField(
+        max_length=40, blank=True, db_default="", help_text="Where it stands; empty: the only site."
+    )
+
     stage = models.CharField(max_length=10, choices=Stage, default=Stage.SEEN, db_index=True)
     stage_reason = models.CharField(max_length=300, blank=True, help_text="Why the phone stopped on its way.")
     stage_at = models.DateTimeField()

@@ -71,6 +71,7 @@ GSPNP_OPTIONS_SECONDS = env.int("GSPNP_OPTIONS_SECONDS", 60, 0, 86_400)
 
 # --- rendering --------------------------------------------------------------------------------------------------
 GSPNP_OPINIONS_OFF = env.list("GSPNP_OPINIONS_OFF", [])  # names from provisioning/gxp/pvalues.py: OPINIONS
+GSPNP_VERSIONS_KEPT = env.int("GSPNP_VERSIONS_KEPT", 50, 0, 100_000)
 
 # --- Django -----------------------------------------------------------------------------------------------------
 DEBUG = False
@@ -92,6 +93,8 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "channels",
+    "django_tasks",
+    "django_tasks_db",
     "devices",
     "provisioning",
     "sipmcast",
@@ -124,6 +127,9 @@ TEMPLATES = [
         },
     },
 ]
+
+# Long work (provisioning/jobs/): queued in the database, done by `manage.py work`.
+TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
 
 # Each console process tails the LiveEvent table itself (devices/live.py), so the last hop stays in its memory.
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}

@@ -4,8 +4,8 @@ Console, admin, CLI and API all call `save`. It renders and encrypts before any 
 save fails, and the technician reads why.
 """
 
-import hashlib
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -17,11 +17,11 @@ from devices.choices import Stage
 from devices.crypto import CannotDecrypt
 from devices.mac import colons
 from devices.models import Phone
-from provisioning import outbox, plan
-from provisioning.gxp.config import ConfigError, DeviceConfig
-from provisioning.gxp.document import render
-from provisioning.gxp.hearing import silent_because
-from provisioning.models import ConfigFile, Notify, NotifyOrigin
+from provisioning import outbox, plan, rendering
+from provisioning.gxp.config import ConfigError
+from provisioning.layers import store
+from provisioning.models import ConfigFile, Notify, NotifyOrigin, SettingsLayer
+from provisioning.rendering import Wanted
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +41,21 @@ class Saved:
     changed: bool
 
 
-def save(phone: Phone, draft: plan.Draft, *, by: str, seen_host: str | None) -> Saved:
+def save(
+    phone: Phone,
+    draft: plan.Draft,
+    *,
+    by: str,
+    seen_host: str | None,
+    own: Mapping[str, str | None] | None = None,
+    templates: Sequence[SettingsLayer] | None = None,
+    why: str = "Saved.",
+) -> Saved:
     """Give this phone this assignment; `phone` is as the technician saw it, `seen_host` the address shown then.
 
-    Raises AssignmentError, ConfigError (with a field path for each problem) or inventory.VersionConflict. Nothing is
-    written if anything is raised.
+    `own` are the values of the phone's own layer and `templates` its templates, where they are to change. Raises
+    AssignmentError, ConfigError (with a field path for each problem) or inventory.VersionConflict. Nothing is written
+    if anything is raised.
     """
     model = _configurable(phone)
     if phone.source_host != seen_host:
@@ -53,11 +63,16 @@ def save(phone: Phone, draft: plan.Draft, *, by: str, seen_host: str | None) -> 
             f"This phone has moved from {seen_host or 'an unknown address'} to {phone.source_host}. "
             "Check that it is the same phone and save again."
         )
-    base = plan.base_url(phone.local_host)
+    layers = rendering.with_passwords(store.chosen(phone, own, templates), model)
+    wanted = Wanted(phone, model, draft, layers, plan.base_url(phone.local_host))
     current = outbox.current_file(phone.pk)
-    if current is not None and phone.is_assigned and _unchanged(phone, model, draft, base, current):
+    anew = not phone.is_assigned or not _same_rows(phone, draft)
+    config_file = rendering.next_version(wanted, current, by=by, why=why, anew=anew)
+    if config_file is None:
+        assert current is not None  # only what is there can be the same
+        with transaction.atomic():
+            store.keep(phone, wanted.own, templates, by)
         return _same_again(phone, current, by)
-    config_file = _render(phone, model, draft, base)
     with transaction.atomic():
         inventory.assign(
             phone,
@@ -66,6 +81,7 @@ def save(phone: Phone, draft: plan.Draft, *, by: str, seen_host: str | None) -> 
             approved_host=seen_host,
             by=by,
         )
+        store.keep(phone, wanted.own, templates, by)
         newest = outbox.current_file(phone.pk)
         config_file.number = newest.number + 1 if newest else 1
         config_file.created_at = timezone.now()
@@ -73,23 +89,6 @@ def save(phone: Phone, draft: plan.Draft, *, by: str, seen_host: str | None) -> 
         notify = outbox.enqueue(config_file, NotifyOrigin.SAVE, config_file.created_at)
     log.info("%s: version %d saved by %s", colons(phone.mac), config_file.number, by)
     return Saved(config_file, notify, changed=True)
-
-
-def _render(phone: Phone, model: PhoneModel, draft: plan.Draft, base: str) -> ConfigFile:
-    """A new version under two fresh paths, not stored yet and without its number. Raises ConfigError."""
-    steady_secret, first_secret = plan.fresh_secret(), plan.fresh_secret()
-    content = render(plan.device_config(phone, model, draft, base, steady_secret))
-    return ConfigFile(
-        phone=phone,
-        content=content,
-        etag=_etag(content),
-        base_url=base,
-        silent_because=silent_because(content),
-        first_secret=first_secret,
-        first_hash=hash_of(first_secret),
-        steady_secret=steady_secret,
-        steady_hash=hash_of(steady_secret),
-    )
 
 
 def _configurable(phone: Phone) -> PhoneModel:
@@ -101,14 +100,10 @@ def _configurable(phone: Phone) -> PhoneModel:
     return phone.known_model
 
 
-def _unchanged(phone: Phone, model: PhoneModel, draft: plan.Draft, base: str, current: ConfigFile) -> bool:
-    """Rendering is deterministic, so the same decision under the same path gives the same bytes."""
+def _same_rows(phone: Phone, draft: plan.Draft) -> bool:
+    """What the file does not show (a blank authentication id, say) is a change too: it must be stored."""
     try:
-        if draft.in_order() != plan.draft_of(phone).in_order():
-            # What the file does not show (a blank authentication id, say) is a change too: it must be stored.
-            return False
-        config: DeviceConfig = plan.device_config(phone, model, draft, base, current.steady_secret)
-        return render(config) == current.content
+        return draft.in_order() == plan.draft_of(phone).in_order()
     except CannotDecrypt:
         return False  # a new version is the way out of a lost key
 
@@ -136,12 +131,3 @@ def base_url_changed(local_host: str | None, base_url: str) -> str | None:
     """The address under which this server is reached now, if a file still names another."""
     now = plan.base_url(local_host)
     return now if now != base_url else None
-
-
-def hash_of(secret: str) -> str:
-    """How a path is found: its SHA-256; 128 random bits need no salt."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _etag(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:32]

@@ -15,9 +15,9 @@ from django.utils import timezone
 from devices import inventory
 from devices.choices import EventKind, Stage
 from provisioning import outbox, url_forms
-from provisioning.assignment import hash_of
 from provisioning.models import ConfigFile, Download, NotifyKind, PathKind
 from provisioning.paths import Ask
+from provisioning.rendering import hash_of
 
 BEFORE_FETCHED = (Stage.ASSIGNED, Stage.NOTIFIED)
 

@@ -5,6 +5,13 @@ from django.db.models import Q
 
 from devices.fields import EncryptedBytesField, EncryptedTokenField
 from devices.models import Phone
+from provisioning.jobs.models import Job, JobFailure, JobState
+from provisioning.layers.models import LayerLevel, PhoneTemplate, SettingsLayer
+
+__all__ = [
+    "OPEN_STATES", "ConfigFile", "Download", "Job", "JobFailure", "JobState", "LayerLevel", "LearnedUrlForm", "Notify",
+    "NotifyKind", "NotifyOrigin", "NotifyState", "PathKind", "PhoneTemplate", "SettingsLayer", "UrlForm",
+]  # fmt: skip
 
 
 class ConfigFile(models.Model):
@@ -27,6 +34,8 @@ class ConfigFile(models.Model):
         max_length=100, blank=True, help_text="Why a phone with this file may not answer our OPTIONS over UDP."
     )
     created_at = models.DateTimeField()
+    saved_by = models.CharField(max_length=150, blank=True)
+    why = models.CharField(max_length=200, blank=True, help_text="What made this version.")
     first_host = models.GenericIPAddressField(null=True, help_text="The only address that may use the first path.")
     first_until = models.DateTimeField(null=True)
     fetched_at = models.DateTimeField(null=True, help_text="First complete download.")
@@ -58,6 +67,7 @@ OPEN_STATES = (NotifyState.WAITING, NotifyState.SENDING, NotifyState.WITHHELD)
 
 class NotifyOrigin(models.TextChoices):
     SAVE = "save", "A save"
+    JOB = "job", "A change of settings for many phones"
     PERSON = "person", "A person"
     AUTOMATIC = "automatic", "The phone was seen again, or did not answer"
 

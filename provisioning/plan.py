@@ -9,6 +9,7 @@ from django.conf import settings
 from devices.catalog import KeyKind, KeyMode, KeySlot, PhoneModel
 from devices.models import Account, Key, Phone
 from provisioning.gxp.config import AccountConfig, DeviceConfig, KeyConfig, ServerConfig
+from provisioning.layers import stack
 
 SECRET_BYTES = 16  # 128 random bits make 22 characters of URL-safe base64
 
@@ -101,19 +102,35 @@ def fresh_secret() -> str:
     return secrets.token_urlsafe(SECRET_BYTES)
 
 
-def device_config(phone: Phone, model: PhoneModel, draft: Draft, base: str, steady_secret: str) -> DeviceConfig:
-    """Everything that the file of this phone says, as the pure renderer takes it."""
+def server_config(base: str, steady_secret: str) -> ServerConfig:
+    """Where a phone comes back to: our base address and its own secret path."""
     scheme, _, place = base.partition("://")
-    server = ServerConfig(
+    return ServerConfig(
         protocol="https" if scheme == "https" else "http",
         config_path=f"{place}/p/{steady_secret}",
         firmware_path=f"{place}/firmware",
     )
+
+
+def device_config(
+    phone: Phone,
+    model: PhoneModel,
+    draft: Draft,
+    base: str,
+    steady_secret: str,
+    layers: stack.Stack,
+    earlier: Iterable[str] = (),
+) -> DeviceConfig:
+    """Everything that the file of this phone says, as the pure renderer takes it; `earlier` are settings that it was
+    told before."""
+    beyond, off, _ = stack.said(layers, model)
     return DeviceConfig(
         mac=phone.mac,
         model=model,
         accounts=draft.accounts,
         keys=draft.keys,
-        server=server,
-        opinions_off=frozenset(settings.GSPNP_OPINIONS_OFF),
+        server=server_config(base, steady_secret),
+        opinions_off=off,
+        settings=beyond,
+        earlier=frozenset(earlier),
     )

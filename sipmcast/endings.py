@@ -144,5 +144,5 @@ def standing(row: Due | Notify, phone: Due | Phone, now: datetime) -> Standing:
     times = (phone.subscribed_at, phone.approved_at)
     ages = [(now - one).total_seconds() if one else float("inf") for one in times]
     age = max(ages) if min(ages) >= -trust.CLOCK_SLACK_SECONDS else float("inf")  # a time to come proves nothing
-    by_person = row.origin != NotifyOrigin.AUTOMATIC
+    by_person = row.origin in (NotifyOrigin.SAVE, NotifyOrigin.PERSON)
     return Standing(phone.source_host, phone.approved_host, phone.steady_host, age, by_person)

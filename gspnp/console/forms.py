@@ -17,6 +17,7 @@ from devices.models import Account, Key, Phone
 from provisioning import plan
 from provisioning.gxp import fields as texts
 from provisioning.gxp.config import AccountConfig, KeyConfig, Problem, validate
+from provisioning.layers import stack
 
 CODEC_CHOICES = [(name, codec.label) for name, codec in CODECS.items()]
 
@@ -244,7 +245,8 @@ class AssignForm:
         if all(form.is_valid() for form in (*self.accounts, *self.keys)):
             return True  # `assignment.save` looks at the rest, and at what only it knows
         base = plan.base_url(self.phone.local_host or "127.0.0.1")
-        self.place(validate(plan.device_config(self.phone, self.model, draft, base, "-" * 22)))
+        layers = stack.stack(self.phone)
+        self.place(validate(plan.device_config(self.phone, self.model, draft, base, "-" * 22, layers)))
         return False
 
     def place(self, problems: Iterable[Problem]) -> None:

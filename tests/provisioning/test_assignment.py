@@ -13,7 +13,7 @@ from django.db import connection, transaction
 
 from devices import inventory
 from devices.models import Account, Key, LiveEvent, Phone
-from provisioning import assignment, outbox, plan, settling, url_forms
+from provisioning import assignment, outbox, plan, rendering, settling, url_forms
 from provisioning.gxp.config import AccountConfig, ConfigError, validate
 from provisioning.gxp.document import values
 from provisioning.models import ConfigFile, Notify, UrlForm
@@ -218,20 +218,22 @@ def test_whatever_validation_lets_through_fits_its_column():
     phone = cast.seen()
     account = cast.account(**wide)
     assert set(wide) <= {field.name for field in fields(AccountConfig)}
-    problems = validate(plan.device_config(phone, phone.known_model, plan.Draft((account,)), "http://10.0.0.1:1", "s"))
+    problems = validate(
+        plan.device_config(phone, phone.known_model, plan.Draft((account,)), "http://10.0.0.1:1", "s", ())
+    )
     too_wide = {name for name, text in wide.items() if len(text) > Account._meta.get_field(name).max_length}
     assert too_wide <= {problem.field.rpartition(".")[2] for problem in problems}
 
 
 def test_rendering_happens_before_the_lock_is_taken():
     depth = []
-    real = assignment.render
+    real = rendering.next_version
 
-    def render(config):
+    def next_version(*args, **options):
         depth.append(len(connection.savepoint_ids))
-        return real(config)
+        return real(*args, **options)
 
-    with patch.object(assignment, "render", render), transaction.atomic():
+    with patch.object(rendering, "next_version", next_version), transaction.atomic():
         outside = len(connection.savepoint_ids)
         cast.assigned()
     assert depth and set(depth) == {outside}

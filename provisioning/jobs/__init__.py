@@ -1,0 +1,1 @@
+"""Long work that somebody asked for: in chunks, with progress, pause, cancel, and failures by phone and field."""

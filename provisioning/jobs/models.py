@@ -1,0 +1,66 @@
+"""Rows of jobs."""
+
+from django.db import models
+
+from devices.models import Phone
+
+
+class JobState(models.TextChoices):
+    WAITING = "waiting", "Waiting"
+    RUNNING = "running", "Running"
+    PAUSED = "paused", "Paused"
+    DONE = "done", "Done"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+OPEN_JOBS = (JobState.WAITING, JobState.RUNNING, JobState.PAUSED)
+
+
+class Job(models.Model):
+    """One piece of long work. It goes from phone to phone in the order of their ids; `after_id` is how far it came,
+    so that it is taken up where it stopped, and a phone that was done already is found unchanged."""
+
+    kind = models.CharField(max_length=20)
+    title = models.CharField(max_length=200)
+    scope = models.JSONField(default=dict, help_text="Which phones; see provisioning/layers/scope.py.")
+    state = models.CharField(max_length=10, choices=JobState, default=JobState.WAITING)
+    pace_per_second = models.FloatField(default=5.0, help_text="How many NOTIFYs leave in a second.")
+    total = models.PositiveIntegerField(default=0)
+    done = models.PositiveIntegerField(default=0)
+    changed = models.PositiveIntegerField(default=0)
+    failed = models.PositiveIntegerField(default=0)
+    after_id = models.BigIntegerField(default=0)
+    created_by = models.CharField(max_length=150)
+    created_at = models.DateTimeField()
+    called_at = models.DateTimeField(help_text="When a worker was last called to it.")
+    started_at = models.DateTimeField(null=True)
+    beat_at = models.DateTimeField(null=True, help_text="When its worker was last heard.")
+    worker = models.CharField(max_length=64, blank=True)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("-id",)
+        indexes = (models.Index(name="job_open", fields=("state", "beat_at")),)
+
+    def __str__(self) -> str:
+        return f"{self.title}: {self.get_state_display()}"
+
+    @property
+    def percent(self) -> int:
+        """How far it has come."""
+        return 100 if not self.total else min(100, 100 * self.done // self.total)
+
+
+class JobFailure(models.Model):
+    """A phone that a job could not do, the field to blame, and what to do."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="failures")
+    phone = models.ForeignKey(Phone, on_delete=models.CASCADE, related_name="+")
+    field = models.CharField(max_length=80, blank=True)
+    message = models.CharField(max_length=300)
+
+    class Meta:
+        ordering = ("id",)
+
+    def __str__(self) -> str:
+        return f"{self.phone}: {self.field} {self.message}"

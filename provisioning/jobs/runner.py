@@ -1,0 +1,134 @@
+"""Jobs from the order to the end: queued by django-tasks, carried out here, taken up again if a worker died.
+
+The Job row is the truth; a task of the queue is only the call to look at it. A worker that dies leaves a row whose
+heartbeat grows old: `revive` calls anew, and the next worker goes on after the last phone that was done.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.crypto import get_random_string
+from django_tasks import task
+
+from provisioning.jobs.models import Job, JobFailure, JobState
+from provisioning.jobs.rerender import rerender
+from provisioning.layers.scope import phones_under
+
+log = logging.getLogger(__name__)
+
+RERENDER = "rerender"
+CHUNK = 100  # phones between two looks at whether somebody paused or cancelled
+PAUSE_SECONDS = 0.002  # between two chunks: SQLite's lock is not fair
+LOST_AFTER_SECONDS = 60  # a chunk takes far less than a second; a worker that is silent for so long is gone
+MAX_FAILURES = 1000  # rows kept of one job; the number of failures goes on
+PACES_PER_SECOND = (0.1, 200.0)
+
+
+class JobError(ValueError):
+    """The job cannot do this now; the text says why."""
+
+
+def start(title: str, scope: Mapping[str, object], *, by: str, pace_per_second: float = 5.0) -> Job:
+    """Order a new look at every phone of the scope. Raises JobError for a pace that is none."""
+    least, most = PACES_PER_SECOND
+    if not least <= pace_per_second <= most:
+        raise JobError(f"NOTIFYs leave at {least:g} to {most:g} a second; enter a number between.")
+    now = timezone.now()
+    with transaction.atomic():
+        job = Job.objects.create(
+            kind=RERENDER,
+            title=title[:200],
+            scope=dict(scope),
+            pace_per_second=pace_per_second,
+            total=phones_under(scope).count(),
+            created_by=by[:150],
+            created_at=now,
+            called_at=now,
+        )
+        run.enqueue(job.pk)
+    return job
+
+
+@task()
+def run(job_id: int) -> None:
+    """Carry out a job, or what is left of it; nothing if another worker has it."""
+    worker = get_random_string(12)
+    now = timezone.now()
+    lost = Q(state=JobState.RUNNING, beat_at__lt=now - timedelta(seconds=LOST_AFTER_SECONDS))
+    mine = Job.objects.filter(Q(state=JobState.WAITING) | lost, pk=job_id)
+    if not mine.update(state=JobState.RUNNING, worker=worker, beat_at=now):
+        return
+    Job.objects.filter(pk=job_id, started_at=None).update(started_at=now)
+    while _one_chunk(job_id, worker):
+        time.sleep(PAUSE_SECONDS)
+
+
+def _one_chunk(job_id: int, worker: str) -> bool:
+    """The next phones; False if nothing is left, or somebody stopped the job."""
+    job = Job.objects.filter(pk=job_id, state=JobState.RUNNING, worker=worker).first()
+    if job is None:
+        return False
+    phones = phones_under(job.scope).filter(pk__gt=job.after_id).order_by("pk")
+    ids = list(phones.values_list("pk", flat=True)[:CHUNK])
+    if not ids:
+        return not _end(job, JobState.DONE)
+    outcome = rerender(job, ids)
+    failed = {one.phone_id for one in outcome.failures}
+    with transaction.atomic():
+        JobFailure.objects.bulk_create(outcome.failures[: max(0, MAX_FAILURES - job.failed)])
+        Job.objects.filter(pk=job.pk).update(
+            done=F("done") + len(ids),
+            changed=F("changed") + outcome.changed,
+            failed=F("failed") + len(failed),
+            after_id=ids[-1],
+            beat_at=timezone.now(),
+        )
+    return True
+
+
+def _end(job: Job, state: JobState) -> bool:
+    ended = Job.objects.filter(pk=job.pk, state=JobState.RUNNING).update(state=state, ended_at=timezone.now())
+    log.info("%s: %s; %d of %d phones changed, %d failed", job.title, state.label, job.changed, job.total, job.failed)
+    return bool(ended)
+
+
+def pause(job_id: int) -> None:
+    """Stop after the present chunk, until somebody resumes it. Raises JobError."""
+    _change(job_id, (JobState.WAITING, JobState.RUNNING), JobState.PAUSED)
+
+
+def resume(job_id: int) -> None:
+    """Go on where it stopped. Raises JobError."""
+    with transaction.atomic():
+        _change(job_id, (JobState.PAUSED,), JobState.WAITING)
+        run.enqueue(job_id)
+
+
+def cancel(job_id: int) -> None:
+    """End it after the present chunk; what is done stays done. Raises JobError."""
+    _change(job_id, (JobState.WAITING, JobState.RUNNING, JobState.PAUSED), JobState.CANCELLED, ended_at=timezone.now())
+
+
+def _change(job_id: int, sources: tuple[JobState, ...], state: JobState, **values: object) -> None:
+    if not Job.objects.filter(pk=job_id, state__in=sources).update(state=state, **values):
+        found = Job.objects.filter(pk=job_id).first()
+        words = f"This job is {found.get_state_display().lower()}" if found else "There is no such job any more"
+        raise JobError(f"{words}; reload the page.")
+
+
+def revive() -> int:
+    """Call again for jobs whose worker is gone; how many. Call it now and then."""
+    lost = timezone.now() - timedelta(seconds=LOST_AFTER_SECONDS)
+    silent = Q(state=JobState.RUNNING, beat_at__lt=lost) | Q(state=JobState.WAITING)
+    stale = Job.objects.filter(silent, called_at__lt=lost)
+    ids = [pk for pk in stale.values_list("pk", flat=True) if stale.filter(pk=pk).update(called_at=timezone.now())]
+    for job_id in ids:
+        run.enqueue(job_id)
+    return len(ids)

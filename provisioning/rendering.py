@@ -1,0 +1,106 @@
+"""A new version of a phone's file: from rows and layers to checked bytes under two fresh paths, not stored yet.
+
+Nothing here holds a lock: whoever stores the version does it in a short transaction afterwards.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from devices.catalog import PhoneModel
+from devices.crypto import CannotDecrypt
+from devices.models import Phone
+from provisioning import plan
+from provisioning.gxp import document
+from provisioning.gxp.document import DocumentError
+from provisioning.gxp.hearing import silent_because
+from provisioning.gxp.inspection import inspect
+from provisioning.gxp.layers import merge
+from provisioning.gxp.pvalues import GENERATED
+from provisioning.layers import stack
+from provisioning.models import ConfigFile
+
+PASSWORD_CHARS = 16  # letters and digits, the only ones that the phone takes there (formats.md a12): 95 bits
+_LETTERS = string.ascii_letters + string.digits
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a phone's next file is to say. `own` are the values of its own layer that have to be stored with it."""
+
+    phone: Phone
+    model: PhoneModel
+    draft: plan.Draft
+    layers: stack.Stack = field(repr=False)
+    base: str
+
+    @property
+    def own(self) -> dict[str, str | None]:
+        return stack.own_values(self.layers)
+
+
+def with_passwords(layers: stack.Stack, model: PhoneModel) -> stack.Stack:
+    """The same layers; a password that none of them names is made at random, in the phone's own layer."""
+    named = merge(layers, model)
+    fresh = {name: random_password() for name in GENERATED if name not in named}
+    return stack.with_own(layers, stack.own_values(layers) | fresh) if fresh else layers
+
+
+def random_password() -> str:
+    """A password that a phone takes for its web page."""
+    return "".join(secrets.choice(_LETTERS) for _ in range(PASSWORD_CHARS))
+
+
+def texts_of(config_file: ConfigFile | None) -> Mapping[str, str]:
+    """What a stored version says, by name; nothing if there is none, or if its key is lost."""
+    if config_file is None:
+        return {}
+    try:
+        return document.values(bytes(config_file.content))
+    except (CannotDecrypt, DocumentError):
+        return {}  # a new version is the way out
+
+
+def next_version(
+    wanted: Wanted, current: ConfigFile | None, *, by: str, why: str, anew: bool = False
+) -> ConfigFile | None:
+    """The version that has to follow `current`, or None if that one says all this already. Raises ConfigError.
+
+    `anew` makes one in any case. Its number and time are for whoever stores it. Settings that `current` has and
+    nobody names any more are written with their factory values, because a phone keeps what it once was told.
+    """
+    before = texts_of(current)
+    steady = current.steady_secret if current is not None and before else plan.fresh_secret()
+    config = plan.device_config(wanted.phone, wanted.model, wanted.draft, wanted.base, steady, wanted.layers, before)
+    texts = document.settings(config)
+    if current is not None and texts == before and not anew:
+        return None
+    steady = plan.fresh_secret()
+    server = plan.server_config(wanted.base, steady)
+    if "config_server_path" in texts:
+        texts["config_server_path"] = server.config_path
+    content = document.written(wanted.phone.mac, texts)
+    inspect(content, wanted.phone.mac, wanted.model, texts)
+    first = plan.fresh_secret()
+    return ConfigFile(
+        phone=wanted.phone,
+        content=content,
+        etag=hashlib.sha256(content).hexdigest()[:32],
+        base_url=wanted.base,
+        saved_by=by[:150],
+        why=why[:200],
+        silent_because=silent_because(texts),
+        first_secret=first,
+        first_hash=hash_of(first),
+        steady_secret=steady,
+        steady_hash=hash_of(steady),
+    )
+
+
+def hash_of(secret: str) -> str:
+    """How a path is found: its SHA-256; 128 random bits need no salt."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
