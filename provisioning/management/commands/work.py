@@ -1,25 +1,31 @@
-"""`manage.py work`: what must happen without anybody asking; explains stuck phones, prunes old events."""
+"""`manage.py work`: what must happen without anybody asking, and the jobs that somebody asked for.
+
+The rounds (stuck phones, old events and versions) go on in a thread of their own, however long a job takes.
+"""
 
 import logging
-import signal
 import threading
 
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, InterfaceError, close_old_connections
+from django.utils.crypto import get_random_string
+from django_tasks_db.management.commands.db_worker import Worker
 
 from devices import retention
-from provisioning import stuck
+from provisioning import stuck, versions
+from provisioning.jobs import runner
 
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 5.0
+LOOK_SECONDS = 0.5  # between two looks into the queue of jobs
 
 
 class Command(BaseCommand):
-    help = "Explain phones that stopped on their way, and delete events that are older than 90 days."
+    help = "Carry out jobs, explain phones that stopped on their way, delete old events and versions."
 
     def add_arguments(self, parser):
-        parser.add_argument("--once", action="store_true", help="do one round and end")
+        parser.add_argument("--once", action="store_true", help="do one round, without jobs, and end")
         parser.add_argument(
             "--keep-trying",
             action="store_true",
@@ -30,28 +36,68 @@ class Command(BaseCommand):
         if options["once"]:
             one_round()
             return
-        stopping = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stopping.set())
-        log.info("working every %.0f s", EVERY_SECONDS)
-        while not stopping.is_set():
-            try:
-                close_old_connections()
-                one_round()
-            except (DatabaseError, InterfaceError) as error:
-                if not options["keep_trying"]:
-                    raise
-                log.error("the database is away (%s); trying again in %.0f s", error, EVERY_SECONDS)
-            except Exception:
-                if not options["keep_trying"]:
-                    raise
-                log.exception("this round failed; the next one is in %.0f s", EVERY_SECONDS)
-            stopping.wait(EVERY_SECONDS)
-        log.info("stopped")
+        stopping, keep_trying = threading.Event(), options["keep_trying"]
+        rounds = threading.Thread(target=_rounds, args=(stopping, keep_trying), name="rounds", daemon=True)
+        rounds.start()
+        log.info("working: a round every %.0f s, and jobs", EVERY_SECONDS)
+        try:
+            while rounds.is_alive() and _jobs(keep_trying):
+                stopping.wait(EVERY_SECONDS)
+        finally:
+            stopping.set()
+            rounds.join(EVERY_SECONDS)
+            log.info("stopped")
+
+
+def _jobs(keep_trying: bool) -> bool:
+    """Carry out jobs until a signal ends it; True if it has to be tried again."""
+    worker = _worker()
+    worker.configure_signals()
+    try:
+        worker.run()
+    except (DatabaseError, InterfaceError) as error:
+        if not keep_trying:
+            raise
+        log.error("the database is away (%s); trying again in %.0f s", error, EVERY_SECONDS)
+        close_old_connections()
+        return True
+    return False
+
+
+def _worker() -> Worker:
+    return Worker(
+        queue_names=["default"],
+        interval=LOOK_SECONDS,
+        batch=False,
+        backend_name="default",
+        startup_delay=False,
+        max_tasks=None,
+        worker_id=get_random_string(32),
+        excluded_queue_names=[],
+    )
+
+
+def _rounds(stopping: threading.Event, keep_trying: bool) -> None:
+    while not stopping.is_set():
+        try:
+            close_old_connections()
+            one_round()
+        except (DatabaseError, InterfaceError) as error:
+            log.error("the database is away (%s); trying again in %.0f s", error, EVERY_SECONDS)
+            if not keep_trying:
+                raise
+        except Exception:
+            log.exception("this round failed; the next one is in %.0f s", EVERY_SECONDS)
+            if not keep_trying:
+                raise
+        stopping.wait(EVERY_SECONDS)
+    close_old_connections()
 
 
 def one_round() -> None:
     """Everything that is due now."""
     stuck.explain_all()
+    runner.revive()
     retention.prune_events()
     retention.forget_unheard()
+    versions.prune()

@@ -1,0 +1,104 @@
+"""The history of a phone's files: what a version changed, the way back, and how many are kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.db.models import F, OuterRef, Subquery
+
+from devices.crypto import CannotDecrypt
+from devices.models import Phone
+from provisioning import assignment, plan
+from provisioning.gxp import document
+from provisioning.gxp.document import DocumentError
+from provisioning.gxp.layers import merge
+from provisioning.gxp.reading import Change, decided, differences
+from provisioning.layers import stack
+from provisioning.models import ConfigFile
+
+PRUNED_AT_ONCE = 100  # versions in one round: a short DELETE
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One version in the history of a phone."""
+
+    number: int
+    at: datetime
+    by: str
+    why: str
+    current: bool
+    applied: bool
+
+
+class RollbackError(Exception):
+    """There is no way back to this version; the text says why, and what can be done."""
+
+
+def history(phone: Phone) -> list[Entry]:
+    """Every version that is kept, the newest first."""
+    rows = ConfigFile.objects.filter(phone=phone).order_by("-number")
+    newest = rows.values_list("number", flat=True).first()
+    return [
+        Entry(one.number, one.created_at, one.saved_by, one.why, one.number == newest, one.applied_at is not None)
+        for one in rows.only("number", "created_at", "saved_by", "why", "applied_at")
+    ]
+
+
+def compare(phone: Phone, before: int, after: int) -> list[Change]:
+    """What differs between two versions, by setting, with secrets masked. Raises RollbackError if one is gone."""
+    return differences(_texts(phone, before), _texts(phone, after))
+
+
+def roll_back(phone: Phone, number: int, *, by: str, seen_host: str | None) -> assignment.Saved:
+    """Make the settings of an old version a new one, with today's paths.
+
+    Accounts and keys are the old ones; where the layers of today say otherwise, the phone's own layer says what the
+    old version said. Raises RollbackError, and what assignment.save raises.
+    """
+    model = phone.known_model
+    if model is None:
+        raise RollbackError(f"{phone.model} cannot be configured any more.")
+    old = decided(_texts(phone, number), model)
+    below = tuple(layer for layer in stack.stack(phone) if layer.level != "phone")
+    said = merge(below, model)
+    own: dict[str, str | None] = {
+        name: text for name, text in old.settings.items() if name not in said or said[name].text != text
+    }
+    # What a layer says today and the old file did not have is left alone.
+    own |= {name: None for name, one in said.items() if one.text is not None and name not in old.settings}
+    draft = plan.Draft(old.accounts, old.keys)
+    why = f"Back to version {number}."
+    return assignment.save(phone, draft, by=by, seen_host=seen_host, own=own, why=why)
+
+
+def _texts(phone: Phone, number: int) -> dict[str, str]:
+    version = ConfigFile.objects.filter(phone=phone, number=number).only("content").first()
+    if version is None:
+        raise RollbackError(f"Version {number} of this phone is not kept any more; choose another one.")
+    try:
+        return document.values(bytes(version.content))
+    except (CannotDecrypt, DocumentError):
+        raise RollbackError(
+            f"Version {number} cannot be opened: put the key that it was written with back into GSPNP_FIELD_KEYS."
+        ) from None
+
+
+def prune(keep: int | None = None) -> int:
+    """Delete at most one bite of old versions beyond the number that is kept for each phone; how many went.
+
+    The current one stays, and so does whatever a steady path still leads to.
+    """
+    keep = settings.GSPNP_VERSIONS_KEPT if keep is None else keep
+    if not keep:
+        return 0
+    newest = ConfigFile.objects.filter(phone=OuterRef("phone")).order_by("-number").values("number")[:1]
+    old = ConfigFile.objects.annotate(newest=Subquery(newest)).filter(
+        number__lte=F("newest") - keep, retired_at__isnull=False
+    )
+    ids = list(old.order_by("pk").values_list("pk", flat=True)[:PRUNED_AT_ONCE])
+    if ids:
+        ConfigFile.objects.filter(pk__in=ids).delete()
+    return len(ids)
