@@ -6,6 +6,7 @@ from gspnp.settings import (  # noqa: F401  (a settings module is its names)
     GSPNP_ALLOWED_NETWORKS,
     GSPNP_DATA_DIR,
     GSPNP_FIELD_KEYS,
+    GSPNP_FILE_FORMAT,
     GSPNP_HTTPS,
     GSPNP_OPINIONS_OFF,
     GSPNP_PHONES_PORT,

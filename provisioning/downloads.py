@@ -1,10 +1,11 @@
 """Which bytes a request may have, and what a finished download proves.
 
-Text format (design, "Serving"): by the first path `cfg<mac>` and `cfg<mac>.xml` both give the file; by the steady
-path only `cfg<mac>.xml` does. `fetched` is a complete 200; `applied` is a complete 200, or a 304 with the file's ETag,
-by that version's own steady path after `fetched`, because nothing but a phone that took the file could know it.
+Which name leads to what, by which path and in which format, is in gxp/files.py. `fetched` is a complete 200 of the
+final file; `applied` is a complete 200, or a 304 with the file's ETag, by that version's own steady path after
+`fetched`, because nothing but a phone that took (and decrypted) the file could know it. A bootstrap proves nothing.
 """
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -14,11 +15,15 @@ from django.utils import timezone
 
 from devices import inventory
 from devices.choices import EventKind, Stage
+from devices.models import Phone
 from provisioning import outbox, url_forms
+from provisioning.gxp import files
+from provisioning.gxp.files import Part
 from provisioning.models import ConfigFile, Download, NotifyKind, PathKind
 from provisioning.paths import Ask
 from provisioning.rendering import hash_of
 
+BOOTSTRAP_SECONDS = 30  # less than a restart takes, more than the retries of a download; our choice
 BEFORE_FETCHED = (Stage.ASSIGNED, Stage.NOTIFIED)
 
 
@@ -29,10 +34,22 @@ class Offer:
     mac: str
     config_file: ConfigFile
     content: bytes = field(repr=False)
+    part: Part
     path_kind: PathKind
     name: str
     moves: bool
     below: bool = False
+
+    @property
+    def etag(self) -> str:
+        """Of these bytes; that of the final file is stored with it."""
+        if self.part is Part.FINAL:
+            return self.config_file.etag
+        return hashlib.sha256(self.content).hexdigest()[:32]
+
+    @property
+    def content_type(self) -> str:
+        return files.content_type(self.config_file.choice, self.part)
 
 
 def find(ask: Ask, source_host: str) -> Offer | None:
@@ -50,16 +67,37 @@ def find(ask: Ask, source_host: str) -> Offer | None:
     if current is None:
         return None
     if found.first_hash == digest:
-        allowed = found.pk == current.pk and ask.suffix in ("", ".xml") and _first_path_open(found, source_host)
+        allowed = found.pk == current.pk and _first_path_open(found, source_host)
         kind = PathKind.FIRST
+    elif found.pk == current.pk:
+        allowed, kind = True, PathKind.STEADY
     else:
-        own = found.pk == current.pk
-        allowed = ask.suffix == ".xml" and (own or (found.retired_at is None and found.fetched_at is not None))
-        kind = PathKind.STEADY if own else PathKind.OLD
-    if not allowed:
+        allowed = found.retired_at is None and found.fetched_at is not None and _can_read(found, current)
+        kind = PathKind.OLD
+    part = files.part(current.choice, ask.suffix, by_first=kind is PathKind.FIRST)
+    if not allowed or part is None or (part is Part.BOOTSTRAP and _bootstrap_is_over(current, found.phone)):
         return None
-    moves = current.fetched_at is None or (kind is PathKind.STEADY and current.applied_at is None)
-    return Offer(ask.mac, current, bytes(current.content), kind, ask.name, moves, ask.below)
+    moves = part is Part.BOOTSTRAP or current.fetched_at is None
+    moves = moves or (kind is PathKind.STEADY and current.applied_at is None)
+    return Offer(ask.mac, current, current.bytes_of(part), part, kind, ask.name, moves, ask.below)
+
+
+def _can_read(found: ConfigFile, current: ConfigFile) -> bool:
+    """Whether a phone with the older version can read the current file: it has the key of an encrypted one already."""
+    return not current.choice.is_encrypted or found.choice.is_encrypted
+
+
+def _bootstrap_is_over(current: ConfigFile, phone: Phone) -> bool:
+    """Whether the key was taken before the phone's last start: what it asks for now is the file that the key opens.
+
+    Until then it may ask again, because only its last bytes may have been lost. Without a SUBSCRIBE to tell of a
+    start, time does.
+    """
+    at = current.bootstrap_at
+    if at is None:
+        return False
+    started = phone.subscribed_at is not None and phone.subscribed_at > at
+    return started or timezone.now() - at > timedelta(seconds=BOOTSTRAP_SECONDS)
 
 
 def _first_path_open(config_file: ConfigFile, source_host: str) -> bool:
@@ -84,12 +122,15 @@ def record(offer: Offer, status: int, counts: bool, source_host: str, user_agent
             path_kind=offer.path_kind,
             name=offer.name[:40],
             status=status,
-            counts=counts,
+            counts=counts and offer.part is Part.FINAL,
             source_host=source_host,
             user_agent=user_agent[:200],
             at=now,
         )
         inventory.touch(version.phone_id)
+        if offer.part is Part.BOOTSTRAP:
+            _took_bootstrap(version, status, counts)
+            return
         newest = outbox.current_file(version.phone_id)
         if not counts or newest is None or newest.pk != version.pk:
             return
@@ -104,6 +145,14 @@ def record(offer: Offer, status: int, counts: bool, source_host: str, user_agent
             _by_steady_path(version, source_host, already_fetched=not fetched_now)
         if not fetched_now and offer.path_kind != PathKind.STEADY:
             inventory.tell(version.phone_id, EventKind.DOWNLOAD, f"Fetched {offer.name} again.")
+
+
+def _took_bootstrap(version: ConfigFile, status: int, complete: bool) -> None:
+    """The phone has the key; it proves nothing but that. The same name leads nowhere from here on."""
+    taken = ConfigFile.objects.filter(pk=version.pk, bootstrap_at__isnull=True)
+    if status == 200 and complete and taken.update(bootstrap_at=timezone.now()):
+        words = "Took the key of its encrypted file; it asks for that next."
+        inventory.tell(version.phone_id, EventKind.DOWNLOAD, words)
 
 
 def _fetched(version: ConfigFile, offer: Offer) -> None:

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from django.db.models import Exists, OuterRef, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
-from provisioning.models import Notify, NotifyState
+from provisioning.gxp.files import Bootstrap
+from provisioning.models import Notify, NotifyOrigin, NotifyState
 
 CLOCK_WENT_BACK_DAYS = 2
 
@@ -26,6 +27,9 @@ class Due:
     """The first path's secret, still encrypted."""
     fetched_at: datetime | None
     steady_at: datetime | None
+    bootstrap_at: datetime | None
+    """When the phone had taken the key of its encrypted file."""
+    bootstrap_kind: str
     phone_id: int
     mac: str
     model: str
@@ -41,11 +45,23 @@ class Due:
     steady_host: str | None
 
     @property
+    def has_key(self) -> datetime | None:
+        """Since when the phone has the key of its encrypted file, as far as this NOTIFY relies on it.
+
+        A phone restarts after a key in plain XML, and is to go on with the file then. All else begins with the key
+        anew: a person who asks again, a phone that came back without its configuration, and one that started up
+        although a binary key needs no restart.
+        """
+        relies = self.origin == NotifyOrigin.AUTOMATIC and self.unless_steady_since is None
+        relies = relies and self.bootstrap_kind == Bootstrap.XML
+        return self.bootstrap_at if relies else None
+
+    @property
     def target(self) -> tuple[str, int]:
         return self.source_host or "", self.notify_port
 
 
-_OF_FILE = ("base_url", "first_token", "fetched_at", "steady_at")
+_OF_FILE = ("base_url", "first_token", "fetched_at", "steady_at", "bootstrap_at", "bootstrap_kind")
 _OF_PHONE = (
     "mac", "model", "firmware", "stage", "source_host", "notify_port", "interface", "local_host", "subscribed_at",
     "approved_at", "approved_host", "steady_host",

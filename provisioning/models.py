@@ -5,6 +5,8 @@ from django.db.models import Q
 
 from devices.fields import EncryptedBytesField, EncryptedTokenField
 from devices.models import Phone
+from provisioning.gxp.files import Bootstrap, FileFormat, FormatChoice, Part
+from provisioning.gxp.openssl_enc import Digest
 from provisioning.jobs.models import Job, JobFailure, JobState
 from provisioning.layers.models import LayerLevel, PhoneTemplate, SettingsLayer
 
@@ -23,7 +25,13 @@ class ConfigFile(models.Model):
 
     phone = models.ForeignKey(Phone, on_delete=models.CASCADE, related_name="config_files")
     number = models.PositiveIntegerField()
-    content = EncryptedBytesField()
+    content = EncryptedBytesField(help_text="The settings as XML text, whatever format the phone gets.")
+    format = models.CharField(max_length=10, choices=[(one.value, one.value) for one in FileFormat], default="xml")
+    digest = models.CharField(max_length=6, default="md5", help_text="Of the key derivation of an encrypted file.")
+    bootstrap_kind = models.CharField(max_length=6, default="binary")
+    body = EncryptedBytesField(null=True, help_text="What the phone gets, where that is not the XML text.")
+    bootstrap = EncryptedBytesField(null=True, help_text="What brings the key of an encrypted file.")
+    bootstrap_at = models.DateTimeField(null=True, help_text="When the phone had taken the bootstrap.")
     etag = models.CharField(max_length=64)
     base_url = models.CharField(max_length=255, help_text="Scheme, host and port that the phone is sent to.")
     first_hash = models.CharField(max_length=64, unique=True)
@@ -49,6 +57,18 @@ class ConfigFile(models.Model):
 
     def __str__(self) -> str:
         return f"{self.phone} version {self.number}"
+
+    @property
+    def choice(self) -> FormatChoice:
+        """Its format."""
+        digest: Digest = "sha256" if self.digest == "sha256" else "md5"
+        return FormatChoice(FileFormat(self.format), digest, Bootstrap(self.bootstrap_kind))
+
+    def bytes_of(self, part: Part) -> bytes:
+        """What the phone gets; raises CannotDecrypt."""
+        if part is Part.BOOTSTRAP:
+            return bytes(self.bootstrap or b"")
+        return bytes(self.content if self.body is None else self.body)
 
 
 class NotifyState(models.TextChoices):

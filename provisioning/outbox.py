@@ -31,7 +31,8 @@ FIRST_PATH_HOURS = 24
 COMMAND_SECONDS = 120  # a command is meant for now: nobody wants a restart an hour after the click. Our choice.
 TOO_LATE = "Not sent in time: no listener was there. Ask again."
 ADOPT_LIMIT = 500  # transactions of a listener that is gone, taken over in one look
-SEALED = ("content", "first_secret", "steady_secret")  # what a lost key makes unreadable: loaded only when needed
+# What a lost key makes unreadable: loaded only when needed.
+SEALED = ("content", "body", "bootstrap", "first_secret", "steady_secret")
 SEALED_OF_NOTIFY = ("datagram", *(f"config_file__{name}" for name in SEALED))
 CLAIMED = (
     "pk", "state", "claimed_by", "first_sent_at", "opened_at", "note", "call_id", "branch", "from_tag", "cseq",
@@ -174,8 +175,8 @@ def claim(rows: Sequence[tuple[Due, Opening]], claimed_by: str) -> set[int]:
         profiles = [(row, one) for row, one in taken if row.kind == NotifyKind.PROFILE]
         batch.update(
             ConfigFile,
-            ("pk", "first_host", "first_until"),
-            [(row.config_file_id, one.target[0], until) for row, one in profiles],
+            ("pk", "first_host", "first_until", "bootstrap_at"),
+            [(row.config_file_id, one.target[0], until, row.has_key) for row, one in profiles],
         )
         told = _no_longer_wait([row for row, _ in profiles], now)
         live.append_rows([*told, *(_sent_event(row, one, now) for row, one in taken)])

@@ -9,6 +9,8 @@ from django.conf import settings
 from devices.catalog import KeyKind, KeyMode, KeySlot, PhoneModel
 from devices.models import Account, Key, Phone
 from provisioning.gxp.config import AccountConfig, DeviceConfig, KeyConfig, ServerConfig
+from provisioning.gxp.files import Bootstrap, FileFormat, FormatChoice
+from provisioning.gxp.openssl_enc import Digest
 from provisioning.layers import stack
 
 SECRET_BYTES = 16  # 128 random bits make 22 characters of URL-safe base64
@@ -109,6 +111,17 @@ def server_config(base: str, steady_secret: str) -> ServerConfig:
         protocol="https" if scheme == "https" else "http",
         config_path=f"{place}/p/{steady_secret}",
         firmware_path=f"{place}/firmware",
+    )
+
+
+def format_choice(layers: stack.Stack, model: PhoneModel) -> FormatChoice:
+    """The format of the next version: what the layers say, else this installation's."""
+    _, _, options = stack.said(layers, model)
+    digest: Digest = "sha256" if options.get("file_digest") == "sha256" else "md5"
+    return FormatChoice(
+        FileFormat(options.get("file_format", settings.GSPNP_FILE_FORMAT)),
+        digest,
+        Bootstrap(options.get("file_bootstrap", Bootstrap.BINARY)),
     )
 
 

@@ -6,6 +6,7 @@ Nothing here holds a lock: whoever stores the version does it in a short transac
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 import string
 from collections.abc import Mapping
@@ -15,16 +16,19 @@ from devices.catalog import PhoneModel
 from devices.crypto import CannotDecrypt
 from devices.models import Phone
 from provisioning import plan
-from provisioning.gxp import document
+from provisioning.gxp import document, files
 from provisioning.gxp.document import DocumentError
+from provisioning.gxp.files import KEY_SETTING
 from provisioning.gxp.hearing import silent_because
 from provisioning.gxp.inspection import inspect
 from provisioning.gxp.layers import merge
+from provisioning.gxp.openssl_enc import SALT_BYTES
 from provisioning.gxp.pvalues import GENERATED
 from provisioning.layers import stack
 from provisioning.models import ConfigFile
 
 PASSWORD_CHARS = 16  # letters and digits, the only ones that the phone takes there (formats.md a12): 95 bits
+KEY_CHARS = 32  # of the key of encrypted files: 190 bits
 _LETTERS = string.ascii_letters + string.digits
 
 
@@ -50,9 +54,9 @@ def with_passwords(layers: stack.Stack, model: PhoneModel) -> stack.Stack:
     return stack.with_own(layers, stack.own_values(layers) | fresh) if fresh else layers
 
 
-def random_password() -> str:
-    """A password that a phone takes for its web page."""
-    return "".join(secrets.choice(_LETTERS) for _ in range(PASSWORD_CHARS))
+def random_password(chars: int = PASSWORD_CHARS) -> str:
+    """Letters and digits at random: a password that a phone takes for its web page, or a key for its files."""
+    return "".join(secrets.choice(_LETTERS) for _ in range(chars))
 
 
 def texts_of(config_file: ConfigFile | None) -> Mapping[str, str]:
@@ -74,10 +78,16 @@ def next_version(
     nobody names any more are written with their factory values, because a phone keeps what it once was told.
     """
     before = texts_of(current)
+    choice = plan.format_choice(wanted.layers, wanted.model)
     steady = current.steady_secret if current is not None and before else plan.fresh_secret()
     config = plan.device_config(wanted.phone, wanted.model, wanted.draft, wanted.base, steady, wanted.layers, before)
     texts = document.settings(config)
-    if current is not None and texts == before and not anew:
+    key_before = before.get(KEY_SETTING, "")
+    if choice.is_encrypted:
+        texts = document.in_order(texts | {KEY_SETTING: key_before or random_password(KEY_CHARS)})
+    elif KEY_SETTING in before:  # a phone that has a key is told that it needs none any more
+        texts = document.in_order(texts | {KEY_SETTING: ""})
+    if current is not None and texts == before and choice == current.choice and not anew:
         return None
     steady = plan.fresh_secret()
     server = plan.server_config(wanted.base, steady)
@@ -86,10 +96,17 @@ def next_version(
     content = document.written(wanted.phone.mac, texts)
     inspect(content, wanted.phone.mac, wanted.model, texts)
     first = plan.fresh_secret()
+    first_path = plan.server_config(wanted.base, first).config_path
+    bodies = files.bodies(wanted.phone.mac, content, texts, choice, first_path, os.urandom(SALT_BYTES))
     return ConfigFile(
         phone=wanted.phone,
         content=content,
-        etag=hashlib.sha256(content).hexdigest()[:32],
+        format=choice.format,
+        digest=choice.digest,
+        bootstrap_kind=choice.bootstrap,
+        body=None if bodies.final is content else bodies.final,
+        bootstrap=bodies.bootstrap or None,
+        etag=hashlib.sha256(bodies.final).hexdigest()[:32],
         base_url=wanted.base,
         saved_by=by[:150],
         why=why[:200],

@@ -57,10 +57,13 @@ def learn(config_file: ConfigFile, below_the_file: bool) -> None:
     )
 
 
-def url(base_url: str, first_secret: str, mac: str, form: UrlForm) -> str:
-    """The URL in a NOTIFY's body, secret until it is fetched; the guide's step 3 has the MAC in upper case."""
+def url(base_url: str, first_secret: str, mac: str, form: UrlForm, suffix: str = "") -> str:
+    """The URL in a NOTIFY's body, secret until it is fetched; the guide's step 3 has the MAC in upper case.
+
+    `suffix` is ".xml" for a phone that has the key of its encrypted file and is to take that.
+    """
     folder = f"{base_url}/p/{first_secret}/"
-    return folder if form is UrlForm.FOLDER else f"{folder}cfg{mac}"
+    return folder if form is UrlForm.FOLDER else f"{folder}cfg{mac}{suffix}"
 
 
 def _learned(wanted: set[tuple[str, str]]) -> dict[tuple[str, str], UrlForm]:

@@ -23,7 +23,6 @@ HELD_BACK_BYTES = 64  # the end of a file that proves something leaves only afte
 # A client that breaks off resets the connection within a round trip of what it got. Waiting this long before the
 # commit lets us see that; a phone on its way to a reboot does not notice. Our choice.
 GRACE_SECONDS = 0.05
-CONTENT_TYPE = "text/xml"  # formats.md a17
 
 
 async def door(request: HttpRequest, path: str) -> HttpResponseBase:
@@ -46,19 +45,19 @@ async def door(request: HttpRequest, path: str) -> HttpResponseBase:
 
 
 async def _serve(request: HttpRequest, offer: downloads.Offer, source: str) -> HttpResponseBase:
-    content, tag = offer.content, f'"{offer.config_file.etag}"'
+    content, tag = offer.content, f'"{offer.etag}"'
     agent = request.headers.get("User-Agent", "")
     log.info("%s: %s asked for %s by its %s", colons(offer.mac), source, offer.name, offer.path_kind.label.lower())
     response: HttpResponseBase
     if request.method == "HEAD":
-        response = HttpResponse(content_type=CONTENT_TYPE)
+        response = HttpResponse(content_type=offer.content_type)
         response.headers["Content-Length"] = str(len(content))
     elif _matches(request.headers.get("If-None-Match", ""), tag):
         await sync_to_async(downloads.record)(offer, 304, True, source, agent)
         response = HttpResponse(status=304)
     else:
         counts = "Range" not in request.headers
-        response = StreamingHttpResponse(_body(offer, content, counts, source, agent), content_type=CONTENT_TYPE)
+        response = StreamingHttpResponse(_body(offer, content, counts, source, agent), content_type=offer.content_type)
         response.headers["Content-Length"] = str(len(content))
     response.headers["ETag"] = tag
     response.headers["Cache-Control"] = "no-store"

@@ -26,6 +26,7 @@ from gspnp.console.shell import shell_context
 from provisioning import commands
 from provisioning.gxp.document import DocumentError, masked
 from provisioning.models import ConfigFile, Download, Notify, NotifyKind, NotifyOrigin, NotifyState
+from provisioning.outbox import SEALED
 
 EVENTS_SHOWN = 100
 HISTORY_SHOWN = 25
@@ -38,7 +39,6 @@ NEIGHBOUR_WORDS = {
 TOLD_WORDS = {NotifyState.DELIVERED: "The phone agreed."}
 NOT_CARRIED_OUT = "Not carried out: it asked for a password."
 CLOSED = (NotifyState.SUPERSEDED, NotifyState.NOT_NEEDED)
-SECRET_COLUMNS = ("content", "first_secret", "steady_secret")
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def live_part(request: HttpRequest, mac: str) -> HttpResponse:
 
 
 def _context(request: HttpRequest, phone: Phone) -> dict[str, Any]:
-    version = ConfigFile.objects.filter(phone=phone).order_by("-number").defer(*SECRET_COLUMNS).first()
+    version = ConfigFile.objects.filter(phone=phone).order_by("-number").defer(*SEALED).first()
     heard = listening()
     return {
         "phone": phone,

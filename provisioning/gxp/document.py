@@ -62,6 +62,11 @@ def settings(config: DeviceConfig) -> dict[str, str]:
         elif not (_is_ours_first(name) and said.get(name)):
             said[name] = text
     said.update(_forgotten(config, said))
+    return in_order(said)
+
+
+def in_order(said: Mapping[str, str]) -> dict[str, str]:
+    """The same settings in the order of the file."""
     return {name: said[name] for name in _in_order(tuple(said))}
 
 

@@ -58,7 +58,7 @@ def _rendered(job: Job, phone_ids: Sequence[int], outcome: Outcome) -> Iterator[
     phones = list(Phone.objects.filter(pk__in=phone_ids).prefetch_related("accounts", "keys").order_by("pk"))
     newest = batch.newest(ConfigFile, ("pk",), "phone", [phone.pk for phone in phones], "number")
     files = ConfigFile.objects.filter(pk__in=[pk for (pk,) in newest])
-    current = {one.phone_id: one for one in files.only("phone", "number", "content", "steady_secret")}
+    current = {one.phone_id: one for one in files.defer("body", "bootstrap", "first_secret")}
     layers = stack.stacks(phones)
     for phone in phones:
         if phone.known_model is None or phone.local_host is None or phone.pk not in current:

@@ -1,11 +1,11 @@
-"""Asking for files: one GET after another until XML is delivered, each on record in the phone's result."""
+"""Asking for files: one GET after another until a readable one is delivered, each on record in the phone's result."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
 from sipmcast.simulator.faults import Faults
-from sipmcast.simulator.flash import looks_like_xml, redacted
+from sipmcast.simulator.flash import looks_like_binary, looks_like_xml, redacted
 from sipmcast.simulator.http import Aborted, Answer, FetchError, Getter, HttpViolation
 from sipmcast.simulator.options import Timings
 from sipmcast.simulator.result import Download, Result
@@ -23,12 +23,15 @@ class Asking:
         self._timings = timings
         self._result = result
 
-    async def first_xml(self, urls: Iterable[str], why: str) -> bytes | None:
-        """The first XML file among `urls`, in order, or None. HttpViolation is the caller's to report."""
+    async def first_file(self, urls: Iterable[str], why: str, readable: Callable[[bytes], bool]) -> bytes | None:
+        """The first file among `urls`, in order, that the phone can read, or None.
+
+        HttpViolation is the caller's to report.
+        """
         tried = []
         for url in urls:
             answer = await self._patiently(url, why)
-            if answer is not None and answer.status == 200 and looks_like_xml(answer.body):
+            if answer is not None and answer.status == 200 and readable(answer.body):
                 return answer.body
             name = urlsplit(url).path.rpartition("/")[2]
             tried.append(f"{name}: {self._result.downloads[-1].problem}")
@@ -82,6 +85,6 @@ class Asking:
 def _problem(answer: Answer) -> str:
     if answer.status != 200:
         return str(answer.status)
-    if looks_like_xml(answer.body):
+    if looks_like_xml(answer.body) or looks_like_binary(answer.body):
         return ""
     return "encrypted, cannot be read" if answer.body.startswith(b"Salted__") else "no XML"

@@ -91,6 +91,8 @@ FAULTS: dict[str, FaultKind] = {
     ),
     "silent-options": FaultKind("", 1, 1, 1, "OPTIONS are not answered"),
     "folder-only": FaultKind("", 1, 1, 1, "a NOTIFY whose URL does not end in / is answered and starts nothing"),
+    "old-order": FaultKind("", 1, 1, 1, "cfg<mac>.xml is asked for before cfg<mac>, as early firmware does"),
+    "sha256-files": FaultKind("", 1, 1, 1, "its firmware opens encrypted files with SHA-256 instead of MD5"),
     "path-as-folder": FaultKind("", 1, 1, 1, "a NOTIFY's URL is always taken for a folder, and asked below"),
 }
 

@@ -7,10 +7,12 @@ P-values.
 
 import hashlib
 import re
+import struct
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
+from sipmcast.simulator.aes import decrypt_cbc
 from sipmcast.simulator.digest import Account
 
 # The few P-values the boot itself looks at, with the factory's values (vendor-derived GXP16xx templates).
@@ -18,6 +20,7 @@ from sipmcast.simulator.digest import Account
 PROTOCOL, SERVER_PATH, PREFIX, POSTFIX = "P212", "P237", "P234", "P235"
 SIP_SERVER, USER_ID, AUTH_ID, PASSWORD = "P47", "P35", "P36", "P34"  # account 1
 NO_CHALLENGE = "P4428"  # formats.md g6
+FILE_KEY = "P1359"  # formats.md b1
 OPTION_66_ALLOWED, PLUG_AND_PLAY = "P145", "P1414"
 FACTORY = {
     PROTOCOL: "1",
@@ -41,6 +44,49 @@ class NoWay(ValueError):
 def looks_like_xml(body: bytes) -> bool:
     """Whether a delivered file is XML text at all; encoder binaries and encrypted files are not."""
     return body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+
+
+def opened(body: bytes, passphrase: str, digest: str) -> bytes | None:
+    """The XML text of a delivered file, decrypted if need be; None if it is neither. formats.md b4, b5."""
+    if looks_like_xml(body):
+        return body
+    if not passphrase or not body.startswith(b"Salted__") or len(body) % 16:
+        return None
+    salt, secret = body[8:16], passphrase.encode()
+    derived = block = b""
+    while len(derived) < 48:
+        block = hashlib.new(digest, block + secret + salt, usedforsecurity=False).digest()
+        derived += block
+    plain = decrypt_cbc(derived[:32], derived[32:48], body[16:])
+    padding = plain[-1] if plain else 0
+    text = plain[:-padding] if 1 <= padding <= 16 else b""
+    return text if looks_like_xml(text) else None
+
+
+def looks_like_binary(body: bytes) -> bool:
+    """Whether it is an encoder file: length, word sum, and the mark after the MAC. formats.md (c)."""
+    if len(body) < 16 or len(body) % 2 or body[12:16] != b"\r\n\r\n":
+        return False
+    words = struct.unpack(f">{len(body) // 2}H", body)
+    return int.from_bytes(body[:4], "big") == len(words) and sum(words) % 65536 == 0
+
+
+def read_binary(body: bytes, mac: str) -> dict[str, str]:
+    """P-values of an encoder file made for this MAC, or FileRefused."""
+    if not looks_like_binary(body):
+        raise FileRefused("the binary file is damaged")
+    if body[6:12].hex().upper() != mac:
+        raise FileRefused(f"the binary file is for {body[6:12].hex()}")
+    *pairs, last = body[16:].rstrip(b"\0").split(b"&")
+    if last != b"gnkey=0b82":
+        raise FileRefused("the binary file does not end with its gnkey")
+    values: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, text = pair.decode("ascii").partition("=")
+        if not re.fullmatch(r"P[0-9]{1,6}", name) or not equals or name in values:
+            raise FileRefused(f"{name} is no P-value, or comes twice")
+        values[name] = unquote(text, errors="strict")
+    return values
 
 
 def read_file(body: bytes, mac: str) -> dict[str, str]:

@@ -6,13 +6,24 @@ vendor guide; what follows a Plug and Play without NOTIFY is its last remark.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sipmcast.simulator.asking import Asking
 from sipmcast.simulator.faults import Faults
-from sipmcast.simulator.flash import OPTION_66_ALLOWED, PLUG_AND_PLAY, SERVER_PATH, FileRefused, Flash, NoWay
-from sipmcast.simulator.flash import read_file as read_configuration
+from sipmcast.simulator.flash import (
+    FILE_KEY,
+    OPTION_66_ALLOWED,
+    PLUG_AND_PLAY,
+    SERVER_PATH,
+    FileRefused,
+    Flash,
+    NoWay,
+    looks_like_binary,
+    opened,
+    read_binary,
+)
+from sipmcast.simulator.flash import read_file as read_xml
 from sipmcast.simulator.hearing import Hearing
 from sipmcast.simulator.http import Getter, HttpViolation
 from sipmcast.simulator.judge import Order
@@ -151,9 +162,36 @@ class Phone:
             return False, True
         if self._faults.has("late-fetch"):
             await asyncio.sleep(self._faults.value("late-fetch"))
-        body = await self._asking.first_xml(self._places(order), order.why)
-        restarts = body is not None and self._take(body, order.why)
-        return body is not None and not order.is_command, restarts
+        came, restarts, _ = await self._bring(self._places(order), order.why)
+        return came and not order.is_command, restarts
+
+    async def _bring(self, urls: Sequence[str], why: str) -> tuple[bool, bool, bool]:
+        """Ask for these files: (one came, the phone restarts, it was the one that it had flashed before it started).
+
+        A binary file is applied at once, then the phone goes on with the XML request, at the server that the binary
+        file may just have named (formats.md c8). It remembers the checksum of one file only, the last one.
+        """
+        body = await self._asking.first_file(urls, why, self._is_readable)
+        if body is None:
+            return False, False, False
+        known = self._flashed_before and self.flash.knows(body)
+        restarts = self._take(body, why)
+        if looks_like_binary(body):
+            folder = self.flash.stored_url()
+            names = [name for name in self._below(folder) if name.endswith(".xml")] if folder else []
+            trouble = self._asking.trouble
+            xml = await self._asking.first_file(names, why, lambda one: self._text_of(one) is not None)
+            self._asking.trouble = trouble
+            if xml is not None:
+                known = self._flashed_before and self.flash.knows(xml)
+                restarts = self._take(xml, why) or restarts
+        return True, restarts, known
+
+    def _is_readable(self, body: bytes) -> bool:
+        return looks_like_binary(body) or self._text_of(body) is not None
+
+    def _text_of(self, body: bytes) -> bytes | None:
+        return opened(body, self.flash.get(FILE_KEY), "sha256" if self._faults.has("sha256-files") else "md5")
 
     def _places(self, order: Order) -> list[str]:
         """What to ask for, in order. Source: vendor guide, step 4; formats.md f33 to f36, g1, g2."""
@@ -172,18 +210,20 @@ class Phone:
         """Option 66, else the stored path: (the flashed file came by its own P237, the phone restarts)."""
         if self.setup.option66 and self.flash.get(OPTION_66_ALLOWED) != "0":
             folder = self.flash.option_66_url(self.setup.option66)
-            body = await self._asking.first_xml(self._below(folder), "option66")
-            if body is not None:
-                return False, self._take(body, "option66")
+            came, restarts, _ = await self._bring(self._below(folder), "option66")
+            if came:
+                return False, restarts
         folder = self.flash.stored_url()
-        body = await self._asking.first_xml(self._below(folder), "stored") if folder else None
-        if body is None:
+        if not folder:
             return False, False
-        steady = self._flashed_before and self.flash.knows(body)
-        return steady, self._take(body, "stored")
+        _, restarts, steady = await self._bring(self._below(folder), "stored")
+        return steady, restarts
 
     def _below(self, folder: str) -> list[str]:
-        return [folder + name for name in self.flash.names(self.setup.mac, self.setup.model)]
+        names = self.flash.names(self.setup.mac, self.setup.model)
+        if self._faults.has("old-order"):
+            names[:2] = reversed(names[:2])
+        return [folder + name for name in names]
 
     def _take(self, body: bytes, why: str) -> bool:
         """Flash a file that is new; true if the phone restarts. Source: vendor guide, step 5."""
@@ -194,7 +234,8 @@ class Phone:
             return True
         if self.flash.knows(body):
             return False
-        self.flash.write(body, read_configuration(body, self.setup.mac))
+        text = self._text_of(body)
+        self.flash.write(body, read_binary(body, self.setup.mac) if text is None else read_xml(text, self.setup.mac))
         self.result.delivered_by = why
         return True
 
