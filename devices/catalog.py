@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from types import MappingProxyType
 from typing import Literal
 
@@ -212,6 +213,7 @@ def find_model(text: str) -> PhoneModel | None:
     return MODELS.get(text.strip().upper())
 
 
+@cache
 def slots(model: PhoneModel) -> tuple[KeySlot, ...]:
     """Every programmable key of the model: line keys first, then MPKs."""
     return tuple(

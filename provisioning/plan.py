@@ -1,7 +1,7 @@
 """From rows to a DeviceConfig: the one place that reads rows for rendering."""
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -114,9 +114,8 @@ def server_config(base: str, steady_secret: str) -> ServerConfig:
     )
 
 
-def format_choice(layers: stack.Stack, model: PhoneModel) -> FormatChoice:
+def format_choice(options: Mapping[str, str]) -> FormatChoice:
     """The format of the next version: what the layers say, else this installation's."""
-    _, _, options = stack.said(layers, model)
     digest: Digest = "sha256" if options.get("file_digest") == "sha256" else "md5"
     return FormatChoice(
         FileFormat(options.get("file_format", settings.GSPNP_FILE_FORMAT)),
@@ -131,19 +130,18 @@ def device_config(
     draft: Draft,
     base: str,
     steady_secret: str,
-    layers: stack.Stack,
+    said: stack.Said,
     earlier: Iterable[str] = (),
 ) -> DeviceConfig:
     """Everything that the file of this phone says, as the pure renderer takes it; `earlier` are settings that it was
     told before."""
-    beyond, off, _ = stack.said(layers, model)
     return DeviceConfig(
         mac=phone.mac,
         model=model,
         accounts=draft.accounts,
         keys=draft.keys,
         server=server_config(base, steady_secret),
-        opinions_off=off,
-        settings=beyond,
+        opinions_off=said.off,
+        settings=said.settings,
         earlier=frozenset(earlier),
     )

@@ -21,7 +21,6 @@ from provisioning.gxp.document import DocumentError
 from provisioning.gxp.files import KEY_SETTING
 from provisioning.gxp.hearing import silent_because
 from provisioning.gxp.inspection import inspect
-from provisioning.gxp.layers import merge
 from provisioning.gxp.openssl_enc import SALT_BYTES
 from provisioning.gxp.pvalues import GENERATED
 from provisioning.layers import stack
@@ -49,7 +48,7 @@ class Wanted:
 
 def with_passwords(layers: stack.Stack, model: PhoneModel) -> stack.Stack:
     """The same layers; a password that none of them names is made at random, in the phone's own layer."""
-    named = merge(layers, model)
+    named = stack.names(layers, model)
     fresh = {name: random_password() for name in GENERATED if name not in named}
     return stack.with_own(layers, stack.own_values(layers) | fresh) if fresh else layers
 
@@ -78,9 +77,10 @@ def next_version(
     nobody names any more are written with their factory values, because a phone keeps what it once was told.
     """
     before = texts_of(current)
-    choice = plan.format_choice(wanted.layers, wanted.model)
+    said = stack.said(wanted.layers, wanted.model)
+    choice = plan.format_choice(said.options)
     steady = current.steady_secret if current is not None and before else plan.fresh_secret()
-    config = plan.device_config(wanted.phone, wanted.model, wanted.draft, wanted.base, steady, wanted.layers, before)
+    config = plan.device_config(wanted.phone, wanted.model, wanted.draft, wanted.base, steady, said, before)
     texts = document.settings(config)
     key_before = before.get(KEY_SETTING, "")
     if choice.is_encrypted:

@@ -245,8 +245,8 @@ class AssignForm:
         if all(form.is_valid() for form in (*self.accounts, *self.keys)):
             return True  # `assignment.save` looks at the rest, and at what only it knows
         base = plan.base_url(self.phone.local_host or "127.0.0.1")
-        layers = stack.stack(self.phone)
-        self.place(validate(plan.device_config(self.phone, self.model, draft, base, "-" * 22, layers)))
+        said = stack.said(stack.stack(self.phone), self.model)
+        self.place(validate(plan.device_config(self.phone, self.model, draft, base, "-" * 22, said)))
         return False
 
     def place(self, problems: Iterable[Problem]) -> None:

@@ -8,7 +8,7 @@ optional mac, one config with an element per P-value.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from lxml import etree
@@ -31,8 +31,15 @@ from provisioning.gxp.pvalues import (
 
 MASK = "********"
 
-_OWN_FIRST = ("_voicemail_access_number", "_eventlist_blf_uri")
+_OWN_FIRST = ("voicemail_access_number", "eventlist_blf_uri")
+_VOCODERS = tuple(f"preferred_vocoder_{place}" for place in range(1, VOCODERS + 1))
 _ELEMENT = re.compile(r"P[0-9]+", re.ASCII)
+_KNOWN_ELEMENTS = frozenset(row.element for row in SETTINGS.values())
+# One for all: lxml locks it for each file, and a new one would have to learn every element name anew.
+_PARSER = etree.XMLParser(
+    resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True
+)
+_HAS_CHILDREN = etree.XPath("boolean(*/*)")
 _DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 _PLACES = {name: place for place, name in enumerate(SETTINGS)}  # the order of the catalogue is the order of the file
 
@@ -56,13 +63,31 @@ def settings(config: DeviceConfig) -> dict[str, str]:
     if problems:
         raise ConfigError(problems)
     said = dict(_settings(config))
-    for name, text in config.settings.items():
-        if text is None:
-            said.pop(name, None)
-        elif not (_is_ours_first(name) and said.get(name)):
-            said[name] = text
+    own = {name: said[name] for name in _own_first(config.accounts) if said.get(name)}
+    said.update({name: text for name, text in config.settings.items() if text is not None})
+    said.update(own)
+    for name in [name for name, text in config.settings.items() if text is None]:
+        said.pop(name, None)
     said.update(_forgotten(config, said))
     return in_order(said)
+
+
+def _own_first(accounts: Iterable[AccountConfig]) -> Iterator[str]:
+    """Settings in which the text of an account, if it has one, wins over the layers."""
+    for account in accounts:
+        yield from _account_names(account.number, _OWN_FIRST)
+        if account.codecs:
+            yield from _account_names(account.number, _VOCODERS)
+
+
+def elements(names: Iterable[str]) -> list[str]:
+    """The element names of these settings."""
+    return _elements(tuple(names))
+
+
+@lru_cache(maxsize=256)
+def _elements(names: tuple[str, ...]) -> list[str]:
+    return [_element(name) for name in names]
 
 
 def in_order(said: Mapping[str, str]) -> dict[str, str]:
@@ -87,11 +112,6 @@ def _forgotten(config: DeviceConfig, said: Mapping[str, str]) -> Iterator[tuple[
 def written(mac: str, texts: Mapping[str, str]) -> bytes:
     """The file that says this, in the given order."""
     return _write(lower(mac), texts)
-
-
-def _is_ours_first(name: str) -> bool:
-    """Whether the assignment's own text, if it has one, wins over the layers."""
-    return name.startswith("account") and name.endswith(_OWN_FIRST)
 
 
 @lru_cache(maxsize=256)
@@ -165,8 +185,7 @@ def _account_settings(number: int, account: AccountConfig | None) -> Iterator[tu
         # All places are written: the last choice is repeated, as the factory settings do.
         name = codecs[min(position, len(codecs) - 1)]
         texts[f"preferred_vocoder_{position + 1}"] = str(CODECS[name].payload)
-    for field, text in texts.items():
-        yield account_field(number, field).name, text
+    yield from zip(_account_names(number, tuple(texts)), texts.values(), strict=True)
 
 
 def default_key(slot: KeySlot, model: PhoneModel, filled: set[int]) -> KeyConfig:
@@ -184,8 +203,17 @@ def default_key(slot: KeySlot, model: PhoneModel, filled: set[int]) -> KeyConfig
 def _key_settings(key: KeyConfig) -> Iterator[tuple[str, str]]:
     numbers = MPK_MODE_NUMBERS if key.slot.kind is KeyKind.MPK else LINE_KEY_MODE_NUMBERS
     texts = (str(numbers[key.mode]), str(key.account - 1), key.label, key.value)
-    for field, text in zip(KEY_FIELDS, texts, strict=True):
-        yield key_field(key.slot, field).name, text
+    yield from zip(_key_names(key.slot), texts, strict=True)
+
+
+@lru_cache(maxsize=64)
+def _key_names(slot: KeySlot) -> tuple[str, ...]:
+    return tuple(key_field(slot, field).name for field in KEY_FIELDS)
+
+
+@lru_cache(maxsize=16)
+def _account_names(number: int, fields: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(account_field(number, field).name for field in fields)
 
 
 def _server_settings(config: DeviceConfig) -> Iterator[tuple[str, str]]:
@@ -223,11 +251,8 @@ def read(document: bytes) -> tuple[str | None, list[tuple[str, str]]]:
 
     Raises DocumentError.
     """
-    parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True
-    )
     try:
-        root = etree.fromstring(document, parser)
+        root = etree.fromstring(document, _PARSER)
     except (etree.XMLSyntaxError, ValueError):
         raise DocumentError("This is not well-formed XML; render the file again.") from None
     if root.getroottree().docinfo.doctype:
@@ -235,10 +260,12 @@ def read(document: bytes) -> tuple[str | None, list[tuple[str, str]]]:
     config = root.find("config")
     if root.tag != "gs_provision" or config is None:
         raise DocumentError("This is not a Grandstream configuration file; render the file again.")
-    settings = [
-        (str(element.tag), "".join(element.itertext()) if len(element) else element.text or "") for element in config
-    ]
-    if not all(_ELEMENT.fullmatch(element) for element, _ in settings):
+    if _HAS_CHILDREN(config):
+        settings = [(str(element.tag), "".join(element.itertext())) for element in config]
+    else:
+        settings = [(element.tag, element.text or "") for element in config]
+    unknown = {element for element, _ in settings} - _KNOWN_ELEMENTS
+    if not all(_ELEMENT.fullmatch(str(element)) for element in unknown):
         raise DocumentError("This file has settings that are not P-values; render the file again.")
     mac = root.find("mac")
     return (None if mac is None else "".join(mac.itertext())), settings

@@ -6,15 +6,18 @@ rendering is found here, and the phone keeps its last good file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from devices.catalog import KeyKind, KeySlot, PhoneModel, slots
 from devices.mac import lower
 from provisioning.gxp.catalogue import SETTINGS, by_element, fault
 from provisioning.gxp.config import ConfigError, Problem
-from provisioning.gxp.document import DocumentError, read
+from provisioning.gxp.document import DocumentError, elements, read
 from provisioning.gxp.pvalues import LINE_KEY_MODE_NUMBERS, MPK_MODE_NUMBERS, key_field
+
+MAX_KNOWN = 16_384  # values of a model that are known to be right; secrets never are. Our choice.
+_known_right: dict[str, set[tuple[str, str]]] = {}
 
 MAX_FILE_BYTES = 256 * 1024  # the largest file that is known to be in use has 118,646 (formats.md a16); our choice
 
@@ -40,6 +43,24 @@ def _problems(document: bytes, mac: str, model: PhoneModel, meant: Mapping[str, 
         return
     if named_mac is not None and named_mac != lower(mac):
         yield Problem("file", "The file names the MAC of another phone; save again, and report this.")
+    if pairs != list(zip(elements(meant), meant.values(), strict=True)):
+        yield from _differences(pairs, meant)
+    for name, text in _not_known_to_be_right(meant, model.name):
+        wrong = _setting_fault(name, text, model.name)
+        if wrong is not None:
+            yield Problem(_field(name), f"{name} {wrong}.")
+    for slot in slots(model):
+        yield from _key_problems(slot, meant, model)
+
+
+def _not_known_to_be_right(found: Mapping[str, str], model_name: str) -> list[tuple[str, str]]:
+    """Most values are the same on many phones: what was right once is not looked at again."""
+    known = _known_right.setdefault(model_name, set())
+    return [pair for pair in found.items() if pair not in known]
+
+
+def _differences(pairs: Sequence[tuple[str, str]], meant: Mapping[str, str]) -> Iterator[Problem]:
+    """How a file differs from what was meant: a setting twice, another text, one too many or too few, the order."""
     found: dict[str, str] = {}
     for element, text in pairs:
         row = by_element(element)
@@ -47,52 +68,52 @@ def _problems(document: bytes, mac: str, model: PhoneModel, meant: Mapping[str, 
         if name in found:
             yield Problem(_field(name), f"{name} stands in the file twice; save again, and report this.")
         found[name] = text
-    yield from _differences(found, meant)
-    for name, text in found.items():
-        wrong = _setting_fault(name, text, model.name)
-        if wrong is not None:
-            yield Problem(_field(name), f"{name} {wrong}.")
-    for slot in slots(model):
-        yield from _key_problems(slot, found, model)
-
-
-def _differences(found: Mapping[str, str], meant: Mapping[str, str]) -> Iterator[Problem]:
-    if found == meant:
-        return
     for name in [*meant, *(found.keys() - meant.keys())]:
         if found.get(name) != meant.get(name):
             yield Problem(_field(name), f"{name} did not come back from the file as it was meant; report this.")
+    if found == meant and list(found) != list(meant):
+        yield Problem("file", "The file has its settings in another order; save again, and report this.")
 
 
 def _setting_fault(name: str, text: str, model_name: str) -> str | None:
     row = SETTINGS.get(name)
     if row is None:
         return None  # a raw P-code: its author was warned that nothing can check it
-    return fault(row, text) if row.secret and row.applies_to(model_name) else _known_fault(name, text, model_name)
-
-
-@lru_cache(maxsize=16_384)
-def _known_fault(name: str, text: str, model_name: str) -> str | None:
-    """Most values are the same on many phones. Secrets never come here."""
-    row = SETTINGS[name]
     if not row.applies_to(model_name):
         return f"is no setting of the {model_name}; take it out"
-    return fault(row, text)
+    wrong = fault(row, text)
+    if wrong is None and not row.secret:
+        known = _known_right[model_name]
+        if len(known) >= MAX_KNOWN:
+            known.clear()
+        known.add((name, text))
+    return wrong
 
 
 def _key_problems(slot: KeySlot, found: Mapping[str, str], model: PhoneModel) -> Iterator[Problem]:
-    mode, account = (found.get(key_field(slot, part).name) for part in ("mode", "account"))
+    mode_name, account_name, value_name = _key_names(slot)
+    mode, account = found.get(mode_name), found.get(account_name)
     if mode is None or account is None:
         yield Problem(f"key.{slot.name}", f"Key {slot.name} is missing from the file; save again, and report this.")
         return
     if mode not in _mode_numbers(slot.kind, model):
         yield Problem(f"key.{slot.name}.mode", f"Mode {mode} is none that a {slot.kind} key of the {model.name} has.")
-    numbers = [str(number) for number in range(model.accounts)]
-    if account not in numbers:
+    if account not in _account_numbers(model.accounts):
         have = f"{model.name} has {model.accounts}"
         yield Problem(f"key.{slot.name}.account", f"Key {slot.name} is for an account that is not there; {have}.")
-    elif found.get(key_field(slot, "value").name) and found.get(f"account{int(account) + 1}_active") == "0":
+    elif found.get(value_name) and found.get(f"account{int(account) + 1}_active") == "0":
         yield Problem(f"key.{slot.name}.account", f"Key {slot.name} is for account {int(account) + 1}, which is off.")
+
+
+@lru_cache(maxsize=64)
+def _key_names(slot: KeySlot) -> tuple[str, str, str]:
+    mode, account, value = (key_field(slot, part).name for part in ("mode", "account", "value"))
+    return mode, account, value
+
+
+@lru_cache(maxsize=8)
+def _account_numbers(accounts: int) -> frozenset[str]:
+    return frozenset(str(number) for number in range(accounts))
 
 
 @lru_cache(maxsize=64)

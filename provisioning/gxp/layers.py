@@ -50,6 +50,14 @@ class Layer:
     level: Level
     name: str
     values: Values = field(repr=False)
+    _settings: dict[str, Values] = field(default_factory=dict, repr=False, compare=False)
+
+    def settings(self, model: PhoneModel) -> Values:
+        """What it says for this model, by catalogue name or raw P-code; worked out once for all phones of a model."""
+        found = self._settings.get(model.name)
+        if found is None:
+            found = self._settings[model.name] = expanded(self.values, model)
+        return found
 
     @property
     def title(self) -> str:
@@ -116,7 +124,7 @@ def merge(layers: Sequence[Layer], model: PhoneModel) -> dict[str, Resolved]:
     """
     found: dict[str, Resolved] = {}
     for layer in layers:
-        for name, text in expanded(layer.values, model).items():
+        for name, text in layer.settings(model).items():
             before = found.get(name)
             overrides = () if before is None else (Said(before.layer, before.text), *before.overrides)
             found[name] = Resolved(text, layer, overrides)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from django.conf import settings
 
 from devices.catalog import PhoneModel
 from devices.models import Phone
-from provisioning.gxp.layers import FILE_OPTIONS, Layer, Level, merge
+from provisioning.gxp.layers import FILE_OPTIONS, Layer, Level, Values
 from provisioning.gxp.pvalues import GENERATED, OPINIONS
 from provisioning.layers.models import LayerLevel, PhoneTemplate, SettingsLayer
 
@@ -85,17 +86,27 @@ def own_values(layers: Stack) -> dict[str, str | None]:
     return next((dict(layer.values) for layer in layers if layer.level is Level.PHONE), {})
 
 
-def said(layers: Stack, model: PhoneModel) -> tuple[dict[str, str | None], frozenset[str], dict[str, str]]:
-    """For rendering: settings beyond the assignment, switches of opinions that are off, and options of the file.
+@dataclass(frozen=True)
+class Said:
+    """What the layers of a phone say, for rendering: settings beyond the assignment, switches of opinions that are
+    off, and options of the file."""
 
-    Our own defaults are not among the settings: the renderer writes them, where no switch is off.
-    """
-    merged = merge(layers, model)
-    off = frozenset(name for name in OPINIONS if (one := merged.get(name)) is not None and one.text is None)
-    options = {name: one.text for name, one in merged.items() if name in FILE_OPTIONS and one.text is not None}
-    beyond = {
-        name: one.text
-        for name, one in merged.items()
-        if name not in FILE_OPTIONS and one.layer.level is not Level.DEFAULTS
-    }
-    return beyond, off, options
+    settings: Values = field(repr=False)
+    off: frozenset[str]
+    options: Mapping[str, str]
+
+
+def said(layers: Stack, model: PhoneModel) -> Said:
+    """Our own defaults are not among the settings: the renderer writes them, where no switch is off."""
+    defaults: dict[str, str | None] = {}
+    beyond: dict[str, str | None] = {}
+    for layer in layers:
+        (defaults if layer.level is Level.DEFAULTS else beyond).update(layer.settings(model))
+    options = {name: text for name in FILE_OPTIONS if (text := beyond.pop(name, None)) is not None}
+    off = frozenset(name for name in OPINIONS if beyond.get(name, defaults.get(name, "")) is None)
+    return Said(beyond, off, options)
+
+
+def names(layers: Stack, model: PhoneModel) -> set[str]:
+    """Every setting that one of the layers names, be it to leave it alone."""
+    return {name for layer in layers for name in layer.settings(model)}

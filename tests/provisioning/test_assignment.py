@@ -16,6 +16,7 @@ from devices.models import Account, Key, LiveEvent, Phone
 from provisioning import assignment, outbox, plan, rendering, settling, url_forms
 from provisioning.gxp.config import AccountConfig, ConfigError, validate
 from provisioning.gxp.document import values
+from provisioning.layers import stack
 from provisioning.models import ConfigFile, Notify, UrlForm
 from sipmcast import desk
 from tests import cast
@@ -219,7 +220,14 @@ def test_whatever_validation_lets_through_fits_its_column():
     account = cast.account(**wide)
     assert set(wide) <= {field.name for field in fields(AccountConfig)}
     problems = validate(
-        plan.device_config(phone, phone.known_model, plan.Draft((account,)), "http://10.0.0.1:1", "s", ())
+        plan.device_config(
+            phone,
+            phone.known_model,
+            plan.Draft((account,)),
+            "http://10.0.0.1:1",
+            "s",
+            stack.said((), phone.known_model),
+        )
     )
     too_wide = {name for name, text in wide.items() if len(text) > Account._meta.get_field(name).max_length}
     assert too_wide <= {problem.field.rpartition(".")[2] for problem in problems}
