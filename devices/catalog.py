@@ -131,8 +131,8 @@ CODECS: Mapping[str, Codec] = MappingProxyType(
 DEFAULT_CODECS: tuple[str, ...] = ("PCMU", "PCMA", "G729", "G722", "G726-32")
 
 # Offered are the documented modes that a key can do with an account, a label and a value. LDAP search uses
-# whatever directory the phone already knows. Not offered: eventlist BLF, because its list address is an
-# account setting that we do not write; BLF on line keys, because it is unverified on GXP16xx.
+# whatever directory the phone knows. Eventlist BLF needs the account's list address, a setting of a layer. Not
+# offered: BLF on line keys, because it is unverified on GXP16xx.
 # Source: key mode lists of the same templates; no active-account speed dial on GXP1610 and GXP1615 there.
 _LINE_KEY_MODES = (
     KeyMode.LINE,
@@ -152,6 +152,7 @@ _MPK_MODES = (
     KeyMode.SPEED_DIAL,
     KeyMode.BLF,
     KeyMode.PRESENCE,
+    KeyMode.EVENTLIST_BLF,
     KeyMode.SPEED_DIAL_ACTIVE,
     KeyMode.DTMF,
     KeyMode.VOICEMAIL,

@@ -8,8 +8,9 @@ from django.conf import settings
 
 from devices.catalog import KeyKind, KeyMode, KeySlot, PhoneModel
 from devices.models import Account, Key, Phone
-from provisioning.gxp.config import AccountConfig, DeviceConfig, KeyConfig, ServerConfig
+from provisioning.gxp.config import AccountConfig, DeviceConfig, KeyConfig, Problem, ServerConfig
 from provisioning.gxp.files import Bootstrap, FileFormat, FormatChoice
+from provisioning.gxp.layout import Arranged, arrange
 from provisioning.gxp.openssl_enc import Digest
 from provisioning.layers import stack
 
@@ -124,6 +125,12 @@ def format_choice(options: Mapping[str, str]) -> FormatChoice:
     )
 
 
+def arranged_keys(draft: Draft, model: PhoneModel, said: stack.Said) -> tuple[Arranged, list[Problem]]:
+    """The phone's own keys over those of its layers, and the team on those left free."""
+    extensions = [account.user_id for account in draft.accounts]
+    return arrange(model, said.keys, draft.keys, extensions, [account.number for account in draft.accounts])
+
+
 def device_config(
     phone: Phone,
     model: PhoneModel,
@@ -135,11 +142,13 @@ def device_config(
 ) -> DeviceConfig:
     """Everything that the file of this phone says, as the pure renderer takes it; `earlier` are settings that it was
     told before."""
+    arranged, problems = arranged_keys(draft, model, said)
     return DeviceConfig(
         mac=phone.mac,
         model=model,
         accounts=draft.accounts,
-        keys=draft.keys,
+        keys=arranged.keys,
+        problems=tuple(problems),
         server=server_config(base, steady_secret),
         opinions_off=said.off,
         settings=said.settings,

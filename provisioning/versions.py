@@ -8,13 +8,16 @@ from datetime import datetime
 from django.conf import settings
 from django.db.models import F, OuterRef, Subquery
 
+from devices.catalog import PhoneModel
 from devices.crypto import CannotDecrypt
 from devices.models import Phone
 from provisioning import assignment, plan
 from provisioning.gxp import document
+from provisioning.gxp.config import KeyConfig
 from provisioning.gxp.document import DocumentError
-from provisioning.gxp.layers import merge
-from provisioning.gxp.reading import Change, decided, differences
+from provisioning.gxp.layers import FILE_OPTIONS, Level, merge
+from provisioning.gxp.layout import is_layout
+from provisioning.gxp.reading import Change, Decided, decided, differences
 from provisioning.layers import stack
 from provisioning.models import ConfigFile
 
@@ -62,16 +65,32 @@ def roll_back(phone: Phone, number: int, *, by: str, seen_host: str | None) -> a
     if model is None:
         raise RollbackError(f"{phone.model} cannot be configured any more.")
     old = decided(_texts(phone, number), model)
-    below = tuple(layer for layer in stack.stack(phone) if layer.level != "phone")
+    layers = stack.stack(phone)
+    below = tuple(layer for layer in layers if layer.level is not Level.PHONE)
     said = merge(below, model)
     own: dict[str, str | None] = {
         name: text for name, text in old.settings.items() if name not in said or said[name].text != text
     }
     # What a layer says today and the old file did not have is left alone.
     own |= {name: None for name, one in said.items() if one.text is not None and name not in old.settings}
-    draft = plan.Draft(old.accounts, old.keys)
+    # Layouts of keys and the format of the file are no settings of the old file: they stay as they are.
+    own = {name: text for name, text in own.items() if not _is_about_the_file(name)}
+    own |= {name: text for name, text in stack.own_values(layers).items() if _is_about_the_file(name)}
+    draft = plan.Draft(old.accounts, _own_keys(old, stack.with_own(layers, own), model))
     why = f"Back to version {number}."
     return assignment.save(phone, draft, by=by, seen_host=seen_host, own=own, why=why)
+
+
+def _is_about_the_file(name: str) -> bool:
+    return is_layout(name) or name in FILE_OPTIONS
+
+
+def _own_keys(old: Decided, layers: stack.Stack, model: PhoneModel) -> tuple[KeyConfig, ...]:
+    """The old keys but for those that the layers of today put there anyway, or let nobody change."""
+    nothing = plan.Draft(old.accounts)
+    arranged, _ = plan.arranged_keys(nothing, model, stack.said(layers, model))
+    put = {key.slot: key for key in arranged.keys}
+    return tuple(key for key in old.keys if key.slot not in arranged.protected and put.get(key.slot) != key)
 
 
 def _texts(phone: Phone, number: int) -> dict[str, str]:

@@ -16,6 +16,7 @@ from devices.catalog import CODECS, DEFAULT_CODECS, KEY_MODE_LABELS, KeyKind, Ke
 from devices.models import Account, Key, Phone
 from provisioning import plan
 from provisioning.gxp import fields as texts
+from provisioning.gxp import layout
 from provisioning.gxp.config import AccountConfig, KeyConfig, Problem, validate
 from provisioning.layers import stack
 
@@ -171,6 +172,8 @@ class KeyForm(forms.Form):
         if stored is not None:
             initial = {name: getattr(stored, name) for name in ("mode", "value", "label", "account")}
         super().__init__(data, prefix=f"key-{slot.name}", initial=initial)
+        self.inherited: KeyConfig | None = None
+        self.origin, self.is_protected = "", False
         unset = "Not set" if slot.kind is KeyKind.MPK else "Line (as delivered)"
         modes = [(mode.value, KEY_MODE_LABELS[mode]) for mode in model.modes(slot.kind)]
         cast(forms.ChoiceField, self.fields["mode"]).choices = [("", unset), *modes]
@@ -183,6 +186,16 @@ class KeyForm(forms.Form):
     @property
     def title(self) -> str:
         return f"{'Key' if self.slot.kind is KeyKind.MPK else 'Line key'} {self.slot.number}"
+
+    @property
+    def inherited_words(self) -> str:
+        """What a layer puts on this key, and which."""
+        if self.inherited is None:
+            return ""
+        key = self.inherited
+        what = " ".join(filter(None, (KEY_MODE_LABELS[key.mode], key.value, key.label)))
+        where = "the team" if self.origin == layout.TEAM else self.origin
+        return f"{what}, protected by {where}" if self.is_protected else f"{what}, from {where}"
 
     def clean(self) -> None:
         """A key that says something must do something."""
@@ -218,6 +231,18 @@ class AssignForm:
         self.accounts = [AccountForm(number, accounts.get(number), server, data) for number in numbers]
         self.keys = [KeyForm(slot, model, keys.get(slot), data) for slot in slots(model)]
         self.problems: list[str] = []
+        self._show_layouts(stored)
+
+    def _show_layouts(self, stored: plan.Draft) -> None:
+        """Tell each key what stands on it if the phone says nothing of its own, and who says so."""
+        said = stack.said(stack.stack(self.phone), self.model)
+        # Before the first save the account that the technician is about to fill in counts as filled in.
+        accounts = stored.accounts or (AccountConfig(1, "", "", "", "", "", "", ()),)
+        arranged, _ = plan.arranged_keys(plan.Draft(accounts), self.model, said)
+        for key in arranged.keys:
+            form = next(form for form in self.keys if form.slot == key.slot)
+            form.inherited, form.origin = key, arranged.origins[key.slot]
+            form.is_protected = key.slot in arranged.protected
 
     @property
     def line_keys(self) -> list[KeyForm]:

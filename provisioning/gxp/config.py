@@ -19,6 +19,14 @@ Protocol = Literal["http", "https"]
 
 
 @dataclass(frozen=True)
+class Problem:
+    """One thing to put right: the path of the field and what to do."""
+
+    field: str
+    message: str
+
+
+@dataclass(frozen=True)
 class AccountConfig:
     """One SIP identity. An empty `auth_id` means the user ID; `codecs` are names in CODECS, best first."""
 
@@ -58,6 +66,7 @@ class DeviceConfig:
 
     `settings` is what the layers say beyond the assignment, by catalogue name or raw P-code; None leaves it alone.
     `earlier` are settings that the phone was told before: it keeps them until it is told otherwise.
+    `problems` are faults that were found while the configuration was put together.
     """
 
     mac: str
@@ -68,14 +77,7 @@ class DeviceConfig:
     opinions_off: frozenset[str] = frozenset()
     settings: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     earlier: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing to put right: the path of the field and what to do."""
-
-    field: str
-    message: str
+    problems: tuple[Problem, ...] = ()
 
 
 class ConfigError(ValueError):
@@ -89,6 +91,7 @@ class ConfigError(ValueError):
 def validate(config: DeviceConfig) -> list[Problem]:
     """Everything that is wrong, in the order of the form; an empty list means that it can be rendered."""
     return [
+        *config.problems,
         *_mac_problems(config.mac),
         *_accounts_problems(config),
         *_keys_problems(config),
@@ -153,6 +156,7 @@ _VALUE_NEEDED = {
     KeyMode.SPEED_DIAL_ACTIVE: "Speed dial needs the number to dial",
     KeyMode.BLF: "BLF needs the extension to watch",
     KeyMode.PRESENCE: "Presence needs the extension to watch",
+    KeyMode.EVENTLIST_BLF: "Eventlist BLF needs the extension to watch",
     KeyMode.DTMF: "Dial DTMF needs the digits to send",
     KeyMode.CALL_PARK: "Call park needs the number to park on",
     KeyMode.INTERCOM: "Intercom needs the extension to call",
@@ -161,7 +165,9 @@ _VALUE_NEEDED = {
 
 
 # What the phone sends as a SIP user: a blank or an @ in it would never match anybody.
-_VALUE_IS_NUMBER = frozenset({KeyMode.BLF, KeyMode.PRESENCE, KeyMode.CALL_PARK, KeyMode.INTERCOM})
+_VALUE_IS_NUMBER = frozenset(
+    {KeyMode.BLF, KeyMode.PRESENCE, KeyMode.EVENTLIST_BLF, KeyMode.CALL_PARK, KeyMode.INTERCOM}
+)
 
 
 def _keys_problems(config: DeviceConfig) -> Iterator[Problem]:
@@ -193,6 +199,12 @@ def _key_problems(path: str, key: KeyConfig, config: DeviceConfig) -> Iterator[P
         yield Problem(f"{path}.value", "A line key set to Line takes no value; clear it.")
     elif key.mode in _VALUE_NEEDED and not key.value.strip():
         yield Problem(f"{path}.value", f"{_VALUE_NEEDED[key.mode]}; enter it or clear the key.")
+    if key.mode is KeyMode.EVENTLIST_BLF and not config.settings.get(f"account{key.account}_eventlist_blf_uri"):
+        name = f"account{key.account}_eventlist_blf_uri"
+        words = f"Eventlist BLF needs the list's address: set {name} in this phone's settings or in a layer."
+        yield Problem(f"{path}.mode", words)
+    if key.mode is KeyMode.PAGING and key.value.strip():
+        yield from _fault(f"{path}.value", "The group", fields.address_fault(key.value, group_too=True))
     read = fields.number_fault if key.mode in _VALUE_IS_NUMBER else fields.text_fault
     yield from _fault(f"{path}.value", "The value", read(key.value, fields.MAX_VALUE))
 

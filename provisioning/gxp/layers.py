@@ -4,7 +4,7 @@ Pure: must never import Django, asyncio or socket. A later layer wins over an ea
 file, or None for *leave alone*: the setting is not written, whatever an earlier layer says.
 
 A layer is written in names of the catalogue, in `accounts_<field>` for every account that a model has, in the
-shorthands of SHORTHANDS, or as a raw P-code that the catalogue does not know.
+shorthands of SHORTHANDS, as keys (layout.py), or as a raw P-code that the catalogue does not know.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from devices.catalog import MODELS, PhoneModel
-from provisioning.gxp import fields
+from provisioning.gxp import fields, layout
 from provisioning.gxp.catalogue import SETTINGS, Confidence, by_element, fault
 from provisioning.gxp.config import Problem
 from provisioning.gxp.countries import UnknownCountry, countries, preset
@@ -179,6 +179,9 @@ def warnings(values: Values) -> list[Problem]:
 def _problem(name: str, text: str | None) -> str | None:
     if name in SHORTHANDS:
         return _shorthand_problem(name, text)
+    if layout.is_layout(name):
+        wrong = layout.fault(name, text)
+        return None if wrong is None else f"{name} {wrong}."
     if name in FILE_OPTIONS:
         offered = FILE_OPTIONS[name]
         return None if text in offered else f"{name} is one of {', '.join(offered)}; choose one of them."

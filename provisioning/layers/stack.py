@@ -11,6 +11,7 @@ from django.conf import settings
 from devices.catalog import PhoneModel
 from devices.models import Phone
 from provisioning.gxp.layers import FILE_OPTIONS, Layer, Level, Values
+from provisioning.gxp.layout import is_layout
 from provisioning.gxp.pvalues import GENERATED, OPINIONS
 from provisioning.layers.models import LayerLevel, PhoneTemplate, SettingsLayer
 
@@ -94,6 +95,8 @@ class Said:
     settings: Values = field(repr=False)
     off: frozenset[str]
     options: Mapping[str, str]
+    keys: Mapping[str, tuple[str, str]]
+    """What they say about keys, each with the title of its layer."""
 
 
 def said(layers: Stack, model: PhoneModel) -> Said:
@@ -104,7 +107,12 @@ def said(layers: Stack, model: PhoneModel) -> Said:
         (defaults if layer.level is Level.DEFAULTS else beyond).update(layer.settings(model))
     options = {name: text for name in FILE_OPTIONS if (text := beyond.pop(name, None)) is not None}
     off = frozenset(name for name in OPINIONS if beyond.get(name, defaults.get(name, "")) is None)
-    return Said(beyond, off, options)
+    about_keys = {name: text for name in [*filter(is_layout, beyond)] if (text := beyond.pop(name)) is not None}
+    return Said(beyond, off, options, {name: (text, _title(layers, model, name)) for name, text in about_keys.items()})
+
+
+def _title(layers: Stack, model: PhoneModel, name: str) -> str:
+    return next(layer.title for layer in reversed(layers) if name in layer.settings(model))
 
 
 def names(layers: Stack, model: PhoneModel) -> set[str]:

@@ -88,12 +88,13 @@ function prepareKey(form, editor) {
   const name = editor.dataset.keyEditor;
   const field = (part) => form.elements[`key-${name}-${part}`];
   const cap = form.querySelector(`[data-cap="${name}"]`);
+  const inherited = editor.querySelector("[data-inherited]")?.dataset.inherited ?? ""; // from a layout or the team
   const show = () => {
     const mode = field("mode");
     const words = mode.value ? mode.selectedOptions[0].textContent : "";
-    const text = field("label").value || field("value").value || words;
+    const text = field("label").value || field("value").value || words || inherited;
     for (const place of form.querySelectorAll(`[data-cap-text="${name}"]`)) place.textContent = text;
-    cap?.classList.toggle("gs-cap-set", Boolean(mode.value));
+    cap?.classList.toggle("gs-cap-set", Boolean(mode.value || inherited));
     editor.classList.toggle("gs-key-set", Boolean(mode.value));
     field("value").placeholder = mode.value ? (NEEDS_NO_VALUE.has(mode.value) ? "" : "number") : "value";
   };

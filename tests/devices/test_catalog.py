@@ -63,9 +63,10 @@ def test_active_account_speed_dial_is_not_offered_on_one_account_models():
     assert without == {"GXP1610", "GXP1615"}
 
 
-def test_a_mode_that_needs_settings_we_do_not_write_is_not_offered():
+def test_eventlist_blf_is_for_mpks_only():
     for model in MODELS.values():
-        assert KeyMode.EVENTLIST_BLF not in model.mpk_modes + model.line_key_modes
+        assert KeyMode.EVENTLIST_BLF not in model.line_key_modes
+        assert (KeyMode.EVENTLIST_BLF in model.mpk_modes) is (model.mpks > 0)
 
 
 def test_every_mode_has_a_label_of_its_own():

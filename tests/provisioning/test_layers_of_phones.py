@@ -5,7 +5,7 @@ from django.test import override_settings
 
 from devices.inventory import VersionConflict
 from devices.models import Phone
-from provisioning import assignment, outbox
+from provisioning import assignment, outbox, versions
 from provisioning.gxp.config import ConfigError
 from provisioning.gxp.document import values
 from provisioning.layers import scope, store
@@ -175,3 +175,54 @@ def test_the_rows_hold_no_password_in_the_clear():
     layer("site", admin_password="Office2026")
     stored = SettingsLayer.objects.filter(level=LayerLevel.SITE)
     assert b"Office2026" not in bytes(stored.extra(select={"raw": "sealed"}).values_list("raw", flat=True)[0])
+
+
+class TestKeys:
+    """Layouts and the team, in the file and on the way back."""
+
+    def test_a_template_puts_keys_into_the_file(self):
+        phone = cast.seen()
+        hall = layer(
+            "template", "Hall", key_mpk1="blf:1002:Reception", key_mpk2="protected speed_dial:112", team="1003=Theo"
+        )
+        save(phone, templates=[hall])
+        file = said(phone)
+        assert (file["mpk1_mode"], file["mpk1_value"], file["mpk1_description"]) == ("1", "1002", "Reception")
+        assert (file["mpk2_mode"], file["mpk2_value"]) == ("0", "112")
+        assert (file["mpk3_mode"], file["mpk3_value"]) == ("1", "1003")
+        assert not phone.keys.exists(), "they are the template's, not the phone's"
+
+    def test_an_own_key_on_a_protected_one_is_refused_beside_its_field(self):
+        phone = cast.seen()
+        layer("site", key_mpk1="protected blf:112")
+        with pytest.raises(ConfigError, match="protected by site"):
+            assignment.save(phone, cast.draft(cast.blf("mpk1", "1002")), by="tess", seen_host=phone.source_host)
+
+    def test_none_in_a_nearer_layer_frees_the_key(self):
+        phone = cast.seen()
+        layer("site", key_mpk1="blf:1002")
+        save(phone, own={"key_mpk1": None})
+        assert said(phone)["mpk1_value"] == ""
+
+    def test_eventlist_blf_needs_the_address_of_the_list(self):
+        phone = cast.seen()
+        layer("site", key_mpk1="eventlist_blf:1002")
+        with pytest.raises(ConfigError, match="account1_eventlist_blf_uri"):
+            save(phone)
+        layer("site", key_mpk1="eventlist_blf:1002", accounts_eventlist_blf_uri="team-sales")
+        save(phone)
+        assert (said(phone)["mpk1_mode"], said(phone)["account1_eventlist_blf_uri"]) == ("3", "team-sales")
+
+    def test_the_way_back_leaves_the_keys_of_layers_to_the_layers(self):
+        phone = cast.seen()
+        layer("site", key_mpk1="protected blf:112", key_mpk2="blf:1002")
+        assignment.save(phone, cast.draft(cast.blf("mpk3", "1003")), by="tess", seen_host=phone.source_host)
+        save(phone)
+        phone.refresh_from_db()
+        versions.roll_back(phone, 1, by="tess", seen_host=phone.source_host)
+        assert [row.value for row in phone.keys.all()] == ["1003"]
+        assert (said(phone)["mpk1_value"], said(phone)["mpk2_value"], said(phone)["mpk3_value"]) == (
+            "112",
+            "1002",
+            "1003",
+        )
