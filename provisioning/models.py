@@ -5,14 +5,16 @@ from django.db.models import Q
 
 from devices.fields import EncryptedBytesField, EncryptedTokenField
 from devices.models import Phone
+from provisioning.firmware.models import FirmwareImage, FirmwareStep, FirmwareTry
 from provisioning.gxp.files import Bootstrap, FileFormat, FormatChoice, Part
 from provisioning.gxp.openssl_enc import Digest
 from provisioning.jobs.models import Job, JobFailure, JobState
 from provisioning.layers.models import LayerLevel, PhoneTemplate, SettingsLayer
 
 __all__ = [
-    "OPEN_STATES", "ConfigFile", "Download", "Job", "JobFailure", "JobState", "LayerLevel", "LearnedUrlForm", "Notify",
-    "NotifyKind", "NotifyOrigin", "NotifyState", "PathKind", "PhoneTemplate", "SettingsLayer", "UrlForm",
+    "OPEN_STATES", "ConfigFile", "Download", "FirmwareImage", "FirmwareStep", "FirmwareTry", "Job", "JobFailure",
+    "JobState", "LayerLevel", "LearnedUrlForm", "Notify", "NotifyKind", "NotifyOrigin", "NotifyState", "PathKind",
+    "PhoneTemplate", "SettingsLayer", "UrlForm",
 ]  # fmt: skip
 
 
@@ -33,6 +35,8 @@ class ConfigFile(models.Model):
     bootstrap = EncryptedBytesField(null=True, help_text="What brings the key of an encrypted file.")
     bootstrap_at = models.DateTimeField(null=True, help_text="When the phone had taken the bootstrap.")
     etag = models.CharField(max_length=64)
+    firmware = models.CharField(max_length=40, blank=True, help_text="The version that it makes the phone fetch.")
+    held_back = models.BooleanField(default=False, help_text="Without secrets, until the phone runs safe firmware.")
     base_url = models.CharField(max_length=255, help_text="Scheme, host and port that the phone is sent to.")
     first_hash = models.CharField(max_length=64, unique=True)
     first_secret = EncryptedTokenField()

@@ -14,6 +14,23 @@ _NAME = re.compile(r"cfg([0-9a-f]{12})(|\.xml|\.bin)", re.IGNORECASE)
 _MODEL_NAME = re.compile(r"cfg(?:(?:gxp|grp)[0-9a-z]{1,12})?\.xml", re.IGNORECASE)
 
 
+_FIRMWARE = re.compile(r"(?:/firmware)?(?:/([0-9.]{3,40}))?/gxp1600fw\.bin", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class FirmwareAsk:
+    """A request for an image: of a version, or "" for whatever the phone shall run next."""
+
+    version: str
+
+
+def read_firmware(path: str) -> FirmwareAsk | None:
+    """`/firmware/<version>/gxp1600fw.bin`, and `/firmware/gxp1600fw.bin` or `/gxp1600fw.bin` for old firmware, which
+    ignores the folder (formats.md d10, d11); None if it is something else."""
+    found = _FIRMWARE.fullmatch(path) if len(path) <= MAX_PATH_CHARS else None
+    return None if found is None else FirmwareAsk(found[1] or "")
+
+
 @dataclass(frozen=True)
 class Ask:
     """One request: the secret of its path ("" for a plain name), the MAC it names ("" if none), and the suffix.

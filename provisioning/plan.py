@@ -105,9 +105,14 @@ def fresh_secret() -> str:
     return secrets.token_urlsafe(SECRET_BYTES)
 
 
+def place_of(base: str) -> str:
+    """host[:port][/path] of a base URL, as the phone's server settings want it."""
+    return base.partition("://")[2]
+
+
 def server_config(base: str, steady_secret: str) -> ServerConfig:
     """Where a phone comes back to: our base address and its own secret path."""
-    scheme, _, place = base.partition("://")
+    scheme, place = base.partition("://")[0], place_of(base)
     return ServerConfig(
         protocol="https" if scheme == "https" else "http",
         config_path=f"{place}/p/{steady_secret}",

@@ -16,6 +16,7 @@ from devices.catalog import PhoneModel
 from devices.crypto import CannotDecrypt
 from devices.models import Phone
 from provisioning import plan
+from provisioning.firmware.pins import settings_for
 from provisioning.gxp import document, files
 from provisioning.gxp.document import DocumentError
 from provisioning.gxp.files import KEY_SETTING
@@ -40,6 +41,8 @@ class Wanted:
     draft: plan.Draft
     layers: stack.Stack = field(repr=False)
     base: str
+    firmware: str = ""
+    """The version that the phone shall fetch next; empty: it keeps what it runs."""
 
     @property
     def own(self) -> dict[str, str | None]:
@@ -80,14 +83,20 @@ def next_version(
     said = stack.said(wanted.layers, wanted.model)
     choice = plan.format_choice(said.options)
     steady = current.steady_secret if current is not None and before else plan.fresh_secret()
-    config = plan.device_config(wanted.phone, wanted.model, wanted.draft, wanted.base, steady, said, before)
+    held_back = bool(wanted.firmware) and said.options.get("upgrade_first") == "yes"
+    if held_back:
+        said = stack.without_secrets(said)
+    said = stack.with_settings(said, settings_for(wanted.firmware, plan.place_of(wanted.base)))
+    draft = plan.Draft() if held_back else wanted.draft
+    config = plan.device_config(wanted.phone, wanted.model, draft, wanted.base, steady, said, before)
     texts = document.settings(config)
     key_before = before.get(KEY_SETTING, "")
     if choice.is_encrypted:
         texts = document.in_order(texts | {KEY_SETTING: key_before or random_password(KEY_CHARS)})
     elif KEY_SETTING in before:  # a phone that has a key is told that it needs none any more
         texts = document.in_order(texts | {KEY_SETTING: ""})
-    if current is not None and texts == before and choice == current.choice and not anew:
+    same = current is not None and texts == before and choice == current.choice
+    if current is not None and same and held_back == current.held_back and not anew:
         return None
     steady = plan.fresh_secret()
     server = plan.server_config(wanted.base, steady)
@@ -108,6 +117,8 @@ def next_version(
         bootstrap=bodies.bootstrap or None,
         etag=hashlib.sha256(bodies.final).hexdigest()[:32],
         base_url=wanted.base,
+        firmware=wanted.firmware,
+        held_back=held_back,
         saved_by=by[:150],
         why=why[:200],
         silent_because=silent_because(texts),

@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 from devices import networks
 from devices.mac import colons
 from provisioning import downloads, paths
+from provisioning.firmware import serving
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,9 @@ async def door(request: HttpRequest, path: str) -> HttpResponseBase:
     source = source_host(request)
     if request.method not in ("GET", "HEAD") or not networks.allowed(source, settings.GSPNP_ALLOWED_NETWORKS):
         return refused(request)
+    firmware_ask = paths.read_firmware("/" + path)
+    if firmware_ask is not None:
+        return await serving.firmware(request, firmware_ask, source) or refused(request)
     ask = paths.read("/" + path)
     offer = None
     if ask is not None and ask.secret:

@@ -113,6 +113,10 @@ FILE_OPTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "file_format": {"xml": "XML text", "encrypted": "encrypted XML", "binary": "the encoder's binary file"},
         "file_digest": {"md5": "MD5, as the vendor's guide implies", "sha256": "SHA-256, as new openssl tools"},
         "file_bootstrap": {"binary": "binary", "xml": "plain XML"},
+        "upgrade_first": {
+            "yes": "no account and no password before the phone runs the firmware of its model's path",
+            "no": "accounts at once",
+        },
     }
 )
 

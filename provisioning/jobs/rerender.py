@@ -19,6 +19,7 @@ from devices import batch, inventory
 from devices.crypto import CannotDecrypt
 from devices.models import Phone
 from provisioning import outbox, plan, rendering
+from provisioning.firmware import pins
 from provisioning.gxp.config import ConfigError, Problem
 from provisioning.layers import stack
 from provisioning.models import OPEN_STATES, ConfigFile, Job, JobFailure, Notify, NotifyKind, NotifyOrigin, NotifyState
@@ -60,12 +61,12 @@ def _rendered(job: Job, phone_ids: Sequence[int], outcome: Outcome) -> Iterator[
     newest = batch.newest(ConfigFile, ("pk",), "phone", [phone.pk for phone in phones], "number")
     files = ConfigFile.objects.filter(pk__in=[pk for (pk,) in newest])
     current = {one.phone_id: one for one in files.defer("body", "bootstrap", "first_secret")}
-    layers = stack.stacks(phones)
+    layers, steps = stack.stacks(phones), pins.next_versions(phones)
     for phone in phones:
         if phone.known_model is None or phone.local_host is None or phone.pk not in current:
             continue  # nothing was ever rendered for it: the first save will find the layers as they are
         try:
-            version = _next(job, phone, layers[phone.pk], current[phone.pk])
+            version = _next(job, phone, layers[phone.pk], steps.get(phone.pk, ""), current[phone.pk])
         except ConfigError as error:
             outcome.failures += [_failure(job, phone, problem) for problem in error.problems]
         except CannotDecrypt:
@@ -75,9 +76,9 @@ def _rendered(job: Job, phone_ids: Sequence[int], outcome: Outcome) -> Iterator[
                 yield version
 
 
-def _next(job: Job, phone: Phone, layers: stack.Stack, current: ConfigFile) -> ConfigFile | None:
+def _next(job: Job, phone: Phone, layers: stack.Stack, step: str, current: ConfigFile) -> ConfigFile | None:
     assert phone.known_model is not None
-    wanted = Wanted(phone, phone.known_model, plan.draft_of(phone), layers, plan.base_url(phone.local_host))
+    wanted = Wanted(phone, phone.known_model, plan.draft_of(phone), layers, plan.base_url(phone.local_host), step)
     version = rendering.next_version(wanted, current, by=job.created_by, why=job.title)
     if version is not None:
         version.number = current.number + 1

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from django.conf import settings
 
 from devices.catalog import PhoneModel
 from devices.models import Phone
+from provisioning.gxp.catalogue import SETTINGS
 from provisioning.gxp.layers import FILE_OPTIONS, Layer, Level, Values
 from provisioning.gxp.layout import is_layout
 from provisioning.gxp.pvalues import GENERATED, OPINIONS
@@ -118,3 +119,14 @@ def _title(layers: Stack, model: PhoneModel, name: str) -> str:
 def names(layers: Stack, model: PhoneModel) -> set[str]:
     """Every setting that one of the layers names, be it to leave it alone."""
     return {name for layer in layers for name in layer.settings(model)}
+
+
+def with_settings(said: Said, settings: Values) -> Said:
+    """The same with settings of ours, where no layer says otherwise."""
+    return replace(said, settings={**settings, **said.settings})
+
+
+def without_secrets(said: Said) -> Said:
+    """The same without every secret, and without what no catalogue knows, which may be one."""
+    kept = {name: text for name, text in said.settings.items() if name in SETTINGS and not SETTINGS[name].secret}
+    return replace(said, settings=kept)

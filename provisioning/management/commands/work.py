@@ -13,11 +13,14 @@ from django_tasks_db.management.commands.db_worker import Worker
 
 from devices import retention
 from provisioning import stuck, versions
+from provisioning.firmware import pins
 from provisioning.jobs import runner
+from provisioning.jobs.models import OPEN_JOBS, Job
 
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 5.0
+FIRMWARE_JOB = "Next step of firmware"
 LOOK_SECONDS = 0.5  # between two looks into the queue of jobs
 
 
@@ -101,3 +104,12 @@ def one_round() -> None:
     retention.prune_events()
     retention.forget_unheard()
     versions.prune()
+    pins.give_up()
+    follow_firmware()
+
+
+def follow_firmware() -> None:
+    """Phones that took a step of their firmware's path, or whose path changed, get the file for the next one."""
+    ids = pins.behind()
+    if ids and not Job.objects.filter(title=FIRMWARE_JOB, state__in=OPEN_JOBS).exists():
+        runner.start(FIRMWARE_JOB, {"phones": ids}, by="gspnp")

@@ -1,0 +1,1 @@
+"""Firmware: images on disk, the path of versions that a model shall take, and how often a phone tried."""

@@ -1,0 +1,113 @@
+"""Which version a phone shall run next, and when to stop trying."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from django.db import transaction
+from django.db.models import F, OuterRef, Q, Subquery
+from django.utils import timezone
+
+from devices import inventory
+from devices.catalog import MODELS
+from devices.choices import WAY
+from devices.models import Phone
+from provisioning.firmware.models import FirmwareImage, FirmwareStep, FirmwareTry
+from provisioning.gxp import firmware
+from provisioning.models import ConfigFile
+
+MAX_TRIES = 3
+LOOK_AT_MOST = 500
+GIVEN_UP = (
+    "It has fetched firmware {version} {tries} times and still runs {runs}: it refuses the image. Upload the right "
+    "one, or take the version from the path of its model."
+)
+
+
+class PinError(ValueError):
+    """The path cannot be pinned; the text says what to do."""
+
+
+def pin(model: str, versions: Sequence[str]) -> None:
+    """Pin the path of a model, an empty one for none. Raises PinError."""
+    model = model.strip().upper()
+    if model not in MODELS:
+        raise PinError(f"There is no model {model!r}; choose from {', '.join(MODELS)}.")
+    images = {image.version: image for image in FirmwareImage.objects.filter(version__in=list(versions))}
+    missing = [version for version in versions if version not in images]
+    if missing:
+        raise PinError(f"There is no image of {missing[0]}; upload it first.")
+    wrong = firmware.path_fault(versions)
+    if wrong:
+        raise PinError(f"The path {wrong}.")
+    with transaction.atomic():
+        FirmwareStep.objects.filter(model=model).delete()
+        FirmwareStep.objects.bulk_create(
+            FirmwareStep(model=model, place=place, image=images[version]) for place, version in enumerate(versions)
+        )
+        FirmwareTry.objects.filter(phone__model__iexact=model).delete()  # a new path is tried anew
+
+
+def paths() -> dict[str, list[str]]:
+    """The path of each model that has one."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for model, version in FirmwareStep.objects.order_by("model", "place").values_list("model", "image__version"):
+        found[model].append(version)
+    return found
+
+
+def next_versions(phones: Iterable[Phone]) -> dict[int, str]:
+    """The step that each of these phones takes next; none for whoever is there, is beyond, or has given up."""
+    steps = paths()
+    if not steps:
+        return {}
+    wanted = {phone.pk: firmware.next_step(phone.firmware, steps.get(phone.model.upper(), ())) for phone in phones}
+    used_up = set(
+        FirmwareTry.objects.filter(phone__in=list(wanted), tries__gte=MAX_TRIES).values_list("phone", "version")
+    )
+    return {pk: version for pk, version in wanted.items() if version and (pk, version) not in used_up}
+
+
+def settings_for(version: str | None, place: str) -> Mapping[str, str]:
+    """What a phone's file says so that it takes this step; nothing if there is none."""
+    return firmware.upgrade_settings(place, version) if version else {}
+
+
+def fetched(phone_id: int, version: str) -> None:
+    """The phone has fetched an image whole: one more try, and the last one if it still runs the old version."""
+    now = timezone.now()
+    with transaction.atomic():
+        row, _ = FirmwareTry.objects.get_or_create(phone_id=phone_id, version=version)
+        FirmwareTry.objects.filter(pk=row.pk).update(tries=F("tries") + 1, fetched_at=now)
+
+
+def give_up() -> int:
+    """Say of phones whose tries are used up why they stand still; how many are new. Call it now and then."""
+    told = 0
+    rows = FirmwareTry.objects.filter(tries__gte=MAX_TRIES).select_related("phone")
+    for row in rows[:LOOK_AT_MOST]:
+        if firmware.next_step(row.phone.firmware, [row.version]) is None:
+            row.delete()  # it runs it after all
+            continue
+        words = GIVEN_UP.format(version=row.version, tries=row.tries, runs=row.phone.firmware)
+        told += inventory.explain(row.phone_id, words)
+    return told
+
+
+def behind() -> list[int]:
+    """Assigned phones whose file leads to another version than their next step: they need a new file."""
+    newest = ConfigFile.objects.filter(phone=OuterRef("pk")).order_by("-number")
+    led = Phone.objects.filter(stage__in=WAY).annotate(led_to=Subquery(newest.values("firmware")[:1]))
+    led = led.filter(led_to__isnull=False).order_by()
+    steps = paths()
+    led = led.filter(~Q(led_to="") | Q(model__in=steps))
+    wrong = Q(pk__in=[])
+    # A site has thousands of phones, and a handful of models and versions.
+    for model, runs, led_to in led.values_list("model", "firmware", "led_to").distinct():
+        if led_to != (firmware.next_step(runs, steps.get(model.upper(), ())) or ""):
+            wrong |= Q(model=model, firmware=runs, led_to=led_to)
+    given_up = Q(firmware_tries__tries__gte=MAX_TRIES, firmware_tries__version=F("led_to"))
+    phones = list(led.filter(wrong | given_up).distinct())
+    wanted = next_versions(phones)
+    return sorted(phone.pk for phone in phones if phone.led_to != wanted.get(phone.pk, ""))

@@ -1,0 +1,133 @@
+"""Firmware at the phones' door: which image a request may have, whole or in part, and what a whole one counts for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import BinaryIO
+
+from asgiref.sync import sync_to_async
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+
+from devices import inventory
+from devices.choices import EventKind
+from devices.models import Phone
+from provisioning.firmware import images, pins
+from provisioning.firmware.models import FirmwareImage
+from provisioning.gxp.firmware import version_fault
+from provisioning.paths import FirmwareAsk
+
+log = logging.getLogger(__name__)
+
+_DEVICE = re.compile(r"DevId ([0-9A-Fa-f]{12})\b")  # formats.md, "User-Agent on HTTP"
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+
+
+async def firmware(request: HttpRequest, ask: FirmwareAsk, source: str) -> HttpResponseBase | None:
+    """The image, a part of it, or None: there is none for this phone."""
+    agent = request.headers.get("User-Agent", "")[:300]
+    try:
+        found = await sync_to_async(_find)(ask, agent, source)
+    except DatabaseError as error:
+        log.error("%s asked for firmware, but the database is away: %s", source, error)
+        return None
+    if found is None:
+        log.info("%s asked for firmware %s: refused", source, ask.version or "(any)")
+        return None
+    image, phone, file = found
+    log.info("%s asked for firmware %s", source, image.version)
+    tag = f'"{image.sha256}"'
+    if tag in [part.strip() for part in request.headers.get("If-None-Match", "").split(",")]:
+        file.close()
+        return _with_headers(HttpResponse(status=304), tag)
+    wanted = _wanted(request, tag, image.size_bytes)
+    if wanted is None:
+        file.close()
+        refusal = HttpResponse(status=416)
+        refusal.headers["Content-Range"] = f"bytes */{image.size_bytes}"
+        return _with_headers(refusal, tag)
+    start, end = wanted
+    whole = (start, end) == (0, image.size_bytes)
+    response: HttpResponseBase
+    if request.method == "HEAD":
+        file.close()
+        response = HttpResponse()
+    else:
+        response = StreamingHttpResponse(_pieces(file, start, end, phone if whole else None, image.version))
+    response.status_code = 200 if whole else 206
+    response.headers["Content-Length"] = str(end - start)
+    if not whole:
+        response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{image.size_bytes}"
+    return _with_headers(response, tag)
+
+
+def _with_headers(response: HttpResponseBase, tag: str) -> HttpResponseBase:
+    response.headers["ETag"] = tag
+    response.headers["Accept-Ranges"] = "bytes"
+    response.headers["Content-Type"] = "application/octet-stream"
+    return response
+
+
+def _find(ask: FirmwareAsk, agent: str, source: str) -> tuple[FirmwareImage, Phone | None, BinaryIO] | None:
+    phone = _phone(agent, source)
+    version = ask.version
+    if not version and phone is not None:
+        version = pins.next_versions([phone]).get(phone.pk, "")
+    image = FirmwareImage.objects.filter(version=version).first() if not version_fault(version) else None
+    if image is None:
+        return None
+    path: Path = images.path_of(image)
+    try:
+        return image, phone, path.open("rb")
+    except OSError as error:
+        log.error("the image of firmware %s cannot be read (%s); upload it again", image.version, error.strerror)
+        return None
+
+
+def _phone(agent: str, source: str) -> Phone | None:
+    """Who asks: by the MAC that it tells, else by its address."""
+    told = _DEVICE.search(agent)
+    if told is not None:
+        return Phone.objects.filter(mac=told[1].upper()).first()
+    return Phone.objects.filter(source_host=source).order_by("-last_seen_at").first()
+
+
+def _wanted(request: HttpRequest, tag: str, size: int) -> tuple[int, int] | None:
+    """Which bytes, the end not among them; None for a range outside. RFC 9110 14.2: what is no range is ignored."""
+    found = _RANGE.fullmatch(request.headers.get("Range", ""))
+    if found is None or request.headers.get("If-Range", tag) != tag or not (found[1] or found[2]):
+        return 0, size
+    if not found[1]:
+        last = int(found[2])
+        return (max(0, size - last), size) if last else None
+    start, end = int(found[1]), min(int(found[2]) + 1, size) if found[2] else size
+    if found[2] and int(found[2]) < start:
+        return 0, size
+    return (start, end) if start < size else None
+
+
+async def _pieces(file: BinaryIO, start: int, end: int, phone: Phone | None, version: str) -> AsyncIterator[bytes]:
+    """The bytes in pieces, read beside the event loop; a whole image counts as a try before its last piece leaves."""
+    try:
+        await asyncio.to_thread(file.seek, start)
+        left = end - start
+        while left:
+            piece = await asyncio.to_thread(file.read, min(images.CHUNK_BYTES, left))
+            if not piece:
+                raise OSError("the image on disk is shorter than it was")
+            left -= len(piece)
+            if not left and phone is not None:
+                await sync_to_async(_count)(phone, version)
+            yield piece
+    finally:
+        file.close()
+
+
+def _count(phone: Phone, version: str) -> None:
+    if pins.next_versions([phone]).get(phone.pk) == version:
+        pins.fetched(phone.pk, version)
+    inventory.tell(phone.pk, EventKind.DOWNLOAD, f"Fetched firmware {version}.")
