@@ -201,6 +201,7 @@ UNFOLD = {
                         "link": "/",
                         "active": "gspnp.console.shell.is_console",
                     },
+                    {"title": "Firmware", "icon": "memory", "link": "/firmware/"},
                     {"title": "Doctor", "icon": "stethoscope", "link": "/doctor/"},
                 ],
             },

@@ -13,6 +13,7 @@ from django.utils import timezone
 from devices.choices import WAY, Neighbour, Stage
 from devices.models import Account, Phone
 from gspnp.console.listening import Listening
+from provisioning.gxp.firmware import Hole, holes, order
 from provisioning.models import OPEN_STATES, ConfigFile, Notify, NotifyKind, NotifyState
 
 STEPS = (Stage.SEEN, *WAY)
@@ -92,6 +93,11 @@ class Row:
     stuck: bool
     reach: Reach | None = None
     command: Mark | None = None
+
+    @property
+    def hole(self) -> Hole | None:
+        """The known vulnerability of its firmware that needs the newest version."""
+        return max(holes(self.phone.model, self.phone.firmware), key=lambda one: order(one.fixed_in), default=None)
 
     @property
     def can_assign(self) -> bool:

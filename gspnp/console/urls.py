@@ -3,7 +3,7 @@
 from django.urls import path, register_converter
 
 from devices.mac import MacError, parse_mac
-from gspnp.console import actions, assign, doctor, phone, views
+from gspnp.console import actions, assign, doctor, firmware, phone, views
 
 
 class MacConverter:
@@ -30,6 +30,10 @@ urlpatterns = [
     path("", views.phones, name="phones"),
     path("rows/", views.rows, name="rows"),
     path("doctor/", doctor.page, name="doctor"),
+    path("firmware/", firmware.page, name="firmware"),
+    path("firmware/upload/", firmware.upload, name="firmware_upload"),
+    path("firmware/remove/<str:version>/", firmware.remove, name="firmware_remove"),
+    path("firmware/path/<str:model>/", firmware.pin, name="firmware_pin"),
     path("phones.json", views.phones_json, name="phones_json"),
     path("phones/<mac:mac>/", phone.page, name="phone"),
     path("phones/<mac:mac>/live/", phone.live_part, name="phone_live"),
