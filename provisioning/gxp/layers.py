@@ -58,6 +58,8 @@ class Layer:
             return "this phone"
         if self.level is Level.DEFAULTS:
             return "our defaults"
+        if self.level is Level.SITE and not self.name:
+            return "default site"
         return f"{self.level} {self.name}".rstrip()
 
 
