@@ -32,10 +32,11 @@ _FILE_LABELS = {
 }
 # Written in capitals by people; the catalogue's names are in small letters.
 _CAPITALS = frozenset({
-    "blf", "dhcp", "dnd", "dns", "dtmf", "ehs", "http", "https", "ip", "ipv4", "ipv6", "lcd", "ldap", "led", "lldp",
-    "mpk", "mtu", "mwi", "nat", "ntp", "pc", "qos", "rtp", "sbc", "sip", "srtp", "ssh", "stun", "tel", "tls", "uac",
-    "uas", "uri", "url", "vlan", "xml", "xsi",
+    "blf", "dhcp", "dnd", "dns", "dtmf", "ehs", "http", "https", "ip", "lcd", "ldap", "led", "lldp", "mpk", "mtu", "mwi",
+    "nat", "ntp", "pc", "rtp", "sbc", "sip", "srtp", "ssh", "stun", "tel", "tls", "uac", "uas", "uri", "url", "vlan",
+    "xml", "xsi",
 })  # fmt: skip
+_OWN_CASE = {"ipv4": "IPv4", "ipv6": "IPv6", "qos": "QoS", "openvpn": "OpenVPN", "pppoe": "PPPoE"}
 
 # What a technician looks for first, by the words of the field. A test holds that every name exists.
 QUICK: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -188,17 +189,20 @@ def shown(name: str, text: str | None) -> str:
     if text is None:
         return LEFT_ALONE
     one, row = entry(name), SETTINGS.get(name)
-    if one is None or one.secret or row is not None and row.secret:
-        row = row or (one.row if one is not None else None)
+    row = row or (one.row if one is not None else None)
+    if row is None and (one is None or one.secret):
+        return masked_text(None, text)
+    if row is not None and row.secret:
         return masked_text(row, text)
-    label = one.choices.get(text)
+    choices = one.choices if one is not None else row.choices if row is not None else {}
+    label = choices.get(text)
     return text if label is None or label == text else f"{text} ({label})"
 
 
 def label_of(name: str) -> str:
     """`vlan_tag` as people say it: VLAN tag."""
-    words = [word.upper() if word in _CAPITALS else word for word in name.split("_")]
-    first = words[0] if words[0].isupper() else words[0].capitalize()
+    words = [_OWN_CASE.get(word) or (word.upper() if word in _CAPITALS else word) for word in name.split("_")]
+    first = words[0] if words[0] != words[0].lower() else words[0].capitalize()
     return " ".join([re.sub(r"(?<=^Account)(?=[0-9]$)", " ", first), *words[1:]])
 
 
