@@ -21,6 +21,7 @@ from devices.inventory import VersionConflict
 from devices.models import Phone
 from gspnp.console import drafts, layer_list
 from gspnp.console.access import CHANGE, VIEW, needs
+from gspnp.console.rows import SHOWN_ACCOUNTS
 from gspnp.console.settings_form import NoSuchSetting, SettingsForm, new_row
 from gspnp.console.shell import shell_context
 from provisioning.changing import Preview, change, preview
@@ -170,7 +171,7 @@ def _show(
 def show_preview(
     request: HttpRequest, found: SettingsLayer, seen: Preview, note: str, pace: object, problem: str = ""
 ) -> HttpResponse:
-    phones = Phone.objects.filter(pk__in=seen.touched[:SHOWN_PHONES]).prefetch_related("accounts").order_by("pk")
+    phones = Phone.objects.filter(pk__in=seen.touched[:SHOWN_PHONES]).prefetch_related(SHOWN_ACCOUNTS).order_by("pk")
     context = _context(
         request, found, preview=seen, phones=phones, more=max(0, len(seen.touched) - SHOWN_PHONES), note=note,
         pace=f"{pace:g}" if isinstance(pace, float) else pace, problem=problem,

@@ -38,7 +38,8 @@ def page(request: HttpRequest, mac: str) -> HttpResponse:
             problem = str(error)
     newest = [entry.number for entry in entries[:2]]
     context = shell_context(
-        request, colons(phone.mac), phone=phone, tab="history", entries=entries, changes=changes, problem=problem,
+        request, colons(phone.mac), phone=phone, account=phone.accounts.defer("password").first(), tab="history",
+        entries=entries, changes=changes, problem=problem,
         before=before if before is not None else newest[-1] if newest else None,
         after=after if after is not None else newest[0] if newest else None,
         may_change=request.user.has_perm(CHANGE),

@@ -123,7 +123,8 @@ def _show(
     seen = _seen(phone)
     picture = effective.picture(phone) if form is not None else effective.Picture([])
     context = shell_context(
-        request, colons(phone.mac), phone=phone, tab="settings", form=form, templates=templates, problem=problem,
+        request, colons(phone.mac), phone=phone, account=phone.accounts.defer("password").first(), tab="settings",
+        form=form, templates=templates, problem=problem,
         draft=drafts.seal(request.user.pk, phone.mac, form.draft()) if posted and form is not None else "",
         seen=seen if overtaken else request.POST.get("seen", seen), seen_host=phone.source_host or "",
         picture=picture, groups=_groups(picture), revealable=REVEALABLE,

@@ -131,7 +131,10 @@ class SettingsForm:
         except NoSuchSetting as why:
             self.problems.append(str(why))
             return
-        self.rows = [one for one in self.rows if one.name != row.name] + [row]
+        present = [one.name for one in self.rows]
+        if row.name not in present:
+            self.rows.append(row)
+        self.query = ""  # found what was looked for: Enter means the form again
 
     def values(self) -> dict[str, str | None]:
         """What was decided, however wrong."""

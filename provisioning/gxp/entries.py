@@ -32,9 +32,9 @@ _FILE_LABELS = {
 }
 # Written in capitals by people; the catalogue's names are in small letters.
 _CAPITALS = frozenset({
-    "blf", "dhcp", "dnd", "dns", "dtmf", "ehs", "http", "https", "ip", "lcd", "ldap", "led", "lldp", "mpk", "mtu", "mwi",
-    "nat", "ntp", "pc", "rtp", "sbc", "sip", "srtp", "ssh", "stun", "tel", "tls", "uac", "uas", "uri", "url", "vlan",
-    "xml", "xsi",
+    "blf", "dhcp", "dnd", "dns", "dtmf", "ehs", "http", "https", "ip", "lcd", "ldap", "led", "lldp", "mpk", "mtu",
+    "mwi", "nat", "ntp", "pc", "rtp", "sbc", "sip", "srtp", "ssh", "stun", "tel", "tls", "uac", "uas", "uri", "url",
+    "vlan", "xml", "xsi",
 })  # fmt: skip
 _OWN_CASE = {"ipv4": "IPv4", "ipv6": "IPv6", "qos": "QoS", "openvpn": "OpenVPN", "pppoe": "PPPoE"}
 
@@ -112,7 +112,8 @@ def entry(name: str) -> Entry | None:
 
 
 def search(text: str, limit: int = 40) -> list[Entry]:
-    """Entries that have every word of the text in their name, P-code, group, label or note; the best first."""
+    """Entries that have every word of the text in their name, P-code, group, label, note or choices; the best
+    first."""
     words = text[:MAX_QUERY_CHARS].lower().replace("-", "_").split()
     if not words:
         return []
@@ -139,7 +140,9 @@ def _rank(one: Entry, word: str) -> int | None:
     spaced = word.replace("_", " ")
     if spaced in one.label.lower() or spaced in one.group.replace("-", " "):
         return 4
-    return 5 if spaced in one.note.lower() else None
+    if spaced in one.note.lower():
+        return 5
+    return 6 if any(spaced in label.lower() for label in one.choices.values()) else None
 
 
 @cache

@@ -136,7 +136,11 @@ form.addEventListener("keydown", (event) => {
 
 // What was typed is lost only if the person says so.
 form.addEventListener("input", (event) => { if (event.target !== search) dirty = true; });
-form.addEventListener("submit", () => { dirty = false; });
+form.addEventListener("submit", (event) => {
+  // Enter in the search box was a search already; Enter elsewhere means the form.
+  if (search && event.submitter?.value === "enter") search.value = "";
+  dirty = false;
+});
 window.addEventListener("beforeunload", (event) => { if (dirty) event.preventDefault(); });
 
 form.querySelector("[aria-invalid=true]")?.focus();
