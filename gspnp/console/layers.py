@@ -106,6 +106,8 @@ def _post(request: HttpRequest, found: SettingsLayer) -> HttpResponse:
             return show_preview(request, found, preview(found, form.values()), request.POST.get("note", ""), PACE)
         except ConfigError as error:
             form.place(error.problems)
+        except CannotDecrypt:
+            form.problems.append(UNREADABLE)
     return _show(request, found, form, status=422)
 
 

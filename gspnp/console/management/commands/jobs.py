@@ -11,6 +11,7 @@ from provisioning.models import Job, JobState
 
 SHOWN = 20
 LOOK_SECONDS = 0.5
+NOBODY_SECONDS = 10.0  # a worker looks twice a second
 
 
 class Command(BaseCommand):
@@ -42,11 +43,14 @@ class Command(BaseCommand):
             raise SystemExit(1)
 
     def _wait(self, job_id: int) -> Job:
-        shown = ""
+        shown, patience = "", time.monotonic() + NOBODY_SECONDS
         while (job := _job(job_id)).state in OPEN_JOBS:
             if _line(job) != shown and self.stdout.isatty():
                 shown = _line(job)
                 self.stdout.write(shown)
+            if job.state == JobState.WAITING and patience and time.monotonic() > patience:
+                self.stderr.write("No worker has taken it yet. `make run` starts one; alone it is `manage.py work`.")
+                patience = 0.0
             time.sleep(LOOK_SECONDS)
         return job
 
