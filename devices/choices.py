@@ -39,3 +39,4 @@ class EventKind(models.TextChoices):
     REASON = "reason", "Stopped on the way"
     REACH = "reach", "Online or offline"
     FORGOTTEN = "forgotten", "Forgotten"
+    LOOKED = "looked", "A person looked at a secret"

@@ -70,6 +70,7 @@ class Phone(models.Model):
 
     class Meta:
         ordering = ("-first_seen_at", "mac")
+        permissions = (("reveal_secret", "Can look at a phone's passwords"),)
         constraints = (
             models.CheckConstraint(name="phone_mac_is_12_upper_hex", condition=Q(mac__regex=r"^[0-9A-F]{12}$")),
         )

@@ -74,6 +74,9 @@ GSPNP_OPINIONS_OFF = env.list("GSPNP_OPINIONS_OFF", [])  # names from provisioni
 GSPNP_FILE_FORMAT = env.choice("GSPNP_FILE_FORMAT", "xml", ("xml", "encrypted", "binary"))
 GSPNP_VERSIONS_KEPT = env.int("GSPNP_VERSIONS_KEPT", 50, 0, 100_000)
 
+# A layer may hold 1000 settings (provisioning/layers/store.py), each with up to three fields in its form.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 4_000
+
 # --- Django -----------------------------------------------------------------------------------------------------
 DEBUG = False
 ALLOWED_HOSTS = OwnHosts(GSPNP_HOSTS)
@@ -200,6 +203,18 @@ UNFOLD = {
                         "icon": "deskphone",
                         "link": "/",
                         "active": "gspnp.console.shell.is_console",
+                    },
+                    {
+                        "title": "Settings",
+                        "icon": "tune",
+                        "link": "/settings/",
+                        "active": "gspnp.console.shell.is_settings",
+                    },
+                    {
+                        "title": "Jobs",
+                        "icon": "pending_actions",
+                        "link": "/jobs/",
+                        "active": "gspnp.console.shell.is_jobs",
                     },
                     {"title": "Firmware", "icon": "memory", "link": "/firmware/"},
                     {"title": "Doctor", "icon": "stethoscope", "link": "/doctor/"},

@@ -9,7 +9,7 @@ import hashlib
 import os
 import secrets
 import string
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from devices.catalog import PhoneModel
@@ -18,6 +18,7 @@ from devices.models import Phone
 from provisioning import plan
 from provisioning.firmware.pins import settings_for
 from provisioning.gxp import document, files
+from provisioning.gxp.config import DeviceConfig
 from provisioning.gxp.document import DocumentError
 from provisioning.gxp.files import KEY_SETTING
 from provisioning.gxp.hearing import silent_because
@@ -80,14 +81,9 @@ def next_version(
     nobody names any more are written with their factory values, because a phone keeps what it once was told.
     """
     before = texts_of(current)
-    said = stack.said(wanted.layers, wanted.model)
+    said, draft, held_back = _decided(wanted)
     choice = plan.format_choice(said.options)
     steady = current.steady_secret if current is not None and before else plan.fresh_secret()
-    held_back = bool(wanted.firmware) and said.options.get("upgrade_first") == "yes"
-    if held_back:
-        said = stack.without_secrets(said)
-    said = stack.with_settings(said, settings_for(wanted.firmware, plan.place_of(wanted.base)))
-    draft = plan.Draft() if held_back else wanted.draft
     config = plan.device_config(wanted.phone, wanted.model, draft, wanted.base, steady, said, before)
     texts = document.settings(config)
     key_before = before.get(KEY_SETTING, "")
@@ -127,6 +123,22 @@ def next_version(
         steady_secret=steady,
         steady_hash=hash_of(steady),
     )
+
+
+def config_of(wanted: Wanted, steady_secret: str, before: Iterable[str]) -> DeviceConfig:
+    """What the next file is to say, `before` being what the phone was told already. Not validated."""
+    said, draft, _ = _decided(wanted)
+    return plan.device_config(wanted.phone, wanted.model, draft, wanted.base, steady_secret, said, before)
+
+
+def _decided(wanted: Wanted) -> tuple[stack.Said, plan.Draft, bool]:
+    """The layers with what firmware needs, the assignment, and whether secrets are held back until the upgrade."""
+    said = stack.said(wanted.layers, wanted.model)
+    held_back = bool(wanted.firmware) and said.options.get("upgrade_first") == "yes"
+    if held_back:
+        said = stack.without_secrets(said)
+    said = stack.with_settings(said, settings_for(wanted.firmware, plan.place_of(wanted.base)))
+    return said, plan.Draft() if held_back else wanted.draft, held_back
 
 
 def hash_of(secret: str) -> str:

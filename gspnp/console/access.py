@@ -15,6 +15,7 @@ from gspnp.console.shell import shell_context
 VIEW = "devices.view_phone"
 CHANGE = "devices.change_phone"
 FORGET = "devices.delete_phone"
+REVEAL = "devices.reveal_secret"
 
 View = Callable[..., HttpResponse]
 

@@ -42,3 +42,13 @@ def is_plain_beyond_loopback(request: HttpRequest) -> bool:
 def is_console(request: HttpRequest) -> bool:
     """Whether the sidebar's entry for the phones is the present one: their list, or the page of one of them."""
     return request.path == "/" or request.path.startswith("/phones/")
+
+
+def is_settings(request: HttpRequest) -> bool:
+    """The same for the settings and everything below them."""
+    return request.path.startswith("/settings/")
+
+
+def is_jobs(request: HttpRequest) -> bool:
+    """The same for the jobs."""
+    return request.path.startswith("/jobs/")

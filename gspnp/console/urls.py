@@ -3,7 +3,20 @@
 from django.urls import path, register_converter
 
 from devices.mac import MacError, parse_mac
-from gspnp.console import actions, assign, doctor, firmware, phone, views
+from gspnp.console import (
+    actions,
+    assign,
+    doctor,
+    firmware,
+    jobs,
+    layers,
+    opinions,
+    phone,
+    phone_history,
+    phone_settings,
+    reveal,
+    views,
+)
 
 
 class MacConverter:
@@ -30,6 +43,18 @@ urlpatterns = [
     path("", views.phones, name="phones"),
     path("rows/", views.rows, name="rows"),
     path("doctor/", doctor.page, name="doctor"),
+    path("settings/", layers.overview, name="layers"),
+    path("settings/layer/", layers.layer, name="layer"),
+    path("settings/catalogue/", layers.catalogue, name="catalogue"),
+    path("settings/row/", layers.row, name="setting_row"),
+    path("settings/opinions/", opinions.page, name="opinions"),
+    path("jobs/", jobs.overview, name="jobs"),
+    path("jobs/<int:job_id>/", jobs.page, name="job"),
+    path("jobs/<int:job_id>/live/", jobs.live_part, name="job_live"),
+    *(
+        path(f"jobs/<int:job_id>/{button}/", jobs.press, {"button": button}, name=f"job_{button}")
+        for button in jobs.BUTTONS
+    ),
     path("firmware/", firmware.page, name="firmware"),
     path("firmware/upload/", firmware.upload, name="firmware_upload"),
     path("firmware/remove/<str:version>/", firmware.remove, name="firmware_remove"),
@@ -38,5 +63,9 @@ urlpatterns = [
     path("phones/<mac:mac>/", phone.page, name="phone"),
     path("phones/<mac:mac>/live/", phone.live_part, name="phone_live"),
     path("phones/<mac:mac>/assign/", assign.drawer, name="assign"),
+    path("phones/<mac:mac>/settings/", phone_settings.page, name="phone_settings"),
+    path("phones/<mac:mac>/history/", phone_history.page, name="phone_history"),
+    path("phones/<mac:mac>/history/<int:number>/back/", phone_history.back, name="roll_back"),
+    path("phones/<mac:mac>/reveal/", reveal.page, name="reveal"),
     path("phones/<mac:mac>/<slug:action>/", actions.act, name="act"),
 ]

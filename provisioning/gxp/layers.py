@@ -67,7 +67,7 @@ class Layer:
         if self.level is Level.DEFAULTS:
             return "our defaults"
         if self.level is Level.SITE and not self.name:
-            return "the site"
+            return "default site"
         return f"{self.level} {self.name}".rstrip()
 
 

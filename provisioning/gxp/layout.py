@@ -20,6 +20,7 @@ TEAM = "team"
 THIS_PHONE = "this phone"
 MAX_TEAM = 500  # members; far more than a phone has keys, so that one list serves all. Our choice.
 MAX_TEAM_CHARS = 32_768
+MAX_KEY_CHARS = 160  # the longest that a mode, a value and a label make
 _PROTECTED = "protected "
 _MODE = re.compile(r"([a-z_]+)(?:@([1-9]))?", re.ASCII)
 KEY_NAMES: Mapping[str, KeySlot] = {

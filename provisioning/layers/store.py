@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from django.db import transaction
@@ -119,6 +120,8 @@ def _name_problem(level: str, name: str) -> str | None:
         return f"There is no model {name!r}; choose from {', '.join(MODELS)}."
     if level == LayerLevel.TEMPLATE and not name.strip():
         return "A template needs a name; enter one."
+    if level == LayerLevel.SITE and not re.fullmatch(r"[A-Za-z0-9_-]*", name.strip(), re.ASCII):
+        return "A site is named with letters, digits, - and _, as the phones' site is; change the name."
     if len(name) > 40 or not name.isprintable():
         return "A name has at most 40 printable characters; shorten it."
     return None

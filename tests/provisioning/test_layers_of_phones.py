@@ -195,7 +195,7 @@ class TestKeys:
     def test_an_own_key_on_a_protected_one_is_refused_beside_its_field(self):
         phone = cast.seen()
         layer("site", key_mpk1="protected blf:112")
-        with pytest.raises(ConfigError, match="protected by the site"):
+        with pytest.raises(ConfigError, match="protected by default site"):
             assignment.save(phone, cast.draft(cast.blf("mpk1", "1002")), by="tess", seen_host=phone.source_host)
 
     def test_none_in_a_nearer_layer_frees_the_key(self):

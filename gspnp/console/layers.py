@@ -1,0 +1,203 @@
+"""The pages of the layers: which there are, what each says, and what a change of it would do before it is saved.
+
+Without JavaScript every button posts the one form, and the page comes back with everything that was typed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.db.models import ProtectedError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_safe
+
+from devices.crypto import CannotDecrypt
+from devices.inventory import VersionConflict
+from devices.models import Phone
+from gspnp.console import drafts, layer_list
+from gspnp.console.access import CHANGE, VIEW, needs
+from gspnp.console.rows import SHOWN_ACCOUNTS
+from gspnp.console.settings_form import NoSuchSetting, SettingsForm, new_row
+from gspnp.console.shell import shell_context
+from provisioning.changing import Preview, change, preview
+from provisioning.gxp.config import ConfigError
+from provisioning.gxp.entries import search
+from provisioning.jobs import runner
+from provisioning.layers import scope, store
+from provisioning.models import LayerLevel, SettingsLayer
+
+SHOWN_PHONES = 20
+PACE = 5.0  # NOTIFYs a second unless somebody says otherwise; a phone restarts for each
+UNREADABLE = "A layer cannot be opened: the key that it was written with is not in GSPNP_FIELD_KEYS. Put it back."
+OVERTAKEN = (
+    "{} changed this layer in the meantime. What you typed is kept below; the preview shows how it differs from what "
+    "is stored now. Look at it before you save."
+)
+
+
+def url_of(layer: SettingsLayer) -> str:
+    """The address of a layer's page."""
+    return f"{reverse('console:layer')}?{urlencode({'level': layer.level, 'name': layer.name})}"
+
+
+def title_of(layer: SettingsLayer) -> str:
+    """How people call it."""
+    if layer.level == LayerLevel.SITE and not layer.name:
+        return "Default site"
+    return f"{LayerLevel(layer.level).label} {layer.name}"
+
+
+@require_safe
+@needs(VIEW)
+def overview(request: HttpRequest) -> HttpResponse:
+    """All layers by level."""
+    context = shell_context(request, "Settings", levels=layer_list.levels(), may_change=request.user.has_perm(CHANGE))
+    return render(request, "console/settings/list.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@sensitive_post_parameters()
+@needs(VIEW)
+def layer(request: HttpRequest) -> HttpResponse:
+    """GET: the form of one layer. POST: what the pressed button asks for."""
+    level, name = request.GET.get("level", ""), request.GET.get("name", "")
+    if level not in (LayerLevel.SITE, LayerLevel.MODEL, LayerLevel.TEMPLATE):
+        return overview_with(request, "There is no such level of settings; choose one here.")
+    try:
+        found = store.find(level, name)
+        if request.method != "POST":
+            return _show(request, found, SettingsForm(found.values), status=200)
+        return needs(CHANGE)(_post)(request, found)
+    except ConfigError as error:
+        return overview_with(request, " ".join(problem.message for problem in error.problems))
+    except CannotDecrypt:
+        return overview_with(request, UNREADABLE, status=409)
+
+
+def overview_with(request: HttpRequest, problem: str, status: int = 422) -> HttpResponse:
+    context = shell_context(request, "Settings", levels=layer_list.levels(), may_change=request.user.has_perm(CHANGE))
+    return render(request, "console/settings/list.html", context | {"problem": problem}, status=status)
+
+
+def _post(request: HttpRequest, found: SettingsLayer) -> HttpResponse:
+    do = request.POST.get("do", "")
+    if do == "delete":
+        return _delete(request, found)
+    draft = drafts.unseal(request.POST.get("draft", ""), request.user.pk, url_of(found))
+    base = draft if draft is not None else found.values
+    overtaken = request.POST.get("version", "") != str(found.version)
+    if do in ("save", "back"):
+        if draft is None or overtaken or do == "back":
+            form = SettingsForm(base)
+            return _show(request, found, form, status=409 if overtaken else 200, overtaken=overtaken)
+        return _save(request, found, draft)
+    form = SettingsForm(base, request.POST)
+    if form.act(do):
+        return _show(request, found, form, status=422 if form.problems else 200)
+    if overtaken:
+        return _show(request, found, form, status=409, overtaken=True)
+    if form.is_valid():
+        try:
+            return show_preview(request, found, preview(found, form.values()), request.POST.get("note", ""), PACE)
+        except ConfigError as error:
+            form.place(error.problems)
+        except CannotDecrypt:
+            form.problems.append(UNREADABLE)
+    return _show(request, found, form, status=422)
+
+
+def _save(request: HttpRequest, found: SettingsLayer, draft: dict[str, str | None]) -> HttpResponse:
+    note, typed = request.POST.get("note", ""), request.POST.get("pace", "")
+    try:
+        saved, job = change(found, draft, by=request.user.get_username(), note=note, pace_per_second=_pace(typed))
+    except runner.JobError as error:
+        return show_preview(request, found, preview(found, draft), note, typed, str(error))
+    except ConfigError as error:
+        form = SettingsForm(draft)
+        form.place(error.problems)
+        return _show(request, found, form, status=422)
+    except VersionConflict:
+        return _show(request, store.find(found.level, found.name), SettingsForm(draft), status=409, overtaken=True)
+    if job is None:
+        messages.success(request, f"{title_of(saved)} is saved. It reaches no phone yet.")
+        return HttpResponseRedirect(url_of(saved))
+    return HttpResponseRedirect(reverse("console:job", args=[job.pk]))
+
+
+def _pace(typed: str) -> float:
+    try:
+        return float(typed.replace(",", "."))
+    except ValueError:
+        raise runner.JobError("Enter how many NOTIFYs may leave in a second.") from None
+
+
+def _delete(request: HttpRequest, found: SettingsLayer) -> HttpResponse:
+    """A template that no phone has; the other levels are emptied instead, because phones are under them."""
+    try:
+        if found.level != LayerLevel.TEMPLATE or found.pk is None:
+            raise ConfigError([])
+        store.remove(found)
+    except (ConfigError, ProtectedError):
+        form = SettingsForm(found.values)
+        form.problems.append("Only a template that no phone has can be deleted. Take it from its phones first.")
+        return _show(request, found, form, status=409)
+    messages.success(request, f"{title_of(found)} is deleted.")
+    return HttpResponseRedirect(reverse("console:layers"))
+
+
+def _context(request: HttpRequest, found: SettingsLayer, **extra: Any) -> dict[str, Any]:
+    return shell_context(
+        request, title_of(found), layer=found, layer_title=title_of(found), layer_url=url_of(found),
+        reached=scope.reached(found), may_change=request.user.has_perm(CHANGE), **extra,
+    )  # fmt: skip
+
+
+def _show(
+    request: HttpRequest, found: SettingsLayer, form: SettingsForm, *, status: int, overtaken: bool = False
+) -> HttpResponse:
+    if overtaken:
+        form.problems.insert(0, OVERTAKEN.format(found.changed_by or "Somebody"))
+    note = request.POST.get("note", found.note)
+    draft = drafts.seal(request.user.pk, url_of(found), form.draft()) if request.method == "POST" else ""
+    # Whoever was not told that it changed has still seen the old one.
+    version = found.version if overtaken else request.POST.get("version", found.version)
+    context = _context(request, found, form=form, note=note, draft=draft, version=version)
+    return render(request, "console/settings/layer.html", context, status=status)
+
+
+def show_preview(
+    request: HttpRequest, found: SettingsLayer, seen: Preview, note: str, pace: object, problem: str = ""
+) -> HttpResponse:
+    phones = Phone.objects.filter(pk__in=seen.touched[:SHOWN_PHONES]).prefetch_related(SHOWN_ACCOUNTS).order_by("pk")
+    context = _context(
+        request, found, preview=seen, phones=phones, more=max(0, len(seen.touched) - SHOWN_PHONES), note=note,
+        pace=f"{pace:g}" if isinstance(pace, float) else pace, problem=problem,
+        least_pace=f"{runner.PACES_PER_SECOND[0]:g}", most_pace=f"{runner.PACES_PER_SECOND[1]:g}",
+        draft=drafts.seal(request.user.pk, url_of(found), seen.values),
+    )  # fmt: skip
+    return render(request, "console/settings/preview.html", context, status=422 if problem else 200)
+
+
+@require_safe
+@needs(VIEW)
+def catalogue(request: HttpRequest) -> HttpResponse:
+    """What fits to the words in `q`, as a part of a page."""
+    query = request.GET.get("q", "")[:100]
+    return render(request, "console/settings/_found.html", {"found": search(query), "query": query})
+
+
+@require_safe
+@needs(CHANGE)
+def row(request: HttpRequest) -> HttpResponse:
+    """An empty row for the setting `name`, as a part of a page; 422 with words if there is none."""
+    try:
+        return render(
+            request, "console/settings/_row.html", {"row": new_row(request.GET.get("name", "")), "may_change": True}
+        )
+    except NoSuchSetting as why:
+        return JsonResponse({"message": str(why)}, status=422)

@@ -1,0 +1,72 @@
+"""`manage.py jobs`: how far changes of many phones have come; pause, resume, cancel, or wait for one."""
+
+import time
+
+from django.core.management.base import BaseCommand, CommandError
+
+from devices.mac import colons
+from provisioning.jobs import runner
+from provisioning.jobs.models import OPEN_JOBS
+from provisioning.models import Job, JobState
+
+SHOWN = 20
+LOOK_SECONDS = 0.5
+NOBODY_SECONDS = 10.0  # a worker looks twice a second
+
+
+class Command(BaseCommand):
+    help = "List jobs, or show one; exit code 1 of --wait if it was cancelled, or a phone failed."
+
+    def add_arguments(self, parser):
+        parser.add_argument("id", nargs="?", type=int, help="number of a job")
+        parser.add_argument("--pause", dest="do", action="store_const", const=runner.pause)
+        parser.add_argument("--resume", dest="do", action="store_const", const=runner.resume)
+        parser.add_argument("--cancel", dest="do", action="store_const", const=runner.cancel)
+        parser.add_argument("--wait", action="store_true", help="until it has ended; Ctrl-C ends the waiting only")
+
+    def handle(self, **options):
+        if options["id"] is None:
+            if options["do"] or options["wait"]:
+                raise CommandError("Which job? `manage.py jobs` lists them with their numbers.")
+            for job in Job.objects.all()[:SHOWN]:
+                self.stdout.write(_line(job))
+            return
+        job = _job(options["id"])
+        if options["do"]:
+            try:
+                options["do"](job.pk)
+            except runner.JobError as error:
+                raise CommandError(str(error)) from error
+        job = self._wait(job.pk) if options["wait"] else _job(job.pk)
+        self._show(job)
+        if options["wait"] and (job.failed or job.state == JobState.CANCELLED):
+            raise SystemExit(1)
+
+    def _wait(self, job_id: int) -> Job:
+        shown, patience = "", time.monotonic() + NOBODY_SECONDS
+        while (job := _job(job_id)).state in OPEN_JOBS:
+            if _line(job) != shown and self.stdout.isatty():
+                shown = _line(job)
+                self.stdout.write(shown)
+            if job.state == JobState.WAITING and patience and time.monotonic() > patience:
+                self.stderr.write("No worker has taken it yet. `make run` starts one; alone it is `manage.py work`.")
+                patience = 0.0
+            time.sleep(LOOK_SECONDS)
+        return job
+
+    def _show(self, job: Job) -> None:
+        self.stdout.write(_line(job))
+        for failure in job.failures.select_related("phone"):
+            self.stdout.write(f"  {colons(failure.phone.mac)} {failure.field} {failure.message}")
+
+
+def _job(job_id: int) -> Job:
+    job = Job.objects.filter(pk=job_id).first()
+    if job is None:
+        raise CommandError(f"There is no job {job_id}. `manage.py jobs` lists them.")
+    return job
+
+
+def _line(job: Job) -> str:
+    counts = f"{job.done} of {job.total} phones, {job.changed} changed, {job.failed} failed"
+    return f"{job.pk:>5} {job.get_state_display():<9} {job.percent:>3} %  {job.title}: {counts}"

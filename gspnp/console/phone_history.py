@@ -1,0 +1,79 @@
+"""A phone's page, tab "History": its versions, what differs between two of them, and the way back to one."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from devices.crypto import CannotDecrypt
+from devices.inventory import VersionConflict
+from devices.mac import colons
+from devices.models import Phone
+from gspnp.console.access import CHANGE, VIEW, needs
+from gspnp.console.assign import UNREADABLE, saved_words
+from gspnp.console.shell import shell_context
+from provisioning import versions
+from provisioning.assignment import AssignmentError
+from provisioning.gxp.config import ConfigError
+from provisioning.gxp.reading import Change
+
+NOT_SAID = "not said"
+
+
+@require_safe
+@needs(VIEW)
+def page(request: HttpRequest, mac: str) -> HttpResponse:
+    """The versions that are kept; with `before` and `after` in the address, what differs between these two."""
+    phone = get_object_or_404(Phone, mac=mac)
+    entries = versions.history(phone)
+    before, after = (_number(request.GET.get(name, "")) for name in ("before", "after"))
+    changes, problem = None, ""
+    if before is not None and after is not None:
+        try:
+            changes = [_in_words(change) for change in versions.compare(phone, before, after)]
+        except versions.RollbackError as error:
+            problem = str(error)
+    newest = [entry.number for entry in entries[:2]]
+    context = shell_context(
+        request, colons(phone.mac), phone=phone, account=phone.accounts.defer("password").first(), tab="history",
+        entries=entries, changes=changes, problem=problem,
+        before=before if before is not None else newest[-1] if newest else None,
+        after=after if after is not None else newest[0] if newest else None,
+        may_change=request.user.has_perm(CHANGE),
+    )  # fmt: skip
+    return render(request, "console/phone_history.html", context, status=422 if problem else 200)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else None
+
+
+def _in_words(change: Change) -> Change:
+    before, after = (NOT_SAID if text is None else text or "empty" for text in (change.before, change.after))
+    return Change(change.name, before, after)
+
+
+@require_POST
+@needs(CHANGE)
+def back(request: HttpRequest, mac: str, number: int) -> HttpResponse:
+    """Make the settings of an old version a new one; the history says afterwards what happened."""
+    phone = get_object_or_404(Phone, mac=mac)
+    try:
+        if request.POST.get("version", "") != str(phone.version):
+            raise VersionConflict("This phone was saved by somebody else in the meantime. Look at its history again.")
+        seen_host = request.POST.get("seen_host") or None
+        saved = versions.roll_back(phone, number, by=request.user.get_username(), seen_host=seen_host)
+    except (versions.RollbackError, AssignmentError, VersionConflict) as error:
+        messages.error(request, str(error))
+    except ConfigError as error:
+        words = " ".join(problem.message for problem in error.problems)
+        messages.error(request, f"Version {number} cannot be made again: {words}")
+    except CannotDecrypt:
+        messages.error(request, UNREADABLE)
+    else:
+        made = f"Version {saved.config_file.number} says what version {number} said. " if saved.changed else ""
+        messages.success(request, made + saved_words(saved))
+    return HttpResponseRedirect(reverse("console:phone_history", args=[phone.mac]))

@@ -1,0 +1,16 @@
+// The history of a phone: a question before an old version becomes a new one.
+
+import { confirmed } from "./actions.js";
+import { refresh } from "./times.js";
+
+for (const form of document.querySelectorAll("[data-back]")) {
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const number = form.dataset.back;
+    const text = `Accounts, keys and settings become what version ${number} said, as a new version with paths of its own. `
+      + "The phone is told, takes it and restarts. No version is lost: you can come back the same way.";
+    if (await confirmed(`Go back to version ${number}?`, text, "Go back")) form.submit();
+  });
+}
+
+refresh();

@@ -1,0 +1,19 @@
+// The preview: how long the NOTIFYs take at the pace that is typed.
+
+import { refresh } from "./times.js";
+
+const pace = document.getElementById("pace");
+const words = document.querySelector("[data-takes]");
+
+function show() {
+  const perSecond = Number(pace.value.replace(",", "."));
+  const phones = Number(pace.dataset.touched);
+  const seconds = phones / perSecond;
+  if (!phones || !(perSecond > 0)) words.textContent = "";
+  else if (seconds < 90) words.textContent = `The last of ${phones} is told after about ${Math.ceil(seconds)} s.`;
+  else words.textContent = `The last of ${phones} is told after about ${Math.ceil(seconds / 60)} minutes.`;
+}
+
+pace.addEventListener("input", show);
+show();
+refresh();

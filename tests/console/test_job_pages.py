@@ -1,0 +1,81 @@
+"""The pages of jobs: how far, what failed, and that its buttons do what they say, for whom they may."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from provisioning.jobs import runner
+from provisioning.models import Job
+from tests import cast
+from tests.console.conftest import signed_in
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def job(db) -> Job:
+    cast.assigned()
+    return runner.start("Settings of site berlin", {}, by="tess")
+
+
+def state(job: Job) -> str:
+    return Job.objects.get(pk=job.pk).state
+
+
+def test_a_job_says_how_far_it_is_in_words_and_for_a_screen_reader(console, job):
+    Job.objects.filter(pk=job.pk).update(total=120, done=37, changed=30)
+    words = console.get(f"/jobs/{job.pk}/").content.decode()
+    bar = re.search(r'<div [^>]*role="progressbar"[^>]*>', words)[0]
+    assert 'aria-valuenow="30"' in bar and 'aria-valuetext="37 of 120 phones"' in bar
+    assert 'data-testid="done">37<' in words and 'data-testid="changed">30<' in words
+    assert "Settings of site berlin" in console.get("/jobs/").content.decode()
+
+
+def test_the_live_part_alone_tells_whether_there_is_more_to_come(console, job):
+    live = console.get(f"/jobs/{job.pk}/live/").content.decode()
+    assert 'data-open="yes"' in live and "<html" not in live
+    runner.run.call(job.pk)
+    assert 'data-open="no"' in console.get(f"/jobs/{job.pk}/live/").content.decode()
+
+
+def test_failures_are_listed_by_phone_and_field(console, job):
+    phone = cast.Phone.objects.get()
+    job.failures.create(phone=phone, field="setting.vlan_tag", message="<b>out of range</b>")
+    words = console.get(f"/jobs/{job.pk}/").content.decode()
+    assert f'href="/phones/{cast.MAC}/"' in words and "<b>vlan_tag</b>" in words
+    assert "&lt;b&gt;out of range" in words
+
+
+def test_its_buttons_pause_resume_and_cancel(console, job):
+    for button, wanted in (("pause", "paused"), ("resume", "waiting"), ("cancel", "cancelled")):
+        answer = console.post(f"/jobs/{job.pk}/{button}/")
+        assert answer.status_code == 302 and state(job) == wanted
+    refused = console.post(f"/jobs/{job.pk}/pause/", headers={"X-Requested-With": "fetch"})
+    assert refused.status_code == 409 and "cancelled" in refused.json()["message"]
+    assert "reload the page" in console.post(f"/jobs/{job.pk}/pause/", follow=True).content.decode()
+
+
+def test_a_script_gets_the_job_as_it_is_then(console, job):
+    answer = console.post(f"/jobs/{job.pk}/pause/", headers={"X-Requested-With": "fetch"})
+    assert 'data-state="paused"' in answer.content.decode()
+    assert 'data-button="resume"' in answer.content.decode()
+
+
+def test_who_may_only_look_has_no_buttons(viewer, job):
+    looking = signed_in(viewer)
+    assert "data-button" not in looking.get(f"/jobs/{job.pk}/").content.decode()
+    assert looking.post(f"/jobs/{job.pk}/cancel/").status_code == 403
+    assert state(job) == "waiting"
+
+
+def test_a_job_that_no_worker_takes_says_so(console, job):
+    assert 'data-testid="nobody"' not in console.get(f"/jobs/{job.pk}/").content.decode()
+    Job.objects.update(called_at=timezone.now() - timedelta(seconds=30))
+    assert 'data-testid="nobody"' in console.get(f"/jobs/{job.pk}/").content.decode()
+
+
+def test_the_list_without_a_job_says_where_jobs_come_from(console):
+    assert 'href="/settings/"' in console.get("/jobs/").content.decode()
+    assert console.get("/jobs/77/").status_code == 404
