@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,10 +11,11 @@ from django.db.models import F, OuterRef, Subquery
 
 from devices.crypto import CannotDecrypt
 from devices.models import Phone
-from provisioning import assignment, plan
+from provisioning import assignment, outbox, plan, rendering
 from provisioning.gxp import document
+from provisioning.gxp.catalogue import SETTINGS, fault
 from provisioning.gxp.document import DocumentError
-from provisioning.gxp.layers import merge
+from provisioning.gxp.layers import FILE_OPTIONS, merge
 from provisioning.gxp.reading import Change, decided, differences
 from provisioning.layers import stack
 from provisioning.models import ConfigFile
@@ -56,7 +58,8 @@ def roll_back(phone: Phone, number: int, *, by: str, seen_host: str | None) -> a
     """Make the settings of an old version a new one, with today's paths.
 
     Accounts and keys are the old ones; where the layers of today say otherwise, the phone's own layer says what the
-    old version said. Raises RollbackError, and what assignment.save raises.
+    old version said, or what the factory had where it said nothing. Raises RollbackError, and what assignment.save
+    raises.
     """
     model = phone.known_model
     if model is None:
@@ -67,11 +70,24 @@ def roll_back(phone: Phone, number: int, *, by: str, seen_host: str | None) -> a
     own: dict[str, str | None] = {
         name: text for name, text in old.settings.items() if name not in said or said[name].text != text
     }
-    # What a layer says today and the old file did not have is left alone.
-    own |= {name: None for name, one in said.items() if one.text is not None and name not in old.settings}
+    told = rendering.texts_of(outbox.current_file(phone.pk))
+    own |= {
+        name: _before_it_was_told(name, told)
+        for name, one in said.items()
+        if one.text is not None and name not in old.settings and name not in FILE_OPTIONS
+    }
     draft = plan.Draft(old.accounts, old.keys)
     why = f"Back to version {number}."
     return assignment.save(phone, draft, by=by, seen_host=seen_host, own=own, why=why)
+
+
+def _before_it_was_told(name: str, told: Mapping[str, str]) -> str | None:
+    """What undoes a setting that the old file did not have: the factory's value, because a phone keeps what it was
+    told; left alone if the phone was not told it, or if nobody knows what the factory had."""
+    row = SETTINGS.get(name)
+    if name not in told or row is None or row.secret or fault(row, row.default) is not None:
+        return None
+    return row.default
 
 
 def _texts(phone: Phone, number: int) -> dict[str, str]:
