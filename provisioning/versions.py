@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,8 +12,9 @@ from django.db.models import F, OuterRef, Subquery
 from devices.catalog import PhoneModel
 from devices.crypto import CannotDecrypt
 from devices.models import Phone
-from provisioning import assignment, plan
+from provisioning import assignment, outbox, plan, rendering
 from provisioning.gxp import document
+from provisioning.gxp.catalogue import SETTINGS, fault
 from provisioning.gxp.config import KeyConfig
 from provisioning.gxp.document import DocumentError
 from provisioning.gxp.layers import FILE_OPTIONS, Level, merge
@@ -59,11 +61,16 @@ def roll_back(phone: Phone, number: int, *, by: str, seen_host: str | None) -> a
     """Make the settings of an old version a new one, with today's paths.
 
     Accounts and keys are the old ones; where the layers of today say otherwise, the phone's own layer says what the
-    old version said. Raises RollbackError, and what assignment.save raises.
+    old version said, or what the factory had where it said nothing. Raises RollbackError, and what assignment.save
+    raises.
     """
     model = phone.known_model
     if model is None:
         raise RollbackError(f"{phone.model} cannot be configured any more.")
+    if ConfigFile.objects.filter(phone=phone, number=number, held_back=True).exists():
+        raise RollbackError(
+            f"Version {number} had no account and no password, until the firmware was upgraded; choose another one."
+        )
     old = decided(_texts(phone, number), model)
     layers = stack.stack(phone)
     below = tuple(layer for layer in layers if layer.level is not Level.PHONE)
@@ -71,8 +78,12 @@ def roll_back(phone: Phone, number: int, *, by: str, seen_host: str | None) -> a
     own: dict[str, str | None] = {
         name: text for name, text in old.settings.items() if name not in said or said[name].text != text
     }
-    # What a layer says today and the old file did not have is left alone.
-    own |= {name: None for name, one in said.items() if one.text is not None and name not in old.settings}
+    told = rendering.texts_of(outbox.current_file(phone.pk))
+    own |= {
+        name: _before_it_was_told(name, told)
+        for name, one in said.items()
+        if one.text is not None and name not in old.settings
+    }
     # Layouts of keys and the format of the file are no settings of the old file: they stay as they are.
     own = {name: text for name, text in own.items() if not _is_about_the_file(name)}
     own |= {name: text for name, text in stack.own_values(layers).items() if _is_about_the_file(name)}
@@ -91,6 +102,15 @@ def _own_keys(old: Decided, layers: stack.Stack, model: PhoneModel) -> tuple[Key
     arranged, _ = plan.arranged_keys(nothing, model, stack.said(layers, model))
     put = {key.slot: key for key in arranged.keys}
     return tuple(key for key in old.keys if key.slot not in arranged.protected and put.get(key.slot) != key)
+
+
+def _before_it_was_told(name: str, told: Mapping[str, str]) -> str | None:
+    """What undoes a setting that the old file did not have: the factory's value, because a phone keeps what it was
+    told; left alone if the phone was not told it, or if nobody knows what the factory had."""
+    row = SETTINGS.get(name)
+    if name not in told or row is None or row.secret or fault(row, row.default) is not None:
+        return None
+    return row.default
 
 
 def _texts(phone: Phone, number: int) -> dict[str, str]:
