@@ -30,8 +30,8 @@ from devices.sightings import NOT_OURS, Heard, Verify, record_sightings
 __all__ = [
     "ALARM_BREAK", "CLAIM_SETTLE_SECONDS", "CLAIM_WORDS", "NOT_OURS", "WAY", "Heard", "Stage", "Verify",
     "VersionConflict", "accept_claim", "advance", "approve_address", "assign", "dismiss_alarm", "explain", "forget",
-    "forget_unheard", "heed", "ignore", "judge_claims", "raise_alarm", "record_sightings", "record_verdicts", "renew",
-    "tell", "touch",
+    "forget_unheard", "heed", "ignore", "judge_claims", "move", "raise_alarm", "record_sightings", "record_verdicts",
+    "renew", "tell", "touch",
 ]  # fmt: skip
 
 REASON_CHARS = 300
@@ -123,6 +123,15 @@ def touch(phone_id: int, steady_host: str | None = None) -> None:
 def tell(phone_id: int, kind: EventKind, text: str) -> None:
     """Append an event that changes no column of the phone."""
     live.append([live.event(Phone.objects.get(pk=phone_id), kind, text, timezone.now())])
+
+
+def move(phone_id: int, site: str, by: str) -> bool:
+    """Put a phone at another site; False if it stands there already, or is gone. The caller renews its file."""
+    with transaction.atomic():
+        changed = Phone.objects.filter(pk=phone_id).exclude(site=site).update(site=site)
+        if changed:
+            tell(phone_id, EventKind.STAGE, f"Put at {f'site {site}' if site else 'the default site'} by {by}.")
+    return bool(changed)
 
 
 def approve_address(phone_id: int, host: str | None) -> bool:

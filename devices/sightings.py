@@ -41,7 +41,7 @@ _described, _claimed = attrgetter(*DESCRIBED), attrgetter(*CLAIMED)
 READ = ("pk", "mac", "stage", "stage_reason", "steady_host", "last_seen_at", *DESCRIBED, *CLAIMED)
 NEW = (
     "mac", *DESCRIBED, "stage", "stage_reason", "stage_at", "version", "claimed_port", "claimed_interface", "alarm",
-    "first_seen_at", "last_seen_at", "subscribed_at",
+    "first_seen_at", "last_seen_at", "subscribed_at", "site",
 )  # fmt: skip
 
 
@@ -103,16 +103,19 @@ class _Batch:
     new: list[_Row] = field(default_factory=list)
     admitted: list[str] = field(default_factory=list)
     told: dict[tuple[str, str], tuple[_Row, str]] = field(default_factory=dict)
+    site: str = ""
 
 
-def record_sightings(sightings: Sequence[Sighting], verify: Verify, bound: NewPhones | None = None) -> list[Heard]:
+def record_sightings(
+    sightings: Sequence[Sighting], verify: Verify, bound: NewPhones | None = None, site: str = ""
+) -> list[Heard]:
     """Store what was heard, in order, in one transaction; at most one event for each phone and address.
 
-    Phones that are not known yet are held to `bound`, if there is one.
+    Phones that are not known yet are held to `bound`, if there is one, and stand at `site`, the listener's.
     """
     if not sightings:
         return []
-    taken = _Batch(verify, bound, timezone.now())
+    taken = _Batch(verify, bound, timezone.now(), site=site)
     try:
         with transaction.atomic():
             macs = sorted({sighting.mac for sighting in sightings})
@@ -250,7 +253,7 @@ def _store_new(taken: _Batch) -> None:
     now = taken.now
     rows = [
         (row.mac, *_described(row), row.stage, row.stage_reason, now, 0, 5060, "", "", now, now,
-         now if row.subscribed else None)
+         now if row.subscribed else None, taken.site)
         for row in taken.new
     ]  # fmt: skip
     for mac, pk in batch.insert(Phone, NEW, rows, unique="mac", returning=("mac", "pk")):

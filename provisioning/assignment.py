@@ -18,7 +18,6 @@ from devices.crypto import CannotDecrypt
 from devices.mac import colons
 from devices.models import Phone
 from provisioning import outbox, plan, rendering
-from provisioning.firmware import pins
 from provisioning.gxp.config import ConfigError
 from provisioning.layers import store
 from provisioning.models import ConfigFile, Notify, NotifyOrigin, SettingsLayer
@@ -65,8 +64,7 @@ def save(
             "Check that it is the same phone and save again."
         )
     layers = rendering.with_passwords(store.chosen(phone, own, templates), model)
-    step = pins.next_versions([phone]).get(phone.pk, "")
-    wanted = Wanted(phone, model, draft, layers, plan.base_url(phone.local_host), step)
+    wanted = Wanted(phone, model, draft, layers, plan.base_url(phone.local_host), **rendering.switched_on(phone))
     current = outbox.current_file(phone.pk)
     anew = not phone.is_assigned or not _same_rows(phone, draft)
     config_file = rendering.next_version(wanted, current, by=by, why=why, anew=anew)

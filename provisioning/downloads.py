@@ -20,8 +20,7 @@ from provisioning import outbox, url_forms
 from provisioning.gxp import files
 from provisioning.gxp.files import Part
 from provisioning.models import ConfigFile, Download, NotifyKind, PathKind
-from provisioning.paths import Ask
-from provisioning.rendering import hash_of
+from provisioning.paths import Ask, hash_of
 
 BOOTSTRAP_SECONDS = 30  # less than a restart takes, more than the retries of a download; our choice
 BEFORE_FETCHED = (Stage.ASSIGNED, Stage.NOTIFIED)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from devices.models import Phone
 from provisioning import outbox, plan, rendering
-from provisioning.firmware import pins
 from provisioning.gxp import document
 from provisioning.gxp.catalogue import SETTINGS
 from provisioning.gxp.config import ConfigError, Problem
@@ -16,7 +15,7 @@ from provisioning.gxp.layers import FILE_OPTIONS, Level, Resolved, merge
 from provisioning.gxp.layout import is_layout
 from provisioning.gxp.pvalues import COMPUTED, OWNED
 from provisioning.layers import stack
-from provisioning.rendering import Wanted
+from provisioning.rendering import Wanted, switched_on
 
 ASSIGNMENT = "the assignment"
 COMPUTED_HERE = "computed for this phone"
@@ -63,15 +62,14 @@ def picture(phone: Phone) -> Picture:
     model = phone.known_model
     assert model is not None
     layers = stack.stack(phone)
-    merged = merge(layers, model)
+    base = plan.base_url(phone.local_host or "127.0.0.1")
+    wanted = Wanted(phone, model, plan.draft_of(phone), layers, base, **switched_on(phone))
+    merged = merge(rendering.layers_of(wanted), model)
     told = rendering.texts_of(outbox.current_file(phone.pk))
     problems: tuple[Problem, ...] = ()
     texts: Mapping[str, str] = {}
     if phone.is_assigned:
-        base = plan.base_url(phone.local_host or "127.0.0.1")
         try:
-            step = pins.next_versions([phone]).get(phone.pk, "")
-            wanted = Wanted(phone, model, plan.draft_of(phone), layers, base, step)
             texts = document.settings(rendering.config_of(wanted, _NO_PATH, told))
         except ConfigError as error:
             problems = error.problems

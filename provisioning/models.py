@@ -10,11 +10,12 @@ from provisioning.gxp.files import Bootstrap, FileFormat, FormatChoice, Part
 from provisioning.gxp.openssl_enc import Digest
 from provisioning.jobs.models import Job, JobFailure, JobState
 from provisioning.layers.models import LayerLevel, PhoneTemplate, SettingsLayer
+from provisioning.phonebook.models import Contact, Phonebook
 
 __all__ = [
-    "OPEN_STATES", "ConfigFile", "Download", "FirmwareImage", "FirmwareStep", "FirmwareTry", "Job", "JobFailure",
-    "JobState", "LayerLevel", "LearnedUrlForm", "Notify", "NotifyKind", "NotifyOrigin", "NotifyState", "PathKind",
-    "PhoneTemplate", "SettingsLayer", "UrlForm",
+    "OPEN_STATES", "ConfigFile", "Contact", "Download", "FirmwareImage", "FirmwareStep", "FirmwareTry", "Job",
+    "JobFailure", "JobState", "LayerLevel", "LearnedUrlForm", "Notify", "NotifyKind", "NotifyOrigin", "NotifyState",
+    "PathKind", "PhoneTemplate", "Phonebook", "SettingsLayer", "UrlForm",
 ]  # fmt: skip
 
 

@@ -5,15 +5,19 @@ any depth, also below a full file path, for firmware that takes the path in the 
 MAC and model in any letter case (formats.md d4 to d6).
 """
 
+import hashlib
 import re
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, field
 
 MAX_PATH_CHARS = 512
+SECRET_BYTES = 16  # 128 random bits make 22 characters of URL-safe base64
 _SECRET = re.compile(r"/p/([A-Za-z0-9_-]{22})/(.*)", re.DOTALL)
 _NAME = re.compile(r"cfg([0-9a-f]{12})(|\.xml|\.bin)", re.IGNORECASE)
 _MODEL_NAME = re.compile(r"cfg(?:(?:gxp|grp)[0-9a-z]{1,12})?\.xml", re.IGNORECASE)
 
 
+_PHONEBOOK = re.compile(r"/phonebook/([A-Za-z0-9_-]{22})/(?:gs_)?phonebook\.xml", re.IGNORECASE)
 _FIRMWARE = re.compile(r"(?:/firmware)?(?:/([0-9.]{3,40}))?/gxp1600fw\.bin", re.IGNORECASE)
 
 
@@ -63,3 +67,26 @@ def read(path: str) -> Ask | None:
     if _MODEL_NAME.fullmatch(name) and not secret:
         return Ask("", "", ".xml", name)
     return None
+
+
+@dataclass(frozen=True)
+class PhonebookAsk:
+    """A request for a phonebook, by the secret of its path."""
+
+    secret: str = field(repr=False)
+
+
+def read_phonebook(path: str) -> PhonebookAsk | None:
+    """`/phonebook/<secret>/phonebook.xml` or `gs_phonebook.xml` (formats.md d13); None if it is something else."""
+    found = _PHONEBOOK.fullmatch(path) if len(path) <= MAX_PATH_CHARS else None
+    return None if found is None else PhonebookAsk(found[1])
+
+
+def fresh_secret() -> str:
+    """A new path: 128 random bits, 22 characters."""
+    return secrets.token_urlsafe(SECRET_BYTES)
+
+
+def hash_of(secret: str) -> str:
+    """How a path is found: its SHA-256; 128 random bits need no salt."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

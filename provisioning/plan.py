@@ -1,6 +1,5 @@
 """From rows to a DeviceConfig: the one place that reads rows for rendering."""
 
-import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -13,8 +12,6 @@ from provisioning.gxp.files import Bootstrap, FileFormat, FormatChoice
 from provisioning.gxp.layout import Arranged, arrange
 from provisioning.gxp.openssl_enc import Digest
 from provisioning.layers import stack
-
-SECRET_BYTES = 16  # 128 random bits make 22 characters of URL-safe base64
 
 
 @dataclass(frozen=True)
@@ -98,11 +95,6 @@ def base_url(local_host: str | None) -> str:
         return settings.GSPNP_PUBLIC_URL
     host = f"[{local_host}]" if ":" in (local_host or "") else local_host
     return f"http://{host}:{settings.GSPNP_PHONES_PORT}"
-
-
-def fresh_secret() -> str:
-    """A new path: 128 random bits, 22 characters."""
-    return secrets.token_urlsafe(SECRET_BYTES)
 
 
 def place_of(base: str) -> str:

@@ -16,17 +16,20 @@ from devices.catalog import PhoneModel
 from devices.crypto import CannotDecrypt
 from devices.models import Phone
 from provisioning import plan
-from provisioning.firmware.pins import settings_for
+from provisioning.firmware import pins
 from provisioning.gxp import document, files
 from provisioning.gxp.config import DeviceConfig
 from provisioning.gxp.document import DocumentError
 from provisioning.gxp.files import KEY_SETTING
 from provisioning.gxp.hearing import silent_because
 from provisioning.gxp.inspection import inspect
+from provisioning.gxp.layers import Layer, Level
 from provisioning.gxp.openssl_enc import SALT_BYTES
 from provisioning.gxp.pvalues import GENERATED
 from provisioning.layers import stack
 from provisioning.models import ConfigFile
+from provisioning.paths import fresh_secret, hash_of
+from provisioning.phonebook import books as phonebook
 
 PASSWORD_CHARS = 16  # letters and digits, the only ones that the phone takes there (formats.md a12): 95 bits
 KEY_CHARS = 32  # of the key of encrypted files: 190 bits
@@ -44,6 +47,8 @@ class Wanted:
     base: str
     firmware: str = ""
     """The version that the phone shall fetch next; empty: it keeps what it runs."""
+    phonebook: str = field(default="", repr=False)
+    """The secret of its site's phonebook; empty: there is none, or it is off."""
 
     @property
     def own(self) -> dict[str, str | None]:
@@ -83,7 +88,7 @@ def next_version(
     before = texts_of(current)
     said, draft, held_back = _decided(wanted)
     choice = plan.format_choice(said.options)
-    steady = current.steady_secret if current is not None and before else plan.fresh_secret()
+    steady = current.steady_secret if current is not None and before else fresh_secret()
     config = plan.device_config(wanted.phone, wanted.model, draft, wanted.base, steady, said, before)
     texts = document.settings(config)
     key_before = before.get(KEY_SETTING, "")
@@ -94,13 +99,13 @@ def next_version(
     same = current is not None and texts == before and choice == current.choice
     if current is not None and same and held_back == current.held_back and not anew:
         return None
-    steady = plan.fresh_secret()
+    steady = fresh_secret()
     server = plan.server_config(wanted.base, steady)
     if "config_server_path" in texts:
         texts["config_server_path"] = server.config_path
     content = document.written(wanted.phone.mac, texts)
     inspect(content, wanted.phone.mac, wanted.model, texts)
-    first = plan.fresh_secret()
+    first = fresh_secret()
     first_path = plan.server_config(wanted.base, first).config_path
     bodies = files.bodies(wanted.phone.mac, content, texts, choice, first_path, os.urandom(SALT_BYTES))
     return ConfigFile(
@@ -125,6 +130,14 @@ def next_version(
     )
 
 
+def switched_on(phone: Phone) -> dict[str, str]:
+    """What an operator has switched on for this phone, as Wanted takes it."""
+    return {
+        "firmware": pins.next_versions([phone]).get(phone.pk, ""),
+        "phonebook": phonebook.secrets().get(phone.site, ""),
+    }
+
+
 def config_of(wanted: Wanted, steady_secret: str, before: Iterable[str]) -> DeviceConfig:
     """What the next file is to say, `before` being what the phone was told already. Not validated."""
     said, draft, _ = _decided(wanted)
@@ -132,15 +145,19 @@ def config_of(wanted: Wanted, steady_secret: str, before: Iterable[str]) -> Devi
 
 
 def _decided(wanted: Wanted) -> tuple[stack.Said, plan.Draft, bool]:
-    """The layers with what firmware needs, the assignment, and whether secrets are held back until the upgrade."""
-    said = stack.said(wanted.layers, wanted.model)
+    """What the layers say, the assignment, and whether secrets are held back until the firmware is upgraded."""
+    said = stack.said(layers_of(wanted), wanted.model)
     held_back = bool(wanted.firmware) and said.options.get("upgrade_first") == "yes"
     if held_back:
-        said = stack.without_secrets(said)
-    said = stack.with_settings(said, settings_for(wanted.firmware, plan.place_of(wanted.base)))
-    return said, plan.Draft() if held_back else wanted.draft, held_back
+        return stack.without_secrets(said), plan.Draft(), True
+    return said, wanted.draft, False
 
 
-def hash_of(secret: str) -> str:
-    """How a path is found: its SHA-256; 128 random bits need no salt."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+def layers_of(wanted: Wanted) -> stack.Stack:
+    """The phone's layers with those that we make ourselves, from what an operator has switched on."""
+    place = plan.place_of(wanted.base)
+    ours = (
+        Layer(Level.PHONEBOOK, "", phonebook.settings_for(wanted.phonebook, wanted.base)),
+        Layer(Level.FIRMWARE, wanted.firmware, pins.settings_for(wanted.firmware, place)),
+    )
+    return stack.with_ours(wanted.layers, [layer for layer in ours if layer.values])

@@ -17,6 +17,7 @@ from devices import networks
 from devices.mac import colons
 from provisioning import downloads, paths
 from provisioning.firmware import serving
+from provisioning.phonebook import books
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,9 @@ async def door(request: HttpRequest, path: str) -> HttpResponseBase:
     firmware_ask = paths.read_firmware("/" + path)
     if firmware_ask is not None:
         return await serving.firmware(request, firmware_ask, source) or refused(request)
+    book = paths.read_phonebook("/" + path)
+    if book is not None:
+        return await _phonebook(request, book, source)
     ask = paths.read("/" + path)
     offer = None
     if ask is not None and ask.secret:
@@ -75,6 +79,27 @@ async def _body(offer: downloads.Offer, content: bytes, counts: bool, source: st
         await asyncio.sleep(GRACE_SECONDS)
     await sync_to_async(downloads.record)(offer, 200, counts, source, agent)
     yield content[-HELD_BACK_BYTES:]
+
+
+async def _phonebook(request: HttpRequest, ask: paths.PhonebookAsk, source: str) -> HttpResponse:
+    """The stored phonebook of a site, or the one refusal. It moves no stage."""
+    try:
+        found = await sync_to_async(books.find)(ask.secret)
+    except DatabaseError as error:
+        log.error("%s asked for a phonebook, but the database is away: %s", source, error)
+        return failed(request)
+    if found is None:
+        log.info("%s asked for a phonebook: refused", source)
+        return refused(request)
+    content, tag = bytes(found.content or b""), f'"{found.etag}"'
+    if _matches(request.headers.get("If-None-Match", ""), tag):
+        response = HttpResponse(status=304)
+    else:
+        response = HttpResponse(b"" if request.method == "HEAD" else content, content_type="text/xml")
+        response.headers["Content-Length"] = str(len(content))
+    response.headers["ETag"] = tag
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def _matches(header: str, tag: str) -> bool:

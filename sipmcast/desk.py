@@ -102,9 +102,9 @@ def warm_up() -> None:
         log.warning("the database is away (%s)", error)
 
 
-def store(sightings: Sequence[Sighting]) -> Stored:
-    """Commit what was heard, at most STORE_AT_ONCE sightings, in one transaction."""
-    heard = inventory.record_sightings(sightings, neighbours.snapshot().verify, newcomers().bound)
+def store(sightings: Sequence[Sighting], site: str) -> Stored:
+    """Commit what was heard at this site, at most STORE_AT_ONCE sightings, in one transaction."""
+    heard = inventory.record_sightings(sightings, neighbours.snapshot().verify, newcomers().bound, site)
     return Stored(heard, newcomers().bursts())
 
 

@@ -182,7 +182,7 @@ class Worker:
     async def _store(self, taken: list[Waiting]) -> list[Heard]:
         """Store a batch; one sighting that cannot be stored must not take the others with it."""
         try:
-            stored = await self._store_helper.run(desk.store, [sighting for sighting, _ in taken])
+            stored = await self._store_helper.run(desk.store, [sighting for sighting, _ in taken], self.site)
             self._pulse.bursts = stored.bursts
             return stored.heard
         except STORE_AWAY:

@@ -14,6 +14,7 @@ from gspnp.console import (
     phone,
     phone_history,
     phone_settings,
+    phonebook,
     reveal,
     views,
 )
@@ -59,6 +60,9 @@ urlpatterns = [
     path("firmware/upload/", firmware.upload, name="firmware_upload"),
     path("firmware/remove/<str:version>/", firmware.remove, name="firmware_remove"),
     path("firmware/path/<str:model>/", firmware.pin, name="firmware_pin"),
+    path("phonebook/", phonebook.page, name="phonebook"),
+    path("phonebook/switch/", phonebook.switch, name="phonebook_switch"),
+    path("phonebook/renew/", phonebook.renew, name="phonebook_renew"),
     path("phones.json", views.phones_json, name="phones_json"),
     path("phones/<mac:mac>/", phone.page, name="phone"),
     path("phones/<mac:mac>/live/", phone.live_part, name="phone_live"),

@@ -6,7 +6,7 @@ that nobody saved the phone meanwhile; whoever did is looked at again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
@@ -23,6 +23,7 @@ from provisioning.firmware import pins
 from provisioning.gxp.config import ConfigError, Problem
 from provisioning.layers import stack
 from provisioning.models import OPEN_STATES, ConfigFile, Job, JobFailure, Notify, NotifyKind, NotifyOrigin, NotifyState
+from provisioning.phonebook import books
 from provisioning.rendering import Wanted
 
 STORED_AT_ONCE = 50  # versions in one transaction: SQLite's lock is held for some 15 ms. Our choice.
@@ -61,12 +62,12 @@ def _rendered(job: Job, phone_ids: Sequence[int], outcome: Outcome) -> Iterator[
     newest = batch.newest(ConfigFile, ("pk",), "phone", [phone.pk for phone in phones], "number")
     files = ConfigFile.objects.filter(pk__in=[pk for (pk,) in newest])
     current = {one.phone_id: one for one in files.defer("body", "bootstrap", "first_secret")}
-    layers, steps = stack.stacks(phones), pins.next_versions(phones)
+    layers, steps, books_of = stack.stacks(phones), pins.next_versions(phones), books.secrets()
     for phone in phones:
         if phone.known_model is None or phone.local_host is None or phone.pk not in current:
             continue  # nothing was ever rendered for it: the first save will find the layers as they are
         try:
-            version = _next(job, phone, layers[phone.pk], steps.get(phone.pk, ""), current[phone.pk])
+            version = _next(job, phone, layers[phone.pk], current[phone.pk], steps.get(phone.pk, ""), books_of)
         except ConfigError as error:
             outcome.failures += [_failure(job, phone, problem) for problem in error.problems]
         except CannotDecrypt:
@@ -76,9 +77,12 @@ def _rendered(job: Job, phone_ids: Sequence[int], outcome: Outcome) -> Iterator[
                 yield version
 
 
-def _next(job: Job, phone: Phone, layers: stack.Stack, step: str, current: ConfigFile) -> ConfigFile | None:
+def _next(
+    job: Job, phone: Phone, layers: stack.Stack, current: ConfigFile, step: str, books_of: Mapping[str, str]
+) -> ConfigFile | None:
     assert phone.known_model is not None
-    wanted = Wanted(phone, phone.known_model, plan.draft_of(phone), layers, plan.base_url(phone.local_host), step)
+    base = plan.base_url(phone.local_host)
+    wanted = Wanted(phone, phone.known_model, plan.draft_of(phone), layers, base, step, books_of.get(phone.site, ""))
     version = rendering.next_version(wanted, current, by=job.created_by, why=job.title)
     if version is not None:
         version.number = current.number + 1

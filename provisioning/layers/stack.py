@@ -121,9 +121,10 @@ def names(layers: Stack, model: PhoneModel) -> set[str]:
     return {name for layer in layers for name in layer.settings(model)}
 
 
-def with_settings(said: Said, settings: Values) -> Said:
-    """The same with settings of ours, where no layer says otherwise."""
-    return replace(said, settings={**settings, **said.settings})
+def with_ours(layers: Stack, ours: Sequence[Layer]) -> Stack:
+    """The same layers with those that we make ourselves: above our defaults, below all that people say."""
+    defaults = [layer for layer in layers if layer.level is Level.DEFAULTS]
+    return (*defaults, *ours, *layers[len(defaults) :])
 
 
 def without_secrets(said: Said) -> Said:

@@ -138,7 +138,7 @@ class TestClaims:
     def test_no_notify_is_owed_for_it(self, version, clock):
         cast.applied(version)
         with cast.neighbours_say(cast.Verdict.MISMATCH):
-            (heard,) = desk.store([cast.sighting(host=cast.STRANGER)]).heard
+            (heard,) = desk.store([cast.sighting(host=cast.STRANGER)], "").heard
         assert not heard.accepted
         assert cast.owed(version.phone_id) is None
 

@@ -60,7 +60,7 @@ def look(name=ME, legs=cast.LEGS, sending=(), probed=None) -> desk.Plan:
 
 def store(*sightings) -> None:
     """What the worker does with what was heard."""
-    heard = desk.store(list(sightings)).heard
+    heard = desk.store(list(sightings), "").heard
     desk.owe({one.phone_id: timezone.now() for one in heard if one.accepted and one.stage in WAY})
 
 

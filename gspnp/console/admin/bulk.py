@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from devices import inventory
 from devices.crypto import CannotDecrypt
 from devices.inventory import VersionConflict
 from devices.models import Account, Phone
@@ -25,6 +26,7 @@ from provisioning import plan
 from provisioning.assignment import AssignmentError, ConfigError, save
 from provisioning.commands import CannotTell
 from provisioning.gxp.fields import address_fault
+from provisioning.jobs import runner
 from provisioning.outbox import AddressMoved
 
 FAILURES_SHOWN = 50
@@ -117,7 +119,10 @@ class BulkChange:
     name: str
     title: str
     form: type[forms.Form]
-    account_field: str
+    account_field: str = ""
+    explanation: str = (
+        "Each gets a new file and a NOTIFY at the address shown here. By going on you confirm these addresses."
+    )
 
     def __call__(self, model_admin: admin.ModelAdmin, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
         """First the page with the form and the phones' addresses, then the change, as it was seen on that page."""
@@ -127,6 +132,7 @@ class BulkChange:
             by, value = request.user.get_username(), asked.cleaned_data["value"]
             value = tuple(value) if isinstance(value, list) else value
             for_each(seen, lambda phone: self._change(phone, value, seen, by)).tell(model_admin, request)
+            self._afterwards(model_admin, request, list(seen))
             return None
         phones = list(queryset.order_by("mac"))
         context = {
@@ -136,12 +142,14 @@ class BulkChange:
             "form": asked,
             "phones": phones,
             "action": self.name,
-            "explanation": "Each gets a new file and a NOTIFY at the address shown here. By going on you confirm these "
-            "addresses.",
+            "explanation": self.explanation,
             "submit": "Change",
             "seen": json.dumps([[phone.pk, phone.version, phone.source_host] for phone in phones]),
         }
         return TemplateResponse(request, "console/bulk.html", context)
+
+    def _afterwards(self, model_admin: admin.ModelAdmin, request: HttpRequest, phone_ids: list[int]) -> None:
+        """What follows from it for all of them together."""
 
     def _change(self, phone: Phone, value: object, seen: dict[int, tuple[int, str | None]], by: str) -> str:
         phone.version, seen_host = seen[phone.pk]
@@ -154,6 +162,30 @@ class BulkChange:
         return "Phones saved and notified" if saved.changed else "Phones that had it already"
 
 
+class SiteForm(forms.Form):
+    """The site of the chosen phones."""
+
+    value = forms.SlugField(
+        max_length=40,
+        required=False,
+        label="Site",
+        help_text="letters, digits and hyphens; empty: the default site",
+        widget=UnfoldAdminTextInputWidget(),
+    )
+
+
+@dataclass(frozen=True)
+class SiteChange(BulkChange):
+    """Phones at another site have its settings and its phonebook; a job gives them their files."""
+
+    def _change(self, phone: Phone, value: object, seen: dict[int, tuple[int, str | None]], by: str) -> str:
+        return "Phones moved" if inventory.move(phone.pk, str(value), by) else "Phones that stood there already"
+
+    def _afterwards(self, model_admin: admin.ModelAdmin, request: HttpRequest, phone_ids: list[int]) -> None:
+        job = runner.start("Phones moved to another site", {"phones": phone_ids}, by=request.user.get_username())
+        model_admin.message_user(request, f"Job {job.pk} looks which of them need a new file.", messages.INFO)
+
+
 def seen_on_the_page(text: str) -> dict[int, tuple[int, str | None]]:
     """Which phones the page showed, with version and address; nothing if it was tampered with."""
     try:
@@ -164,4 +196,7 @@ def seen_on_the_page(text: str) -> dict[int, tuple[int, str | None]]:
 
 
 SET_SERVER = BulkChange("set_sip_server", "Set the SIP server", ServerForm, "sip_server")
+SET_SITE = SiteChange(
+    "set_site", "Set the site", SiteForm, explanation="They get the settings and the phonebook of that site, by a job."
+)
 SET_CODECS = BulkChange("set_codecs", "Set the preferred codecs", CodecsForm, "codecs")

@@ -20,7 +20,7 @@ from devices.choices import Stage
 from devices.mac import colons, search_digits
 from devices.models import Account, Key, Phone
 from gspnp.console.admin import telling
-from gspnp.console.admin.bulk import SET_CODECS, SET_SERVER, Refusal, Result, for_each
+from gspnp.console.admin.bulk import SET_CODECS, SET_SERVER, SET_SITE, Refusal, Result, for_each
 from gspnp.console.admin.inlines import AccountInline, KeyInline
 from gspnp.console.admin.presence import PresenceColumns, ReachFilter, with_presence
 from gspnp.console.assign import saved_words
@@ -38,6 +38,7 @@ ABOUT = (
     ("mac_address", "source_host"),
     ("model", "firmware"),
     ("vendor", "interface"),
+    "site",
     "local_host",
     "contact",
     ("first_seen_at", "last_seen_at"),
@@ -106,7 +107,7 @@ class PhoneAdmin(PresenceColumns, ModelAdmin, UnwrappedAdmin):
         "alarm",
         "last_seen_at",
     )
-    list_filter = ("stage", ReachFilter, "neighbour", "model", "firmware", "vendor", "last_seen_at")
+    list_filter = ("stage", ReachFilter, "site", "neighbour", "model", "firmware", "vendor", "last_seen_at")
     list_per_page = 50
     search_fields = ("mac", "model", "firmware", "source_host")
     search_help_text = "MAC in any spelling, extension, caller name, model, firmware or address"
@@ -115,7 +116,16 @@ class PhoneAdmin(PresenceColumns, ModelAdmin, UnwrappedAdmin):
         (None, {"fields": (*ABOUT, "seen_version", "seen_host")}),
         ("How far it has come", {"fields": STANDING}),
     )
-    actions = ("notify_again", telling.check, telling.resync, telling.reboot, "set_sip_server", "set_codecs", "ignore")
+    actions = (
+        "notify_again",
+        telling.check,
+        telling.resync,
+        telling.reboot,
+        "set_sip_server",
+        "set_codecs",
+        "set_site",
+        "ignore",
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Phone]:
         return with_presence(super().get_queryset(request)).prefetch_related(SHOWN_ACCOUNTS)
@@ -220,6 +230,11 @@ class PhoneAdmin(PresenceColumns, ModelAdmin, UnwrappedAdmin):
     def set_codecs(self, request: HttpRequest, queryset: QuerySet[Phone]) -> HttpResponse | None:
         """One list of codecs for every account."""
         return SET_CODECS(self, request, queryset)
+
+    @admin.action(description="Set site…", permissions=["change"])
+    def set_site(self, request: HttpRequest, queryset: QuerySet[Phone]) -> HttpResponse | None:
+        """Where they stand."""
+        return SET_SITE(self, request, queryset)
 
     @admin.action(description="Ignore", permissions=["change"])
     def ignore(self, request: HttpRequest, queryset: QuerySet[Phone]) -> None:

@@ -16,6 +16,7 @@ from provisioning import stuck, versions
 from provisioning.firmware import pins
 from provisioning.jobs import runner
 from provisioning.jobs.models import OPEN_JOBS, Job
+from provisioning.phonebook import books
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +105,7 @@ def one_round() -> None:
     retention.prune_events()
     retention.forget_unheard()
     versions.prune()
+    books.refresh_all()
     pins.give_up()
     follow_firmware()
 

@@ -1,0 +1,1 @@
+"""Phonebooks: one for each site, from its assigned phones and from contacts, at a secret path."""
