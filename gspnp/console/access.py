@@ -17,6 +17,14 @@ CHANGE = "devices.change_phone"
 FORGET = "devices.delete_phone"
 REVEAL = "devices.reveal_secret"
 
+# What a user's page in the admin calls them.
+NAMES = {
+    VIEW: "Can view phone",
+    CHANGE: "Can change phone",
+    FORGET: "Can delete phone",
+    REVEAL: "Can look at a phone's passwords",
+}
+
 View = Callable[..., HttpResponse]
 
 
@@ -35,7 +43,7 @@ def needs(permission: str) -> Callable[[View], View]:
             if not request.user.is_authenticated:
                 return _sign_in(request)
             if not request.user.has_perm(permission):
-                return _refuse(request)
+                return _refuse(request, permission)
             return view(request, *args, **kwargs)
 
         return guarded
@@ -54,8 +62,9 @@ def _sign_in(request: HttpRequest) -> HttpResponse:
     return redirect_to_login(request.get_full_path(), resolve_url("admin:login"))
 
 
-def _refuse(request: HttpRequest) -> HttpResponse:
+def _refuse(request: HttpRequest, permission: str) -> HttpResponse:
     words = "Your account may not do this. Ask an administrator for the permission."
     if wants_json(request):
         return JsonResponse({"message": words}, status=403)
-    return render(request, "console/forbidden.html", shell_context(request, "No permission"), status=403)
+    context = shell_context(request, "No permission", permission=NAMES[permission])
+    return render(request, "console/forbidden.html", context, status=403)

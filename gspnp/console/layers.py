@@ -76,7 +76,7 @@ def layer(request: HttpRequest) -> HttpResponse:
     except ConfigError as error:
         return overview_with(request, " ".join(problem.message for problem in error.problems))
     except CannotDecrypt:
-        return overview_with(request, UNREADABLE, status=409)
+        return overview_with(request, UNREADABLE, status=409 if request.method == "POST" else 200)
 
 
 def overview_with(request: HttpRequest, problem: str, status: int = 422) -> HttpResponse:

@@ -55,7 +55,7 @@ def page(request: HttpRequest) -> HttpResponse:
     except ConfigError as error:
         return layers.overview_with(request, " ".join(problem.message for problem in error.problems))
     except CannotDecrypt:
-        return layers.overview_with(request, layers.UNREADABLE, status=409)
+        return layers.overview_with(request, layers.UNREADABLE, status=409 if request.method == "POST" else 200)
 
 
 def _post(request: HttpRequest, layer: SettingsLayer) -> HttpResponse:

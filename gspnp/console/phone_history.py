@@ -59,8 +59,14 @@ def _in_words(change: Change) -> Change:
 @require_POST
 @needs(CHANGE)
 def back(request: HttpRequest, mac: str, number: int) -> HttpResponse:
-    """Make the settings of an old version a new one; the history says afterwards what happened."""
+    """Make the settings of an old version a new one, if the person is `sure`; else a page that asks. The history says
+    afterwards what happened."""
     phone = get_object_or_404(Phone, mac=mac)
+    if request.POST.get("sure") != "yes":
+        return render(request, "console/roll_back.html", shell_context(
+            request, colons(phone.mac), phone=phone, account=phone.accounts.defer("password").first(), number=number,
+            tab="history", version=request.POST.get("version", ""), seen_host=request.POST.get("seen_host", ""),
+        ))  # fmt: skip
     try:
         if request.POST.get("version", "") != str(phone.version):
             raise VersionConflict("This phone was saved by somebody else in the meantime. Look at its history again.")

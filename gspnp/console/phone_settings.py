@@ -72,7 +72,7 @@ def page(request: HttpRequest, mac: str) -> HttpResponse:
             return _show(request, phone, SettingsForm(own), Templates(phone))
         return needs(CHANGE)(_post)(request, phone, own)
     except CannotDecrypt:
-        return _show(request, phone, None, None, problem=UNREADABLE, status=409)
+        return _show(request, phone, None, None, problem=UNREADABLE, status=409 if request.method == "POST" else 200)
 
 
 def _post(request: HttpRequest, phone: Phone, own: dict[str, str | None]) -> HttpResponse:

@@ -1,4 +1,4 @@
-// The history of a phone: a question before an old version becomes a new one.
+// The history of a phone: the question before an old version becomes a new one, without another page.
 
 import { confirmed } from "./actions.js";
 import { refresh } from "./times.js";
@@ -9,7 +9,9 @@ for (const form of document.querySelectorAll("[data-back]")) {
     const number = form.dataset.back;
     const text = `Accounts, keys and settings become what version ${number} said, as a new version with paths of its own. `
       + "The phone is told, takes it and restarts. No version is lost: you can come back the same way.";
-    if (await confirmed(`Go back to version ${number}?`, text, "Go back")) form.submit();
+    if (!(await confirmed(`Go back to version ${number}?`, text, "Go back"))) return;
+    form.elements.sure.value = "yes";
+    form.submit();
   });
 }
 

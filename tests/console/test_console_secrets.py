@@ -5,7 +5,9 @@ from django.contrib import admin
 from django.urls import reverse
 
 from devices.models import LiveEvent, Phone
-from provisioning.models import ConfigFile, Download, Notify
+from provisioning.jobs import runner
+from provisioning.layers import store
+from provisioning.models import ConfigFile, Download, Job, Notify
 from tests import cast
 from tests.console.conftest import signed_in
 
@@ -19,7 +21,9 @@ def pages() -> list[str]:
     found = ["/", "/rows/", "/phones.json", "/?stage=seen", "/?sort=extension"]
     for phone in Phone.objects.all():
         base = f"/phones/{phone.mac}/"
-        found += [base, f"{base}live/", f"{base}assign/"]
+        found += [base, f"{base}live/", f"{base}assign/", f"{base}settings/", f"{base}history/"]
+    found += ["/settings/", "/settings/layer/?level=model&name=GXP1628", "/settings/opinions/", "/jobs/"]
+    found += [f"/jobs/{job.pk}/" for job in Job.objects.all()]
     for model, _ in admin.site._registry.items():
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         found.append(reverse(f"{name}_changelist"))
@@ -30,7 +34,9 @@ def pages() -> list[str]:
 
 @pytest.fixture
 def everything(administrator):
-    """The administrator's browser, and one phone that has gone the whole way."""
+    """The administrator's browser, and one phone that has gone the whole way; its model's layer has a secret."""
+    store.save(store.find("model", "GXP1628"), {"xsi_password": cast.PASSWORD}, by="tess")
+    runner.start("Settings of model GXP1628", {}, by="tess")
     return signed_in(administrator), cast.applied(cast.assigned())
 
 

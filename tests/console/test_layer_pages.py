@@ -253,8 +253,9 @@ def test_a_lost_key_is_said_and_breaks_no_page(console, settings):
     saved(console, vlan_tag="7")
     settings.GSPNP_FIELD_KEYS = ["b3RoZXItb3RoZXItb3RoZXItb3RoZXItb3RoZXItb3Q="]
     assert "cannot be opened" in console.get("/settings/").content.decode()
-    answer = console.get(SITE)
-    assert answer.status_code == 409 and "GSPNP_FIELD_KEYS" in answer.content.decode()
+    for url in (SITE, "/settings/opinions/"):
+        assert "GSPNP_FIELD_KEYS" in console.get(url).content.decode()
+        assert console.post(url, {"do": "preview"}).status_code == 409
 
 
 def test_a_layer_that_says_everything_fits_into_one_form(console):

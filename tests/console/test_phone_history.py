@@ -28,7 +28,7 @@ def changes(answer) -> dict[str, tuple[str, ...]]:
 
 def back(client, phone: Phone, number: int, **changes):
     phone.refresh_from_db()
-    seen = {"version": phone.version, "seen_host": phone.source_host} | changes
+    seen = {"version": phone.version, "seen_host": phone.source_host, "sure": "yes"} | changes
     return client.post(f"{URL}{number}/back/", seen, follow=True)
 
 
@@ -64,6 +64,15 @@ def test_one_click_goes_back_and_says_what_happened(console, phone):
     newest = ConfigFile.objects.latest("number")
     assert (newest.number, newest.saved_by, newest.why) == (3, "tess", "Back to version 1.")
     assert cast.owed(phone.pk).config_file_id == newest.pk
+
+
+def test_who_is_not_sure_yet_is_asked(console, phone):
+    asked = back(console, phone, 1, sure="").content.decode()
+    assert "Go back to version 1?" in asked
+    assert ConfigFile.objects.count() == 2
+    hidden = dict(re.findall(r'<input type="hidden" name="(version|seen_host|sure)" value="([^"]*)"', asked))
+    console.post(f"{URL}1/back/", hidden)
+    assert ConfigFile.objects.latest("number").why == "Back to version 1."
 
 
 def test_nobody_goes_back_from_a_page_that_is_old(console, phone):

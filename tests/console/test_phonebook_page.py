@@ -5,6 +5,7 @@ import io
 import pytest
 from django.core.management import CommandError, call_command
 
+from devices import inventory
 from devices.models import Phone
 from provisioning.models import Contact, Job, Phonebook
 from tests import cast
@@ -102,8 +103,6 @@ def test_phones_are_moved_to_another_site_by_a_bulk_action(administrator):
 
 
 def test_a_new_phone_stands_at_the_site_of_the_listener_and_stays_where_a_person_put_it():
-    from devices import inventory
-
     inventory.record_sightings([cast.sighting()], cast.unknown, site="berlin")
     assert Phone.objects.get().site == "berlin"
     inventory.move(Phone.objects.get().pk, "hamburg", "tess")

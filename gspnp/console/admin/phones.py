@@ -117,15 +117,9 @@ class PhoneAdmin(PresenceColumns, ModelAdmin, UnwrappedAdmin):
         ("How far it has come", {"fields": STANDING}),
     )
     actions = (
-        "notify_again",
-        telling.check,
-        telling.resync,
-        telling.reboot,
-        "set_sip_server",
-        "set_codecs",
-        "set_site",
+        "notify_again", telling.check, telling.resync, telling.reboot, "set_sip_server", "set_codecs", "set_site",
         "ignore",
-    )
+    )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Phone]:
         return with_presence(super().get_queryset(request)).prefetch_related(SHOWN_ACCOUNTS)
