@@ -11,7 +11,7 @@ import pytest
 from devices.catalog import CODECS, DEFAULT_CODECS, KEY_MODE_LABELS, MODELS, KeyKind, KeySlot, slots
 from provisioning.gxp import pvalues
 from provisioning.gxp.catalogue import SETTINGS, Confidence, fault
-from provisioning.gxp.document import values
+from provisioning.gxp.document import render, values
 from provisioning.gxp.pvalues import (
     KEY_FIELDS,
     LINE_KEY_MODE_NUMBERS,
@@ -22,7 +22,7 @@ from provisioning.gxp.pvalues import (
     account_field,
     key_field,
 )
-from tests.golden.cases import CASES, golden_path
+from tests.golden.cases import CASES
 
 EVERY_SLOT = slots(MODELS["GXP1630"])
 
@@ -85,7 +85,7 @@ def test_every_opinion_has_a_setting_that_takes_it_a_reason_and_a_switch():
 
 @pytest.mark.parametrize("model", CASES)
 def test_what_we_write_is_documented_known_for_the_model_and_takes_the_value(model):
-    for name, text in values(golden_path(model).read_bytes()).items():
+    for name, text in values(render(CASES[model])).items():
         found = SETTINGS[name]
         assert found.applies_to(model), name
         assert found.confidence is Confidence.DOCUMENTED, name
@@ -96,7 +96,7 @@ def test_the_plug_and_play_switch_of_the_phone_is_never_written():
     switch = "plug_and_play_3cx_auto_provision"
     assert SETTINGS[switch].code == 1414
     assert switch not in OPINIONS
-    assert not [model for model in CASES if switch in values(golden_path(model).read_bytes())]
+    assert not [model for model in CASES if switch in values(render(CASES[model]))]
 
 
 def test_no_module_has_a_p_number_in_its_code():
