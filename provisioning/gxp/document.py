@@ -17,7 +17,7 @@ from devices.catalog import CODECS, DEFAULT_CODECS, KeyKind, KeyMode, KeySlot, P
 from devices.mac import lower
 from provisioning.gxp import prepared
 from provisioning.gxp.catalogue import SETTINGS, Kind, Setting, by_element, fault
-from provisioning.gxp.config import AccountConfig, ConfigError, DeviceConfig, KeyConfig, validate
+from provisioning.gxp.config import AccountConfig, ConfigError, DeviceConfig, KeyConfig, Problem, validate
 from provisioning.gxp.pvalues import (
     KEY_FIELDS,
     LINE_KEY_MODE_NUMBERS,
@@ -121,9 +121,14 @@ def _in_order(names: tuple[str, ...]) -> list[str]:
 
 
 def _place(name: str) -> tuple[int, int]:
-    """Settings in the order of the catalogue, then raw P-codes by their number."""
+    """Settings in the order of the catalogue, then raw P-codes by their number. Raises ConfigError."""
     place = _PLACES.get(name)
-    return (place, 0) if place is not None else (len(_PLACES), int(name[1:]))
+    if place is not None:
+        return place, 0
+    if not _ELEMENT.fullmatch(name):
+        words = f"There is no setting {name} any more; take it out of its layer."
+        raise ConfigError([Problem(f"setting.{name}", words)])
+    return len(_PLACES), int(name[1:])
 
 
 def _element(name: str) -> str:
@@ -155,15 +160,15 @@ def values(document: bytes) -> dict[str, str]:
 def _settings(config: DeviceConfig) -> Iterator[tuple[str, str]]:
     accounts = {account.number: account for account in config.accounts}
     for number in range(1, config.model.accounts + 1):
-        yield from _account_settings(number, accounts.get(number))
+        yield from account_settings(number, accounts.get(number))
     keys = {key.slot: key for key in config.keys}
     for slot in slots(config.model):
         yield from _key_settings(keys.get(slot) or default_key(slot, config.model, set(accounts)))
     yield from _server_settings(config)
 
 
-def _account_settings(number: int, account: AccountConfig | None) -> Iterator[tuple[str, str]]:
-    """One account; a missing one is written inactive and empty, with the factory codecs."""
+def account_settings(number: int, account: AccountConfig | None) -> Iterator[tuple[str, str]]:
+    """What is written of one account, by name; a missing one inactive and empty, with the factory codecs."""
     if account is None:
         account = AccountConfig(number, "", "", "", "", "", "", DEFAULT_CODECS)
         active = "0"

@@ -78,15 +78,17 @@ def _differences(pairs: Sequence[tuple[str, str]], meant: Mapping[str, str]) -> 
 def _setting_fault(name: str, text: str, model_name: str) -> str | None:
     row = SETTINGS.get(name)
     if row is None:
-        return None  # a raw P-code: its author was warned that nothing can check it
+        # A raw P-code: its author was warned that nothing can check it.
+        known = by_element(name)
+        return None if known is None else f"is called {known.name}; use this name"
     if not row.applies_to(model_name):
         return f"is no setting of the {model_name}; take it out"
     wrong = fault(row, text)
     if wrong is None and not row.secret:
-        known = _known_right[model_name]
-        if len(known) >= MAX_KNOWN:
-            known.clear()
-        known.add((name, text))
+        right = _known_right[model_name]
+        if len(right) >= MAX_KNOWN:
+            right.clear()
+        right.add((name, text))
     return wrong
 
 

@@ -145,11 +145,11 @@ def expanded(values: Values, model: PhoneModel) -> dict[str, str | None]:
             settings.update(shorthand.expand(text))
     for name, text in values.items():
         if name.startswith(EVERY_ACCOUNT):
-            rest = name.removeprefix(EVERY_ACCOUNT)
-            settings.update({f"account{number}_{rest}": text for number in range(1, model.accounts + 1)})
-    for name, text in values.items():
-        if name in FILE_OPTIONS or name not in SHORTHANDS and not name.startswith(EVERY_ACCOUNT):
-            settings[name] = text
+            settings.update(dict.fromkeys(_rows(name), text))
+    single = {name: text for name, text in values.items() if not name.startswith(EVERY_ACCOUNT)}
+    # A code that the catalogue has learnt since the layer was stored is the setting; its name, if it is there, wins.
+    settings.update({row.name: text for name, text in single.items() if (row := by_element(name)) is not None})
+    settings.update({name: text for name, text in single.items() if name not in SHORTHANDS and not by_element(name)})
     known = {}
     for name, text in settings.items():
         row = SETTINGS.get(name)

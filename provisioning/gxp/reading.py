@@ -5,13 +5,13 @@ Pure: must never import Django, asyncio or socket.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from devices.catalog import CODECS, KeyKind, KeyMode, KeySlot, PhoneModel, slots
+from devices.catalog import CODECS, DEFAULT_CODECS, KeyKind, KeyMode, KeySlot, PhoneModel, slots
 from provisioning.gxp.catalogue import SETTINGS
 from provisioning.gxp.config import AccountConfig, KeyConfig
-from provisioning.gxp.document import default_key, masked_text
+from provisioning.gxp.document import account_settings, default_key, masked_text
 from provisioning.gxp.pvalues import (
     COMPUTED,
     LINE_KEY_MODE_NUMBERS,
@@ -54,11 +54,12 @@ def _shown(name: str, text: str | None) -> str | None:
 
 @dataclass(frozen=True)
 class Decided:
-    """An older file as decisions: accounts, keys, and the settings of the layers beyond them."""
+    """An older file as decisions: accounts, keys, and the settings of the layers beyond them, None for what the file
+    leaves alone although accounts say it."""
 
     accounts: tuple[AccountConfig, ...]
     keys: tuple[KeyConfig, ...]
-    settings: Mapping[str, str]
+    settings: Mapping[str, str | None] = field(repr=False)
 
 
 def decided(texts: Mapping[str, str], model: PhoneModel) -> Decided:
@@ -69,17 +70,34 @@ def decided(texts: Mapping[str, str], model: PhoneModel) -> Decided:
     filled = {account.number for account in accounts}
     unset = {slot: default_key(slot, model, filled) for slot in slots(model)}
     keys = tuple(key for slot in slots(model) if (key := _key(slot, texts)) != unset[slot])
-    of_accounts = {
-        account_field(number, field).name
-        for number in range(1, model.accounts + 1)
-        for field in ("voicemail_access_number", *(f"preferred_vocoder_{place}" for place in range(1, VOCODERS + 1)))
+    rest: dict[str, str | None] = {
+        name: text for name, text in texts.items() if name not in OWNED and name not in COMPUTED
     }
-    rest = {
-        name: text
-        for name, text in texts.items()
-        if name not in OWNED and name not in COMPUTED and name not in of_accounts
-    }
+    for name, text in _said_by_accounts(accounts, model):
+        if rest.setdefault(name, None) == text:
+            del rest[name]
     return Decided(accounts, keys, rest)
+
+
+def _said_by_accounts(accounts: Iterable[AccountConfig], model: PhoneModel) -> Iterator[tuple[str, str]]:
+    """What rendering these accounts writes although layers could say otherwise; empty where only layers can."""
+    by_number = {account.number: account for account in accounts}
+    for number in range(1, model.accounts + 1):
+        account = by_number.get(number)
+        for name, text in account_settings(number, account):
+            of_layers = account is not None and not account.codecs and "_preferred_vocoder_" in name
+            if name not in OWNED:
+                yield name, "" if of_layers else text
+
+
+def _codecs(numbers: Sequence[str]) -> tuple[str, ...]:
+    """The choice behind these vocoders, empty where one was left alone. Empty too if no choice of an account writes
+    them: then they are the layers'."""
+    chosen = tuple(dict.fromkeys(_CODEC_OF[number] for number in numbers if number)) or DEFAULT_CODECS
+    written = [str(CODECS[name].payload) for name in chosen]
+    written += written[-1:] * (len(numbers) - len(written))
+    fits = all(number in ("", text) for number, text in zip(numbers, written, strict=True))
+    return chosen if fits or not numbers[0] else ()
 
 
 def _account(number: int, texts: Mapping[str, str]) -> AccountConfig | None:
@@ -88,7 +106,6 @@ def _account(number: int, texts: Mapping[str, str]) -> AccountConfig | None:
 
     if said("active") != "1":
         return None
-    codecs = dict.fromkeys(_CODEC_OF[said(f"preferred_vocoder_{place}")] for place in range(1, VOCODERS + 1))
     return AccountConfig(
         number=number,
         sip_server=said("sip_server"),
@@ -98,7 +115,7 @@ def _account(number: int, texts: Mapping[str, str]) -> AccountConfig | None:
         password=said("auth_password"),
         display_name=said("display_name"),
         voicemail=said("voicemail_access_number"),
-        codecs=tuple(codecs),
+        codecs=_codecs([said(f"preferred_vocoder_{place}") for place in range(1, VOCODERS + 1)]),
     )
 
 

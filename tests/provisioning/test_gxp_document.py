@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.catalog import DEFAULT_CODECS, MODELS, KeyMode
-from provisioning.gxp.catalogue import SETTINGS
-from provisioning.gxp.config import ServerConfig
-from provisioning.gxp.document import MASK, DocumentError, masked, render, values
+from provisioning.gxp.catalogue import SETTINGS, fault
+from provisioning.gxp.config import ConfigError, Problem, ServerConfig
+from provisioning.gxp.document import MASK, DocumentError, masked, render, settings, values
+from provisioning.gxp.inspection import inspect
 from provisioning.gxp.pvalues import OPINIONS
 from tests.golden.cases import CASES, account, device, key
 
@@ -159,6 +160,58 @@ def test_an_opinion_that_is_switched_off_is_left_to_the_phone(switch):
     everything = values(render(device("GXP1610")))
     without = values(render(device("GXP1610", opinions_off=frozenset({switch}))))
     assert everything.keys() - without.keys() == {OPINIONS[switch].pvalue}
+
+
+class TestEarlier:
+    """What the phone was told before and nobody says any more: it keeps it until it is told otherwise."""
+
+    def told(self, *names, model="GXP1628", **changes):
+        return values(render(device(model, earlier=frozenset(names), **changes)))
+
+    def test_it_goes_back_to_the_factory_value(self):
+        found = self.told("vlan_tag", "ntp_server", "lldp_enable")
+        assert (found["vlan_tag"], found["ntp_server"], found["lldp_enable"]) == ("0", "pool.ntp.org", "1")
+
+    def test_what_somebody_says_now_stays(self):
+        assert self.told("vlan_tag", settings={"vlan_tag": "7"})["vlan_tag"] == "7"
+        assert self.told("account1_display_name", "mpk1_mode") == self.told()
+
+    def test_what_is_left_alone_now_is_not_taken_back(self):
+        assert "vlan_tag" not in self.told("vlan_tag", settings={"vlan_tag": None})
+        off = frozenset({"config_http_password", "firmware_server_path"})
+        assert not off & self.told(*off, opinions_off=off).keys()
+
+    @pytest.mark.parametrize("name", [name for name, row in SETTINGS.items() if row.secret])
+    def test_a_secret_is_never_made_empty(self, name):
+        assert self.told(name) == self.told()
+
+    def test_nobody_knows_the_factory_value_of_a_raw_code(self):
+        assert self.told("P99999", "nonsense") == self.told()
+
+    def test_what_the_model_does_not_have_is_no_matter(self):
+        """The phone was another model before: an exchanged device under the same name."""
+        others = [name for name, row in SETTINGS.items() if not row.applies_to("GXP1610")]
+        assert self.told(*others, model="GXP1610") == self.told(model="GXP1610")
+
+    def test_whatever_was_told_before_the_file_is_right(self):
+        config = device("GXP1630", earlier=frozenset(SETTINGS))
+        found = settings(config)
+        assert [name for name, text in found.items() if fault(SETTINGS[name], text)] == []
+        inspect(render(config), config.mac, config.model, found)
+
+    def test_the_order_of_the_file_does_not_hang_on_it(self):
+        names = ["vlan_tag", "lldp_enable", "ntp_server", "syslog_level"]
+        assert render(device("GXP1628", earlier=frozenset(names))) == render(
+            device("GXP1628", settings={name: SETTINGS[name].default for name in reversed(names)})
+        )
+
+
+def test_a_setting_that_the_catalogue_does_not_have_any_more_is_refused_by_its_name():
+    """A layer outlives the catalogue that it was written with."""
+    with pytest.raises(ConfigError) as refused:
+        render(device("GXP1610", settings={"vlan_tga": "1"}))
+    (problem,) = refused.value.problems
+    assert problem == Problem("setting.vlan_tga", "There is no setting vlan_tga any more; take it out of its layer.")
 
 
 @pytest.mark.parametrize("model", CASES)
