@@ -11,11 +11,12 @@ from provisioning.gxp.openssl_enc import Digest
 from provisioning.jobs.models import Job, JobFailure, JobState
 from provisioning.layers.models import LayerLevel, PhoneTemplate, SettingsLayer
 from provisioning.phonebook.models import Contact, Phonebook
+from provisioning.plain.models import MissedAsk, ModelFile
 
 __all__ = [
     "OPEN_STATES", "ConfigFile", "Contact", "Download", "FirmwareImage", "FirmwareStep", "FirmwareTry", "Job",
-    "JobFailure", "JobState", "LayerLevel", "LearnedUrlForm", "Notify", "NotifyKind", "NotifyOrigin", "NotifyState",
-    "PathKind", "PhoneTemplate", "Phonebook", "SettingsLayer", "UrlForm",
+    "JobFailure", "JobState", "LayerLevel", "LearnedUrlForm", "MissedAsk", "ModelFile", "Notify",
+    "NotifyKind", "NotifyOrigin", "NotifyState", "PathKind", "PhoneTemplate", "Phonebook", "SettingsLayer", "UrlForm",
 ]  # fmt: skip
 
 

@@ -18,6 +18,8 @@ from devices.mac import colons
 from provisioning import downloads, paths
 from provisioning.firmware import serving
 from provisioning.phonebook import books
+from provisioning.plain import files as plain_files
+from provisioning.plain import missed
 
 log = logging.getLogger(__name__)
 
@@ -34,20 +36,30 @@ async def door(request: HttpRequest, path: str) -> HttpResponseBase:
         return refused(request)
     firmware_ask = paths.read_firmware("/" + path)
     if firmware_ask is not None:
-        return await serving.firmware(request, firmware_ask, source) or refused(request)
+        served = await serving.firmware(request, firmware_ask, source)
+        if served is None:
+            missed.note(source, request.headers.get("User-Agent", ""), f"/{path}")
+        return served or refused(request)
     book = paths.read_phonebook("/" + path)
     if book is not None:
         return await _phonebook(request, book, source)
     ask = paths.read("/" + path)
-    offer = None
-    if ask is not None and ask.secret:
+    offer = for_all = None
+    if ask is not None:
         try:
-            offer = await sync_to_async(downloads.find)(ask, source)
+            if ask.secret:
+                offer = await sync_to_async(downloads.find)(ask, source)
+            elif not ask.mac:
+                for_all = await sync_to_async(plain_files.find)(ask.name)
         except DatabaseError as error:
             log.error("%s asked for %s, but the database is away: %s", source, ask.name, error)
             return failed(request)
+    if for_all is not None:
+        log.info("%s asked for %s", source, for_all)
+        return _stored(request, bytes(for_all.content), for_all.etag)
     if offer is None:
         log.info("%s asked for %s: refused", source, ask.name if ask else _unreadable(path))
+        missed.note(source, request.headers.get("User-Agent", ""), f"/{path}")
         return refused(request)
     return await _serve(request, offer, source)
 
@@ -91,7 +103,12 @@ async def _phonebook(request: HttpRequest, ask: paths.PhonebookAsk, source: str)
     if found is None:
         log.info("%s asked for a phonebook: refused", source)
         return refused(request)
-    content, tag = bytes(found.content or b""), f'"{found.etag}"'
+    return _stored(request, bytes(found.content or b""), found.etag)
+
+
+def _stored(request: HttpRequest, content: bytes, etag: str) -> HttpResponse:
+    """XML that proves nothing, whole or by its ETag."""
+    tag = f'"{etag}"'
     if _matches(request.headers.get("If-None-Match", ""), tag):
         response = HttpResponse(status=304)
     else:

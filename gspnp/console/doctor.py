@@ -14,9 +14,12 @@ from django.views.decorators.http import require_http_methods
 
 from gspnp.console.access import VIEW, is_fetch, needs
 from gspnp.console.shell import shell_context
+from provisioning.models import MissedAsk
+from provisioning.plain.missed import advice
 from sipmcast.doctor.dhcp import REFUSED_TODAY
 from sipmcast.doctor.examine import examine
 
+MISSED_SHOWN = 50
 BUSY = "Somebody is running the checks at this moment. Try again in a few seconds."
 BUSY_STATUS = 429  # RFC 6585 4
 
@@ -36,7 +39,8 @@ def page(request: HttpRequest) -> HttpResponse:
     finally:
         if probe:
             _running.release()
-    context = {"report": report, "refused_today": REFUSED_TODAY}
+    asked = [(one, advice(one.name)) for one in MissedAsk.objects.all()[:MISSED_SHOWN]]
+    context = {"report": report, "refused_today": REFUSED_TODAY, "missed": asked}
     if is_fetch(request):
         return render(request, "console/_doctor.html", context)
     return render(request, "console/doctor.html", shell_context(request, "Doctor") | context)

@@ -72,6 +72,17 @@ def settings(config: DeviceConfig) -> dict[str, str]:
     return in_order(said)
 
 
+def for_everybody(texts: Mapping[str, str]) -> bytes:
+    """A file for no phone in particular: without a MAC, which a phone would compare with its own (formats.md a2).
+
+    Raises DocumentError if it does not come back as it was meant.
+    """
+    body = _write(None, texts)
+    if values(body) != texts:
+        raise DocumentError("This file does not come back as it was meant; report this.")
+    return body
+
+
 def _own_first(accounts: Iterable[AccountConfig]) -> Iterator[str]:
     """Settings in which the text of an account, if it has one, wins over the layers."""
     for account in accounts:

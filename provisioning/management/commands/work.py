@@ -17,6 +17,7 @@ from provisioning.firmware import pins
 from provisioning.jobs import runner
 from provisioning.jobs.models import OPEN_JOBS, Job
 from provisioning.phonebook import books
+from provisioning.plain import files as plain_files
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +107,7 @@ def one_round() -> None:
     retention.forget_unheard()
     versions.prune()
     books.refresh_all()
+    plain_files.refresh()
     pins.give_up()
     follow_firmware()
 

@@ -1,0 +1,98 @@
+"""What phones asked for in vain: ring tones, languages, files of other systems. Counted in memory, stored now and then.
+
+It never delays an answer, and a stranger cannot fill the disk with it: names are bounded, so are the rows, and the
+oldest go first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import threading
+
+from asgiref.sync import sync_to_async
+from django.db import DatabaseError, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from provisioning.plain.models import MissedAsk
+
+log = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 1.0
+HELD_AT_MOST = 200  # different ones between two flushes; more are not counted
+KEPT_AT_MOST = 500
+NAME_CHARS = 80
+_DEVICE = re.compile(r"DevId ([0-9A-Fa-f]{12})\b")
+
+ADVICE = (
+    (r"ring[0-9]*\.bin", "a ring tone: set the ring tones to the phone's own ones, or ignore it"),
+    (r"gxp1600fw\.bin", "firmware: no step of its path is left, or no path is set; see the firmware page"),
+    (r"cfg[0-9a-f]{12}(\.xml|\.bin)?", "its file by the plain name, which is never served: assign it, or notify again"),
+    (
+        r"cfg.*\.xml",
+        "a file for its whole model: there is one once the site's or the model's layer says something",
+    ),
+    (r"dev[0-9a-f]{12}\.cfg", "a file of another family; nothing is missing"),
+    (r"(gs_)?phonebook\.xml", "a phonebook at an old path: see the phonebook page"),
+    (r".*(lang|language|\.txt|gxp[0-9]*lang).*", "probably a language: it is chosen by display_language"),
+)
+
+_lock = threading.Lock()
+_held: dict[tuple[str, str, str], int] = {}
+_flushes: set[asyncio.Task[None]] = set()
+
+
+def note(source: str, agent: str, path: str) -> None:
+    """Count a refusal, if it is a phone's. Call it in the event loop; it only touches memory."""
+    if "grandstream" not in agent.lower() or path.startswith(("/p/", "/phonebook/")):
+        return  # a path that may hold a secret is never kept
+    name = re.sub(r"[^A-Za-z0-9._-]", "?", path.rpartition("/")[2])[:NAME_CHARS]
+    told = _DEVICE.search(agent[:300])
+    if not name:
+        return
+    key = (told[1].upper() if told else "", source, name)
+    with _lock:
+        if key not in _held and len(_held) >= HELD_AT_MOST:
+            return
+        _held[key] = _held.get(key, 0) + 1
+    if not _flushes:
+        task = asyncio.get_running_loop().create_task(_soon())
+        _flushes.add(task)
+        task.add_done_callback(_flushes.discard)
+
+
+async def _soon() -> None:
+    await asyncio.sleep(FLUSH_SECONDS)
+    await sync_to_async(flush)()
+
+
+def flush() -> int:
+    """Store what was counted; how many rows."""
+    with _lock:
+        taken = dict(_held)
+        _held.clear()
+    now = timezone.now()
+    try:
+        with transaction.atomic():
+            for (mac, source, name), count in sorted(taken.items()):
+                row, _ = MissedAsk.objects.get_or_create(
+                    mac=mac, source_host=source, name=name, defaults={"first_at": now, "last_at": now}
+                )
+                MissedAsk.objects.filter(pk=row.pk).update(count=F("count") + count, last_at=now)
+            if taken:
+                kept = MissedAsk.objects.order_by("-last_at", "-pk").values("pk")[:KEPT_AT_MOST]
+                MissedAsk.objects.exclude(pk__in=list(kept.values_list("pk", flat=True))).delete()
+    except DatabaseError as error:
+        log.warning("what phones asked for in vain is not stored (%s)", error)
+        return 0
+    return len(taken)
+
+
+def advice(name: str) -> str:
+    """What a phone probably wants with this name, and what to do."""
+    for pattern, words in ADVICE:
+        if re.fullmatch(pattern, name, re.IGNORECASE):
+            return words
+    return "nothing that gspnp serves"
