@@ -71,7 +71,7 @@ class Store:
         self.settled: list[object] = []
         self.plans: list[desk.Plan] = []
 
-    def store(self, sightings) -> desk.Stored:
+    def store(self, sightings, _site) -> desk.Stored:
         if self.error:
             raise self.error
         if any(one.model == "poison" for one in sightings):
