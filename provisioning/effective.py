@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from devices.catalog import slots
 from devices.models import Phone
 from provisioning import outbox, plan, rendering
 from provisioning.gxp import document
@@ -12,12 +13,13 @@ from provisioning.gxp.catalogue import SETTINGS
 from provisioning.gxp.config import ConfigError, Problem
 from provisioning.gxp.entries import FILE_GROUP, KEY_GROUP, RAW_GROUP, shown
 from provisioning.gxp.layers import FILE_OPTIONS, Level, Resolved, merge
-from provisioning.gxp.layout import is_layout
-from provisioning.gxp.pvalues import COMPUTED, OWNED
+from provisioning.gxp.layout import TEAM, THIS_PHONE, is_layout
+from provisioning.gxp.pvalues import COMPUTED, KEY_FIELDS, OWNED, key_field
 from provisioning.layers import stack
 from provisioning.rendering import Wanted, switched_on
 
 ASSIGNMENT = "the assignment"
+AS_DELIVERED = "as delivered: nobody says what this key does"
 COMPUTED_HERE = "computed for this phone"
 TAKEN_BACK = "the factory's value: an earlier version said otherwise"
 _NO_PATH = "-" * 22  # stands for the secret path, which is masked in any case
@@ -74,16 +76,30 @@ def picture(phone: Phone) -> Picture:
         except ConfigError as error:
             problems = error.problems
     names = [*texts, *(name for name in merged if name not in texts)]
-    return Picture([_effective(name, texts.get(name), merged.get(name)) for name in names], problems)
+    on_keys = _key_origins(wanted)
+    return Picture([_effective(name, texts.get(name), merged.get(name), on_keys) for name in names], problems)
 
 
-def _effective(name: str, text: str | None, said: Resolved | None) -> Effective:
+def _key_origins(wanted: Wanted) -> dict[str, str]:
+    """Who says what stands on the keys, by the names of their settings; a key that nobody names is as delivered."""
+    origins = rendering.key_origins(wanted)
+    words = {slot: {TEAM: "the team", THIS_PHONE: ASSIGNMENT}.get(who, who) for slot, who in origins.items()}
+    return {
+        key_field(slot, field).name: words.get(slot, AS_DELIVERED)
+        for slot in slots(wanted.model)
+        for field in KEY_FIELDS
+    }
+
+
+def _effective(name: str, text: str | None, said: Resolved | None, on_keys: Mapping[str, str]) -> Effective:
     row = SETTINGS.get(name)
     group = row.group if row is not None else _group_of(name)
     overrides = () if said is None else tuple(_origin(name, one.layer.title, one.text, one.layer.level)
                                               for one in said.overrides)  # fmt: skip
     if said is None:
-        words = ASSIGNMENT if _is_assigned(name) else COMPUTED_HERE if name in COMPUTED else TAKEN_BACK
+        words = on_keys.get(name) or (
+            ASSIGNMENT if _is_assigned(name) else COMPUTED_HERE if name in COMPUTED else TAKEN_BACK
+        )
         origin = Origin(words, "")
     elif text is not None and text != said.text:
         # Such as a voicemail number: the layers' one is for accounts that have none of their own.

@@ -12,7 +12,7 @@ import string
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from devices.catalog import PhoneModel
+from devices.catalog import KeySlot, PhoneModel
 from devices.crypto import CannotDecrypt
 from devices.models import Phone
 from provisioning import plan
@@ -142,6 +142,12 @@ def config_of(wanted: Wanted, steady_secret: str, before: Iterable[str]) -> Devi
     """What the next file is to say, `before` being what the phone was told already. Not validated."""
     said, draft, _ = _decided(wanted)
     return plan.device_config(wanted.phone, wanted.model, draft, wanted.base, steady_secret, said, before)
+
+
+def key_origins(wanted: Wanted) -> Mapping[KeySlot, str]:
+    """Who says what a key does, for each key that somebody says something of: layout.Arranged."""
+    said, draft, _ = _decided(wanted)
+    return plan.arranged_keys(draft, wanted.model, said)[0].origins
 
 
 def _decided(wanted: Wanted) -> tuple[stack.Said, plan.Draft, bool]:

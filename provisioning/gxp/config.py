@@ -13,6 +13,7 @@ from typing import Literal
 from devices.catalog import CODECS, KEY_MODE_LABELS, KeyKind, KeyMode, KeySlot, PhoneModel
 from devices.mac import MacError, parse_mac
 from provisioning.gxp import fields
+from provisioning.gxp.key_values import value_problem
 from provisioning.gxp.pvalues import OPINIONS, PROTOCOL_NUMBERS
 
 Protocol = Literal["http", "https"]
@@ -151,25 +152,6 @@ def _codec_problems(path: str, codecs: tuple[str, ...]) -> Iterator[Problem]:
             yield Problem(path, f"{name} is chosen twice; remove one of them.")
 
 
-_VALUE_NEEDED = {
-    KeyMode.SPEED_DIAL: "Speed dial needs the number to dial",
-    KeyMode.SPEED_DIAL_ACTIVE: "Speed dial needs the number to dial",
-    KeyMode.BLF: "BLF needs the extension to watch",
-    KeyMode.PRESENCE: "Presence needs the extension to watch",
-    KeyMode.EVENTLIST_BLF: "Eventlist BLF needs the extension to watch",
-    KeyMode.DTMF: "Dial DTMF needs the digits to send",
-    KeyMode.CALL_PARK: "Call park needs the number to park on",
-    KeyMode.INTERCOM: "Intercom needs the extension to call",
-    KeyMode.PAGING: "Paging needs the multicast group and port",
-}
-
-
-# What the phone sends as a SIP user: a blank or an @ in it would never match anybody.
-_VALUE_IS_NUMBER = frozenset(
-    {KeyMode.BLF, KeyMode.PRESENCE, KeyMode.EVENTLIST_BLF, KeyMode.CALL_PARK, KeyMode.INTERCOM}
-)
-
-
 def _keys_problems(config: DeviceConfig) -> Iterator[Problem]:
     seen: set[KeySlot] = set()
     for key in config.keys:
@@ -195,18 +177,13 @@ def _key_problems(path: str, key: KeyConfig, config: DeviceConfig) -> Iterator[P
         )
     yield from _key_account_problems(f"{path}.account", key.account, config)
     yield from _fault(f"{path}.label", "The label", fields.text_fault(key.label, fields.MAX_LABEL))
-    if key.mode is KeyMode.LINE and key.value:
-        yield Problem(f"{path}.value", "A line key set to Line takes no value; clear it.")
-    elif key.mode in _VALUE_NEEDED and not key.value.strip():
-        yield Problem(f"{path}.value", f"{_VALUE_NEEDED[key.mode]}; enter it or clear the key.")
+    wrong = value_problem(key.mode, key.value)
+    if wrong is not None:
+        yield Problem(f"{path}.value", wrong)
     if key.mode is KeyMode.EVENTLIST_BLF and not config.settings.get(f"account{key.account}_eventlist_blf_uri"):
         name = f"account{key.account}_eventlist_blf_uri"
         words = f"Eventlist BLF needs the list's address: set {name} in this phone's settings or in a layer."
         yield Problem(f"{path}.mode", words)
-    if key.mode is KeyMode.PAGING and key.value.strip():
-        yield from _fault(f"{path}.value", "The group", fields.address_fault(key.value, group_too=True))
-    read = fields.number_fault if key.mode in _VALUE_IS_NUMBER else fields.text_fault
-    yield from _fault(f"{path}.value", "The value", read(key.value, fields.MAX_VALUE))
 
 
 def _key_account_problems(path: str, account: int, config: DeviceConfig) -> Iterator[Problem]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from devices.catalog import MODELS, KeyKind, KeyMode, KeySlot, PhoneModel, slots
 from provisioning.gxp import fields
 from provisioning.gxp.config import KeyConfig, Problem
+from provisioning.gxp.key_values import is_group, value_problem
 
 KEY = "key_"
 TEAM = "team"
@@ -58,14 +59,27 @@ def read_key(slot: KeySlot, text: str) -> LayoutKey:
     if found is None or found[1] not in set(KeyMode):
         modes = ", ".join(KeyMode)
         raise ValueError(f"is not written as MODE:VALUE[:LABEL], such as blf:1002:Reception; modes: {modes}")
-    value, _, label = rest.partition(":")
     mode = KeyMode(found[1])
+    value, label = _value_and_label(mode, rest)
     if not any(mode in model.modes(slot.kind) for model in MODELS.values()):
         raise ValueError(f"is a mode that no {slot.kind} key offers: {mode}")
-    wrong = fields.text_fault(value, fields.MAX_VALUE) or fields.text_fault(label, fields.MAX_LABEL)
+    wrong = value_problem(mode, value)
     if wrong is not None:
-        raise ValueError(wrong)
+        raise ValueError(f"cannot be: {wrong.removesuffix('.')}")
+    wrong = fields.text_fault(label, fields.MAX_LABEL)
+    if wrong is not None:
+        raise ValueError(f"has a label that is not right: it {wrong}")
     return LayoutKey(KeyConfig(slot, mode, int(found[2] or 1), label, value), protected)
+
+
+def _value_and_label(mode: KeyMode, rest: str) -> tuple[str, str]:
+    """A label may hold colons, and so does the one value that is an address."""
+    value, _, label = rest.partition(":")
+    if mode is KeyMode.PAGING:
+        port, _, after = label.partition(":")
+        if is_group(f"{value}:{port}"):
+            return f"{value}:{port}", after
+    return value, label
 
 
 def read_team(text: str) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from django.test import override_settings
 
 from devices.inventory import VersionConflict
 from devices.models import Phone
-from provisioning import assignment, outbox, versions
+from provisioning import assignment, effective, outbox, versions
 from provisioning.gxp.config import ConfigError
 from provisioning.gxp.document import values
 from provisioning.layers import scope, store
@@ -191,6 +191,14 @@ class TestKeys:
         assert (file["mpk2_mode"], file["mpk2_value"]) == ("0", "112")
         assert (file["mpk3_mode"], file["mpk3_value"]) == ("1", "1003")
         assert not phone.keys.exists(), "they are the template's, not the phone's"
+
+    def test_each_key_says_where_it_comes_from(self):
+        phone = cast.seen()
+        layer("site", key_mpk1="blf:1002:Reception", team="1003=Theo")
+        assignment.save(phone, cast.draft(cast.blf("mpk2", "1004")), by="tess", seen_host=phone.source_host)
+        settings = effective.picture(phone).settings
+        origins = [effective.named(settings, f"mpk{number}_value").origin.words for number in range(1, 5)]
+        assert origins == ["default site", effective.ASSIGNMENT, "the team", effective.AS_DELIVERED]
 
     def test_an_own_key_on_a_protected_one_is_refused_beside_its_field(self):
         phone = cast.seen()

@@ -104,3 +104,26 @@ def test_a_key_is_read_with_its_account_and_its_protection():
     read = read_key(KeySlot.parse("mpk1"), "protected intercom@3:*80:Door: back")
     assert read.protected
     assert read.key == key("mpk1", "*80", "Door: back", KeyMode.INTERCOM, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("blf:", "needs the extension to watch"),
+        ("blf:10 02", "blank"),
+        ("blf:1002@pbx", "only the part before it"),
+        ("dtmf:12x", "more than tones"),
+        ("paging:10.0.0.1:5000", "not a multicast group"),
+        ("paging:224.0.1.20", "with a port"),
+        ("paging:224.0.1.20:70000", "valid port"),
+        (f"blf:1002:{'x' * 33}", "label"),
+    ],
+)
+def test_a_key_that_could_not_work_is_refused_where_it_is_written(text, words):
+    assert words in (layout.fault("key_mpk1", text) or "")
+
+
+def test_a_paging_key_keeps_its_port_and_its_label():
+    key = read_key(KeySlot.parse("mpk1"), "paging:224.0.1.20:10000:Hall: all").key
+    assert (key.value, key.label) == ("224.0.1.20:10000", "Hall: all")
+    assert read_key(KeySlot.parse("mpk1"), "paging:224.0.1.20:10000").key.label == ""

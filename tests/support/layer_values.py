@@ -13,6 +13,7 @@ from tests.golden.cases import account, device
 
 # Everything that XML 1.0 can hold, less the control characters that are refused.
 LEGAL = st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="\ufffe\uffff")
+TONES = st.text("0123456789ABCDabcd*#,", min_size=1, max_size=20)
 WORDS = st.characters(exclude_categories=["Cc", "Cs", "Cf", "Zs", "Zl", "Zp"], exclude_characters="\ufffe\uffff@")
 _EXAMPLES = {
     Kind.HOST: ["pbx.example", "192.0.2.1:5061", "[2001:db8::1]"],
@@ -65,7 +66,7 @@ def configurations(draw: st.DrawFn, model: PhoneModel):
     keys = []
     for slot in draw(st.sets(st.sampled_from(slots(model)))):
         mode = draw(st.sampled_from(modes[slot.kind]))
-        values = {KeyMode.LINE: st.just(""), KeyMode.PAGING: st.just("224.0.1.20:10000")}
+        values = {KeyMode.LINE: st.just(""), KeyMode.PAGING: st.just("224.0.1.20:10000"), KeyMode.DTMF: TONES}
         value = draw(values.get(mode, word))
         keys.append(KeyConfig(slot, mode, draw(st.sampled_from(sorted(numbers))), draw(text), value))
     said = draw(layer_values(model))
