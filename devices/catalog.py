@@ -1,24 +1,28 @@
 """What each phone model has: accounts, keys, what a key can do, codecs.
 
-Pure data: must never import Django, asyncio or socket. Sources are named per model; where they disagree the
-better supported figure is taken and the disagreement is written beside it.
+Pure: must never import Django, asyncio or socket. The models and the modes of their keys are data/models.toml, read
+once; docs/catalogue.md tells how it grows.
 """
 
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
+from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
+
+DATA = Path(__file__).parent / "data" / "models.toml"
 
 UrlForm = Literal["file", "folder"]
 
 
 class KeyMode(StrEnum):
-    """What a programmable key does when it is pressed."""
+    """What a programmable key does when it is pressed; labels and numbers are data."""
 
     LINE = "line"
     SHARED_LINE = "shared_line"
@@ -35,27 +39,6 @@ class KeyMode(StrEnum):
     INTERCOM = "intercom"
     LDAP = "ldap"
     PAGING = "paging"
-
-
-KEY_MODE_LABELS: Mapping[KeyMode, str] = MappingProxyType(
-    {
-        KeyMode.LINE: "Line",
-        KeyMode.SHARED_LINE: "Shared line",
-        KeyMode.SPEED_DIAL: "Speed dial",
-        KeyMode.BLF: "BLF",
-        KeyMode.PRESENCE: "Presence watcher",
-        KeyMode.EVENTLIST_BLF: "Eventlist BLF",
-        KeyMode.SPEED_DIAL_ACTIVE: "Speed dial via active account",
-        KeyMode.DTMF: "Dial DTMF",
-        KeyMode.VOICEMAIL: "Voicemail",
-        KeyMode.CALL_RETURN: "Call return",
-        KeyMode.TRANSFER: "Transfer",
-        KeyMode.CALL_PARK: "Call park",
-        KeyMode.INTERCOM: "Intercom",
-        KeyMode.LDAP: "LDAP search",
-        KeyMode.PAGING: "Multicast paging",
-    }
-)
 
 
 class KeyKind(StrEnum):
@@ -87,7 +70,8 @@ class KeySlot:
 
 @dataclass(frozen=True)
 class PhoneModel:
-    """One model. `url_form` is how the NOTIFY names the file: its full path, or the folder it lies in."""
+    """One model. `url_form` is how the NOTIFY names the file: its full path, or the folder it lies in. `quirks` are
+    for people: what differs from what the guides say."""
 
     name: str
     accounts: int
@@ -98,6 +82,7 @@ class PhoneModel:
     url_form: UrlForm
     firmware_file: str
     source: str
+    quirks: tuple[str, ...] = ()
 
     def modes(self, kind: KeyKind) -> tuple[KeyMode, ...]:
         """What a key of this kind may be set to."""
@@ -130,83 +115,71 @@ CODECS: Mapping[str, Codec] = MappingProxyType(
 # Source: factory order in the same templates; the last one fills the remaining places there too.
 DEFAULT_CODECS: tuple[str, ...] = ("PCMU", "PCMA", "G729", "G722", "G726-32")
 
-# Offered are the documented modes that a key can do with an account, a label and a value. LDAP search uses
-# whatever directory the phone knows. Eventlist BLF needs the account's list address, a setting of a layer. Not
-# offered: BLF on line keys, because it is unverified on GXP16xx.
-# Source: key mode lists of the same templates; no active-account speed dial on GXP1610 and GXP1615 there.
-_LINE_KEY_MODES = (
-    KeyMode.LINE,
-    KeyMode.SHARED_LINE,
-    KeyMode.SPEED_DIAL,
-    KeyMode.SPEED_DIAL_ACTIVE,
-    KeyMode.DTMF,
-    KeyMode.VOICEMAIL,
-    KeyMode.CALL_RETURN,
-    KeyMode.TRANSFER,
-    KeyMode.INTERCOM,
-    KeyMode.LDAP,
-    KeyMode.PAGING,
-)
-_LINE_KEY_MODES_ONE_ACCOUNT = tuple(mode for mode in _LINE_KEY_MODES if mode is not KeyMode.SPEED_DIAL_ACTIVE)
-_MPK_MODES = (
-    KeyMode.SPEED_DIAL,
-    KeyMode.BLF,
-    KeyMode.PRESENCE,
-    KeyMode.EVENTLIST_BLF,
-    KeyMode.SPEED_DIAL_ACTIVE,
-    KeyMode.DTMF,
-    KeyMode.VOICEMAIL,
-    KeyMode.CALL_RETURN,
-    KeyMode.TRANSFER,
-    KeyMode.CALL_PARK,
-    KeyMode.INTERCOM,
-    KeyMode.LDAP,
-    KeyMode.PAGING,
-)
 
-_TEMPLATES = "vendor templates fw 1.0.3.6 and 1.0.4.33"
+class CatalogError(ValueError):
+    """The data file is wrong; the message names the table. Correct the file: no phone can be understood without it."""
 
 
-def _gxp16xx(name: str, accounts: int, line_keys: int, mpks: int, source: str) -> PhoneModel:
-    return PhoneModel(
+@dataclass(frozen=True)
+class Catalog:
+    """What the data file says. A mode without a number for a kind of key is not offered by that kind."""
+
+    labels: Mapping[KeyMode, str]
+    numbers: Mapping[KeyKind, Mapping[KeyMode, int]]
+    models: Mapping[str, PhoneModel]
+
+
+def read_catalog(text: str) -> Catalog:
+    """The models of a data file by name, in its order. Raises CatalogError at the first table that is wrong."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise CatalogError(f"{DATA.name}: {error}") from None
+    labels: dict[KeyMode, str] = {}
+    numbers: dict[KeyKind, dict[KeyMode, int]] = {kind: {} for kind in KeyKind}
+    table = "key_modes"
+    try:
+        for name, row in tables.pop("key_modes").items():
+            table = f"key_modes.{name}"
+            labels[KeyMode(name)] = row.pop("label")
+            for kind, number in row.items():
+                numbers[KeyKind(kind)][KeyMode(name)] = number
+        models = {}
+        for name, row in tables.pop("models").items():
+            table = f"models.{name}"
+            models[name] = _model(name, row, numbers)
+        if tables:
+            table = next(iter(tables))
+            raise ValueError("is not known; there are key_modes and models")
+    except KeyError as error:
+        raise CatalogError(f"{DATA.name}, {table}: {error.args[0]} is missing") from None
+    except (ValueError, TypeError) as error:
+        raise CatalogError(f"{DATA.name}, {table}: {error}") from None
+    return Catalog(MappingProxyType(labels), MappingProxyType(numbers), MappingProxyType(models))
+
+
+def _model(name: str, row: dict[str, Any], numbers: Mapping[KeyKind, Mapping[KeyMode, int]]) -> PhoneModel:
+    if name != name.upper():
+        raise ValueError("the name is not in capital letters")
+    lacking = {KeyMode(mode) for mode in row.pop("line_keys_lack", ())}
+    model = PhoneModel(
         name=name,
-        accounts=accounts,
-        line_keys=line_keys,
-        mpks=mpks,
-        line_key_modes=_LINE_KEY_MODES if accounts > 1 else _LINE_KEY_MODES_ONE_ACCOUNT,
-        mpk_modes=_MPK_MODES if mpks else (),
-        url_form="file",  # GXP16XX Plug and Play guide, step 3
-        firmware_file="gxp1600fw.bin",
-        source=source,
+        line_key_modes=tuple(mode for mode in numbers[KeyKind.LINE] if mode not in lacking),
+        mpk_modes=tuple(numbers[KeyKind.MPK]) if row["mpks"] else (),
+        quirks=tuple(row.pop("quirks", ())),
+        **row,
     )
+    if model.url_form not in ("file", "folder"):
+        raise ValueError(f"url_form is file or folder, not {model.url_form!r}")
+    if model.accounts < 1 or model.line_keys < 0 or model.mpks < 0:
+        raise ValueError("a phone has an account or more, and no fewer than 0 keys")
+    return model
 
 
-MODELS: Mapping[str, PhoneModel] = MappingProxyType(
-    {
-        model.name: model
-        for model in (
-            _gxp16xx("GXP1610", 1, 2, 0, f"{_TEMPLATES}; accounts: 3 sources agree; line keys: any model"),
-            _gxp16xx(
-                "GXP1615",
-                1,
-                2,
-                0,
-                "administration guide 1.0.7.13 (GXP1610 with PoE); CONFLICT: one catalogue says 2 lines, "
-                "VoIP-Domain 1 account, taken; line keys unverified",
-            ),
-            _gxp16xx("GXP1620", 2, 2, 0, f"{_TEMPLATES} (account 2); CONFLICT: VoIP-Domain says 1 account"),
-            _gxp16xx("GXP1625", 2, 2, 0, f"{_TEMPLATES} (account 2); CONFLICT: VoIP-Domain says 1 account"),
-            _gxp16xx("GXP1628", 2, 2, 8, f"{_TEMPLATES}; accounts and keys: 3 sources agree"),
-            _gxp16xx(
-                "GXP1630",
-                3,
-                3,
-                8,
-                f"{_TEMPLATES} (account 3), 4 sources; CONFLICT: VoIP-Domain says 2; keys: 4 sources",
-            ),
-        )
-    }
-)
+_CATALOG = read_catalog(DATA.read_text("utf-8"))
+KEY_MODE_LABELS = _CATALOG.labels
+KEY_MODE_NUMBERS = _CATALOG.numbers
+MODELS = _CATALOG.models
 
 
 def find_model(text: str) -> PhoneModel | None:

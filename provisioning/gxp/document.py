@@ -13,15 +13,13 @@ from functools import lru_cache
 
 from lxml import etree
 
-from devices.catalog import CODECS, DEFAULT_CODECS, KeyKind, KeyMode, KeySlot, PhoneModel, slots
+from devices.catalog import CODECS, DEFAULT_CODECS, KEY_MODE_NUMBERS, KeyKind, KeyMode, KeySlot, PhoneModel, slots
 from devices.mac import lower
 from provisioning.gxp import prepared
 from provisioning.gxp.catalogue import SETTINGS, Kind, Setting, by_element, fault
 from provisioning.gxp.config import AccountConfig, ConfigError, DeviceConfig, KeyConfig, Problem, validate
 from provisioning.gxp.pvalues import (
     KEY_FIELDS,
-    LINE_KEY_MODE_NUMBERS,
-    MPK_MODE_NUMBERS,
     OPINIONS,
     PROTOCOL_NUMBERS,
     VOCODERS,
@@ -217,8 +215,7 @@ def default_key(slot: KeySlot, model: PhoneModel, filled: set[int]) -> KeyConfig
 
 
 def _key_settings(key: KeyConfig) -> Iterator[tuple[str, str]]:
-    numbers = MPK_MODE_NUMBERS if key.slot.kind is KeyKind.MPK else LINE_KEY_MODE_NUMBERS
-    texts = (str(numbers[key.mode]), str(key.account - 1), key.label, key.value)
+    texts = (str(KEY_MODE_NUMBERS[key.slot.kind][key.mode]), str(key.account - 1), key.label, key.value)
     yield from zip(_key_names(key.slot), texts, strict=True)
 
 

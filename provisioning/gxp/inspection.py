@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
-from devices.catalog import KeyKind, KeySlot, PhoneModel, slots
+from devices.catalog import KEY_MODE_NUMBERS, KeyKind, KeySlot, PhoneModel, slots
 from devices.mac import lower
 from provisioning.gxp.catalogue import SETTINGS, by_element, fault
 from provisioning.gxp.config import ConfigError, Problem
 from provisioning.gxp.document import DocumentError, elements, read
-from provisioning.gxp.pvalues import LINE_KEY_MODE_NUMBERS, MPK_MODE_NUMBERS, key_field
+from provisioning.gxp.pvalues import key_field
 
 MAX_KNOWN = 16_384  # values of a model that are known to be right; secrets never are. Our choice.
 _known_right: dict[str, set[tuple[str, str]]] = {}
@@ -120,8 +120,7 @@ def _account_numbers(accounts: int) -> frozenset[str]:
 
 @lru_cache(maxsize=64)
 def _mode_numbers(kind: KeyKind, model: PhoneModel) -> frozenset[str]:
-    numbers = MPK_MODE_NUMBERS if kind is KeyKind.MPK else LINE_KEY_MODE_NUMBERS
-    return frozenset(str(numbers[mode]) for mode in model.modes(kind))
+    return frozenset(str(KEY_MODE_NUMBERS[kind][mode]) for mode in model.modes(kind))
 
 
 def _field(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What stands between our words and the phone's settings: numbers of key modes and protocols, and our opinions.
+"""What stands between our words and the phone's settings: fields of accounts and keys, protocols, and our opinions.
 
 Pure: must never import Django, asyncio or socket. The settings themselves are data: catalogue.py.
 """
@@ -10,47 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from devices.catalog import KeyMode, KeySlot
+from devices.catalog import KeySlot
 from provisioning.gxp.catalogue import SETTINGS, Setting, setting
 
 VOCODERS = 7
 KEY_FIELDS = ("mode", "account", "description", "value")
 
-# Source: values lists of both templates. Where both kinds know a mode, line key number = MPK number + 10.
-MPK_MODE_NUMBERS: Mapping[KeyMode, int] = MappingProxyType(
-    {
-        KeyMode.SPEED_DIAL: 0,
-        KeyMode.BLF: 1,
-        KeyMode.PRESENCE: 2,
-        KeyMode.EVENTLIST_BLF: 3,
-        KeyMode.SPEED_DIAL_ACTIVE: 4,
-        KeyMode.DTMF: 5,
-        KeyMode.VOICEMAIL: 6,
-        KeyMode.CALL_RETURN: 7,
-        KeyMode.TRANSFER: 8,
-        KeyMode.CALL_PARK: 9,
-        KeyMode.INTERCOM: 10,
-        KeyMode.LDAP: 11,
-        KeyMode.PAGING: 13,
-    }
-)
-LINE_KEY_MODE_NUMBERS: Mapping[KeyMode, int] = MappingProxyType(
-    {
-        KeyMode.LINE: 0,
-        KeyMode.SHARED_LINE: 1,
-        KeyMode.SPEED_DIAL: 10,
-        KeyMode.SPEED_DIAL_ACTIVE: 14,
-        KeyMode.DTMF: 15,
-        KeyMode.VOICEMAIL: 16,
-        KeyMode.CALL_RETURN: 17,
-        KeyMode.TRANSFER: 18,
-        KeyMode.INTERCOM: 20,
-        KeyMode.LDAP: 21,
-        KeyMode.PAGING: 23,
-    }
-)
-
-# Source: same templates, the two server protocol settings (0 would be TFTP).
+# Source: both vendor templates, the two server protocol settings (0 would be TFTP).
 PROTOCOL_NUMBERS: Mapping[str, int] = MappingProxyType({"http": 1, "https": 2})
 
 

@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from devices.catalog import CODECS, DEFAULT_CODECS, KeyKind, KeyMode, KeySlot, PhoneModel, slots
+from devices.catalog import CODECS, DEFAULT_CODECS, KEY_MODE_NUMBERS, KeyMode, KeySlot, PhoneModel, slots
 from provisioning.gxp.catalogue import SETTINGS
 from provisioning.gxp.config import AccountConfig, KeyConfig
 from provisioning.gxp.document import account_settings, default_key, masked_text
 from provisioning.gxp.pvalues import (
     COMPUTED,
-    LINE_KEY_MODE_NUMBERS,
-    MPK_MODE_NUMBERS,
     OWNED,
     VOCODERS,
     account_field,
@@ -123,6 +121,5 @@ def _key(slot: KeySlot, texts: Mapping[str, str]) -> KeyConfig:
     number, account, label, value = (
         texts.get(key_field(slot, part).name, "") for part in ("mode", "account", "description", "value")
     )
-    numbers = MPK_MODE_NUMBERS if slot.kind is KeyKind.MPK else LINE_KEY_MODE_NUMBERS
-    mode: KeyMode = {str(one): mode for mode, one in numbers.items()}[number]
+    mode: KeyMode = {str(one): mode for mode, one in KEY_MODE_NUMBERS[slot.kind].items()}[number]
     return KeyConfig(slot, mode, int(account) + 1, label, value)

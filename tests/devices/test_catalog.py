@@ -6,13 +6,16 @@ import pytest
 
 from devices.catalog import (
     CODECS,
+    DATA,
     DEFAULT_CODECS,
     KEY_MODE_LABELS,
     MODELS,
+    CatalogError,
     KeyKind,
     KeyMode,
     KeySlot,
     find_model,
+    read_catalog,
     slots,
 )
 
@@ -95,3 +98,43 @@ def test_codecs_have_the_numbers_of_the_vocoder_settings():
 def test_the_catalogue_cannot_be_changed_by_accident():
     with pytest.raises(TypeError):
         MODELS["GXP1610"] = MODELS["GXP1630"]
+
+
+def test_a_model_is_added_by_data_alone():
+    text = (
+        DATA.read_text("utf-8")
+        + """
+[models.GXP1699]
+accounts = 1
+line_keys = 4
+mpks = 0
+url_form = "folder"
+firmware_file = "gxp1699fw.bin"
+source = "invented"
+"""
+    )
+    model = read_catalog(text).models["GXP1699"]
+    assert (len(slots(model)), model.mpk_modes, model.url_form) == (4, (), "folder")
+    assert KeyMode.SPEED_DIAL_ACTIVE in model.line_key_modes
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("mpks = 8\n", "", "models.GXP1628: mpks is missing"),
+        ("[models.GXP1610]", "[models.gxp1610]", "capital"),
+        ('url_form = "file"', 'url_form = "files"', "file or folder"),
+        ('line_keys_lack = ["speed_dial_active"]', 'line_keys_lack = ["jump"]', "jump"),
+        ("accounts = 3", "accounts = 0", "models.GXP1630"),
+        ("blf               = {", "jump              = {", "key_modes.jump"),
+        ("[key_modes]", "[modes]", "key_modes is missing"),
+        ("accounts = 2", "acounts = 2", "acounts"),
+        ("accounts = 1", "accounts =", "line"),
+    ],
+)
+def test_a_wrong_table_is_named(old, new, words):
+    text = DATA.read_text("utf-8")
+    assert old in text
+    with pytest.raises(CatalogError, match=words) as caught:
+        read_catalog(text.replace(old, new))
+    assert DATA.name in str(caught.value)

@@ -8,14 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from devices.catalog import CODECS, DEFAULT_CODECS, KEY_MODE_LABELS, MODELS, KeyKind, KeySlot, slots
+from devices.catalog import CODECS, DEFAULT_CODECS, KEY_MODE_LABELS, KEY_MODE_NUMBERS, MODELS, KeyKind, KeySlot, slots
 from provisioning.gxp import pvalues
 from provisioning.gxp.catalogue import SETTINGS, Confidence, fault
 from provisioning.gxp.document import render, values
 from provisioning.gxp.pvalues import (
     KEY_FIELDS,
-    LINE_KEY_MODE_NUMBERS,
-    MPK_MODE_NUMBERS,
     OPINIONS,
     PROTOCOL_NUMBERS,
     VOCODERS,
@@ -48,17 +46,14 @@ def test_there_is_no_fourth_account_and_no_ninth_mpk():
 
 @pytest.mark.parametrize("slot", EVERY_SLOT, ids=lambda slot: slot.name)
 def test_both_numberings_of_key_modes_are_those_of_the_key_mode_settings(slot):
-    numbers = MPK_MODE_NUMBERS if slot.kind is KeyKind.MPK else LINE_KEY_MODE_NUMBERS
-    ours = {str(number): KEY_MODE_LABELS[mode].casefold() for mode, number in numbers.items()}
+    ours = {str(number): KEY_MODE_LABELS[mode].casefold() for mode, number in KEY_MODE_NUMBERS[slot.kind].items()}
     assert ours == {value: label.casefold() for value, label in key_field(slot, "mode").choices.items()}
 
 
-def test_every_offered_mode_has_a_number_and_the_two_numberings_differ_by_ten():
-    for model in MODELS.values():
-        assert set(model.mpk_modes) <= set(MPK_MODE_NUMBERS)
-        assert set(model.line_key_modes) <= set(LINE_KEY_MODE_NUMBERS)
-    for mode in MPK_MODE_NUMBERS.keys() & LINE_KEY_MODE_NUMBERS.keys():
-        assert LINE_KEY_MODE_NUMBERS[mode] == MPK_MODE_NUMBERS[mode] + 10
+def test_the_two_numberings_differ_by_ten():
+    line, mpk = KEY_MODE_NUMBERS[KeyKind.LINE], KEY_MODE_NUMBERS[KeyKind.MPK]
+    for mode in mpk.keys() & line.keys():
+        assert line[mode] == mpk[mode] + 10
 
 
 def test_our_codecs_are_the_choices_of_every_vocoder_and_our_order_is_the_factory_one():
