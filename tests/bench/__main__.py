@@ -59,6 +59,7 @@ PARTS: dict[str, Callable[[int], Part]] = {
     "latency": answer_latency.main,
     "codec": _other("codec", "The codec alone"),
     "store": _other("store", "The store alone"),
+    "render": _other("render", "Configuration files"),
 }
 ON_REQUEST: dict[str, Callable[[int], Part]] = {"hotspots": hotspots.main}
 

@@ -24,8 +24,10 @@ from django.utils import timezone  # noqa: E402
 from devices.catalog import DEFAULT_CODECS, MODELS  # noqa: E402
 from devices.choices import Stage  # noqa: E402
 from devices.models import Account, Phone  # noqa: E402
-from provisioning import assignment, plan  # noqa: E402
+from provisioning import plan, rendering  # noqa: E402
+from provisioning.gxp import document  # noqa: E402
 from provisioning.gxp.config import AccountConfig  # noqa: E402
+from provisioning.layers import stack  # noqa: E402
 from provisioning.models import ConfigFile, Notify, NotifyOrigin, NotifyState  # noqa: E402
 from tests.bench.ground import PORT, host_of, mac_of  # noqa: E402
 
@@ -60,11 +62,20 @@ def phone_row(number: int, stage: Stage, ours: str, interface: str, now: datetim
 
 def rendered(phone: Phone, number: int, now: datetime) -> ConfigFile:
     """Its first version, as a save renders it."""
-    file = assignment._render(phone, MODELS[MODEL], draft(number), plan.base_url(phone.local_host))
+    base = plan.base_url(phone.local_host)
+    wanted = rendering.Wanted(phone, MODELS[MODEL], draft(number), (stack.our_defaults(),), base)
+    file = rendering.next_version(wanted, None, by="bench", why="Saved.")
+    assert file is not None
     file.number, file.created_at = 1, now
     if phone.stage == Stage.APPLIED:
         file.fetched_at = file.applied_at = file.steady_at = now - timedelta(hours=1)
     return file
+
+
+def texts(number: int) -> dict[str, str]:
+    """What the first version of this phone says, by setting."""
+    now = timezone.now()
+    return document.values(rendered(phone_row(number, Stage.SEEN, "10.71.1.1", "phones", now), number, now).content)
 
 
 def notifies(file: ConfigFile, now: datetime) -> list[Notify]:
