@@ -62,6 +62,11 @@ class EncryptedTokenField(EncryptedTextField):
     _seal, _open = staticmethod(crypto.seal_token), staticmethod(crypto.open_token)
 
 
+def sealed_names(model: type[models.Model]) -> tuple[str, ...]:
+    """The names of a model's encrypted columns: what no page may show, and what a lost key makes unreadable."""
+    return tuple(field.name for field in model._meta.concrete_fields if isinstance(field, _Sealed))
+
+
 class EncryptedBytesField(_Sealed, models.BinaryField):
     """A file; plain bytes in Python, AES-GCM in the database."""
 

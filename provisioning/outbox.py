@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from devices import batch, inventory, live
 from devices.choices import WAY, EventKind, Stage
+from devices.fields import sealed_names
 from devices.models import Phone
 from provisioning.due import Due, due, read
 from provisioning.models import OPEN_STATES, ConfigFile, Notify, NotifyKind, NotifyOrigin, NotifyState
@@ -31,8 +32,7 @@ FIRST_PATH_HOURS = 24
 COMMAND_SECONDS = 120  # a command is meant for now: nobody wants a restart an hour after the click. Our choice.
 TOO_LATE = "Not sent in time: no listener was there. Ask again."
 ADOPT_LIMIT = 500  # transactions of a listener that is gone, taken over in one look
-# What a lost key makes unreadable: loaded only when needed.
-SEALED = ("content", "body", "bootstrap", "first_secret", "steady_secret")
+SEALED = sealed_names(ConfigFile)  # what a lost key makes unreadable: loaded only when needed
 SEALED_OF_NOTIFY = ("datagram", *(f"config_file__{name}" for name in SEALED))
 CLAIMED = (
     "pk", "state", "claimed_by", "first_sent_at", "opened_at", "note", "call_id", "branch", "from_tag", "cseq",

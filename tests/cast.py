@@ -26,6 +26,7 @@ from devices.trust import Verdict
 from gspnp import settings_phones
 from provisioning import assignment, downloads, outbox, paths, plan, settling, starts
 from provisioning.gxp.config import AccountConfig, KeyConfig
+from provisioning.gxp.files import FileFormat
 from provisioning.models import ConfigFile, Download, Notify
 from sipmcast.events import Leg
 
@@ -216,8 +217,9 @@ def first_path(version: ConfigFile, name: str = f"cfg{MAC}") -> str:
     return f"/p/{version.first_secret}/{name}"
 
 
-def steady_path(version: ConfigFile, name: str = f"cfg{MAC.lower()}.xml") -> str:
-    return f"/p/{version.steady_secret}/{name}"
+def steady_path(version: ConfigFile, name: str = "") -> str:
+    suffix = "" if version.format == FileFormat.BINARY else ".xml"
+    return f"/p/{version.steady_secret}/{name or f'cfg{MAC.lower()}{suffix}'}"
 
 
 def download(path: str, status: int = 200, host: str = HOST, counts: bool = True) -> None:

@@ -1,13 +1,19 @@
 """What must never stand on any page: secrets in the clear, and a stranger's text as markup."""
 
+import html
+
 import pytest
 from django.contrib import admin
 from django.urls import reverse
 
 from devices.models import LiveEvent, Phone
+from provisioning.gxp import document
+from provisioning.gxp.catalogue import SETTINGS
+from provisioning.gxp.files import FileFormat
 from provisioning.jobs import runner
 from provisioning.layers import store
-from provisioning.models import ConfigFile, Download, Job, Notify
+from provisioning.models import ConfigFile, Download, Job, Notify, Phonebook
+from provisioning.phonebook import books
 from tests import cast
 from tests.console.conftest import signed_in
 
@@ -22,7 +28,15 @@ def pages() -> list[str]:
     for phone in Phone.objects.all():
         base = f"/phones/{phone.mac}/"
         found += [base, f"{base}live/", f"{base}assign/", f"{base}settings/", f"{base}history/"]
-    found += ["/settings/", "/settings/layer/?level=model&name=GXP1628", "/settings/opinions/", "/jobs/"]
+    found += [
+        "/settings/",
+        "/settings/layer/?level=model&name=GXP1628",
+        "/settings/opinions/",
+        "/jobs/",
+        "/firmware/",
+        "/phonebook/",
+        "/doctor/",
+    ]
     found += [f"/jobs/{job.pk}/" for job in Job.objects.all()]
     for model, _ in admin.site._registry.items():
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
@@ -32,10 +46,12 @@ def pages() -> list[str]:
     return found
 
 
-@pytest.fixture
-def everything(administrator):
+@pytest.fixture(params=FileFormat)
+def everything(administrator, request):
     """The administrator's browser, and one phone that has gone the whole way; its model's layer has a secret."""
-    store.save(store.find("model", "GXP1628"), {"xsi_password": cast.PASSWORD}, by="tess")
+    values = {"xsi_password": cast.PASSWORD, "file_format": request.param.value}
+    store.save(store.find("model", "GXP1628"), values, by="tess")
+    books.switch("", True)
     runner.start("Settings of model GXP1628", {}, by="tess")
     return signed_in(administrator), cast.applied(cast.assigned())
 
@@ -43,11 +59,14 @@ def everything(administrator):
 def test_no_page_holds_a_password_a_path_or_a_file(everything):
     browser, version = everything
     Notify.objects.update(datagram=f"NOTIFY /p/{version.first_secret}/".encode())
+    texts = document.values(bytes(version.content))
     secrets = [cast.PASSWORD, version.first_secret, version.steady_secret, version.first_hash, version.steady_hash]
+    secrets += [text for name, text in texts.items() if SETTINGS[name].secret and len(text) > 7]
+    secrets.append(Phonebook.objects.get().secret)
     for page in pages():
         answer = browser.get(page, follow=True)
         assert answer.status_code == 200, page
-        words = answer.content.decode()
+        words = html.unescape(answer.content.decode())
         for secret in secrets:
             assert secret not in words, page
 

@@ -1,4 +1,4 @@
-"""What happened, for reading only. Encrypted columns are neither shown nor loaded."""
+"""What happened, for reading only. Encrypted columns are neither shown nor loaded, whatever their names are."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
+from devices.fields import sealed_names
 from devices.mac import search_digits
 from devices.models import LiveEvent
 from provisioning.models import ConfigFile, Download, Notify
 
 
 class ReadOnlyAdmin(ModelAdmin):
-    """Nobody adds, changes or deletes here. `secret` columns never leave the database."""
+    """Nobody adds, changes or deletes here. Encrypted and `secret` columns never leave the database."""
 
     secret: tuple[str, ...] = ()
     actions = None
@@ -32,11 +33,16 @@ class ReadOnlyAdmin(ModelAdmin):
         return False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
-        return super().get_queryset(request).defer(*self.secret)
+        return super().get_queryset(request).defer(*self.hidden)
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """Columns that are neither loaded nor shown."""
+        return (*sealed_names(self.model), *self.secret)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """Every column that is no secret."""
-        return [field.name for field in self.model._meta.fields if field.name not in self.secret]
+        return [field.name for field in self.model._meta.fields if field.name not in self.hidden]
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         """As Django does it, and MACs in any spelling."""
@@ -47,7 +53,7 @@ class ReadOnlyAdmin(ModelAdmin):
         return found, duplicates
 
 
-FILE_SECRETS = ("content", "first_secret", "steady_secret", "first_hash", "steady_hash")
+FILE_SECRETS = (*sealed_names(ConfigFile), "first_hash", "steady_hash")
 
 
 class OfVersionAdmin(ReadOnlyAdmin):
@@ -57,14 +63,13 @@ class OfVersionAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         rows = super().get_queryset(request).select_related("phone", "config_file__phone")
-        return rows.defer(*self.secret, *(f"config_file__{name}" for name in FILE_SECRETS))
+        return rows.defer(*self.hidden, *(f"config_file__{name}" for name in FILE_SECRETS))
 
 
 @admin.register(Notify)
 class NotifyAdmin(OfVersionAdmin):
     """The outbox."""
 
-    secret = ("datagram",)
     list_display = (
         "phone",
         "kind",
