@@ -37,8 +37,21 @@ __all__ = [
 REASON_CHARS = 300
 
 
+SAVED_MEANWHILE = "This phone was saved by somebody else in the meantime. Reload it and try again."
+
+
 class VersionConflict(Exception):
     """Somebody else saved this phone in the meantime: read it again, then save."""
+
+
+def count_save(phone: Phone) -> None:
+    """Note that somebody saved something of this phone that no file shows; call it inside a transaction.
+
+    Raises VersionConflict if somebody else saved it since the caller read it.
+    """
+    if not Phone.objects.filter(pk=phone.pk, version=phone.version).update(version=phone.version + 1):
+        raise VersionConflict(SAVED_MEANWHILE)
+    phone.version += 1
 
 
 def assign(
@@ -58,7 +71,7 @@ def assign(
         approved_at=now,
     )
     if not won:
-        raise VersionConflict("This phone was saved by somebody else in the meantime. Reload it and try again.")
+        raise VersionConflict(SAVED_MEANWHILE)
     phone.accounts.all().delete()
     phone.keys.all().delete()
     Account.objects.bulk_create(accounts)

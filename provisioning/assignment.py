@@ -6,7 +6,7 @@ save fails, and the technician reads why.
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.db import transaction
 from django.utils import timezone
@@ -24,6 +24,8 @@ from provisioning.models import ConfigFile, Notify, NotifyOrigin, SettingsLayer
 from provisioning.rendering import Wanted
 
 log = logging.getLogger(__name__)
+
+ROUNDS = 3  # how often a save is rendered anew because a job was faster
 
 __all__ = ["AssignmentError", "ConfigError", "Saved", "base_url_changed", "heed", "save"]
 
@@ -63,26 +65,62 @@ def save(
             f"This phone has moved from {seen_host or 'an unknown address'} to {phone.source_host}. "
             "Check that it is the same phone and save again."
         )
-    layers = rendering.with_passwords(store.chosen(phone, own, templates), model)
-    wanted = Wanted(phone, model, draft, layers, plan.base_url(phone.local_host), **rendering.switched_on(phone))
-    current = outbox.current_file(phone.pk)
+    order = _Order(phone, model, draft, by, why, own, templates)
+    for _ in range(ROUNDS):
+        # Read before the layers: a job that gives it a newer version meanwhile may have had newer layers.
+        current = outbox.current_file(phone.pk)
+        try:
+            return _save(order, current)
+        except _NewerFile:
+            continue
+    raise AssignmentError("This phone was given a new file at the same moment, three times over. Save again.")
+
+
+class _NewerFile(Exception):
+    """A job gave the phone another version since it was read."""
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What somebody wants saved."""
+
+    phone: Phone
+    model: PhoneModel
+    draft: plan.Draft = field(repr=False)
+    by: str
+    why: str
+    own: Mapping[str, str | None] | None = field(repr=False)
+    templates: Sequence[SettingsLayer] | None
+
+
+def _save(order: _Order, current: ConfigFile | None) -> Saved:
+    phone, draft, by = order.phone, order.draft, order.by
+    layers = rendering.with_passwords(store.chosen(phone, order.own, order.templates), order.model)
+    base = plan.base_url(phone.local_host)
+    wanted = Wanted(phone, order.model, draft, layers, base, **rendering.switched_on(phone))
     anew = not phone.is_assigned or not _same_rows(phone, draft)
-    config_file = rendering.next_version(wanted, current, by=by, why=why, anew=anew)
+    config_file = rendering.next_version(wanted, current, by=by, why=order.why, anew=anew)
     if config_file is None:
         assert current is not None  # only what is there can be the same
-        with transaction.atomic():
-            store.keep(phone, wanted.own, templates, by)
+        rendering.note_step(wanted, current)
+        if order.own is not None or order.templates is not None:
+            with transaction.atomic():
+                inventory.count_save(phone)
+                store.keep(phone, wanted.own, order.templates, by)
         return _same_again(phone, current, by)
     with transaction.atomic():
+        outbox.lock_phones([phone.pk])
+        newest = outbox.current_file(phone.pk)
+        if (newest and newest.pk) != (current and current.pk):
+            raise _NewerFile
         inventory.assign(
             phone,
             plan.account_rows(phone, draft.accounts),
             plan.key_rows(phone, draft.keys),
-            approved_host=seen_host,
+            approved_host=phone.source_host,
             by=by,
         )
-        store.keep(phone, wanted.own, templates, by)
-        newest = outbox.current_file(phone.pk)
+        store.keep(phone, wanted.own, order.templates, by)
         config_file.number = newest.number + 1 if newest else 1
         config_file.created_at = timezone.now()
         config_file.save(force_insert=True)

@@ -65,9 +65,10 @@ def picture(phone: Phone) -> Picture:
     assert model is not None
     layers = stack.stack(phone)
     base = plan.base_url(phone.local_host or "127.0.0.1")
+    current = outbox.current_file(phone.pk)
     wanted = Wanted(phone, model, plan.draft_of(phone), layers, base, **switched_on(phone))
     merged = merge(rendering.layers_of(wanted), model)
-    told = rendering.texts_of(outbox.current_file(phone.pk))
+    told = rendering.texts_of(current)
     problems: tuple[Problem, ...] = ()
     texts: Mapping[str, str] = {}
     if phone.is_assigned:

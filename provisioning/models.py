@@ -80,7 +80,7 @@ class ConfigFile(models.Model):
 class NotifyState(models.TextChoices):
     WAITING = "waiting", "Waiting to be sent"
     SENDING = "sending", "Sent, no final answer yet"
-    WITHHELD = "withheld", "Withheld: the address is not verified"
+    WITHHELD = "withheld", "Withheld; its note says why"
     DELIVERED = "delivered", "Answered 2xx"
     REFUSED = "refused", "Refused by the phone"
     UNANSWERED = "unanswered", "Not answered in 32 s"
@@ -150,6 +150,15 @@ class Notify(models.Model):
         null=True, help_text="Dropped if the phone fetches by its steady path after this time."
     )
 
+    job = models.ForeignKey(
+        Job,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="notifies",
+        db_index=False,
+        help_text="The change of many phones that owes it.",
+    )
+
     claimed_by = models.CharField(max_length=120, blank=True)
     call_id = models.CharField("Call-ID", max_length=80, blank=True)
     branch = models.CharField(max_length=80, blank=True)
@@ -186,6 +195,7 @@ class Notify(models.Model):
             # Exactly the worker's question: what is due?
             models.Index(name="notify_due", fields=("next_at",), condition=Q(state="waiting")),
             models.Index(name="notify_under_way", fields=("claimed_by",), condition=Q(state="sending")),
+            models.Index(name="notify_of_job", fields=("job", "next_at"), condition=Q(job__isnull=False)),
         )
 
     def __str__(self) -> str:

@@ -9,8 +9,9 @@ import hashlib
 import os
 import secrets
 import string
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 from devices.catalog import KeySlot, PhoneModel
 from devices.crypto import CannotDecrypt
@@ -36,6 +37,14 @@ KEY_CHARS = 32  # of the key of encrypted files: 190 bits
 _LETTERS = string.ascii_letters + string.digits
 
 
+class SwitchedOn(TypedDict):
+    """What an operator has switched on for a phone, as `Wanted` takes it."""
+
+    firmware: str
+    phonebook: str
+    is_short: bool
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What a phone's next file is to say. `own` are the values of its own layer that have to be stored with it."""
@@ -49,6 +58,8 @@ class Wanted:
     """The version that the phone shall fetch next; empty: it keeps what it runs."""
     phonebook: str = field(default="", repr=False)
     """The secret of its site's phonebook; empty: there is none, or it is off."""
+    is_short: bool = False
+    """It does not run the last version of its model's path yet, and has never fetched an account from us."""
 
     @property
     def own(self) -> dict[str, str | None]:
@@ -134,12 +145,36 @@ def next_version(
     )
 
 
-def switched_on(phone: Phone) -> dict[str, str]:
-    """What an operator has switched on for this phone, as Wanted takes it."""
+def switched_on_of(phones: Sequence[Phone]) -> dict[int, SwitchedOn]:
+    """What an operator has switched on for these phones."""
+    steps, books = pins.next_versions(phones), phonebook.secrets()
+    # Who has its accounts already keeps them: taking them away would protect nothing, and cut it off.
+    short = _without_accounts(pins.short(phones))
     return {
-        "firmware": pins.next_versions([phone]).get(phone.pk, ""),
-        "phonebook": phonebook.secrets().get(phone.site, ""),
+        phone.pk: SwitchedOn(
+            firmware=steps.get(phone.pk, ""), phonebook=books.get(phone.site, ""), is_short=phone.pk in short
+        )
+        for phone in phones
     }
+
+
+def switched_on(phone: Phone) -> SwitchedOn:
+    """The same for one phone."""
+    return switched_on_of([phone])[phone.pk]
+
+
+def _without_accounts(phone_ids: set[int]) -> set[int]:
+    """Which of these have never fetched a whole file from us."""
+    if not phone_ids:
+        return set()
+    took = ConfigFile.objects.filter(phone__in=phone_ids, held_back=False, fetched_at__isnull=False)
+    return phone_ids - set(took.order_by().values_list("phone", flat=True).distinct())
+
+
+def note_step(wanted: Wanted, current: ConfigFile) -> None:
+    """Remember which step of its firmware's path a phone is on, although its file stays the same."""
+    if current.firmware != wanted.firmware:
+        ConfigFile.objects.filter(pk=current.pk).update(firmware=wanted.firmware)
 
 
 def config_of(wanted: Wanted, steady_secret: str, before: Iterable[str]) -> DeviceConfig:
@@ -157,7 +192,7 @@ def key_origins(wanted: Wanted) -> Mapping[KeySlot, str]:
 def _decided(wanted: Wanted) -> tuple[stack.Said, plan.Draft, bool]:
     """What the layers say, the assignment, and whether secrets are held back until the firmware is upgraded."""
     said = stack.said(layers_of(wanted), wanted.model)
-    held_back = bool(wanted.firmware) and said.options.get("upgrade_first") == "yes"
+    held_back = wanted.is_short and said.options.get("upgrade_first") == "yes"
     if held_back:
         return stack.without_secrets(said), plan.Draft(), True
     return said, wanted.draft, False

@@ -217,9 +217,9 @@ def first_path(version: ConfigFile, name: str = f"cfg{MAC}") -> str:
     return f"/p/{version.first_secret}/{name}"
 
 
-def steady_path(version: ConfigFile, name: str = "") -> str:
+def steady_path(version: ConfigFile, name: str | None = None) -> str:
     suffix = "" if version.format == FileFormat.BINARY else ".xml"
-    return f"/p/{version.steady_secret}/{name or f'cfg{MAC.lower()}{suffix}'}"
+    return f"/p/{version.steady_secret}/{f'cfg{MAC.lower()}{suffix}' if name is None else name}"
 
 
 def download(path: str, status: int = 200, host: str = HOST, counts: bool = True) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 
 from django.db import transaction
 from django.db.models import F, OuterRef, Q, Subquery
@@ -22,6 +23,11 @@ LOOK_AT_MOST = 500
 GIVEN_UP = (
     "It has fetched firmware {version} {tries} times and still runs {runs}: it refuses the image. Upload the right "
     "one, or take the version from the path of its model."
+)
+HELD_BACK_MINUTES = 30  # an upgrade takes five; our choice
+HELD_BACK = (
+    "It has no account yet: it gets it when it runs firmware {version}, and it runs {runs}. Look whether it can fetch "
+    "the image, or give it its account now with upgrade_first = no."
 )
 
 
@@ -69,6 +75,13 @@ def next_versions(phones: Iterable[Phone]) -> dict[int, str]:
     return {pk: version for pk, version in wanted.items() if version and (pk, version) not in used_up}
 
 
+def short(phones: Iterable[Phone]) -> set[int]:
+    """Which of these do not run the last version of their model's path, or do not say what they run."""
+    steps = paths()
+    last = {phone.pk: (steps.get(phone.model.upper()) or [""])[-1] for phone in phones}
+    return {phone.pk for phone in phones if last[phone.pk] and not firmware.is_there(phone.firmware, last[phone.pk])}
+
+
 def settings_for(version: str | None, place: str) -> Mapping[str, str]:
     """What a phone's file says so that it takes this step; nothing if there is none."""
     return firmware.upgrade_settings(place, version) if version else {}
@@ -83,23 +96,43 @@ def fetched(phone_id: int, version: str) -> None:
 
 
 def give_up() -> int:
-    """Say of phones whose tries are used up why they stand still; how many are new. Call it now and then."""
+    """Say of phones whose upgrade does not go on why they stand still; how many are new. Call it now and then.
+
+    The tries of a version are kept even if the phone runs it after all: one that falls back would else begin anew,
+    and restart for ever.
+    """
     told = 0
-    rows = FirmwareTry.objects.filter(tries__gte=MAX_TRIES).select_related("phone")
-    for row in rows[:LOOK_AT_MOST]:
-        if firmware.next_step(row.phone.firmware, [row.version]) is None:
-            row.delete()  # it runs it after all
-            continue
-        words = GIVEN_UP.format(version=row.version, tries=row.tries, runs=row.phone.firmware)
-        told += inventory.explain(row.phone_id, words)
-    return told
+    rows = FirmwareTry.objects.filter(tries__gte=MAX_TRIES, phone__stage__in=WAY).select_related("phone")
+    for row in rows.order_by("-fetched_at")[:LOOK_AT_MOST]:
+        if not firmware.is_there(row.phone.firmware, row.version):
+            words = GIVEN_UP.format(version=row.version, tries=row.tries, runs=row.phone.firmware or "no known version")
+            told += inventory.explain(row.phone_id, words)
+    return told + _explain_held_back()
+
+
+def _explain_held_back() -> int:
+    """Phones that wait for their accounts longer than an upgrade takes."""
+    newest = ConfigFile.objects.filter(phone=OuterRef("pk")).order_by("-number")
+    waiting = Phone.objects.filter(stage__in=WAY, stage_reason="").annotate(
+        held_back=Subquery(newest.values("held_back")[:1]), since=Subquery(newest.values("applied_at")[:1])
+    )
+    late = timezone.now() - timedelta(minutes=HELD_BACK_MINUTES)
+    phones, steps = list(waiting.filter(held_back=True, since__lt=late)[:LOOK_AT_MOST]), paths()
+    words = {
+        phone.pk: HELD_BACK.format(
+            version=(steps.get(phone.model.upper()) or ["of its path"])[-1], runs=phone.firmware or "an unknown one"
+        )
+        for phone in phones
+    }
+    return inventory.explain_all(words)
 
 
 def behind() -> list[int]:
-    """Assigned phones whose file leads to another version than their next step: they need a new file."""
+    """Assigned phones whose file leads to another version than their next step, or that wait for their accounts and
+    need not any more: they need a new file."""
     newest = ConfigFile.objects.filter(phone=OuterRef("pk")).order_by("-number")
     led = Phone.objects.filter(stage__in=WAY).annotate(led_to=Subquery(newest.values("firmware")[:1]))
-    led = led.filter(led_to__isnull=False).order_by()
+    led = led.filter(led_to__isnull=False, local_host__isnull=False).order_by()
     steps = paths()
     led = led.filter(~Q(led_to="") | Q(model__in=steps))
     wrong = Q(pk__in=[])
@@ -110,4 +143,7 @@ def behind() -> list[int]:
     given_up = Q(firmware_tries__tries__gte=MAX_TRIES, firmware_tries__version=F("led_to"))
     phones = list(led.filter(wrong | given_up).distinct())
     wanted = next_versions(phones)
-    return sorted(phone.pk for phone in phones if phone.led_to != wanted.get(phone.pk, ""))
+    ids = {phone.pk for phone in phones if phone.led_to != wanted.get(phone.pk, "")}
+    waiting = list(Phone.objects.filter(stage__in=WAY).annotate(held_back=Subquery(newest.values("held_back")[:1]))
+                   .filter(held_back=True))  # fmt: skip
+    return sorted(ids | {phone.pk for phone in waiting} - short(waiting))

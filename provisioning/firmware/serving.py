@@ -57,7 +57,7 @@ async def firmware(request: HttpRequest, ask: FirmwareAsk, source: str) -> HttpR
         file.close()
         response = HttpResponse()
     else:
-        response = StreamingHttpResponse(_pieces(file, start, end, phone if whole else None, image.version))
+        response = StreamingHttpResponse(_pieces(file, start, end, phone if whole else None, image.version, source))
     response.status_code = 200 if whole else 206
     response.headers["Content-Length"] = str(end - start)
     if not whole:
@@ -110,7 +110,9 @@ def _wanted(request: HttpRequest, tag: str, size: int) -> tuple[int, int] | None
     return (start, end) if start < size else None
 
 
-async def _pieces(file: BinaryIO, start: int, end: int, phone: Phone | None, version: str) -> AsyncIterator[bytes]:
+async def _pieces(
+    file: BinaryIO, start: int, end: int, phone: Phone | None, version: str, source: str
+) -> AsyncIterator[bytes]:
     """The bytes in pieces, read beside the event loop; a whole image counts as a try before its last piece leaves."""
     try:
         await asyncio.to_thread(file.seek, start)
@@ -121,13 +123,16 @@ async def _pieces(file: BinaryIO, start: int, end: int, phone: Phone | None, ver
                 raise OSError("the image on disk is shorter than it was")
             left -= len(piece)
             if not left and phone is not None:
-                await sync_to_async(_count)(phone, version)
+                await sync_to_async(_count)(phone, version, source)
             yield piece
     finally:
         file.close()
 
 
-def _count(phone: Phone, version: str) -> None:
+def _count(phone: Phone, version: str, source: str) -> None:
+    """A MAC in a User-Agent is only a claim: what comes from another address than the phone's is no try of it."""
+    if source not in (phone.source_host, phone.steady_host):
+        return
     if pins.next_versions([phone]).get(phone.pk) == version:
         pins.fetched(phone.pk, version)
     inventory.tell(phone.pk, EventKind.DOWNLOAD, f"Fetched firmware {version}.")

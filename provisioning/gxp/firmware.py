@@ -50,6 +50,12 @@ def next_step(runs: str, path: Sequence[str]) -> str | None:
     return next((step for step in path if order(step) > order(runs)), None)
 
 
+def is_there(runs: str, version: str) -> bool:
+    """Whether a phone that tells this runs that version, or one above; what tells nothing that can be compared does
+    not."""
+    return not version_fault(runs) and order(runs) >= order(version)
+
+
 def path_fault(path: Sequence[str]) -> str | None:
     """None, or what is wrong with a path: each step must be above the one before."""
     for before, after in zip(path, path[1:], strict=False):

@@ -11,6 +11,7 @@ class JobState(models.TextChoices):
     PAUSED = "paused", "Paused"
     DONE = "done", "Done"
     CANCELLED = "cancelled", "Cancelled"
+    FAILED = "failed", "Failed"
 
 
 OPEN_JOBS = (JobState.WAITING, JobState.RUNNING, JobState.PAUSED)
@@ -37,6 +38,7 @@ class Job(models.Model):
     beat_at = models.DateTimeField(null=True, help_text="When its worker was last heard.")
     worker = models.CharField(max_length=64, blank=True)
     ended_at = models.DateTimeField(null=True)
+    words = models.CharField(max_length=300, blank=True, help_text="Why it failed, and what to do.")
 
     class Meta:
         ordering = ("-id",)

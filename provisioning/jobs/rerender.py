@@ -6,9 +6,9 @@ that nobody saved the phone meanwhile; whoever did is looked at again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from itertools import islice
 
 from django.db import transaction
@@ -17,19 +17,40 @@ from django.utils import timezone
 
 from devices import batch, inventory
 from devices.crypto import CannotDecrypt
+from devices.mac import colons
 from devices.models import Phone
 from provisioning import outbox, plan, rendering
-from provisioning.firmware import pins
 from provisioning.gxp.config import ConfigError, Problem
-from provisioning.layers import stack
+from provisioning.jobs import telling
+from provisioning.layers import stack, store
 from provisioning.models import OPEN_STATES, ConfigFile, Job, JobFailure, Notify, NotifyKind, NotifyOrigin, NotifyState
-from provisioning.phonebook import books
 from provisioning.rendering import Wanted
+
+log = logging.getLogger(__name__)
 
 STORED_AT_ONCE = 50  # versions in one transaction: SQLite's lock is held for some 15 ms. Our choice.
 ROUNDS = 3  # how often a phone that somebody saves at the same moment is looked at anew
 UNREADABLE = "Its stored secrets cannot be opened: put the key that they were written with back into GSPNP_FIELD_KEYS."
+OUR_FAULT = "Something went wrong in gspnp itself; the worker's log has more. Report it."
 BUSY = "It was saved by somebody at the same moment, three times over; start this again for it."
+
+
+@dataclass(frozen=True)
+class Made:
+    """A version that is not stored yet; `own` is what the phone's own layer says from now on, if that is new."""
+
+    version: ConfigFile
+    own: Mapping[str, str | None] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Phones with what they are rendered from."""
+
+    phones: list[Phone]
+    files: Mapping[int, ConfigFile]
+    layers: Mapping[int, stack.Stack] = field(repr=False)
+    switched_on: Mapping[int, rendering.SwitchedOn] = field(repr=False)
 
 
 @dataclass
@@ -47,7 +68,7 @@ def rerender(job: Job, phone_ids: Sequence[int]) -> Outcome:
         versions = list(_rendered(job, left, outcome))
         left = []
         for bite in _bites(versions):
-            stored, again = _store(job, bite, outcome.changed)
+            stored, again = _store(job, bite)
             outcome.changed += stored
             left += again
         if not left:
@@ -56,54 +77,78 @@ def rerender(job: Job, phone_ids: Sequence[int]) -> Outcome:
     return outcome
 
 
-def _rendered(job: Job, phone_ids: Sequence[int], outcome: Outcome) -> Iterator[ConfigFile]:
+def _rendered(job: Job, phone_ids: Sequence[int], outcome: Outcome) -> Iterator[Made]:
     """New versions, not stored yet, with their numbers; who cannot have one is noted as a failure."""
-    phones = list(Phone.objects.filter(pk__in=phone_ids).prefetch_related("accounts", "keys").order_by("pk"))
-    newest = batch.newest(ConfigFile, ("pk",), "phone", [phone.pk for phone in phones], "number")
-    files = ConfigFile.objects.filter(pk__in=[pk for (pk,) in newest])
-    current = {one.phone_id: one for one in files.defer("body", "bootstrap", "first_secret")}
-    layers, steps, books_of = stack.stacks(phones), pins.next_versions(phones), books.secrets()
-    for phone in phones:
-        if phone.known_model is None or phone.local_host is None or phone.pk not in current:
+    try:
+        rows = _read(phone_ids)
+    except CannotDecrypt:
+        if len(phone_ids) == 1:
+            outcome.failures.append(JobFailure(job=job, phone_id=phone_ids[0], message=UNREADABLE))
+            return
+        for phone_id in phone_ids:  # one of them cannot be read; the others can
+            yield from _rendered(job, [phone_id], outcome)
+        return
+    for phone in rows.phones:
+        current = rows.files.get(phone.pk)
+        if phone.known_model is None or phone.local_host is None or current is None:
             continue  # nothing was ever rendered for it: the first save will find the layers as they are
         try:
-            version = _next(job, phone, layers[phone.pk], current[phone.pk], steps.get(phone.pk, ""), books_of)
+            made = _next(job, phone, current, rows)
         except ConfigError as error:
             outcome.failures += [_failure(job, phone, problem) for problem in error.problems]
         except CannotDecrypt:
             outcome.failures.append(JobFailure(job=job, phone=phone, message=UNREADABLE))
+        except Exception:  # a fault of ours with one phone must not keep the others from their files
+            log.exception("%s: it cannot be rendered", colons(phone.mac))
+            outcome.failures.append(JobFailure(job=job, phone=phone, message=OUR_FAULT))
         else:
-            if version is not None:
-                yield version
+            if made is not None:
+                yield made
 
 
-def _next(
-    job: Job, phone: Phone, layers: stack.Stack, current: ConfigFile, step: str, books_of: Mapping[str, str]
-) -> ConfigFile | None:
+def _read(phone_ids: Sequence[int]) -> _Rows:
+    """What is needed to render these phones. Raises CannotDecrypt.
+
+    The versions are read first: whoever saves a phone afterwards makes a newer one, and is found out when it is stored.
+    """
+    newest = batch.newest(ConfigFile, ("pk",), "phone", list(phone_ids), "number")
+    files = ConfigFile.objects.filter(pk__in=[pk for (pk,) in newest]).defer("body", "bootstrap", "first_secret")
+    current = {one.phone_id: one for one in files}
+    phones = list(Phone.objects.filter(pk__in=phone_ids).prefetch_related("accounts", "keys").order_by("pk"))
+    return _Rows(phones, current, stack.stacks(phones), rendering.switched_on_of(phones))
+
+
+def _next(job: Job, phone: Phone, current: ConfigFile, rows: _Rows) -> Made | None:
     assert phone.known_model is not None
     base = plan.base_url(phone.local_host)
-    wanted = Wanted(phone, phone.known_model, plan.draft_of(phone), layers, base, step, books_of.get(phone.site, ""))
+    before = rows.layers[phone.pk]
+    layers = rendering.with_passwords(before, phone.known_model)
+    wanted = Wanted(phone, phone.known_model, plan.draft_of(phone), layers, base, **rows.switched_on[phone.pk])
     version = rendering.next_version(wanted, current, by=job.created_by, why=job.title)
-    if version is not None:
-        version.number = current.number + 1
-    return version
+    if version is None:
+        rendering.note_step(wanted, current)
+        return None
+    version.number = current.number + 1
+    return Made(version, None if layers is before else wanted.own)
 
 
 def _failure(job: Job, phone: Phone, problem: Problem) -> JobFailure:
     return JobFailure(job=job, phone=phone, field=problem.field[:80], message=problem.message[:300])
 
 
-def _bites(versions: Sequence[ConfigFile]) -> Iterator[list[ConfigFile]]:
+def _bites(versions: Iterable[Made]) -> Iterator[list[Made]]:
     left = iter(versions)
     while bite := list(islice(left, STORED_AT_ONCE)):
         yield bite
 
 
-def _store(job: Job, versions: Sequence[ConfigFile], before: int) -> tuple[int, list[int]]:
+def _store(job: Job, made: Sequence[Made]) -> tuple[int, list[int]]:
     """Store versions and owe their NOTIFYs at the job's pace; for how many, and whom somebody saved meanwhile."""
     now = timezone.now()
+    versions = [one.version for one in made]
     ids = [one.phone_id for one in versions]
     with transaction.atomic():
+        state, note = telling.state_and_note(job)
         outbox.lock_phones(ids)
         numbers = dict(batch.newest(ConfigFile, ("phone", "number"), "phone", ids, "number"))
         same = [one for one in versions if numbers.get(one.phone_id) == one.number - 1]
@@ -113,9 +158,17 @@ def _store(job: Job, versions: Sequence[ConfigFile], before: int) -> tuple[int, 
         for one in good:
             one.created_at = now
         ids_of = _insert(good)
+        for fresh in made:
+            if fresh.own is not None and fresh.version.phone_id in ids_of:
+                store.keep(fresh.version.phone, fresh.own, None, job.created_by)
         superseded = Notify.objects.filter(phone__in=there, kind=NotifyKind.PROFILE, state__in=OPEN_STATES)
         superseded.update(state=NotifyState.SUPERSEDED, settled_at=now)
-        owed = [_owed(job, one.phone_id, ids_of[one.phone_id], before + place, now) for place, one in enumerate(good)]
+        turns = telling.turns(job, len(good), now)
+        owed = [
+            Notify(phone_id=one.phone_id, config_file_id=ids_of[one.phone_id], origin=NotifyOrigin.JOB, job_id=job.pk,
+                   state=state, note=note, created_at=now, next_at=at)
+            for one, at in zip(good, turns, strict=True)
+        ]  # fmt: skip
         batch.insert(Notify, *_columns(Notify, owed))
     return len(good), [phone_id for phone_id in ids if phone_id in numbers.keys() - {one.phone_id for one in same}]
 
@@ -131,14 +184,3 @@ def _columns(model: type[Model], objects: Sequence[Model]) -> tuple[list[str], l
     """Unsaved objects as columns and rows."""
     fields = [field for field in model._meta.concrete_fields if not field.primary_key]
     return [field.name for field in fields], [[getattr(one, field.attname) for field in fields] for one in objects]
-
-
-def _owed(job: Job, phone_id: int, version_id: int, place: int, now: datetime) -> Notify:
-    at = (job.started_at or now) + timedelta(seconds=(job.changed + place) / job.pace_per_second)
-    return Notify(
-        phone_id=phone_id,
-        config_file_id=version_id,
-        origin=NotifyOrigin.JOB,
-        created_at=now,
-        next_at=max(now, at),
-    )

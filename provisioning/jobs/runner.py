@@ -7,17 +7,19 @@ heartbeat grows old: `revive` calls anew, and the next worker goes on after the 
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from django.db import transaction
+from django.db import DatabaseError, InterfaceError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.crypto import get_random_string
 from django_tasks import task
 
-from provisioning.jobs.models import Job, JobFailure, JobState
+from provisioning.jobs import telling
+from provisioning.jobs.models import OPEN_JOBS, Job, JobFailure, JobState
 from provisioning.jobs.rerender import rerender
 from provisioning.layers.scope import phones_under
 
@@ -29,6 +31,8 @@ PAUSE_SECONDS = 0.002  # between two chunks: SQLite's lock is not fair
 LOST_AFTER_SECONDS = 60  # a chunk takes far less than a second; a worker that is silent for so long is gone
 MAX_FAILURES = 1000  # rows kept of one job; the number of failures goes on
 PACES_PER_SECOND = (0.1, 200.0)
+LONGEST_SECONDS = 86_400  # of telling. What is due in two days and more counts as of a clock that went back (due.py).
+OUR_FAULT = "Something went wrong in gspnp itself; the worker's log has more. Report it, then save the layer again."
 
 
 class JobError(ValueError):
@@ -40,6 +44,13 @@ def start(title: str, scope: Mapping[str, object], *, by: str, pace_per_second: 
     least, most = PACES_PER_SECOND
     if not least <= pace_per_second <= most:
         raise JobError(f"NOTIFYs leave at {least:g} to {most:g} a second; enter a number between.")
+    total = phones_under(scope).count()
+    if total > pace_per_second * LONGEST_SECONDS:
+        needed = math.ceil(10 * total / LONGEST_SECONDS) / 10
+        raise JobError(
+            f"At {pace_per_second:g} a second the last of {total} phones would be told after more than a day; "
+            f"enter {needed:g} or more."
+        )
     now = timezone.now()
     with transaction.atomic():
         job = Job.objects.create(
@@ -47,7 +58,7 @@ def start(title: str, scope: Mapping[str, object], *, by: str, pace_per_second: 
             title=title[:200],
             scope=dict(scope),
             pace_per_second=pace_per_second,
-            total=phones_under(scope).count(),
+            total=total,
             created_by=by[:150],
             created_at=now,
             called_at=now,
@@ -66,8 +77,15 @@ def run(job_id: int) -> None:
     if not mine.update(state=JobState.RUNNING, worker=worker, beat_at=now):
         return
     Job.objects.filter(pk=job_id, started_at=None).update(started_at=now)
-    while _one_chunk(job_id, worker):
-        time.sleep(PAUSE_SECONDS)
+    try:
+        while _one_chunk(job_id, worker):
+            time.sleep(PAUSE_SECONDS)
+    except (DatabaseError, InterfaceError):
+        raise  # it is taken up again when the database is back
+    except Exception:
+        log.exception("job %d cannot go on", job_id)
+        mine = Job.objects.filter(pk=job_id, state=JobState.RUNNING, worker=worker)
+        mine.update(state=JobState.FAILED, words=OUR_FAULT, ended_at=timezone.now())
 
 
 def _one_chunk(job_id: int, worker: str) -> bool:
@@ -100,27 +118,51 @@ def _end(job: Job, state: JobState) -> bool:
 
 
 def pause(job_id: int) -> None:
-    """Stop after the present chunk, until somebody resumes it. Raises JobError."""
-    _change(job_id, (JobState.WAITING, JobState.RUNNING), JobState.PAUSED)
+    """Stop after the present chunk, and tell no more phones, until somebody resumes it. Raises JobError."""
+    job = _look(job_id)
+    if job.state in (JobState.WAITING, JobState.RUNNING):
+        _change(job_id, (JobState.WAITING, JobState.RUNNING), JobState.PAUSED)
+    elif not telling.told(job).waiting:
+        raise _cannot(job)
+    telling.hold(job)
 
 
 def resume(job_id: int) -> None:
-    """Go on where it stopped. Raises JobError."""
-    with transaction.atomic():
-        _change(job_id, (JobState.PAUSED,), JobState.WAITING)
-        run.enqueue(job_id)
+    """Go on where it stopped, and tell those that were held back, at its pace from now on. Raises JobError."""
+    job = _look(job_id)
+    if not telling.go_on(job) and job.state != JobState.PAUSED:
+        raise _cannot(job)
+    if job.state == JobState.PAUSED:
+        with transaction.atomic():
+            _change(job_id, (JobState.PAUSED,), JobState.WAITING)
+            run.enqueue(job_id)
 
 
 def cancel(job_id: int) -> None:
-    """End it after the present chunk; what is done stays done. Raises JobError."""
-    _change(job_id, (JobState.WAITING, JobState.RUNNING, JobState.PAUSED), JobState.CANCELLED, ended_at=timezone.now())
+    """End it after the present chunk, and tell no more phones. Who has a new file keeps it, and takes it at its next
+    start. Raises JobError."""
+    job = _look(job_id)
+    if job.state in OPEN_JOBS:
+        _change(job_id, OPEN_JOBS, JobState.CANCELLED, ended_at=timezone.now())
+        telling.drop(job)
+    elif not telling.drop(job):
+        raise _cannot(job)
 
 
-def _change(job_id: int, sources: tuple[JobState, ...], state: JobState, **values: object) -> None:
+def _look(job_id: int) -> Job:
+    job = Job.objects.filter(pk=job_id).first()
+    if job is None:
+        raise JobError("There is no such job any more.")
+    return job
+
+
+def _cannot(job: Job) -> JobError:
+    return JobError(f"This job is {job.get_state_display().lower()}, and nothing of it is left to stop or to go on.")
+
+
+def _change(job_id: int, sources: Sequence[JobState], state: JobState, **values: object) -> None:
     if not Job.objects.filter(pk=job_id, state__in=sources).update(state=state, **values):
-        found = Job.objects.filter(pk=job_id).first()
-        words = f"This job is {found.get_state_display().lower()}" if found else "There is no such job any more"
-        raise JobError(f"{words}; reload the page.")
+        raise _cannot(_look(job_id))
 
 
 def revive() -> int:

@@ -3,15 +3,16 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 
 from devices.choices import Stage
 from devices.models import LiveEvent, Phone
-from provisioning import assignment, outbox
+from provisioning import assignment, outbox, rendering
 from provisioning.gxp.document import values
-from provisioning.jobs import rerender, runner
+from provisioning.jobs import rerender, runner, telling
 from provisioning.jobs.models import Job, JobState
-from provisioning.layers import store
-from provisioning.models import ConfigFile, NotifyOrigin, NotifyState
+from provisioning.layers import stack, store
+from provisioning.models import ConfigFile, Notify, NotifyOrigin, NotifyState, SettingsLayer
 from tests import cast
 
 pytestmark = [pytest.mark.django_db, pytest.mark.db]
@@ -123,8 +124,154 @@ def test_it_can_be_paused_resumed_and_cancelled(monkeypatch):
     runner.resume(job.pk)
     assert (carried_out(job).state, job.done, job.changed) == (JobState.DONE, 3, 3)
     assert {outbox.current_file(phone.pk).number for phone in made} == {2}
-    with pytest.raises(runner.JobError, match="done"):
+
+
+class TestTelling:
+    """What a job owes to its phones can be stopped too, while it renders and afterwards."""
+
+    def states(self, made) -> list[str]:
+        return [Notify.objects.filter(phone=phone).order_by("-pk").first().state for phone in made]
+
+    def test_a_paused_job_tells_nobody_and_goes_on_at_its_pace(self, clock, monkeypatch):
+        monkeypatch.setattr(runner, "CHUNK", 2)
+        made = phones(4)
+        job = change(vlan_tag="9")
+        real = rerender.rerender
+
+        def pausing(job, ids):
+            runner.pause(job.pk)
+            return real(job, ids)
+
+        monkeypatch.setattr(runner, "rerender", pausing)
+        carried_out(job)
+        assert self.states(made[:2]) == [NotifyState.WITHHELD] * 2, "what the last chunk owes is held back too"
+        monkeypatch.setattr(runner, "rerender", real)
+        clock.forward(hours=1)
+        runner.resume(job.pk)
+        carried_out(job)
+        assert self.states(made) == [NotifyState.WAITING] * 4
+        due = [cast.owed(phone.pk).next_at - clock.at for phone in made]
+        assert due == [timedelta(seconds=place / 2) for place in range(4)], "not all at once after an hour"
+
+    def test_the_telling_of_a_job_that_is_done_can_be_paused_and_goes_on(self, clock):
+        made = phones(3)
+        job = carried_out(change(vlan_tag="9"))
+        clock.forward(minutes=10)
+        runner.pause(job.pk)
+        assert self.states(made) == [NotifyState.WITHHELD] * 3
+        assert telling.told(job).held == 3
+        runner.resume(job.pk)
+        assert self.states(made) == [NotifyState.WAITING] * 3
+        assert telling.told(job).until == clock.at + timedelta(seconds=1)
+
+    def test_a_cancelled_job_tells_nobody_any_more(self):
+        made = phones(2)
+        job = carried_out(change(vlan_tag="9"))
         runner.cancel(job.pk)
+        assert self.states(made) == [NotifyState.NOT_NEEDED] * 2
+        assert [said(phone)["vlan_tag"] for phone in made] == ["9"] * 2, "they take it at their next start"
+        for press in (runner.pause, runner.resume, runner.cancel):
+            with pytest.raises(runner.JobError, match="done"):
+                press(job.pk)
+
+    def test_a_phone_that_starts_up_is_told_although_its_job_is_paused(self):
+        (phone,) = phones(1)
+        job = carried_out(change(vlan_tag="9"))
+        runner.pause(job.pk)
+        cast.restarted(outbox.current_file(phone.pk))
+        assert self.states([phone]) == [NotifyState.WAITING]
+        assert telling.go_on(job) == 0
+
+    def test_whom_a_person_withheld_is_not_let_go_with_the_job(self):
+        (phone,) = phones(1)
+        job = carried_out(change(vlan_tag="9"))
+        Notify.objects.filter(job=job).update(state=NotifyState.WITHHELD, note="Another device has its address.")
+        assert telling.go_on(job) == 0
+
+
+def test_a_pace_that_takes_more_than_a_day_is_refused(monkeypatch):
+    phones(3)
+    monkeypatch.setattr(runner, "LONGEST_SECONDS", 10)
+    with pytest.raises(runner.JobError, match=r"enter 0\.3 or more"):
+        runner.start("x", {}, by="tess", pace_per_second=0.2)
+    runner.start("x", {}, by="tess", pace_per_second=0.3)
+
+
+def test_one_phone_that_cannot_be_read_does_not_stop_the_others():
+    made = phones(3)
+    job = change(vlan_tag="9")
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE provisioning_settingslayer SET sealed = %s WHERE phone_id = %s", [b"x", made[1].pk])
+        cursor.execute("UPDATE devices_account SET password = 'gAAAAx' WHERE phone_id = %s", [made[2].pk])
+    done = carried_out(job)
+    assert (done.state, done.changed, done.failed) == (JobState.DONE, 1, 2)
+    assert {one.phone_id for one in done.failures.all()} == {made[1].pk, made[2].pk}
+    assert all("GSPNP_FIELD_KEYS" in one.message for one in done.failures.all())
+
+
+def test_a_fault_of_ours_with_one_phone_is_its_failure_and_with_the_job_ends_it(monkeypatch):
+    made = phones(2)
+    real = rendering.next_version
+
+    def broken(wanted, *args, **options):
+        if wanted.phone.pk == made[0].pk:
+            raise RuntimeError("broken")
+        return real(wanted, *args, **options)
+
+    monkeypatch.setattr(rendering, "next_version", broken)
+    done = carried_out(change(vlan_tag="9"))
+    assert (done.state, done.changed, done.failed) == (JobState.DONE, 1, 1)
+    monkeypatch.setattr(runner, "rerender", broken)
+    failed = carried_out(change(vlan_tag="8"))
+    assert (failed.state, failed.words) == (JobState.FAILED, runner.OUR_FAULT)
+    assert runner.revive() == 0
+
+
+def test_a_job_that_was_faster_than_a_person_takes_nothing_away(monkeypatch):
+    """And the other way round: both decisions are in the file of the one that came last."""
+    (phone,) = phones(1)
+    job = change(vlan_tag="9")
+    real, done = rendering.next_version, []
+
+    def job_first(wanted, current, **options):
+        version = real(wanted, current, **options)
+        if not done:
+            done.append(True)
+            store.save(store.find("site", ""), {"vlan_tag": "8"}, by="theo")
+            carried_out(job)
+        return version
+
+    monkeypatch.setattr(rendering, "next_version", job_first)
+    cast.save(phone, cast.draft(user_id="7777"))
+    assert (said(phone)["vlan_tag"], said(phone)["account1_sip_user_id"]) == ("8", "7777")
+
+
+def test_a_save_between_the_reading_of_accounts_and_of_versions_is_not_lost(monkeypatch):
+    (phone,) = phones(1)
+    job = change(vlan_tag="9")
+    real, done = stack.stacks, []
+
+    def save_meanwhile(phones):
+        if not done:
+            done.append(True)
+            cast.save(phone, cast.draft(user_id="7777"))
+        return real(phones)
+
+    monkeypatch.setattr(stack, "stacks", save_meanwhile)
+    carried_out(job)
+    assert (said(phone)["vlan_tag"], said(phone)["account1_sip_user_id"]) == ("9", "7777")
+
+
+def test_a_password_that_a_layer_does_not_name_any_more_is_made_at_random():
+    store.save(store.find("site", ""), {"admin_password": "ForAll1"}, by="tess")
+    (phone,) = phones(1)
+    assert said(phone)["admin_password"] == "ForAll1"
+    carried_out(change(vlan_tag="9"))
+    assert len(said(phone)["admin_password"]) == rendering.PASSWORD_CHARS
+    assert SettingsLayer.objects.get(phone=phone).values["admin_password"] == said(phone)["admin_password"]
+    number = outbox.current_file(phone.pk).number
+    assert carried_out(runner.start("again", {}, by="tess")).changed == 0
+    assert outbox.current_file(phone.pk).number == number
 
 
 def test_a_cancelled_job_does_nothing():
@@ -162,10 +309,10 @@ def test_whoever_is_saved_meanwhile_is_looked_at_anew(monkeypatch):
     job = change(vlan_tag="9")
     real = rerender._store
 
-    def store_later(job, versions, before):
+    def store_later(job, versions):
         monkeypatch.setattr(rerender, "_store", real)
         cast.save(phone, cast.draft(display_name="Tess II"))
-        return real(job, versions, before)
+        return real(job, versions)
 
     monkeypatch.setattr(rerender, "_store", store_later)
     carried_out(job)

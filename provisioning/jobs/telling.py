@@ -1,0 +1,111 @@
+"""The NOTIFYs that a job owes: at its pace, held back while it is paused, dropped when it is cancelled.
+
+A phone whose NOTIFY is held back or dropped has its new file all the same, and takes it at its next start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Count, Q
+from django.utils import timezone
+
+from devices import batch
+from provisioning import outbox
+from provisioning.jobs.models import Job, JobState
+from provisioning.models import Notify, NotifyState
+
+AT_ONCE = 500  # rows in one transaction. Our choice.
+HELD = "Its job is paused: it takes its new file at its next start, or when the job goes on."
+DROPPED = "Its job was cancelled: it takes its new file at its next start, or when you press “Notify again”."
+_UNSENT = (NotifyState.WAITING, NotifyState.WITHHELD)
+
+
+@dataclass(frozen=True)
+class Told:
+    """How many phones of a job were told of their new files, wait for their turn, or are held back; and when the last
+    of those that wait has its turn."""
+
+    sent: int
+    waiting: int
+    held: int
+    until: datetime | None
+
+
+def told(job: Job) -> Told:
+    """How far the telling has come."""
+    held = Q(state=NotifyState.WITHHELD)
+    counts = job.notifies.aggregate(
+        sent=Count("pk", filter=Q(first_sent_at__isnull=False)),
+        waiting=Count("pk", filter=Q(state=NotifyState.WAITING)),
+        held=Count("pk", filter=held),
+    )
+    waiting = job.notifies.filter(state=NotifyState.WAITING).order_by("-next_at")
+    return Told(**counts, until=waiting.values_list("next_at", flat=True).first())
+
+
+def turns(job: Job, count: int, now: datetime) -> list[datetime]:
+    """When the next phones of this job have their turn: after those that have one already, and never in a bunch."""
+    step = timedelta(seconds=1 / job.pace_per_second)
+    last = job.notifies.order_by("-next_at").values_list("next_at", flat=True).first() if job.pk else None
+    start = now if last is None else max(now, last + step)
+    return [start + place * step for place in range(count)]
+
+
+def state_and_note(job: Job) -> tuple[NotifyState, str]:
+    """What a NOTIFY of this job begins with, now that its row is locked against pausing and cancelling."""
+    states = {JobState.PAUSED: (NotifyState.WITHHELD, HELD), JobState.CANCELLED: (NotifyState.NOT_NEEDED, DROPPED)}
+    current = Job.objects.select_for_update().filter(pk=job.pk).values_list("state", flat=True).first()
+    return states.get(JobState(current), (NotifyState.WAITING, "")) if current else (NotifyState.WAITING, "")
+
+
+def hold(job: Job) -> int:
+    """Hold back what has not left yet; how many."""
+    rows = [(pk, NotifyState.WITHHELD, HELD) for pk in _ids(job, NotifyState.WAITING)]
+    return _write(("pk", "state", "note"), rows, [NotifyState.WAITING])
+
+
+def go_on(job: Job) -> int:
+    """Give those that were held back their turns anew; how many."""
+    ids = [pk for pk, note in _rows(job, NotifyState.WITHHELD) if note == HELD]
+    rows = [(pk, NotifyState.WAITING, "", at) for pk, at in zip(ids, _anew(job, len(ids)), strict=True)]
+    return _write(("pk", "state", "note", "next_at"), rows, [NotifyState.WITHHELD])
+
+
+def drop(job: Job) -> int:
+    """What has not left yet is not sent any more; how many."""
+    now = timezone.now()
+    rows = [(pk, NotifyState.NOT_NEEDED, DROPPED, now) for pk in _ids(job, *_UNSENT)]
+    return _write(("pk", "state", "note", "settled_at"), rows, list(_UNSENT))
+
+
+def _anew(job: Job, count: int) -> list[datetime]:
+    """Turns from now on: the times of those that were held back have passed, or are of an order that is over."""
+    step = timedelta(seconds=1 / job.pace_per_second)
+    return [timezone.now() + place * step for place in range(count)]
+
+
+def _ids(job: Job, *states: NotifyState) -> list[int]:
+    return [pk for pk, _ in _rows(job, *states)]
+
+
+def _rows(job: Job, *states: NotifyState) -> list[tuple[int, str]]:
+    return list(job.notifies.filter(state__in=states).order_by("next_at", "pk").values_list("pk", "note"))
+
+
+def _write(names: Sequence[str], rows: Sequence[tuple], only_if: Sequence[NotifyState]) -> int:
+    """In bites, so that a listener never waits long; a row that has left meanwhile is passed over."""
+    written = 0
+    for bite in _bites(rows):
+        with transaction.atomic():
+            outbox.lock_phones(Notify.objects.filter(pk__in=[row[0] for row in bite]).values_list("phone", flat=True))
+            written += len(batch.update(Notify, names, bite, only_if=("state", only_if)))
+    return written
+
+
+def _bites(rows: Sequence[tuple]) -> Iterator[Sequence[tuple]]:
+    for start in range(0, len(rows), AT_ONCE):
+        yield rows[start : start + AT_ONCE]
