@@ -21,6 +21,7 @@ from provisioning.gxp import files
 from provisioning.gxp.files import Part
 from provisioning.models import ConfigFile, Download, NotifyKind, PathKind
 from provisioning.paths import Ask, hash_of
+from provisioning.rendering import texts_of
 
 BOOTSTRAP_SECONDS = 30  # less than a restart takes, more than the retries of a download; our choice
 BEFORE_FETCHED = (Stage.ASSIGNED, Stage.NOTIFIED)
@@ -82,8 +83,17 @@ def find(ask: Ask, source_host: str) -> Offer | None:
 
 
 def _can_read(found: ConfigFile, current: ConfigFile) -> bool:
-    """Whether a phone with the older version can read the current file: it has the key of an encrypted one already."""
-    return not current.choice.is_encrypted or found.choice.is_encrypted
+    """Whether a phone with the older version can read the current file: it has the key of an encrypted one already.
+
+    Formats that changed to and fro, or a lost key, make a new one: what the old one cannot open would count as fetched.
+    """
+    if not current.choice.is_encrypted:
+        return True
+    return found.choice.is_encrypted and _key_of(found) == _key_of(current) != ""
+
+
+def _key_of(version: ConfigFile) -> str:
+    return texts_of(version).get(files.KEY_SETTING, "")
 
 
 def _bootstrap_is_over(current: ConfigFile, phone: Phone) -> bool:

@@ -10,6 +10,8 @@ import re
 import secrets
 from dataclasses import dataclass, field
 
+from devices.catalog import MODELS
+
 MAX_PATH_CHARS = 512
 SECRET_BYTES = 16  # 128 random bits make 22 characters of URL-safe base64
 _SECRET = re.compile(r"/p/([A-Za-z0-9_-]{22})/(.*)", re.DOTALL)
@@ -18,7 +20,8 @@ _MODEL_NAME = re.compile(r"cfg(?:(?:gxp|grp)[0-9a-z]{1,12})?\.xml", re.IGNORECAS
 
 
 _PHONEBOOK = re.compile(r"/phonebook/([A-Za-z0-9_-]{22})/(?:gs_)?phonebook\.xml", re.IGNORECASE)
-_FIRMWARE = re.compile(r"(?:/firmware)?(?:/([0-9.]{3,40}))?/gxp1600fw\.bin", re.IGNORECASE)
+_IMAGES = "|".join(sorted({re.escape(model.firmware_file) for model in MODELS.values()}))
+_FIRMWARE = re.compile(rf"(?:/firmware)?(?:/([0-9.]{{3,40}}))?/(?:{_IMAGES})", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

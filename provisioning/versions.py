@@ -13,6 +13,7 @@ from devices.catalog import PhoneModel
 from devices.crypto import CannotDecrypt
 from devices.models import Phone
 from provisioning import assignment, outbox, plan, rendering
+from provisioning.firmware import pins
 from provisioning.gxp import document
 from provisioning.gxp.catalogue import SETTINGS, fault
 from provisioning.gxp.config import KeyConfig
@@ -22,6 +23,7 @@ from provisioning.gxp.layout import is_layout
 from provisioning.gxp.reading import Change, Decided, decided, differences
 from provisioning.layers import stack
 from provisioning.models import ConfigFile
+from provisioning.phonebook import books
 
 PRUNED_AT_ONCE = 100  # versions in one round: a short DELETE
 
@@ -71,7 +73,8 @@ def roll_back(phone: Phone, number: int, *, by: str, seen_host: str | None) -> a
         raise RollbackError(
             f"Version {number} had no account and no password, until the firmware was upgraded; choose another one."
         )
-    old = decided(_texts(phone, number), model)
+    texts = _texts(phone, number)
+    old = decided(texts, model)
     layers = stack.stack(phone)
     below = tuple(layer for layer in layers if layer.level is not Level.PHONE)
     said = merge(below, model)
@@ -84,12 +87,19 @@ def roll_back(phone: Phone, number: int, *, by: str, seen_host: str | None) -> a
         for name, one in said.items()
         if one.text is not None and name not in old.settings
     }
+    # What we made from what was switched on then is made anew from what is switched on now.
+    ours = books.ours_among(texts) | (set(pins.settings_for("-", "")) if _led_to_firmware(phone, number) else set())
+    own = {name: text for name, text in own.items() if name not in ours}
     # Layouts of keys and the format of the file are no settings of the old file: they stay as they are.
     own = {name: text for name, text in own.items() if not _is_about_the_file(name)}
     own |= {name: text for name, text in stack.own_values(layers).items() if _is_about_the_file(name)}
     draft = plan.Draft(old.accounts, _own_keys(old, stack.with_own(layers, own), model))
     why = f"Back to version {number}."
     return assignment.save(phone, draft, by=by, seen_host=seen_host, own=own, why=why)
+
+
+def _led_to_firmware(phone: Phone, number: int) -> bool:
+    return ConfigFile.objects.filter(phone=phone, number=number).exclude(firmware="").exists()
 
 
 def _is_about_the_file(name: str) -> bool:

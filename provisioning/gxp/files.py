@@ -149,6 +149,10 @@ def _plain(mac: str, texts: Mapping[str, str]) -> bytes:
 
 
 def _binary(mac: str, texts: Mapping[str, str]) -> bytes:
+    for name, text in texts.items():
+        if "\n" in text:
+            words = f"{name} has line ends, which the binary format cannot hold; choose file_format xml or encrypted."
+            raise ConfigError([Problem(f"setting.{name}", words)])
     names = {SETTINGS[name].element if name in SETTINGS else name: name for name in texts}
     try:
         body = encoder.encode(mac, [(element, texts[name]) for element, name in names.items()])

@@ -23,6 +23,7 @@ MAX_TEAM = 500  # members; far more than a phone has keys, so that one list serv
 MAX_TEAM_CHARS = 32_768
 MAX_KEY_CHARS = 160  # the longest that a mode, a value and a label make
 _PROTECTED = "protected "
+_BETWEEN = re.compile("[,;\n]")
 _MODE = re.compile(r"([a-z_]+)(?:@([1-9]))?", re.ASCII)
 KEY_NAMES: Mapping[str, KeySlot] = {
     f"{KEY}{slot.name}": slot for model in MODELS.values() for slot in slots(model)
@@ -54,7 +55,8 @@ def is_layout(name: str) -> bool:
 def read_key(slot: KeySlot, text: str) -> LayoutKey:
     """`[protected ]MODE[@ACCOUNT]:VALUE[:LABEL]`; the label may hold colons. ValueError says what is wrong."""
     protected = text.startswith(_PROTECTED)
-    head, _, rest = text.removeprefix(_PROTECTED).strip().partition(":")
+    head, _, rest = text.removeprefix(_PROTECTED).lstrip().partition(":")
+    head = head.rstrip()
     found = _MODE.fullmatch(head)
     if found is None or found[1] not in set(KeyMode):
         modes = ", ".join(KeyMode)
@@ -85,14 +87,17 @@ def _value_and_label(mode: KeyMode, rest: str) -> tuple[str, str]:
 def read_team(text: str) -> list[tuple[str, str]]:
     """`1001=Tess, 1002=Theo` as (extension, label), the extensions in their natural order. ValueError."""
     members: dict[str, str] = {}
-    for part in filter(None, (part.strip() for part in text.replace("\n", ",").split(","))):
+    for part in filter(None, (part.strip() for part in _BETWEEN.split(text))):
         extension, _, label = (piece.strip() for piece in part.partition("="))
         wrong = fields.number_fault(extension, fields.MAX_VALUE) if extension else "is empty"
         if wrong is not None:
             raise ValueError(f"has an extension that {wrong}; write 1001=Tess, 1002=Theo")
         if extension in members:
             raise ValueError(f"names {extension} twice; remove one of them")
-        members[extension] = (label or extension)[: fields.MAX_LABEL]
+        wrong = fields.text_fault(label, fields.MAX_LABEL)
+        if wrong is not None:
+            raise ValueError(f"has a label for {extension} that is not right: it {wrong}")
+        members[extension] = label or extension[: fields.MAX_LABEL]
     if len(members) > MAX_TEAM:
         raise ValueError(f"has {len(members)} members; the most is {MAX_TEAM}")
     return sorted(members.items(), key=lambda member: _natural(member[0]))

@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping
 
 from django.db.models import Count, Max, Q, Sum
 from django.utils import timezone
 
 from devices.choices import WAY
+from devices.crypto import CannotDecrypt
 from devices.models import Account, Phone
 from provisioning.gxp import phonebook
 from provisioning.gxp.phonebook import Entry
-from provisioning.paths import fresh_secret, hash_of
+from provisioning.paths import fresh_secret, hash_of, read_phonebook
 from provisioning.phonebook.models import Contact, Phonebook
 
+log = logging.getLogger(__name__)
+
+PATH = "phonebook_server_path"
 INTERVAL_MINUTES = 60  # between two downloads of a phone; 5 to 720 are allowed (e7). Our choice.
 
 
 def secrets() -> Mapping[str, str]:
-    """The secret of every phonebook that is on, by site."""
-    return dict(Phonebook.objects.filter(is_on=True).values_list("site", "secret"))
+    """The secret of every phonebook that is on, by site; one that no key opens counts as off, and is logged."""
+    on = Phonebook.objects.filter(is_on=True)
+    try:
+        return dict(on.values_list("site", "secret"))
+    except CannotDecrypt:
+        return dict(_readable(on.only("site")))
+
+
+def _readable(books: Iterable[Phonebook]) -> Iterator[tuple[str, str]]:
+    for book in books:
+        try:
+            yield book.site, book.secret
+        except CannotDecrypt:
+            where = book.site or "the default site"
+            log.error("the path of the phonebook of %s cannot be read: give it a new one", where)
 
 
 def settings_for(secret: str, base: str) -> Mapping[str, str | None]:
@@ -30,10 +48,21 @@ def settings_for(secret: str, base: str) -> Mapping[str, str | None]:
     scheme, _, place = base.partition("://")
     return {
         "phonebook_download_protocol": "3" if scheme == "https" else "1",
-        "phonebook_server_path": f"{place}/phonebook/{secret}",
+        PATH: f"{place}/phonebook/{secret}",
         "phonebook_interval_minutes": str(INTERVAL_MINUTES),
         "phonebook_replace_manual_entries": "0",  # what people typed into their phones is theirs
     }
+
+
+def ours_among(texts: Mapping[str, str]) -> set[str]:
+    """Which settings of a file are there because of a phonebook of ours."""
+    return set(settings_for("-", "")) if read_phonebook(_path_of(texts.get(PATH, ""))) else set()
+
+
+def _path_of(text: str) -> str:
+    """/phonebook/<secret>/phonebook.xml of host[:port][/path]/phonebook/<secret>."""
+    head, mark, secret = text.rpartition("/phonebook/")
+    return f"{mark}{secret}/phonebook.xml" if head else ""
 
 
 def switch(site: str, on: bool) -> Phonebook:
@@ -51,7 +80,7 @@ def switch(site: str, on: bool) -> Phonebook:
 
 def renew(site: str) -> Phonebook:
     """Give a site's phonebook another secret path; the old one leads nowhere from now on."""
-    book = Phonebook.objects.get(site=site)
+    book = Phonebook.objects.defer("secret").get(site=site)
     book.secret = fresh_secret()
     book.secret_hash = hash_of(book.secret)
     book.save()
@@ -60,7 +89,7 @@ def renew(site: str) -> Phonebook:
 
 def refresh_all() -> int:
     """Make anew what has changed; how many. Call it now and then: what has not costs one question each."""
-    return sum(refresh(book) for book in Phonebook.objects.filter(is_on=True).defer("content"))
+    return sum(refresh(book) for book in Phonebook.objects.filter(is_on=True).defer("content", "secret"))
 
 
 def refresh(book: Phonebook) -> bool:

@@ -19,6 +19,7 @@ from provisioning.management.commands.work import follow_firmware
 from provisioning.models import Job
 from tests import cast
 
+PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 BYTES = bytes(range(256)) * 1024
 AGENT = f"Grandstream Model HW GXP1628 SW 1.0.4.88 DevId {cast.MAC.lower()}"
 
@@ -238,6 +239,45 @@ class TestPath:
         phone.refresh_from_db()
         assert "refuses the image" in phone.stage_reason
 
+    def test_what_others_fetch_in_its_name_is_no_try(self, phone):
+        for _ in range(pins.MAX_TRIES):
+            cast.ask("/firmware/1.0.5.12/gxp1600fw.bin", host="10.0.0.250", **{"user-agent": AGENT})
+        assert not FirmwareTry.objects.exists()
+
+    def test_one_that_falls_back_does_not_begin_anew_for_ever(self, phone):
+        numbers = []
+        for _ in range(pins.MAX_TRIES + 3):
+            runs(phone, "1.0.4.88")
+            one_round()
+            if outbox.current_file(phone.pk).firmware == "1.0.5.12":
+                cast.ask("/firmware/1.0.5.12/gxp1600fw.bin", **{"user-agent": AGENT})
+                runs(phone, "1.0.5.12")
+                one_round()
+            numbers.append(outbox.current_file(phone.pk).number)
+        assert numbers[-1] == numbers[-2] == numbers[-3]
+
+    def test_a_step_that_changes_no_byte_makes_no_version_and_one_job(self, phone):
+        store.save(store.find("site", ""), {"firmware_server_path": None}, by="tess")
+        one_round()
+        runs(phone, "1.0.5.12")
+        for _ in range(3):
+            one_round()
+        jobs = Job.objects.count()
+        number = outbox.current_file(phone.pk).number
+        one_round()
+        assert (Job.objects.count(), outbox.current_file(phone.pk).number) == (jobs, number)
+
+    def test_a_step_that_cannot_be_written_is_not_tried_every_few_seconds(self, phone, clock):
+        store.save(store.find("site", ""), {"file_format": "binary", "openvpn_ca": PEM}, by="tess")
+        runs(phone, "1.0.5.12")
+        for _ in range(3):
+            one_round()
+        assert Job.objects.count() == 1
+        assert Job.objects.get().failures.get().field == "setting.openvpn_ca"
+        clock.forward(minutes=61)
+        one_round()
+        assert Job.objects.count() == 2
+
     def test_parts_and_other_versions_are_no_tries(self, phone):
         for path, headers in (
             ("/firmware/1.0.5.12/gxp1600fw.bin", {"range": "bytes=0-9"}),
@@ -284,6 +324,37 @@ class TestPath:
         assert said(phone)["ldap_password"] == "hidden"
         phone.refresh_from_db()
         assert phone.stage == Stage.ASSIGNED and cast.owed(phone.pk)
+
+    def test_who_does_not_say_what_it_runs_gets_no_secret_and_a_reason(self, phone, clock):
+        store.save(store.find("site", ""), {"upgrade_first": "yes"}, by="tess")
+        runs(phone, "")
+        cast.save(phone, cast.draft(display_name="Tess II"))
+        version = outbox.current_file(phone.pk)
+        assert version.held_back and said(phone)["account1_active"] == "0"
+        cast.applied(version)
+        clock.forward(minutes=pins.HELD_BACK_MINUTES + 1)
+        one_round()
+        phone.refresh_from_db()
+        assert "It has no account yet" in phone.stage_reason and "1.0.7.81" in phone.stage_reason
+        runs(phone, "1.0.7.81")
+        one_round()
+        assert said(phone)["account1_active"] == "1"
+
+    def test_an_upgrade_that_is_refused_gives_no_secret_to_old_firmware(self, phone):
+        store.save(store.find("site", ""), {"upgrade_first": "yes"}, by="tess")
+        FirmwareTry.objects.create(phone=phone, version="1.0.5.12", tries=3)
+        cast.save(phone, cast.draft(display_name="Tess II"))
+        one_round()
+        assert said(phone)["account1_active"] == "0"
+        runs(phone, "1.0.7.81")
+        one_round()
+        assert said(phone)["account1_active"] == "1", "somebody upgraded it by hand"
+
+    def test_who_has_its_account_keeps_it_while_it_is_upgraded(self, phone):
+        cast.applied(outbox.current_file(phone.pk))
+        store.save(store.find("site", ""), {"upgrade_first": "yes"}, by="tess")
+        cast.save(phone, cast.draft(display_name="Tess II"))
+        assert said(phone)["account1_active"] == "1"
 
 
 def test_the_worker_does_it_in_its_rounds():

@@ -92,6 +92,16 @@ def test_the_key_stays_from_version_to_version_and_is_taken_back_with_the_format
     assert key() == ""
 
 
+def test_a_new_key_is_not_what_the_old_steady_path_leads_to(settings, encrypted):
+    for path in (cast.first_path(encrypted, NAME), cast.first_path(encrypted, XML), cast.steady_path(encrypted)):
+        cast.ask(path)
+    for file_format in ("xml", "encrypted"):
+        settings.GSPNP_FILE_FORMAT = file_format
+        newer = cast.save(encrypted.phone).config_file
+    assert cast.ask(cast.steady_path(encrypted)).status == 404, "it could not open it, and it would count as fetched"
+    assert cast.now(newer).fetched_at is None
+
+
 def test_an_encrypted_successor_is_served_by_the_old_steady_path(encrypted):
     for path in (cast.first_path(encrypted, NAME), cast.first_path(encrypted, XML), cast.steady_path(encrypted)):
         cast.ask(path)

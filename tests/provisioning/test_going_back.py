@@ -6,7 +6,8 @@ from provisioning import outbox, rendering, versions
 from provisioning.changing import change
 from provisioning.jobs import runner
 from provisioning.layers import store
-from provisioning.models import ConfigFile
+from provisioning.models import ConfigFile, Phonebook, SettingsLayer
+from provisioning.phonebook import books
 from tests import cast
 
 pytestmark = pytest.mark.django_db
@@ -46,6 +47,20 @@ def test_values_that_a_layer_has_changed_since_come_back():
     site_says(vlan_tag="8", xsi_password="new")
     texts = back(version, 2)
     assert (texts["vlan_tag"], texts["xsi_password"]) == ("7", "old")
+
+
+def test_what_we_made_then_is_made_from_what_is_switched_on_now():
+    version = cast.assigned()
+    book = books.switch("", True)
+    site_says(vlan_tag="7")
+    old = rendering.texts_of(outbox.current_file(version.phone_id))
+    assert old["phonebook_server_path"].endswith(book.secret)
+    books.renew("")
+    site_says(vlan_tag="8")
+    texts = back(version, 2)
+    assert texts["vlan_tag"] == "7"
+    assert texts["phonebook_server_path"].endswith(Phonebook.objects.get().secret)
+    assert "phonebook_server_path" not in SettingsLayer.objects.get(phone=version.phone_id).values
 
 
 def test_a_layer_that_chooses_the_format_of_the_file_is_in_nobodys_way():

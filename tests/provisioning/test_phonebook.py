@@ -3,6 +3,8 @@
 import subprocess
 
 import pytest
+from django.core.management import call_command
+from django.db import connection
 from lxml import etree
 
 from devices import inventory
@@ -151,6 +153,19 @@ def test_the_phones_of_the_site_are_told_where_it_is_and_told_that_it_is_off():
     books.switch("", False)
     cast.save(phone)
     assert said(phone)["phonebook_download_protocol"] == "0"
+
+
+def test_one_that_no_key_opens_stops_nobody_and_gets_a_new_path():
+    on()
+    phone = cast.seen()
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE provisioning_phonebook SET secret = %s", ["unreadable"])
+    cast.save(phone)
+    assert "phonebook_server_path" not in said(phone)
+    call_command("work", "--once")
+    secret = books.renew("").secret
+    cast.save(phone)
+    assert said(phone)["phonebook_server_path"].endswith(secret)
 
 
 def test_the_secret_of_the_path_is_in_no_row_in_the_clear_and_in_no_repr():

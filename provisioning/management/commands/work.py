@@ -5,9 +5,11 @@ The rounds (stuck phones, old events and versions) go on in a thread of their ow
 
 import logging
 import threading
+from datetime import timedelta
 
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, InterfaceError, close_old_connections
+from django.utils import timezone
 from django.utils.crypto import get_random_string
 from django_tasks_db.management.commands.db_worker import Worker
 
@@ -15,7 +17,7 @@ from devices import retention
 from provisioning import stuck, versions
 from provisioning.firmware import pins
 from provisioning.jobs import runner
-from provisioning.jobs.models import OPEN_JOBS, Job
+from provisioning.jobs.models import OPEN_JOBS, Job, JobFailure
 from provisioning.phonebook import books
 from provisioning.plain import files as plain_files
 
@@ -23,6 +25,7 @@ log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 5.0
 FIRMWARE_JOB = "Next step of firmware"
+AGAIN_MINUTES = 60  # after which a phone whose next step could not be written is tried again
 LOOK_SECONDS = 0.5  # between two looks into the queue of jobs
 
 
@@ -100,20 +103,29 @@ def _rounds(stopping: threading.Event, keep_trying: bool) -> None:
 
 
 def one_round() -> None:
-    """Everything that is due now."""
-    stuck.explain_all()
-    runner.revive()
-    retention.prune_events()
-    retention.forget_unheard()
-    versions.prune()
-    books.refresh_all()
-    plain_files.refresh()
-    pins.give_up()
-    follow_firmware()
+    """Everything that is due now. What goes wrong with one thing does not keep the others from being done."""
+    for do in (
+        stuck.explain_all, runner.revive, retention.prune_events, retention.forget_unheard, versions.prune,
+        books.refresh_all, plain_files.refresh, pins.give_up, follow_firmware,
+    ):  # fmt: skip
+        try:
+            do()
+        except (DatabaseError, InterfaceError):
+            raise
+        except Exception:
+            log.exception("%s failed; it is tried again in the next round", do.__name__)
 
 
 def follow_firmware() -> None:
-    """Phones that took a step of their firmware's path, or whose path changed, get the file for the next one."""
+    """Phones that took a step of their firmware's path, or whose path changed, get the file for the next one.
+
+    Who could not be rendered is left alone for a while: it would fail again, every few seconds.
+    """
     ids = pins.behind()
-    if ids and not Job.objects.filter(title=FIRMWARE_JOB, state__in=OPEN_JOBS).exists():
-        runner.start(FIRMWARE_JOB, {"phones": ids}, by="gspnp")
+    if not ids or Job.objects.filter(title=FIRMWARE_JOB, state__in=OPEN_JOBS).exists():
+        return
+    since = timezone.now() - timedelta(minutes=AGAIN_MINUTES)
+    failed = JobFailure.objects.filter(job__title=FIRMWARE_JOB, job__created_at__gt=since)
+    left = sorted(set(ids) - set(failed.values_list("phone", flat=True)))
+    if left:
+        runner.start(FIRMWARE_JOB, {"phones": left}, by="gspnp")
