@@ -13,7 +13,7 @@ from provisioning.gxp.catalogue import SETTINGS
 from provisioning.gxp.config import ConfigError, Problem
 from provisioning.gxp.entries import FILE_GROUP, KEY_GROUP, RAW_GROUP, shown
 from provisioning.gxp.layers import FILE_OPTIONS, Level, Resolved, merge
-from provisioning.gxp.layout import TEAM, THIS_PHONE, is_layout
+from provisioning.gxp.layout import OWN_KEY, TEAM, is_layout
 from provisioning.gxp.pvalues import COMPUTED, KEY_FIELDS, OWNED, key_field
 from provisioning.layers import stack
 from provisioning.rendering import Wanted, switched_on
@@ -84,7 +84,7 @@ def picture(phone: Phone) -> Picture:
 def _key_origins(wanted: Wanted) -> dict[str, str]:
     """Who says what stands on the keys, by the names of their settings; a key that nobody names is as delivered."""
     origins = rendering.key_origins(wanted)
-    words = {slot: {TEAM: "the team", THIS_PHONE: ASSIGNMENT}.get(who, who) for slot, who in origins.items()}
+    words = {slot: {TEAM: "the team", OWN_KEY: ASSIGNMENT}.get(who, who) for slot, who in origins.items()}
     return {
         key_field(slot, field).name: words.get(slot, AS_DELIVERED)
         for slot in slots(wanted.model)

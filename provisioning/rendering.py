@@ -63,14 +63,14 @@ class Wanted:
 
     @property
     def own(self) -> dict[str, str | None]:
-        return stack.own_values(self.layers)
+        return stack.stored_values(self.layers)
 
 
 def with_passwords(layers: stack.Stack, model: PhoneModel) -> stack.Stack:
-    """The same layers; a password that none of them names is made at random, in the phone's own layer."""
+    """The same layers; a password that none of them names is made at random, and stays with the phone."""
     named = stack.names(layers, model)
     fresh = {name: random_password() for name in GENERATED if name not in named}
-    return stack.with_own(layers, stack.own_values(layers) | fresh) if fresh else layers
+    return stack.with_made(layers, fresh) if fresh else layers
 
 
 def random_password(chars: int = PASSWORD_CHARS) -> str:

@@ -19,8 +19,8 @@ from provisioning.gxp.catalogue import SETTINGS, fault
 from provisioning.gxp.config import KeyConfig
 from provisioning.gxp.document import DocumentError
 from provisioning.gxp.layers import FILE_OPTIONS, Level, merge
-from provisioning.gxp.layout import is_layout
-from provisioning.gxp.reading import Change, Decided, decided, differences
+from provisioning.gxp.layout import KEY, TEAM, Arranged, is_layout
+from provisioning.gxp.reading import Change, Decided, decided, differences, fits
 from provisioning.layers import stack
 from provisioning.models import ConfigFile
 from provisioning.phonebook import books
@@ -74,6 +74,8 @@ def roll_back(phone: Phone, number: int, *, by: str, seen_host: str | None) -> a
             f"Version {number} had no account and no password, until the firmware was upgraded; choose another one."
         )
     texts = _texts(phone, number)
+    if not fits(texts, model):
+        raise RollbackError(f"Version {number} was made for a model with other accounts or keys; choose another one.")
     old = decided(texts, model)
     layers = stack.stack(phone)
     below = tuple(layer for layer in layers if layer.level is not Level.PHONE)
@@ -93,6 +95,7 @@ def roll_back(phone: Phone, number: int, *, by: str, seen_host: str | None) -> a
     # Layouts of keys and the format of the file are no settings of the old file: they stay as they are.
     own = {name: text for name, text in own.items() if not _is_about_the_file(name)}
     own |= {name: text for name, text in stack.own_values(layers).items() if _is_about_the_file(name)}
+    own |= _freed(old, stack.with_own(layers, own), model)
     draft = plan.Draft(old.accounts, _own_keys(old, stack.with_own(layers, own), model))
     why = f"Back to version {number}."
     return assignment.save(phone, draft, by=by, seen_host=seen_host, own=own, why=why)
@@ -106,10 +109,30 @@ def _is_about_the_file(name: str) -> bool:
     return is_layout(name) or name in FILE_OPTIONS
 
 
+def _freed(old: Decided, layers: stack.Stack, model: PhoneModel) -> dict[str, str | None]:
+    """What the phone's own layer must say so that keys that were free stay free: no team, if it would fill one."""
+    were = {key.slot: key for key in old.keys}
+    arranged = _arranged(old, layers, model)
+    put = {key.slot: key for key in arranged.keys}
+    freed: dict[str, str | None] = {}
+    for slot, origin in arranged.origins.items():
+        if origin == TEAM and put[slot] != were.get(slot):
+            freed[TEAM] = None
+        elif origin != TEAM and slot not in were and slot not in arranged.protected:
+            freed[f"{KEY}{slot.name}"] = None
+    if freed and TEAM in stack.said(layers, model).keys:
+        freed[TEAM] = None  # it would step into the places that become free
+    return freed
+
+
+def _arranged(old: Decided, layers: stack.Stack, model: PhoneModel) -> Arranged:
+    """The keys that the layers put there for these accounts, whatever the phone says itself."""
+    return plan.arranged_keys(plan.Draft(old.accounts), model, stack.said(layers, model))[0]
+
+
 def _own_keys(old: Decided, layers: stack.Stack, model: PhoneModel) -> tuple[KeyConfig, ...]:
     """The old keys but for those that the layers of today put there anyway, or let nobody change."""
-    nothing = plan.Draft(old.accounts)
-    arranged, _ = plan.arranged_keys(nothing, model, stack.said(layers, model))
+    arranged = _arranged(old, layers, model)
     put = {key.slot: key for key in arranged.keys}
     return tuple(key for key in old.keys if key.slot not in arranged.protected and put.get(key.slot) != key)
 

@@ -31,10 +31,12 @@ _RAW = re.compile(r"P[1-9][0-9]{0,11}", re.ASCII)
 
 
 class Level(StrEnum):
-    """The levels of layers; a later one wins. FIRMWARE and PHONEBOOK are made by us from what an operator switched
-    on; they stand low, so that whoever says otherwise is heard."""
+    """The levels of layers; a later one wins. GENERATED is what was made at random for one phone; FIRMWARE and
+    PHONEBOOK are made by us from what an operator switched on. They stand low, so that whoever says otherwise is
+    heard."""
 
     DEFAULTS = "defaults"
+    GENERATED = "generated"
     PHONEBOOK = "phonebook"
     FIRMWARE = "firmware"
     SITE = "site"
@@ -66,6 +68,8 @@ class Layer:
             return "this phone"
         if self.level is Level.DEFAULTS:
             return "our defaults"
+        if self.level is Level.GENERATED:
+            return "made for this phone"
         if self.level is Level.SITE and not self.name:
             return "default site"
         return f"{self.level} {self.name}".rstrip()

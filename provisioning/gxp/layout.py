@@ -18,7 +18,7 @@ from provisioning.gxp.key_values import is_group, value_problem
 
 KEY = "key_"
 TEAM = "team"
-THIS_PHONE = "this phone"
+OWN_KEY = "the phone's own key"
 MAX_TEAM = 500  # members; far more than a phone has keys, so that one list serves all. Our choice.
 MAX_TEAM_CHARS = 32_768
 MAX_KEY_CHARS = 160  # the longest that a mode, a value and a label make
@@ -40,7 +40,7 @@ class LayoutKey:
 
 @dataclass(frozen=True)
 class Arranged:
-    """The keys of a phone's file, and where each comes from: the title of a layer, "team", or "this phone"."""
+    """The keys of a phone's file, and where each comes from: the title of a layer, TEAM, or OWN_KEY."""
 
     keys: tuple[KeyConfig, ...]
     origins: Mapping[KeySlot, str]
@@ -130,7 +130,7 @@ def arrange(
     """
     have, accounts, own = set(slots(model)), set(filled), tuple(own)
     keys = {key.slot: key for key in own}
-    origins = dict.fromkeys(keys, THIS_PHONE)
+    origins = dict.fromkeys(keys, OWN_KEY)
     protected, problems = set(), []
     for name, (text, title) in said.items():
         slot = KEY_NAMES.get(name)
@@ -149,8 +149,8 @@ def arrange(
     if TEAM in said and accounts:
         _fill(model, read_team(said[TEAM][0]), keys, origins, set(own_extensions), min(accounts))
     # Own keys stay as they were given, faults and all: `config.validate` tells of them.
-    kept = [key for key in own if origins[key.slot] == THIS_PHONE]
-    put_there = [key for slot, key in sorted(keys.items()) if origins[slot] != THIS_PHONE]
+    kept = [key for key in own if origins[key.slot] == OWN_KEY]
+    put_there = [key for slot, key in sorted(keys.items()) if origins[slot] != OWN_KEY]
     return Arranged((*kept, *put_there), origins, frozenset(protected)), problems
 
 

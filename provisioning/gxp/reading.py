@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from devices.catalog import CODECS, DEFAULT_CODECS, KEY_MODE_NUMBERS, KeyMode, KeySlot, PhoneModel, slots
+from devices.catalog import CODECS, DEFAULT_CODECS, KEY_MODE_NUMBERS, MODELS, KeyMode, KeySlot, PhoneModel, slots
 from provisioning.gxp.catalogue import SETTINGS
 from provisioning.gxp.config import AccountConfig, KeyConfig
 from provisioning.gxp.document import account_settings, default_key, masked_text
@@ -58,6 +58,15 @@ class Decided:
     accounts: tuple[AccountConfig, ...]
     keys: tuple[KeyConfig, ...]
     settings: Mapping[str, str | None] = field(repr=False)
+
+
+def fits(texts: Mapping[str, str], model: PhoneModel) -> bool:
+    """Whether a file of ours was made for a phone with the accounts and keys of this model."""
+    most = slots(max(MODELS.values(), key=lambda one: len(slots(one))))
+    keys = {slot for slot in most if key_field(slot, "mode").name in texts}
+    accounts = max((model.accounts for model in MODELS.values()), default=0)
+    active = [number for number in range(1, accounts + 1) if account_field(number, "active").name in texts]
+    return keys == set(slots(model)) and len(active) == model.accounts
 
 
 def decided(texts: Mapping[str, str], model: PhoneModel) -> Decided:

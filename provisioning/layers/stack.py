@@ -17,6 +17,7 @@ from provisioning.gxp.pvalues import GENERATED, OPINIONS
 from provisioning.layers.models import LayerLevel, PhoneTemplate, SettingsLayer
 
 Stack = tuple[Layer, ...]
+MADE = "made:"  # before the names of what was made for a phone; no setting has a colon in its name
 
 
 def our_defaults() -> Layer:
@@ -35,16 +36,17 @@ def stacks(phones: Sequence[Phone]) -> dict[int, Stack]:
     }
     defaults, ids = our_defaults(), [phone.pk for phone in phones]
     templates = _templates(ids)
-    own = {one.phone_id: one.as_layer() for one in SettingsLayer.objects.filter(phone__in=ids)}
+    own = {one.phone_id: one.values for one in SettingsLayer.objects.filter(phone__in=ids)}
     return {
         phone.pk: tuple(
             layer
             for layer in (
                 defaults,
+                *_made_for(own.get(phone.pk)),
                 shared.get((LayerLevel.SITE, phone.site)),
                 shared.get((LayerLevel.MODEL, phone.model.upper())),
                 *templates[phone.pk],
-                own.get(phone.pk),
+                *_said_by(own.get(phone.pk)),
             )
             if layer is not None
         )
@@ -68,6 +70,35 @@ def _templates(phone_ids: Iterable[int]) -> Mapping[int, list[Layer]]:
     return found
 
 
+def _made_for(own: Values | None) -> list[Layer]:
+    """What was made at random for a phone; it is stored with the phone's own values, under a prefix."""
+    made = {name.removeprefix(MADE): text for name, text in (own or {}).items() if name.startswith(MADE)}
+    return [Layer(Level.GENERATED, "", made)] if made else []
+
+
+def _said_by(own: Values | None) -> list[Layer]:
+    said = {name: text for name, text in (own or {}).items() if not name.startswith(MADE)}
+    return [Layer(Level.PHONE, "", said)] if said else []
+
+
+def with_made(layers: Stack, fresh: Mapping[str, str]) -> Stack:
+    """The same layers with more that was made for the phone."""
+    made = Layer(Level.GENERATED, "", {**_values(layers, Level.GENERATED), **fresh})
+    rest = [layer for layer in layers if layer.level is not Level.GENERATED]
+    defaults = [layer for layer in rest if layer.level is Level.DEFAULTS]
+    return (*defaults, made, *rest[len(defaults) :])
+
+
+def stored_values(layers: Stack) -> dict[str, str | None]:
+    """What has to be stored of a phone: its own values, and what was made for it."""
+    made = {f"{MADE}{name}": text for name, text in _values(layers, Level.GENERATED).items()}
+    return made | own_values(layers)
+
+
+def _values(layers: Stack, level: Level) -> Values:
+    return next((layer.values for layer in layers if layer.level is level), {})
+
+
 def with_layer(layers: Stack, changed: Layer) -> Stack:
     """The same layers with this one in the place of the one of its level and name, or added where it belongs."""
     same = [one for one in layers if (one.level, one.name) == (changed.level, changed.name)]
@@ -85,7 +116,7 @@ def with_own(layers: Stack, values: Mapping[str, str | None]) -> Stack:
 
 def own_values(layers: Stack) -> dict[str, str | None]:
     """What the phone's own layer says."""
-    return next((dict(layer.values) for layer in layers if layer.level is Level.PHONE), {})
+    return dict(_values(layers, Level.PHONE))
 
 
 @dataclass(frozen=True)
@@ -123,8 +154,8 @@ def names(layers: Stack, model: PhoneModel) -> set[str]:
 
 def with_ours(layers: Stack, ours: Sequence[Layer]) -> Stack:
     """The same layers with those that we make ourselves: above our defaults, below all that people say."""
-    defaults = [layer for layer in layers if layer.level is Level.DEFAULTS]
-    return (*defaults, *ours, *layers[len(defaults) :])
+    lowest = [layer for layer in layers if layer.level in (Level.DEFAULTS, Level.GENERATED)]
+    return (*lowest, *ours, *layers[len(lowest) :])
 
 
 def without_secrets(said: Said) -> Said:

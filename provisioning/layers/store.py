@@ -13,7 +13,6 @@ from devices.inventory import VersionConflict
 from devices.models import Phone
 from provisioning.gxp.config import ConfigError, Problem
 from provisioning.gxp.layers import canonical, problems
-from provisioning.gxp.pvalues import GENERATED
 from provisioning.layers import stack
 from provisioning.layers.models import LayerLevel, PhoneTemplate, SettingsLayer
 
@@ -83,11 +82,7 @@ def chosen(
         kept = [one for one in layers if one.level != LayerLevel.TEMPLATE]
         own_layer = [one for one in kept if one.level == LayerLevel.PHONE]
         layers = (*kept[: len(kept) - len(own_layer)], *(one.as_layer() for one in templates), *own_layer)
-    if own is None:
-        return layers
-    # A password that was made for this phone stays until somebody says otherwise.
-    made = {name: text for name, text in stack.own_values(layers).items() if name in GENERATED}
-    return stack.with_own(layers, made | read(own))
+    return layers if own is None else stack.with_own(layers, read(own))
 
 
 def keep(phone: Phone, own: Mapping[str, str | None], templates: Sequence[SettingsLayer] | None, by: str) -> None:

@@ -268,7 +268,7 @@ def test_a_password_that_a_layer_does_not_name_any_more_is_made_at_random():
     assert said(phone)["admin_password"] == "ForAll1"
     carried_out(change(vlan_tag="9"))
     assert len(said(phone)["admin_password"]) == rendering.PASSWORD_CHARS
-    assert SettingsLayer.objects.get(phone=phone).values["admin_password"] == said(phone)["admin_password"]
+    assert SettingsLayer.objects.get(phone=phone).values["made:admin_password"] == said(phone)["admin_password"]
     number = outbox.current_file(phone.pk).number
     assert carried_out(runner.start("again", {}, by="tess")).changed == 0
     assert outbox.current_file(phone.pk).number == number

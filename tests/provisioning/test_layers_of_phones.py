@@ -82,6 +82,23 @@ def test_a_layer_may_name_the_web_password_or_leave_it_alone():
     assert "user_password" not in said(phone)
 
 
+def test_a_password_that_was_made_gives_way_to_whoever_names_one_and_comes_back():
+    phone = cast.seen()
+    save(phone)
+    made = said(phone)["admin_password"]
+    for own, expected in (
+        ({"admin_password": "Mine1"}, "Mine1"),
+        ({}, made),
+        ({"admin_password": None}, None),
+        ({}, made),
+    ):
+        save(phone, own=own)
+        assert said(phone).get("admin_password") == expected
+    layer("site", admin_password="ForAll1")
+    save(phone)
+    assert said(phone)["admin_password"] == "ForAll1"
+
+
 @override_settings(GSPNP_OPINIONS_OFF=["admin_password", "config_http_username"])
 def test_what_the_environment_leaves_alone_is_not_written():
     phone = cast.seen()
@@ -177,6 +194,15 @@ def test_the_rows_hold_no_password_in_the_clear():
     assert b"Office2026" not in bytes(stored.extra(select={"raw": "sealed"}).values_list("raw", flat=True)[0])
 
 
+def test_there_is_no_way_back_to_another_model():
+    phone = cast.seen()
+    save(phone)
+    Phone.objects.filter(pk=phone.pk).update(model="GXP1630")
+    phone.refresh_from_db()
+    with pytest.raises(versions.RollbackError, match="another one"):
+        versions.roll_back(phone, 1, by="tess", seen_host=phone.source_host)
+
+
 class TestKeys:
     """Layouts and the team, in the file and on the way back."""
 
@@ -199,6 +225,32 @@ class TestKeys:
         settings = effective.picture(phone).settings
         origins = [effective.named(settings, f"mpk{number}_value").origin.words for number in range(1, 5)]
         assert origins == ["default site", effective.ASSIGNMENT, "the team", effective.AS_DELIVERED]
+
+    def test_the_phones_own_layer_puts_keys_too(self):
+        phone = cast.seen()
+        layer("site", key_mpk1="blf:1002", key_mpk2="blf:1003")
+        save(phone, own={"key_mpk1": "blf:1006:Six"})
+        assert (said(phone)["mpk1_value"], said(phone)["mpk2_value"]) == ("1006", "1003")
+
+    def test_the_way_back_frees_what_was_free(self):
+        phone = cast.seen()
+        save(phone)
+        layer("site", key_mpk1="blf:1002", key_mpk2="protected blf:112", team="1003=Theo, 1004")
+        save(phone)
+        phone.refresh_from_db()
+        versions.roll_back(phone, 1, by="tess", seen_host=phone.source_host)
+        values = [said(phone)[f"mpk{number}_value"] for number in range(1, 9)]
+        assert values == ["", "112", *[""] * 6], "protected keys stay"
+
+    def test_the_way_back_keeps_who_of_the_team_stood_there(self):
+        phone = cast.seen()
+        layer("site", team="1003=Theo, 1004")
+        save(phone)
+        layer("site", team="1003=Theo, 1009")
+        save(phone)
+        phone.refresh_from_db()
+        versions.roll_back(phone, 1, by="tess", seen_host=phone.source_host)
+        assert [said(phone)[f"mpk{number}_value"] for number in (1, 2, 3)] == ["1003", "1004", ""]
 
     def test_an_own_key_on_a_protected_one_is_refused_beside_its_field(self):
         phone = cast.seen()

@@ -28,8 +28,14 @@ def test_a_layer_puts_a_key_and_the_phone_puts_another():
     assert keys["mpk1"] == key("mpk1", "1002", "Hall: left")
     assert keys["mpk2"] == key("mpk2", "2002"), "the phone's own key wins"
     assert keys["line2"] == key("line2", "112", "Emergency", KeyMode.SPEED_DIAL)
-    assert origins == {"mpk1": "template Hall", "mpk2": "this phone", "line2": "template Hall"}
+    assert origins == {"mpk1": "template Hall", "mpk2": layout.OWN_KEY, "line2": "template Hall"}
     assert problems == []
+
+
+def test_keys_of_the_phones_own_layer_are_keys_of_a_layer():
+    said = {"key_mpk1": ("blf:1006:Own layer", "this phone"), "key_mpk2": ("blf:1007", "template Hall")}
+    made, _ = arrange(GXP1628, said, [key("mpk2", "2002")], (), (1,))
+    assert {one.slot.name: one.value for one in made.keys} == {"mpk1": "1006", "mpk2": "2002"}
 
 
 def test_a_protected_key_stays_and_the_phone_is_told():
