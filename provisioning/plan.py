@@ -145,7 +145,7 @@ def device_config(
         model=model,
         accounts=draft.accounts,
         keys=arranged.keys,
-        problems=tuple(problems),
+        problems=(*said.problems, *problems),
         server=server_config(base, steady_secret),
         opinions_off=said.off,
         settings=said.settings,

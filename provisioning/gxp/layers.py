@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from types import MappingProxyType
 
 from devices.catalog import MODELS, PhoneModel
@@ -45,6 +46,9 @@ class Level(StrEnum):
     PHONE = "phone"
 
 
+MADE_BY_US = frozenset({Level.DEFAULTS, Level.GENERATED, Level.PHONEBOOK, Level.FIRMWARE})
+
+
 @dataclass(frozen=True)
 class Layer:
     """One layer; `name` is empty where its level says it all. Values may be secrets and stay out of the repr."""
@@ -58,8 +62,17 @@ class Layer:
         """What it says for this model, by catalogue name or raw P-code; worked out once for all phones of a model."""
         found = self._settings.get(model.name)
         if found is None:
-            found = self._settings[model.name] = expanded(self.values, model)
+            faulty = {problem.field.removeprefix("setting.") for problem in self.faults}
+            good = {name: text for name, text in self.values.items() if name not in faulty}
+            found = self._settings[model.name] = expanded(good, model)
         return found
+
+    @cached_property
+    def faults(self) -> tuple[Problem, ...]:
+        """What was right when it was stored and is not any more, because a catalogue or a table of zones has changed
+        since. Whoever renders must refuse it; `settings` passes it over, so that it can be looked at and mended."""
+        said = {} if self.level in MADE_BY_US else self.values
+        return tuple(Problem(one.field, f"{one.message} It stands in {self.title}.") for one in problems(said))
 
     @property
     def title(self) -> str:
@@ -130,7 +143,7 @@ FILE_OPTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
 def merge(layers: Sequence[Layer], model: PhoneModel) -> dict[str, Resolved]:
     """Every setting that a layer names, by catalogue name or raw P-code, for a phone of this model.
 
-    What only other models have is left out. The values must have been found right by `problems`.
+    What only other models have is left out, and what is faulty.
     """
     found: dict[str, Resolved] = {}
     for layer in layers:

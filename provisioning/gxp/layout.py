@@ -52,9 +52,14 @@ def is_layout(name: str) -> bool:
     return name == TEAM or name in KEY_NAMES
 
 
+def is_protected(text: str) -> bool:
+    """Whether what a layer says of a key is not to be changed by a nearer layer, or by the phone."""
+    return text.startswith(_PROTECTED)
+
+
 def read_key(slot: KeySlot, text: str) -> LayoutKey:
     """`[protected ]MODE[@ACCOUNT]:VALUE[:LABEL]`; the label may hold colons. ValueError says what is wrong."""
-    protected = text.startswith(_PROTECTED)
+    protected = is_protected(text)
     head, _, rest = text.removeprefix(_PROTECTED).lstrip().partition(":")
     head = head.rstrip()
     found = _MODE.fullmatch(head)

@@ -39,6 +39,11 @@ def number_fault(text: str) -> str | None:
     return None
 
 
+def dialled(number: str) -> str:
+    """A number as a phone dials it: blanks, brackets, dots, hyphens and slashes are written for people."""
+    return re.sub(r"[ ()./-]", "", number)
+
+
 def render(entries: Iterable[Entry]) -> tuple[bytes, int, int]:
     """The file, how many entries are in it, and how many were left out because the phones take no more.
 
@@ -63,8 +68,7 @@ def _add(root: etree._Element, entry: Entry) -> None:
     etree.SubElement(contact, "LastName").text = last
     for kind, number in entry.numbers:
         phone = etree.SubElement(contact, "Phone", type=kind)
-        # Written for people, dialled by a phone: blanks and brackets are no part of a number.
-        etree.SubElement(phone, "phonenumber").text = re.sub(r"[ ()./-]", "", number)
+        etree.SubElement(phone, "phonenumber").text = number
         etree.SubElement(phone, "accountindex").text = str(entry.account)
     if entry.department:
         etree.SubElement(contact, "Department").text = _name(entry.department)

@@ -11,8 +11,9 @@ from django.conf import settings
 from devices.catalog import PhoneModel
 from devices.models import Phone
 from provisioning.gxp.catalogue import SETTINGS
+from provisioning.gxp.config import Problem
 from provisioning.gxp.layers import FILE_OPTIONS, Layer, Level, Values
-from provisioning.gxp.layout import is_layout
+from provisioning.gxp.layout import is_layout, is_protected
 from provisioning.gxp.pvalues import GENERATED, OPINIONS
 from provisioning.layers.models import LayerLevel, PhoneTemplate, SettingsLayer
 
@@ -129,6 +130,8 @@ class Said:
     options: Mapping[str, str]
     keys: Mapping[str, tuple[str, str]]
     """What they say about keys, each with the title of its layer."""
+    problems: tuple[Problem, ...] = ()
+    """What is wrong with the layers, so that no file may be made of them."""
 
 
 def said(layers: Stack, model: PhoneModel) -> Said:
@@ -139,12 +142,29 @@ def said(layers: Stack, model: PhoneModel) -> Said:
         (defaults if layer.level is Level.DEFAULTS else beyond).update(layer.settings(model))
     options = {name: text for name in FILE_OPTIONS if (text := beyond.pop(name, None)) is not None}
     off = frozenset(name for name in OPINIONS if beyond.get(name, defaults.get(name, "")) is None)
-    about_keys = {name: text for name in [*filter(is_layout, beyond)] if (text := beyond.pop(name)) is not None}
-    return Said(beyond, off, options, {name: (text, _title(layers, model, name)) for name, text in about_keys.items()})
+    about_keys = [*filter(is_layout, beyond)]
+    for name in about_keys:
+        del beyond[name]
+    keys, wrong = _keys(layers, model, about_keys)
+    return Said(beyond, off, options, keys, (*(problem for layer in layers for problem in layer.faults), *wrong))
 
 
-def _title(layers: Stack, model: PhoneModel, name: str) -> str:
-    return next(layer.title for layer in reversed(layers) if name in layer.settings(model))
+def _keys(layers: Stack, model: PhoneModel, names: Iterable[str]) -> tuple[dict[str, tuple[str, str]], list[Problem]]:
+    """What the layers say about these keys, each with the title of its layer; and who says something else of a key
+    that a layer below protects: that one stays as it is."""
+    found: dict[str, tuple[str, str]] = {}
+    wrong = []
+    for name in names:
+        speaking = [(layer, text) for layer in layers if (text := layer.settings(model).get(name, "")) != ""]
+        holder = next((one for one in speaking if one[1] is not None and is_protected(one[1])), None)
+        layer, text = holder or speaking[-1]
+        if text is not None:
+            found[name] = (text, layer.title)
+        for other, otherwise in speaking[speaking.index(holder) + 1 :] if holder else ():
+            if otherwise != text:
+                words = f"{name} is protected by {layer.title}; take it out of {other.title}, or change it there."
+                wrong.append(Problem(f"setting.{name}", words))
+    return found, wrong
 
 
 def names(layers: Stack, model: PhoneModel) -> set[str]:

@@ -117,7 +117,7 @@ def entries_of(site: str) -> Iterator[Entry]:
         yield Entry(first or last, last if first else "", (("Work", user_id),))
     for contact in Contact.objects.filter(Q(site=site) | Q(site="")).order_by("pk"):
         numbers = (("Work", contact.work), ("Home", contact.home), ("Cell", contact.cell))
-        kept = tuple((kind, number) for kind, number in numbers if number)
+        kept = tuple((kind, phonebook.dialled(number)) for kind, number in numbers if number)
         yield Entry(contact.first_name, contact.last_name, kept, contact.department)
 
 

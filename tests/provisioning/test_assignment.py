@@ -284,7 +284,7 @@ class TestCommands:
             ("000B82FFFFFF", [], "not seen yet"),
             ("nonsense", [], "hex digit"),
             (cast.MAC, [], "needs a SIP server"),
-            (cast.MAC, ["--sip-server", "h", "--key", "mpk1:blf"], "SLOT=MODE:VALUE"),
+            (cast.MAC, ["--sip-server", "h", "--key", "mpk1:blf"], "SLOT=MODE"),
             (cast.MAC, ["--sip-server", "h", "--key", "mpk1=blub:1"], "modes:"),
             (cast.MAC, ["--sip-server", "h", "--key", "mpk9=blf:1"], "mpk9"),
             (cast.MAC, ["--sip-server", "h", "--codecs", "OPUS"], "codec"),

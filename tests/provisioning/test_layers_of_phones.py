@@ -203,6 +203,37 @@ def test_there_is_no_way_back_to_another_model():
         versions.roll_back(phone, 1, by="tess", seen_host=phone.source_host)
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("iana_time_zone", "Europe/Atlantis"),
+        ("country", "XX"),
+        ("key_mpk1", "jump:1"),
+        ("team", "1002=a\x07b"),
+        ("file_format", "pdf"),
+        ("P8765", "nul\x00"),
+        ("vlan_tag", "lots"),
+    ],
+)
+def test_what_was_right_when_it_was_stored_can_be_looked_at_and_mended(name, text):
+    """A catalogue or a table of zones may have changed since."""
+    phone = cast.seen()
+    save(phone)
+    before = said(phone)
+    stored = layer("site", ntp_server="10.0.0.1")
+    stored.values = {name: text}
+    stored.save()
+    with pytest.raises(ConfigError, match="It stands in default site") as caught:
+        save(phone)
+    assert caught.value.problems[0].field == f"setting.{name}"
+    assert said(phone) == before
+    assert name in {problem.field.removeprefix("setting.") for problem in effective.picture(phone).problems}
+    assert scope.touched(stored, {"ntp_server": "10.0.0.1"}) == [phone.pk]
+    layer("site", ntp_server="10.0.0.1")
+    save(phone)
+    assert said(phone)["ntp_server"] == "10.0.0.1"
+
+
 class TestKeys:
     """Layouts and the team, in the file and on the way back."""
 
@@ -257,6 +288,14 @@ class TestKeys:
         layer("site", key_mpk1="protected blf:112")
         with pytest.raises(ConfigError, match="protected by default site"):
             assignment.save(phone, cast.draft(cast.blf("mpk1", "1002")), by="tess", seen_host=phone.source_host)
+
+    @pytest.mark.parametrize("text", ["blf:3000", None])
+    def test_a_nearer_layer_does_not_take_a_protected_key_either(self, text):
+        phone = cast.seen()
+        layer("site", key_mpk1="protected blf:112")
+        with pytest.raises(ConfigError, match="protected by default site") as caught:
+            save(phone, own={"key_mpk1": text})
+        assert caught.value.problems[0].field == "setting.key_mpk1"
 
     def test_none_in_a_nearer_layer_frees_the_key(self):
         phone = cast.seen()

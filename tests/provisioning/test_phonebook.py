@@ -54,7 +54,8 @@ class TestRendering:
         assert phonebook.render(entries) == phonebook.render(reversed(entries))
 
     def test_numbers_are_written_as_they_are_dialled_with_account_1(self):
-        content, _, _ = phonebook.render([Entry("Tess", "", (("Work", "+49 (30) 123-4"), ("Cell", "*80")))])
+        numbers = (("Work", phonebook.dialled("+49 (30) 123-4")), ("Cell", "*80"))
+        content, _, _ = phonebook.render([Entry("Tess", "", numbers)])
         assert read(content)[0]["numbers"] == [("Work", "+49301234", "1"), ("Cell", "*80", "1")]
 
     def test_more_than_the_phones_take_is_counted_and_left_out(self):
@@ -91,6 +92,15 @@ def test_phones_and_contacts_of_the_site_are_in_it():
     names = {one["name"]: one["numbers"][0][1] for one in read(ask(on().secret).body)}
     assert names == {("Tess", "Tester"): "1001", ("Pizza", ""): "03012345"}
     assert {one["name"][0] for one in read(ask(on("berlin").secret).body)} == {"Otto", "Pizza", "Door"}
+
+
+def test_the_user_id_of_a_phone_is_nobody_elses_number():
+    for place, user_id in enumerate(("anna.muster", "100-2", "1003/x")):
+        phone = cast.seen(f"000B8200000{place}", f"10.0.0.{place + 50}")
+        cast.save(phone, cast.draft(user_id=user_id, display_name=""))
+    Contact.objects.create(last_name="Zed", work="030 / 12-3")
+    numbers = [entry["numbers"][0][1] for entry in read(bytes(on().content or b"") or Phonebook.objects.get().content)]
+    assert sorted(numbers) == ["030123", "100-2", "1003/x", "anna.muster"]
 
 
 def test_it_is_made_anew_when_a_phone_or_a_contact_changes_and_not_else():

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 from django.core.management.base import BaseCommand, CommandError
 
-from devices.catalog import CODECS, DEFAULT_CODECS, KeyMode, KeySlot
+from devices.catalog import CODECS, DEFAULT_CODECS, KeySlot
 from devices.inventory import VersionConflict
 from devices.mac import MacError, colons, parse_mac
 from devices.models import Phone
 from provisioning import assignment, plan
 from provisioning.gxp.config import AccountConfig, ConfigError, KeyConfig
+from provisioning.gxp.layout import read_key
 
 CODEC_NAMES = {name.upper(): name for name in CODECS}
 
@@ -37,8 +38,8 @@ class Command(BaseCommand):
             "--key",
             action="append",
             default=[],
-            metavar="SLOT=MODE:VALUE[:LABEL]",
-            help="for example mpk1=blf:1002:Reception; VALUE holds no colon; may be given again; other keys stay",
+            metavar="SLOT=MODE[@ACCOUNT]:VALUE[:LABEL]",
+            help="for example mpk1=blf:1002:Reception; may be given again; other keys stay",
         )
 
     def handle(self, mac, **options):
@@ -75,7 +76,7 @@ class Command(BaseCommand):
         )
         keys = {key.slot: key for key in stored.keys}
         for text in options["key"]:
-            key = replace(_key(text), account=options["account"])
+            key = _key(text, options["account"])
             keys[key.slot] = key
         return replace(stored, accounts=tuple(accounts[n] for n in sorted(accounts)), keys=tuple(keys.values()))
 
@@ -87,21 +88,17 @@ def _password() -> str:
     return password
 
 
-def _key(text: str) -> KeyConfig:
-    """Read SLOT=MODE:VALUE[:LABEL]; the label may hold colons."""
+def _key(text: str, account: int) -> KeyConfig:
+    """Read SLOT=MODE[@ACCOUNT]:VALUE[:LABEL], written as a layer's keys are; without one it is for `account`."""
     slot, equals, rest = text.partition("=")
-    mode, _, rest = rest.partition(":")
-    value, _, label = rest.partition(":")
     try:
         if not equals:
-            raise ValueError("It has no “=”.")
-        if mode not in set(KeyMode):
-            raise ValueError(f"There is no mode {mode!r}.")
-        return KeyConfig(slot=KeySlot.parse(slot), mode=KeyMode(mode), account=1, label=label, value=value)
+            raise ValueError("has no “=”")
+        key = read_key(KeySlot.parse(slot), rest).key
+        return key if "@" in rest.partition(":")[0] else replace(key, account=account)
     except ValueError as error:
-        modes = ", ".join(KeyMode)
         raise CommandError(
-            f"--key {text}: {error} Write SLOT=MODE:VALUE[:LABEL], e.g. mpk1=blf:1002:Reception; modes: {modes}."
+            f"--key {text}: {error}. Write SLOT=MODE[@ACCOUNT]:VALUE[:LABEL], e.g. mpk1=blf:1002:Reception."
         ) from error
 
 
