@@ -60,6 +60,10 @@ class ConfigFile(models.Model):
     class Meta:
         ordering = ("phone", "-number")
         constraints = (models.UniqueConstraint(name="config_file_number", fields=("phone", "number")),)
+        indexes = (
+            # Few, and asked for every few seconds: whose upgrade is under way?
+            models.Index(name="file_of_an_upgrade", fields=("phone",), condition=~Q(firmware="") | Q(held_back=True)),
+        )
 
     def __str__(self) -> str:
         return f"{self.phone} version {self.number}"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import IntegrityError
+from django.db.models import ProtectedError
 from django.utils import timezone
 
 from provisioning.firmware.models import FirmwareImage, FirmwareStep
@@ -69,7 +70,10 @@ def remove(image: FirmwareImage) -> None:
     used = FirmwareStep.objects.filter(image=image).values_list("model", flat=True)
     if used:
         raise ImageError(f"{image} is on the path of {', '.join(used)}; take it from there first.")
-    image.delete()
+    try:
+        image.delete()
+    except ProtectedError:
+        raise ImageError(f"Somebody has just put {image} on a path; take it from there first.") from None
     if not FirmwareImage.objects.filter(sha256=image.sha256).exists():
         path_of(image).unlink(missing_ok=True)
 

@@ -106,7 +106,8 @@ def give_up() -> int:
     for row in rows.order_by("-fetched_at")[:LOOK_AT_MOST]:
         if not firmware.is_there(row.phone.firmware, row.version):
             words = GIVEN_UP.format(version=row.version, tries=row.tries, runs=row.phone.firmware or "no known version")
-            told += inventory.explain(row.phone_id, words)
+            if not row.phone.stage_reason:  # what stands there already is nearer to what has to be done
+                told += inventory.explain(row.phone_id, words)
     return told + _explain_held_back()
 
 
@@ -129,21 +130,30 @@ def _explain_held_back() -> int:
 
 def behind() -> list[int]:
     """Assigned phones whose file leads to another version than their next step, or that wait for their accounts and
-    need not any more: they need a new file."""
+    need not any more: they need a new file.
+
+    Asked every few seconds: only whose upgrade is under way, and who runs less than its path, is looked at closely.
+    """
+    on_way = ConfigFile.objects.filter(~Q(firmware="") | Q(held_back=True)).values("phone")
     newest = ConfigFile.objects.filter(phone=OuterRef("pk")).order_by("-number")
-    led = Phone.objects.filter(stage__in=WAY).annotate(led_to=Subquery(newest.values("firmware")[:1]))
-    led = led.filter(led_to__isnull=False, local_host__isnull=False).order_by()
-    steps = paths()
-    led = led.filter(~Q(led_to="") | Q(model__in=steps))
-    wrong = Q(pk__in=[])
-    # A site has thousands of phones, and a handful of models and versions.
-    for model, runs, led_to in led.values_list("model", "firmware", "led_to").distinct():
-        if led_to != (firmware.next_step(runs, steps.get(model.upper(), ())) or ""):
-            wrong |= Q(model=model, firmware=runs, led_to=led_to)
-    given_up = Q(firmware_tries__tries__gte=MAX_TRIES, firmware_tries__version=F("led_to"))
-    phones = list(led.filter(wrong | given_up).distinct())
-    wanted = next_versions(phones)
-    ids = {phone.pk for phone in phones if phone.led_to != wanted.get(phone.pk, "")}
-    waiting = list(Phone.objects.filter(stage__in=WAY).annotate(held_back=Subquery(newest.values("held_back")[:1]))
-                   .filter(held_back=True))  # fmt: skip
-    return sorted(ids | {phone.pk for phone in waiting} - short(waiting))
+    looked_at = Phone.objects.filter(_short_of_a_step() | Q(pk__in=on_way), stage__in=WAY, local_host__isnull=False)
+    looked_at = looked_at.annotate(
+        led_to=Subquery(newest.values("firmware")[:1]), held_back=Subquery(newest.values("held_back")[:1])
+    )
+    phones = [phone for phone in looked_at.filter(led_to__isnull=False) if phone.known_model is not None]
+    wanted, still_short = next_versions(phones), short(phones)
+    return sorted(
+        phone.pk
+        for phone in phones
+        if phone.led_to != wanted.get(phone.pk, "") or (phone.held_back and phone.pk not in still_short)
+    )
+
+
+def _short_of_a_step() -> Q:
+    """A site has thousands of phones, and a handful of models and versions of firmware."""
+    steps, wrong = paths(), Q(pk__in=[])
+    if steps:
+        for model, runs in Phone.objects.order_by().values_list("model", "firmware").distinct():
+            if firmware.next_step(runs, steps.get(model.upper(), ())):
+                wrong |= Q(model=model, firmware=runs)
+    return wrong

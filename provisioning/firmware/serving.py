@@ -133,6 +133,9 @@ def _count(phone: Phone, version: str, source: str) -> None:
     """A MAC in a User-Agent is only a claim: what comes from another address than the phone's is no try of it."""
     if source not in (phone.source_host, phone.steady_host):
         return
-    if pins.next_versions([phone]).get(phone.pk) == version:
-        pins.fetched(phone.pk, version)
-    inventory.tell(phone.pk, EventKind.DOWNLOAD, f"Fetched firmware {version}.")
+    try:
+        if pins.next_versions([phone]).get(phone.pk) == version:
+            pins.fetched(phone.pk, version)
+        inventory.tell(phone.pk, EventKind.DOWNLOAD, f"Fetched firmware {version}.")
+    except (Phone.DoesNotExist, DatabaseError) as error:  # it was forgotten meanwhile; its last bytes are to leave
+        log.warning("that %s fetched firmware %s is not stored (%s)", source, version, error)

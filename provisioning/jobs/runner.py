@@ -17,11 +17,12 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.crypto import get_random_string
 from django_tasks import task
+from django_tasks_db.models import DBTaskResult
 
 from provisioning.jobs import telling
 from provisioning.jobs.models import OPEN_JOBS, Job, JobFailure, JobState
 from provisioning.jobs.rerender import rerender
-from provisioning.layers.scope import phones_under
+from provisioning.layers.scope import next_ids, phones_under
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ RERENDER = "rerender"
 CHUNK = 100  # phones between two looks at whether somebody paused or cancelled
 PAUSE_SECONDS = 0.002  # between two chunks: SQLite's lock is not fair
 LOST_AFTER_SECONDS = 60  # a chunk takes far less than a second; a worker that is silent for so long is gone
+KEPT_DAYS = 90  # after its end; our choice
+PRUNED_AT_ONCE = 100
 MAX_FAILURES = 1000  # rows kept of one job; the number of failures goes on
 PACES_PER_SECOND = (0.1, 200.0)
 LONGEST_SECONDS = 86_400  # of telling. What is due in two days and more counts as of a clock that went back (due.py).
@@ -51,6 +54,9 @@ def start(title: str, scope: Mapping[str, object], *, by: str, pace_per_second: 
             f"At {pace_per_second:g} a second the last of {total} phones would be told after more than a day; "
             f"enter {needed:g} or more."
         )
+    ids = scope.get("phones")
+    if isinstance(ids, list):
+        scope = {"phones": sorted(ids)}
     now = timezone.now()
     with transaction.atomic():
         job = Job.objects.create(
@@ -93,15 +99,14 @@ def _one_chunk(job_id: int, worker: str) -> bool:
     job = Job.objects.filter(pk=job_id, state=JobState.RUNNING, worker=worker).first()
     if job is None:
         return False
-    phones = phones_under(job.scope).filter(pk__gt=job.after_id).order_by("pk")
-    ids = list(phones.values_list("pk", flat=True)[:CHUNK])
+    ids = next_ids(job.scope, job.after_id, CHUNK)
     if not ids:
         return not _end(job, JobState.DONE)
     outcome = rerender(job, ids)
     failed = {one.phone_id for one in outcome.failures}
     with transaction.atomic():
         JobFailure.objects.bulk_create(outcome.failures[: max(0, MAX_FAILURES - job.failed)])
-        Job.objects.filter(pk=job.pk).update(
+        Job.objects.filter(pk=job.pk, worker=job.worker).update(
             done=F("done") + len(ids),
             changed=F("changed") + outcome.changed,
             failed=F("failed") + len(failed),
@@ -112,7 +117,9 @@ def _one_chunk(job_id: int, worker: str) -> bool:
 
 
 def _end(job: Job, state: JobState) -> bool:
-    ended = Job.objects.filter(pk=job.pk, state=JobState.RUNNING).update(state=state, ended_at=timezone.now())
+    ended = Job.objects.filter(pk=job.pk, state=JobState.RUNNING, worker=job.worker).update(
+        state=state, ended_at=timezone.now()
+    )
     log.info("%s: %s; %d of %d phones changed, %d failed", job.title, state.label, job.changed, job.total, job.failed)
     return bool(ended)
 
@@ -163,6 +170,16 @@ def _cannot(job: Job) -> JobError:
 def _change(job_id: int, sources: Sequence[JobState], state: JobState, **values: object) -> None:
     if not Job.objects.filter(pk=job_id, state__in=sources).update(state=state, **values):
         raise _cannot(_look(job_id))
+
+
+def prune() -> int:
+    """Delete jobs that ended long ago, and calls of the queue that are over; at most one bite of each. How many."""
+    now = timezone.now()
+    old = Job.objects.filter(ended_at__lt=now - timedelta(days=KEPT_DAYS)).order_by("pk").values_list("pk", flat=True)
+    jobs, _ = Job.objects.filter(pk__in=list(old[:PRUNED_AT_ONCE])).delete()
+    over = DBTaskResult.objects.filter(finished_at__lt=now - timedelta(days=1)).values_list("pk", flat=True)
+    calls, _ = DBTaskResult.objects.filter(pk__in=list(over[:PRUNED_AT_ONCE])).delete()
+    return jobs + calls
 
 
 def revive() -> int:

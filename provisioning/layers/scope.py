@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 
 from django.db.models import QuerySet
@@ -29,6 +30,22 @@ def phones_under(scope: Mapping[str, object]) -> QuerySet[Phone]:
         case {"phones": list(ids)}:
             return phones.filter(pk__in=ids)
     return phones
+
+
+def next_ids(scope: Mapping[str, object], after: int, most: int) -> list[int]:
+    """The ids of the next phones of a scope, in their order; `{"phones": [id…]}` names them in their order."""
+    match dict(scope):
+        case {"phones": list(ids)}:
+            # Only so many as are needed go to the database; some may be gone, so there are a few more.
+            found: list[int] = []
+            left = ids[bisect_right(ids, after) :]
+            while left and len(found) < most:
+                bite, left = left[:most], left[most:]
+                there = phones_under({"phones": bite}).order_by("pk").values_list("pk", flat=True)
+                found += there
+            return found[:most]
+    phones = phones_under(scope).filter(pk__gt=after).order_by("pk")
+    return list(phones.values_list("pk", flat=True)[:most])
 
 
 def scope_of(layer: SettingsLayer) -> dict[str, object]:

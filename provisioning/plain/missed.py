@@ -10,6 +10,7 @@ import asyncio
 import logging
 import re
 import threading
+from collections.abc import Iterator
 
 from asgiref.sync import sync_to_async
 from django.db import DatabaseError, transaction
@@ -38,6 +39,8 @@ ADVICE = (
     (r"(gs_)?phonebook\.xml", "a phonebook at an old path: see the phonebook page"),
     (r".*(lang|language|\.txt|gxp[0-9]*lang).*", "probably a language: it is chosen by display_language"),
 )
+
+STORED_AT_ONCE = 20
 
 _lock = threading.Lock()
 _held: dict[tuple[str, str, str], int] = {}
@@ -75,19 +78,26 @@ def flush() -> int:
         _held.clear()
     now = timezone.now()
     try:
-        with transaction.atomic():
-            for (mac, source, name), count in sorted(taken.items()):
-                row, _ = MissedAsk.objects.get_or_create(
-                    mac=mac, source_host=source, name=name, defaults={"first_at": now, "last_at": now}
-                )
-                MissedAsk.objects.filter(pk=row.pk).update(count=F("count") + count, last_at=now)
-            if taken:
-                kept = MissedAsk.objects.order_by("-last_at", "-pk").values("pk")[:KEPT_AT_MOST]
-                MissedAsk.objects.exclude(pk__in=list(kept.values_list("pk", flat=True))).delete()
+        for bite in _bites(sorted(taken.items())):
+            with transaction.atomic():
+                for (mac, source, name), count in bite:
+                    row, _ = MissedAsk.objects.get_or_create(
+                        mac=mac, source_host=source, name=name, defaults={"first_at": now, "last_at": now}
+                    )
+                    MissedAsk.objects.filter(pk=row.pk).update(count=F("count") + count, last_at=now)
+        if taken:
+            kept = MissedAsk.objects.order_by("-last_at", "-pk").values("pk")[:KEPT_AT_MOST]
+            MissedAsk.objects.exclude(pk__in=list(kept.values_list("pk", flat=True))).delete()
     except DatabaseError as error:
         log.warning("what phones asked for in vain is not stored (%s)", error)
         return 0
     return len(taken)
+
+
+def _bites(rows: list[tuple[tuple[str, str, str], int]]) -> Iterator[list[tuple[tuple[str, str, str], int]]]:
+    """Few at once: whoever else wants to write waits for no more than these."""
+    for start in range(0, len(rows), STORED_AT_ONCE):
+        yield rows[start : start + STORED_AT_ONCE]
 
 
 def advice(name: str) -> str:

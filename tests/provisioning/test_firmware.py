@@ -278,6 +278,29 @@ class TestPath:
         one_round()
         assert Job.objects.count() == 2
 
+    def test_a_job_that_somebody_stopped_does_not_begin_anew_at_once(self, phone, clock):
+        other = cast.seen("000B82000009", "10.0.0.9", firmware="1.0.5.12")
+        cast.save(other)
+        runs(phone, "1.0.5.12")
+        follow_firmware()
+        first = Job.objects.get()
+        runner.pause(first.pk)
+        cast.seen("000B82000009", "10.0.0.9", firmware="1.0.7.81")
+        follow_firmware()
+        assert Job.objects.latest("pk").scope == {"phones": [other.pk]}, "it is in nobody else's way"
+        one_round()
+        runner.cancel(first.pk)
+        one_round()
+        assert Job.objects.count() == 2
+        clock.forward(minutes=61)
+        one_round()
+        assert said(phone)["firmware_server_path"].endswith("/1.0.7.81")
+
+    def test_a_model_in_another_spelling_is_the_same_model(self, phone):
+        Phone.objects.filter(pk=phone.pk).update(model="gxp1628", firmware="1.0.5.12")
+        one_round()
+        assert said(phone)["firmware_server_path"].endswith("/1.0.7.81")
+
     def test_parts_and_other_versions_are_no_tries(self, phone):
         for path, headers in (
             ("/firmware/1.0.5.12/gxp1600fw.bin", {"range": "bytes=0-9"}),

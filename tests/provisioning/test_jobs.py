@@ -189,6 +189,28 @@ class TestTelling:
         assert telling.go_on(job) == 0
 
 
+def test_what_is_over_is_deleted_one_day(clock):
+    phones(1)
+    job = carried_out(change(vlan_tag="9"))
+    assert runner.prune() == 0
+    clock.forward(days=runner.KEPT_DAYS + 1)
+    assert runner.prune() and not Job.objects.filter(pk=job.pk).exists()
+
+
+def test_a_worker_whose_job_was_taken_over_counts_nothing(monkeypatch):
+    phones(2)
+    monkeypatch.setattr(runner, "CHUNK", 1)
+    job = change(vlan_tag="9")
+    real = rerender.rerender
+
+    def taken_over(job, ids):
+        Job.objects.filter(pk=job.pk).update(worker="another")
+        return real(job, ids)
+
+    monkeypatch.setattr(runner, "rerender", taken_over)
+    assert carried_out(job).done == 0
+
+
 def test_a_pace_that_takes_more_than_a_day_is_refused(monkeypatch):
     phones(3)
     monkeypatch.setattr(runner, "LONGEST_SECONDS", 10)

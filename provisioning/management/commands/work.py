@@ -4,11 +4,14 @@ The rounds (stuck phones, old events and versions) go on in a thread of their ow
 """
 
 import logging
+import os
+import signal
 import threading
 from datetime import timedelta
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, InterfaceError, close_old_connections
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.crypto import get_random_string
 from django_tasks_db.management.commands.db_worker import Worker
@@ -17,7 +20,7 @@ from devices import retention
 from provisioning import stuck, versions
 from provisioning.firmware import pins
 from provisioning.jobs import runner
-from provisioning.jobs.models import OPEN_JOBS, Job, JobFailure
+from provisioning.jobs.models import Job, JobFailure, JobState
 from provisioning.phonebook import books
 from provisioning.plain import files as plain_files
 
@@ -45,7 +48,8 @@ class Command(BaseCommand):
             one_round()
             return
         stopping, keep_trying = threading.Event(), options["keep_trying"]
-        rounds = threading.Thread(target=_rounds, args=(stopping, keep_trying), name="rounds", daemon=True)
+        self._died = False
+        rounds = threading.Thread(target=self._go_round, args=(stopping, keep_trying), name="rounds", daemon=True)
         rounds.start()
         log.info("working: a round every %.0f s, and jobs", EVERY_SECONDS)
         try:
@@ -55,6 +59,17 @@ class Command(BaseCommand):
             stopping.set()
             rounds.join(EVERY_SECONDS)
             log.info("stopped")
+        if self._died:
+            raise CommandError("The rounds have ended; the log says why. Start it again, or use --keep-trying.")
+
+    def _go_round(self, stopping: threading.Event, keep_trying: bool) -> None:
+        """The rounds; if they end by an error so does the whole process, for whoever supervises it to see."""
+        try:
+            _rounds(stopping, keep_trying)
+        except Exception:
+            log.exception("the rounds have ended")
+            self._died = True
+            os.kill(os.getpid(), signal.SIGTERM)  # the worker of jobs ends after the present one
 
 
 def _jobs(keep_trying: bool) -> bool:
@@ -105,8 +120,8 @@ def _rounds(stopping: threading.Event, keep_trying: bool) -> None:
 def one_round() -> None:
     """Everything that is due now. What goes wrong with one thing does not keep the others from being done."""
     for do in (
-        stuck.explain_all, runner.revive, retention.prune_events, retention.forget_unheard, versions.prune,
-        books.refresh_all, plain_files.refresh, pins.give_up, follow_firmware,
+        stuck.explain_all, runner.revive, runner.prune, retention.prune_events, retention.forget_unheard,
+        versions.prune, books.refresh_all, plain_files.refresh, pins.give_up, follow_firmware,
     ):  # fmt: skip
         try:
             do()
@@ -119,13 +134,20 @@ def one_round() -> None:
 def follow_firmware() -> None:
     """Phones that took a step of their firmware's path, or whose path changed, get the file for the next one.
 
-    Who could not be rendered is left alone for a while: it would fail again, every few seconds.
+    Who could not be rendered, or whose job somebody has stopped, is left alone for a while: it would begin again
+    every few seconds.
     """
-    ids = pins.behind()
-    if not ids or Job.objects.filter(title=FIRMWARE_JOB, state__in=OPEN_JOBS).exists():
+    jobs = Job.objects.filter(title=FIRMWARE_JOB)
+    if jobs.filter(state__in=(JobState.WAITING, JobState.RUNNING)).exists():
+        return
+    ids = set(pins.behind())
+    if not ids:
         return
     since = timezone.now() - timedelta(minutes=AGAIN_MINUTES)
     failed = JobFailure.objects.filter(job__title=FIRMWARE_JOB, job__created_at__gt=since)
-    left = sorted(set(ids) - set(failed.values_list("phone", flat=True)))
-    if left:
-        runner.start(FIRMWARE_JOB, {"phones": left}, by="gspnp")
+    ids -= set(failed.values_list("phone", flat=True))
+    stopped = jobs.filter(Q(state=JobState.PAUSED) | Q(state=JobState.CANCELLED, ended_at__gt=since))
+    for scope in stopped.values_list("scope", flat=True):
+        ids -= set(scope.get("phones", []))
+    if ids:
+        runner.start(FIRMWARE_JOB, {"phones": sorted(ids)}, by="gspnp")
