@@ -19,6 +19,7 @@ from devices.mac import colons
 from devices.models import Phone
 from provisioning import outbox, plan, rendering
 from provisioning.gxp.config import ConfigError
+from provisioning.jobs import runner
 from provisioning.layers import store
 from provisioning.models import ConfigFile, Notify, NotifyOrigin, SettingsLayer
 from provisioning.rendering import Wanted
@@ -162,7 +163,11 @@ def heed(phone_id: int, by: str) -> bool:
         stage = Stage.APPLIED
     else:
         stage = Stage.ASSIGNED if current.fetched_at is None else Stage.FETCHED
-    return inventory.heed(phone_id, stage, by)
+    heeded = inventory.heed(phone_id, stage, by)
+    if heeded and current is not None:
+        # What its layers said while it was ignored has not reached its file.
+        runner.start("A phone is not ignored any more", {"phones": [phone_id]}, by=by)
+    return heeded
 
 
 def base_url_changed(local_host: str | None, base_url: str) -> str | None:

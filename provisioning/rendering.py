@@ -31,6 +31,7 @@ from provisioning.layers import stack
 from provisioning.models import ConfigFile
 from provisioning.paths import fresh_secret, hash_of
 from provisioning.phonebook import books as phonebook
+from provisioning.plain import files as plain_files
 
 PASSWORD_CHARS = 16  # letters and digits, the only ones that the phone takes there (formats.md a12): 95 bits
 KEY_CHARS = 32  # of the key of encrypted files: 190 bits
@@ -98,9 +99,10 @@ def next_version(
     """The version that has to follow `current`, or None if that one says all this already. Raises ConfigError.
 
     `anew` makes one in any case. Its number and time are for whoever stores it. Settings that `current` has and
-    nobody names any more are written with their factory values, because a phone keeps what it once was told.
+    nobody names any more are written with their factory values, because a phone keeps what it once was told; before its
+    first file that is what files at plain names say.
     """
-    before = texts_of(current)
+    before = plain_files.told(wanted.model) if current is None else texts_of(current)
     said, draft, held_back = _decided(wanted)
     choice = plan.format_choice(said.options)
     steady = current.steady_secret if current is not None and before else fresh_secret()

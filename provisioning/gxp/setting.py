@@ -157,9 +157,17 @@ def _endpoint_fault(setting: Setting, text: str) -> str | None:
     return "is not an IPv4 address with a port; enter one such as 224.0.1.20:10000"
 
 
+_WITH_LOGIN = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*@")
+
+
 def _url_fault(setting: Setting, text: str) -> str | None:
     word = fields.word_fault(text, _most_characters(setting))
-    return word or (None if text.isascii() else "has characters outside ASCII; write them as %XX")
+    if word is None and not text.isascii():
+        word = "has characters outside ASCII; write them as %XX"
+    if word is None and _WITH_LOGIN.search(text) and not setting.secret:
+        # Everybody who may look at settings would see it, and cfg.xml would tell it to whoever asks.
+        word = "has a login before the @; write the address without it"
+    return word
 
 
 def _pem_fault(text: str) -> str | None:

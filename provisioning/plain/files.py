@@ -38,6 +38,14 @@ def refresh() -> int:
     return changed
 
 
+def told(model: PhoneModel) -> dict[str, str]:
+    """What a phone of this model may have been told by a plain name, before we knew it; by setting."""
+    found: dict[str, str] = {}
+    for content in ModelFile.objects.filter(model__in=("", model.name)).values_list("content", flat=True):
+        found.update(document.values(bytes(content)))
+    return found
+
+
 def find(name: str) -> ModelFile | None:
     """The file behind `cfg<model>.xml` or `cfg.xml` in any letter case."""
     model = find_model(name[len("cfg") : -len(".xml")])

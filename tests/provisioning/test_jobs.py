@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
+from devices import inventory
 from devices.choices import Stage
 from devices.models import LiveEvent, Phone
 from provisioning import assignment, outbox, rendering
@@ -347,3 +348,12 @@ def test_whoever_is_saved_meanwhile_is_looked_at_anew(monkeypatch):
 def test_a_pace_that_is_none_is_refused(pace):
     with pytest.raises(runner.JobError, match="enter a number"):
         runner.start("x", {}, by="tess", pace_per_second=pace)
+
+
+def test_who_was_ignored_meanwhile_catches_up():
+    (phone,) = phones(1)
+    inventory.ignore(phone.pk, "tess")
+    assert carried_out(change(vlan_tag="9")).changed == 0
+    assert assignment.heed(phone.pk, "tess")
+    carried_out(Job.objects.latest("pk"))
+    assert said(phone)["vlan_tag"] == "9"

@@ -4,6 +4,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
 
+from devices.models import Phone
 from provisioning.gxp.document import values
 from provisioning.layers import store
 from provisioning.models import Download, MissedAsk, ModelFile
@@ -75,6 +76,13 @@ class TestModelFiles:
         assert ask("/cfg.xml").headers["etag"] != before.headers["etag"]
         layer("site")
         assert ask("/cfg.xml").status == 404 and not ModelFile.objects.exists()
+
+    def test_what_they_told_a_phone_of_another_site_is_taken_back_by_its_first_file(self):
+        layer("site", vlan_tag="20")
+        phone = cast.seen()
+        Phone.objects.filter(pk=phone.pk).update(site="berlin")
+        version = cast.save(Phone.objects.get(pk=phone.pk)).config_file
+        assert values(bytes(version.content))["vlan_tag"] == "0"
 
     def test_the_worker_makes_them(self):
         store.save(store.find("site", ""), {"ntp_server": "ntp.example"}, by="tess")

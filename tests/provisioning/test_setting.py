@@ -84,6 +84,7 @@ BAD = [
     ("config_server_path", "pbx.example/p/x/", "slash"),
     ("action_url_registered", "pbx.example/a b", "blank"),
     ("action_url_registered", "pbx.example/é", "ASCII"),
+    ("action_url_registered", "http://tess:s3cret@pbx.example/", "without it"),
     ("sip_tls_certificate", "MIIB", "PEM"),
     ("sip_tls_certificate", PEM.replace("\n", "\r\n"), "plain line ends"),
     ("sip_tls_certificate", PEM.replace("MIIB", "MII\x00"), "PEM"),

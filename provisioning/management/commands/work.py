@@ -4,8 +4,6 @@ The rounds (stuck phones, old events and versions) go on in a thread of their ow
 """
 
 import logging
-import os
-import signal
 import threading
 from datetime import timedelta
 
@@ -48,13 +46,14 @@ class Command(BaseCommand):
             one_round()
             return
         stopping, keep_trying = threading.Event(), options["keep_trying"]
-        self._died = False
+        self._died, self._worker = False, _worker()
         rounds = threading.Thread(target=self._go_round, args=(stopping, keep_trying), name="rounds", daemon=True)
         rounds.start()
         log.info("working: a round every %.0f s, and jobs", EVERY_SECONDS)
         try:
-            while rounds.is_alive() and _jobs(keep_trying):
+            while not self._died and _jobs(self._worker, keep_trying):
                 stopping.wait(EVERY_SECONDS)
+                self._worker = _worker()
         finally:
             stopping.set()
             rounds.join(EVERY_SECONDS)
@@ -69,12 +68,11 @@ class Command(BaseCommand):
         except Exception:
             log.exception("the rounds have ended")
             self._died = True
-            os.kill(os.getpid(), signal.SIGTERM)  # the worker of jobs ends after the present one
+            self._worker.running = False  # it ends after the present job
 
 
-def _jobs(keep_trying: bool) -> bool:
-    """Carry out jobs until a signal ends it; True if it has to be tried again."""
-    worker = _worker()
+def _jobs(worker: Worker, keep_trying: bool) -> bool:
+    """Carry out jobs until a signal, or the end of the rounds, ends it; True if it has to be tried again."""
     worker.configure_signals()
     try:
         worker.run()
