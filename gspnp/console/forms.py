@@ -173,7 +173,7 @@ class KeyForm(forms.Form):
             initial = {name: getattr(stored, name) for name in ("mode", "value", "label", "account")}
         super().__init__(data, prefix=f"key-{slot.name}", initial=initial)
         self.inherited: KeyConfig | None = None
-        self.origin, self.is_protected = "", False
+        self.origin, self.is_protected, self.instead = "", False, False
         unset = "Not set" if slot.kind is KeyKind.MPK else "Line (as delivered)"
         modes = [(mode.value, KEY_MODE_LABELS[mode]) for mode in model.modes(slot.kind)]
         cast(forms.ChoiceField, self.fields["mode"]).choices = [("", unset), *modes]
@@ -195,7 +195,9 @@ class KeyForm(forms.Form):
         key = self.inherited
         what = " ".join(filter(None, (KEY_MODE_LABELS[key.mode], key.value, key.label)))
         where = "the team" if self.origin == layout.TEAM else self.origin
-        return f"{what}, protected by {where}" if self.is_protected else f"{what}, from {where}"
+        if self.is_protected:
+            return f"{what}, protected by {where}"
+        return f"Instead of {what}, from {where}" if self.instead else f"{what}, from {where}"
 
     def clean(self) -> None:
         """A key that says something must do something."""
@@ -238,11 +240,16 @@ class AssignForm:
         said = stack.said(stack.stack(self.phone), self.model)
         # Before the first save the account that the technician is about to fill in counts as filled in.
         accounts = stored.accounts or (AccountConfig(1, "", "", "", "", "", "", ()),)
-        arranged, _ = plan.arranged_keys(plan.Draft(accounts), self.model, said)
-        for key in arranged.keys:
-            form = next(form for form in self.keys if form.slot == key.slot)
-            form.inherited, form.origin = key, arranged.origins[key.slot]
-            form.is_protected = key.slot in arranged.protected
+        with_own, _ = plan.arranged_keys(plan.Draft(accounts, stored.keys), self.model, said)
+        without, _ = plan.arranged_keys(plan.Draft(accounts), self.model, said)
+        own = {key.slot for key in stored.keys}
+        for form in self.keys:
+            # On a key of its own it is what would stand there instead; the team fills those that are really free.
+            arranged = without if form.slot in own else with_own
+            form.inherited = next((key for key in arranged.keys if key.slot == form.slot), None)
+            form.origin = arranged.origins.get(form.slot, "")
+            form.is_protected = form.slot in arranged.protected
+            form.instead = form.slot in own and not form.is_protected
 
     @property
     def line_keys(self) -> list[KeyForm]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import messages
@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from gspnp.console.access import CHANGE, VIEW, is_fetch, needs
 from gspnp.console.shell import shell_context
-from provisioning.jobs import runner
+from provisioning.jobs import runner, telling
 from provisioning.jobs.models import OPEN_JOBS
 from provisioning.models import Job, JobState
 
@@ -24,7 +24,7 @@ NOBODY_SECONDS = 10  # a worker looks twice a second
 BUTTONS = {"pause": runner.pause, "resume": runner.resume, "cancel": runner.cancel}
 ICONS = {
     JobState.WAITING: "hourglass_top", JobState.RUNNING: "sync", JobState.PAUSED: "pause_circle",
-    JobState.DONE: "check_circle", JobState.CANCELLED: "cancel",
+    JobState.DONE: "check_circle", JobState.CANCELLED: "cancel", JobState.FAILED: "error",
 }  # fmt: skip
 
 
@@ -32,7 +32,7 @@ ICONS = {
 @needs(VIEW)
 def overview(request: HttpRequest) -> HttpResponse:
     """The newest jobs."""
-    context = shell_context(request, "Jobs", jobs=Job.objects.all()[:SHOWN_JOBS])
+    context = shell_context(request, "Jobs", jobs=Job.objects.defer("scope")[:SHOWN_JOBS])
     return render(request, "console/jobs/list.html", context)
 
 
@@ -68,19 +68,25 @@ def press(request: HttpRequest, job_id: int, button: str) -> HttpResponse:
 
 
 def _part(request: HttpRequest, job_id: int) -> HttpResponse:
-    return render(request, "console/jobs/_job.html", _context(request, get_object_or_404(Job, pk=job_id)))
+    return render(
+        request, "console/jobs/_job.html", _context(request, get_object_or_404(Job.objects.defer("scope"), pk=job_id))
+    )
 
 
 def _context(request: HttpRequest, job: Job) -> dict[str, Any]:
-    failures = job.failures.select_related("phone")[:SHOWN_FAILURES]
+    failures, told = job.failures.select_related("phone")[:SHOWN_FAILURES], telling.told(job)
+    is_open = job.state in OPEN_JOBS
     return {
         "job": job,
         "icon": ICONS[JobState(job.state)],
-        "is_open": job.state in OPEN_JOBS,
+        "is_open": is_open or bool(told.waiting),
+        "told": told,
+        "may_pause": job.state in (JobState.WAITING, JobState.RUNNING) or bool(told.waiting),
+        "may_resume": job.state == JobState.PAUSED or bool(told.held),
+        "may_cancel": is_open or bool(told.waiting or told.held),
         "failures": failures,
         "more_failures": max(0, job.failures.count() - SHOWN_FAILURES),
         "nobody": _nobody_takes_it(job),
-        "told_until": told_until(job),
         "may_change": request.user.has_perm(CHANGE),
     }
 
@@ -88,10 +94,3 @@ def _context(request: HttpRequest, job: Job) -> dict[str, Any]:
 def _nobody_takes_it(job: Job) -> bool:
     """Whether it waits for a worker that does not seem to be there."""
     return job.state == JobState.WAITING and timezone.now() - job.called_at > timedelta(seconds=NOBODY_SECONDS)
-
-
-def told_until(job: Job) -> datetime | None:
-    """When the last NOTIFY leaves that it owes so far; None if it owes none."""
-    if not job.changed or job.started_at is None:
-        return None
-    return job.started_at + timedelta(seconds=job.changed / job.pace_per_second)

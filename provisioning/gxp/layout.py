@@ -147,7 +147,9 @@ def arrange(
         if put.protected:
             protected.add(slot)
             if slot in keys and keys[slot] != put.key:
-                words = f"Key {slot.name} is protected by {title}; clear it here, or change it there."
+                words = (
+                    f"Key {slot.name} is protected by {title}; clear it in the phone's assignment, or change it there."
+                )
                 problems.append(Problem(f"key.{slot.name}", words))
         if put.protected or slot not in keys:
             keys[slot], origins[slot] = put.key, title

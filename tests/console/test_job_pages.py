@@ -7,6 +7,7 @@ import pytest
 from django.utils import timezone
 
 from provisioning.jobs import runner
+from provisioning.layers import store
 from provisioning.models import Job
 from tests import cast
 from tests.console.conftest import signed_in
@@ -54,7 +55,26 @@ def test_its_buttons_pause_resume_and_cancel(console, job):
         assert answer.status_code == 302 and state(job) == wanted
     refused = console.post(f"/jobs/{job.pk}/pause/", headers={"X-Requested-With": "fetch"})
     assert refused.status_code == 409 and "cancelled" in refused.json()["message"]
-    assert "reload the page" in console.post(f"/jobs/{job.pk}/pause/", follow=True).content.decode()
+    assert "nothing of it is left" in console.post(f"/jobs/{job.pk}/pause/", follow=True).content.decode()
+
+
+def test_each_button_goes_to_its_own_address(console, job):
+    """The script posts to the address of the button that was pressed, not to that of the form."""
+    page = console.get(f"/jobs/{job.pk}/").content.decode()
+    for button in ("pause", "cancel"):
+        assert re.search(rf'<button[^>]*formaction="/jobs/{job.pk}/{button}/"[^>]*data-button="{button}"', page)
+
+
+def test_while_its_phones_are_told_a_job_that_is_done_can_be_paused(console, job):
+    store.save(store.find("site", ""), {"vlan_tag": "9"}, by="tess")
+    runner.run.call(job.pk)
+    page = console.get(f"/jobs/{job.pk}/").content.decode()
+    assert "Told of their new files: 0 of 1 phones" in page and "Pause" in page
+    console.post(f"/jobs/{job.pk}/pause/")
+    assert "1 are held back" in console.get(f"/jobs/{job.pk}/").content.decode()
+    console.post(f"/jobs/{job.pk}/resume/")
+    console.post(f"/jobs/{job.pk}/cancel/")
+    assert "Pause" not in console.get(f"/jobs/{job.pk}/").content.decode()
 
 
 def test_a_script_gets_the_job_as_it_is_then(console, job):

@@ -5,7 +5,7 @@ import time
 from django.core.management.base import BaseCommand, CommandError
 
 from devices.mac import colons
-from provisioning.jobs import runner
+from provisioning.jobs import runner, telling
 from provisioning.jobs.models import OPEN_JOBS
 from provisioning.models import Job, JobState
 
@@ -15,7 +15,7 @@ NOBODY_SECONDS = 10.0  # a worker looks twice a second
 
 
 class Command(BaseCommand):
-    help = "List jobs, or show one; exit code 1 of --wait if it was cancelled, or a phone failed."
+    help = "List jobs, or show one; exit code 1 of --wait if it did not get to its end, or a phone failed."
 
     def add_arguments(self, parser):
         parser.add_argument("id", nargs="?", type=int, help="number of a job")
@@ -39,7 +39,7 @@ class Command(BaseCommand):
                 raise CommandError(str(error)) from error
         job = self._wait(job.pk) if options["wait"] else _job(job.pk)
         self._show(job)
-        if options["wait"] and (job.failed or job.state == JobState.CANCELLED):
+        if options["wait"] and (job.failed or job.state in (JobState.CANCELLED, JobState.FAILED)):
             raise SystemExit(1)
 
     def _wait(self, job_id: int) -> Job:
@@ -56,6 +56,12 @@ class Command(BaseCommand):
 
     def _show(self, job: Job) -> None:
         self.stdout.write(_line(job))
+        if job.words:
+            self.stdout.write(f"  {job.words}")
+        told = telling.told(job)
+        if job.changed:
+            held = f", {told.held} held back" if told.held else ""
+            self.stdout.write(f"  told: {told.sent} of {job.changed}, {told.waiting} wait for their turn{held}")
         for failure in job.failures.select_related("phone"):
             self.stdout.write(f"  {colons(failure.phone.mac)} {failure.field} {failure.message}")
 
