@@ -52,6 +52,22 @@ class ModelRow:
         return sum(one.count for one in self.runs if one.holes)
 
 
+@dataclass(frozen=True)
+class PathForm:
+    """The form of a model's path; `touched` is set while somebody is asked whether so many phones shall change."""
+
+    row: ModelRow
+    problem: str
+    typed: str
+    touched: int
+
+    @property
+    def holes(self) -> list[Hole]:
+        """Known holes of the version at the end of the path."""
+        end = self.typed.replace(",", " ").replace("→", " ").split()[-1:]
+        return firmware.holes(self.row.name, end[0]) if end else []
+
+
 @require_safe
 @needs(VIEW)
 def page(request: HttpRequest) -> HttpResponse:
@@ -91,10 +107,15 @@ def remove(request: HttpRequest, version: str) -> HttpResponse:
 @require_POST
 @needs(CHANGE)
 def pin(request: HttpRequest, model: str) -> HttpResponse:
-    """Set the path of a model; the files of its phones follow within seconds."""
+    """Set the path of a model, after a question if phones would fetch another firmware; their files follow within
+    seconds."""
     typed = request.POST.get("path", "")
+    versions = typed.replace(",", " ").replace("→", " ").split()
     try:
-        pins.pin(model, typed.replace(",", " ").replace("→", " ").split())
+        touched = 0 if request.POST.get("sure") == "1" else pins.touched(model, versions)
+        if touched:
+            return _show(request, question={model: touched}, typed={model: typed})
+        pins.pin(model, versions)
     except pins.PinError as error:
         return _show(request, pin_problem={model: str(error)}, typed={model: typed})
     messages.success(request, f"The path of {model} is set. Phones that are behind get a new file within seconds.")
@@ -108,14 +129,23 @@ def _show(
     image_problem: str = "",
     version: str = "",
     pin_problem: dict[str, str] | None = None,
+    question: dict[str, int] | None = None,
     typed: dict[str, str] | None = None,
 ) -> HttpResponse:
     rows = model_rows()
     context = {
-        "images": FirmwareImage.objects.prefetch_related("steps").order_by("-uploaded_at"),
+        "images": [
+            (image, _holes_of(image.version))
+            for image in FirmwareImage.objects.prefetch_related("steps").order_by("-uploaded_at")
+        ],
         "rows": rows,
         "forms": [
-            (row, (pin_problem or {}).get(row.name, ""), (typed or {}).get(row.name, row.path_text))
+            PathForm(
+                row,
+                (pin_problem or {}).get(row.name, ""),
+                (typed or {}).get(row.name, row.path_text),
+                (question or {}).get(row.name, 0),
+            )
             for row in rows
             if row.known
         ],
@@ -128,6 +158,11 @@ def _show(
     }
     status = 422 if upload_problem or image_problem or pin_problem else 200
     return render(request, "console/firmware.html", shell_context(request, "Firmware") | context, status=status)
+
+
+def _holes_of(version: str) -> list[Hole]:
+    """Known holes of a version on any of the models."""
+    return list(dict.fromkeys(hole for model in MODELS for hole in firmware.holes(model, version)))
 
 
 def model_rows() -> list[ModelRow]:

@@ -37,6 +37,24 @@ class PinError(ValueError):
 
 def pin(model: str, versions: Sequence[str]) -> None:
     """Pin the path of a model, an empty one for none. Raises PinError."""
+    model, images = _checked(model, versions)
+    with transaction.atomic():
+        FirmwareStep.objects.filter(model=model).delete()
+        FirmwareStep.objects.bulk_create(
+            FirmwareStep(model=model, place=place, image=images[version]) for place, version in enumerate(versions)
+        )
+        FirmwareTry.objects.filter(phone__model__iexact=model).delete()  # a new path is tried anew
+
+
+def touched(model: str, versions: Sequence[str]) -> int:
+    """How many assigned phones such a path would make fetch another firmware; nothing is written. Raises PinError."""
+    model, _ = _checked(model, versions)
+    runs = Phone.objects.filter(stage__in=WAY, model__iexact=model).values_list("firmware", flat=True)
+    return sum(firmware.next_step(one, versions) is not None for one in runs)
+
+
+def _checked(model: str, versions: Sequence[str]) -> tuple[str, dict[str, FirmwareImage]]:
+    """The model's name as we write it, and the images of the path. Raises PinError."""
     model = model.strip().upper()
     if model not in MODELS:
         raise PinError(f"There is no model {model!r}; choose from {', '.join(MODELS)}.")
@@ -47,12 +65,7 @@ def pin(model: str, versions: Sequence[str]) -> None:
     wrong = firmware.path_fault(versions)
     if wrong:
         raise PinError(f"The path {wrong}.")
-    with transaction.atomic():
-        FirmwareStep.objects.filter(model=model).delete()
-        FirmwareStep.objects.bulk_create(
-            FirmwareStep(model=model, place=place, image=images[version]) for place, version in enumerate(versions)
-        )
-        FirmwareTry.objects.filter(phone__model__iexact=model).delete()  # a new path is tried anew
+    return model, images
 
 
 def paths() -> dict[str, list[str]]:

@@ -135,3 +135,16 @@ def test_nothing_is_wider_than_a_telephone(live_server, administrator):
     with narrow_page(live_server.url, session) as page:
         page.goto(f"{live_server.url}/firmware/")
         assert page.evaluate("document.documentElement.scrollWidth") == NARROW
+
+
+def test_a_path_that_makes_phones_restart_is_asked_about_and_a_hole_at_its_end_is_shown(console):
+    phone = cast.seen(firmware="1.0.4.88")
+    cast.save(phone)
+    images.add("1.0.4.152", [BYTES], by="tess")
+    asked = console.post("/firmware/path/GXP1628/", {"path": "1.0.4.152"})
+    page = asked.content.decode()
+    assert "1 phone will fetch another firmware and restart" in page and not pins.paths()
+    assert "CVE-2026-2329" in page
+    answer = console.post("/firmware/path/GXP1628/", {"path": "1.0.4.152", "sure": "1"}, follow=True)
+    assert pins.paths() == {"GXP1628": ["1.0.4.152"]}
+    assert "The last version has a known hole" in answer.content.decode()
