@@ -18,6 +18,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from devices.crypto import CannotDecrypt
 from devices.inventory import VersionConflict
+from devices.mac import colons
 from devices.models import Phone
 from gspnp.console import drafts, layer_list
 from gspnp.console.access import CHANGE, VIEW, needs
@@ -29,9 +30,10 @@ from provisioning.gxp.config import ConfigError
 from provisioning.gxp.entries import search
 from provisioning.jobs import runner
 from provisioning.layers import scope, store
-from provisioning.models import LayerLevel, SettingsLayer
+from provisioning.models import LayerLevel, PhoneTemplate, SettingsLayer
 
 SHOWN_PHONES = 20
+SHOWN_USERS = 10  # phones that are named when a template cannot be deleted
 PACE = 5.0  # NOTIFYs a second unless somebody says otherwise; a phone restarts for each
 UNREADABLE = "A layer cannot be opened: the key that it was written with is not in GSPNP_FIELD_KEYS. Put it back."
 OVERTAKEN = (
@@ -144,7 +146,11 @@ def _delete(request: HttpRequest, found: SettingsLayer) -> HttpResponse:
         store.remove(found)
     except (ConfigError, ProtectedError):
         form = SettingsForm(found.values)
-        form.problems.append("Only a template that no phone has can be deleted. Take it from its phones first.")
+        users = PhoneTemplate.objects.filter(layer=found.pk).select_related("phone").order_by("pk")
+        have = ", ".join(colons(one.phone.mac) for one in users[:SHOWN_USERS])
+        more = ", …" if users.count() > SHOWN_USERS else ""
+        words = "Only a template that no phone has can be deleted. Take it from its phones first"
+        form.problems.append(f"{words}: {have}{more}." if have else f"{words}.")
         return _show(request, found, form, status=409)
     messages.success(request, f"{title_of(found)} is deleted.")
     return HttpResponseRedirect(reverse("console:layers"))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from django.db import transaction
+from django.db.models import Max
 from django.utils import timezone
 
 from devices.catalog import MODELS
@@ -100,6 +101,21 @@ def keep(phone: Phone, own: Mapping[str, str | None], templates: Sequence[Settin
         PhoneTemplate.objects.bulk_create(
             PhoneTemplate(phone=phone, layer=layer, place=place) for place, layer in enumerate(templates)
         )
+
+
+def give(phone: Phone, template: SettingsLayer) -> bool:
+    """Give the phone a template, after those that it has, so that it wins over them; False if it has it already."""
+    has = PhoneTemplate.objects.filter(phone=phone)
+    if has.filter(layer=template).exists():
+        return False
+    place = has.aggregate(Max("place"))["place__max"]
+    PhoneTemplate.objects.create(phone=phone, layer=template, place=0 if place is None else place + 1)
+    return True
+
+
+def take(phone: Phone, template: SettingsLayer) -> bool:
+    """Take a template from the phone; False if it does not have it."""
+    return bool(PhoneTemplate.objects.filter(phone=phone, layer=template).delete()[0])
 
 
 def remove(layer: SettingsLayer) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
-from django.db import OperationalError
+from django.db import OperationalError, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from devices import inventory
 from devices.crypto import CannotDecrypt
@@ -27,6 +27,8 @@ from provisioning.assignment import AssignmentError, ConfigError, save
 from provisioning.commands import CannotTell
 from provisioning.gxp.fields import address_fault
 from provisioning.jobs import runner
+from provisioning.layers import store
+from provisioning.models import LayerLevel, SettingsLayer
 from provisioning.outbox import AddressMoved
 
 FAILURES_SHOWN = 50
@@ -186,6 +188,45 @@ class SiteChange(BulkChange):
         model_admin.message_user(request, f"Job {job.pk} looks which of them need a new file.", messages.INFO)
 
 
+class TemplateField(forms.ModelChoiceField):
+    """A template by its name."""
+
+    def label_from_instance(self, obj: SettingsLayer) -> str:
+        return obj.name
+
+
+class TemplateForm(forms.Form):
+    """A template for the chosen phones."""
+
+    value = TemplateField(
+        SettingsLayer.objects.defer("sealed").filter(level=LayerLevel.TEMPLATE).order_by("name"),
+        label="Template",
+        widget=UnfoldAdminSelectWidget(),
+    )
+
+
+@dataclass(frozen=True)
+class TemplateChange(BulkChange):
+    """Phones that are given a template, or lose it; a job gives them their files."""
+
+    gives: bool = True
+
+    def _change(self, phone: Phone, value: object, seen: dict[int, tuple[int, str | None]], by: str) -> str:
+        phone.version, _ = seen[phone.pk]
+        template = cast(SettingsLayer, value)
+        with transaction.atomic():
+            inventory.count_save(phone)
+            changed = store.give(phone, template) if self.gives else store.take(phone, template)
+        if self.gives:
+            return "Phones that were given the template" if changed else "Phones that had it already"
+        return "Phones that lost the template" if changed else "Phones that did not have it"
+
+    def _afterwards(self, model_admin: admin.ModelAdmin, request: HttpRequest, phone_ids: list[int]) -> None:
+        title = "A template was given to phones" if self.gives else "A template was taken from phones"
+        job = runner.start(title, {"phones": phone_ids}, by=request.user.get_username())
+        model_admin.message_user(request, f"Job {job.pk} looks which of them need a new file.", messages.INFO)
+
+
 def seen_on_the_page(text: str) -> dict[int, tuple[int, str | None]]:
     """Which phones the page showed, with version and address; nothing if it was tampered with."""
     try:
@@ -199,4 +240,7 @@ SET_SERVER = BulkChange("set_sip_server", "Set the SIP server", ServerForm, "sip
 SET_SITE = SiteChange(
     "set_site", "Set the site", SiteForm, explanation="They get the settings and the phonebook of that site, by a job."
 )
+BY_A_JOB = "What it says reaches their files by a job; it names each phone whose own settings do not go with it."
+GIVE_TEMPLATE = TemplateChange("give_template", "Give a template", TemplateForm, explanation=BY_A_JOB)
+TAKE_TEMPLATE = TemplateChange("take_template", "Take a template", TemplateForm, explanation=BY_A_JOB, gives=False)
 SET_CODECS = BulkChange("set_codecs", "Set the preferred codecs", CodecsForm, "codecs")

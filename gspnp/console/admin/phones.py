@@ -20,9 +20,18 @@ from devices.choices import Stage
 from devices.mac import colons, search_digits
 from devices.models import Account, Key, Phone
 from gspnp.console.admin import telling
-from gspnp.console.admin.bulk import SET_CODECS, SET_SERVER, SET_SITE, Refusal, Result, for_each
+from gspnp.console.admin.bulk import (
+    GIVE_TEMPLATE,
+    SET_CODECS,
+    SET_SERVER,
+    SET_SITE,
+    TAKE_TEMPLATE,
+    Refusal,
+    Result,
+    for_each,
+)
 from gspnp.console.admin.inlines import AccountInline, KeyInline
-from gspnp.console.admin.presence import PresenceColumns, ReachFilter, with_presence
+from gspnp.console.admin.presence import PresenceColumns, ReachFilter, TemplateFilter, with_presence
 from gspnp.console.assign import saved_words
 from gspnp.console.rows import SHOWN_ACCOUNTS
 from provisioning import outbox
@@ -107,7 +116,17 @@ class PhoneAdmin(PresenceColumns, ModelAdmin, UnwrappedAdmin):
         "alarm",
         "last_seen_at",
     )
-    list_filter = ("stage", ReachFilter, "site", "neighbour", "model", "firmware", "vendor", "last_seen_at")
+    list_filter = (
+        "stage",
+        ReachFilter,
+        "site",
+        TemplateFilter,
+        "neighbour",
+        "model",
+        "firmware",
+        "vendor",
+        "last_seen_at",
+    )
     list_per_page = 50
     search_fields = ("mac", "model", "firmware", "source_host")
     search_help_text = "MAC in any spelling, extension, caller name, model, firmware or address"
@@ -118,6 +137,7 @@ class PhoneAdmin(PresenceColumns, ModelAdmin, UnwrappedAdmin):
     )
     actions = (
         "notify_again", telling.check, telling.resync, telling.reboot, "set_sip_server", "set_codecs", "set_site",
+        "give_template", "take_template",
         "ignore",
     )  # fmt: skip
 
@@ -229,6 +249,16 @@ class PhoneAdmin(PresenceColumns, ModelAdmin, UnwrappedAdmin):
     def set_site(self, request: HttpRequest, queryset: QuerySet[Phone]) -> HttpResponse | None:
         """Where they stand."""
         return SET_SITE(self, request, queryset)
+
+    @admin.action(description="Give a template…", permissions=["change"])
+    def give_template(self, request: HttpRequest, queryset: QuerySet[Phone]) -> HttpResponse | None:
+        """One template more, which wins over those that they have."""
+        return GIVE_TEMPLATE(self, request, queryset)
+
+    @admin.action(description="Take a template…", permissions=["change"])
+    def take_template(self, request: HttpRequest, queryset: QuerySet[Phone]) -> HttpResponse | None:
+        """One template less."""
+        return TAKE_TEMPLATE(self, request, queryset)
 
     @admin.action(description="Ignore", permissions=["change"])
     def ignore(self, request: HttpRequest, queryset: QuerySet[Phone]) -> None:

@@ -16,6 +16,7 @@ from devices.choices import WAY, Neighbour
 from devices.models import Phone
 from gspnp.console.rows import IS_OFFLINE, IS_ONLINE, OFFLINE, ONLINE, REACH_LABELS, UNKNOWN, WHY_SILENT, reach_of
 from gspnp.console.templatetags.console import moment
+from provisioning.models import LayerLevel, SettingsLayer
 from sipmcast.models import STALE_SECONDS, ListenerStatus
 
 REACH_COLOURS = {ONLINE: "success", OFFLINE: "danger"}
@@ -44,6 +45,20 @@ class ReachFilter(admin.SimpleListFilter):
         if self.value() == OFFLINE:
             return queryset.filter(IS_OFFLINE)
         return queryset.filter(stage__in=WAY, online=None) if self.value() == UNKNOWN else queryset
+
+
+class TemplateFilter(admin.SimpleListFilter):
+    """Phones that have a template."""
+
+    title = "template"
+    parameter_name = "template"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[int, str]]:
+        return list(SettingsLayer.objects.filter(level=LayerLevel.TEMPLATE).order_by("name").values_list("pk", "name"))
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Phone]) -> QuerySet[Phone]:
+        chosen = self.value() or ""
+        return queryset.filter(templates__layer=int(chosen)) if chosen.isdecimal() else queryset
 
 
 class PresenceColumns:
