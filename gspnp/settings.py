@@ -185,7 +185,7 @@ else:
 UNFOLD = {
     "SITE_TITLE": "gspnp",
     "SITE_HEADER": "gspnp",
-    "SITE_SUBHEADER": "Grandstream phones, plugged in and proven",
+    "SITE_SUBHEADER": "plugged in, and proven",
     "SITE_URL": "/",
     "SITE_SYMBOL": "deskphone",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("console/favicon.svg")}],

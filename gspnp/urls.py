@@ -7,6 +7,8 @@ from gspnp.console import views
 
 urlpatterns = [
     path("healthz", views.healthz),
+    # The admin's own page would be a dead end for whoever has just signed in for the first time.
+    path("admin/password_change/done/", views.password_changed),
     path("admin/", admin.site.urls),
     path("", include("gspnp.console.urls")),
 ]

@@ -149,7 +149,7 @@ def _before_it_was_told(name: str, told: Mapping[str, str]) -> str | None:
 def _texts(phone: Phone, number: int) -> dict[str, str]:
     version = ConfigFile.objects.filter(phone=phone, number=number).only("content").first()
     if version is None:
-        raise RollbackError(f"Version {number} of this phone is not kept any more; choose another one.")
+        raise RollbackError(f"There is no version {number} of this phone, or none any more; choose another one.")
     try:
         return document.values(bytes(version.content))
     except (CannotDecrypt, DocumentError):

@@ -39,7 +39,7 @@ OPEN_WORDS = {
 }
 ONLINE, OFFLINE, UNKNOWN = "online", "offline", "unknown"
 CANNOT_BE_ASKED = "it cannot be asked: "
-NOT_ASKED_YET = "Not known yet"
+NOT_ASKED_YET = "It was not asked yet whether it is there"
 REACH_LABELS = {ONLINE: "Online", OFFLINE: "Offline", UNKNOWN: "Not known"}
 # A failed command is marked in the list for this long, a restart until the phone is back or for this long. Our choice.
 FAILED_SHOWN_HOURS = 1

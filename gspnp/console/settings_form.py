@@ -176,12 +176,18 @@ class SettingsForm:
             if row is None:
                 self.problems.append(problem.message)
             elif not row.problem:
-                row.problem = problem.message
+                row.problem = _beside(row, problem.message)
 
     @property
     def wrong(self) -> int:
         """How many fields have a problem."""
         return sum(bool(row.problem) for row in self.all_rows)
+
+
+def _beside(row: Row, message: str) -> str:
+    """A message that begins with the setting's name begins with the field's label where both can be seen."""
+    rest = message.removeprefix(row.name)
+    return message if rest == message or rest[:1] not in (":", " ") else f"{row.entry.label}{rest}"
 
 
 class NoSuchSetting(ValueError):

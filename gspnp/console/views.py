@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib import messages
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from devices.models import Phone
@@ -49,6 +50,13 @@ def _list_context(request: HttpRequest) -> dict[str, Any]:
 def phones_json(request: HttpRequest) -> JsonResponse:
     """Every phone, in the field names of the contract."""
     return JsonResponse([as_json(phone) for phone in Phone.objects.all()], safe=False)
+
+
+@require_safe
+def password_changed(request: HttpRequest) -> HttpResponse:
+    """Whoever has chosen a password goes on to the phones."""
+    messages.success(request, "Your password was changed.")
+    return redirect("console:phones")
 
 
 @require_safe

@@ -88,6 +88,14 @@ class ConfigError(ValueError):
         self.problems = tuple(problems)
         super().__init__("; ".join(f"{problem.field}: {problem.message}" for problem in self.problems))
 
+    @property
+    def lines(self) -> list[str]:
+        """Each problem in a line of its own, for a terminal; that of a setting names it itself."""
+        return [
+            problem.message if problem.field.startswith("setting.") else f"{problem.field}: {problem.message}"
+            for problem in self.problems
+        ]
+
 
 def validate(config: DeviceConfig) -> list[Problem]:
     """Everything that is wrong, in the order of the form; an empty list means that it can be rendered."""

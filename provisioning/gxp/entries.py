@@ -35,6 +35,7 @@ _FILE_LABELS = {
 }
 _KEY_NOTE = "written as blf:1002:Reception, blf@2:1002 for account 2, protected blf:1002 if no phone may change it"
 _TEAM_NOTE = "written as 1001=Tess, 1002=Theo; a phone's own extension is left out"
+_FOR_US = re.compile(r"our choice|GXP(?:1[67]|21)xx|sibling|\bfw 1\.0|integrator|templates|10 above the MPK")
 # Written in capitals by people; the catalogue's names are in small letters.
 _CAPITALS = frozenset({
     "blf", "dhcp", "dnd", "dns", "dtmf", "ehs", "http", "https", "ip", "lcd", "ldap", "led", "lldp", "mpk", "mtu",
@@ -195,8 +196,15 @@ def _single() -> Iterator[Entry]:
 def _of(row: Setting, name: str, group: str, label: str, codes: str) -> Entry:
     return Entry(
         name, group, label, codes, row.kind, row.choices, row.least, row.most, row.unit, row.default, row.secret,
-        settable=row.name not in COMPUTED, note=row.note, models=tuple(sorted(row.models)), row=row,
+        settable=row.name not in COMPUTED, note=_for_people(row.note), models=tuple(sorted(row.models)), row=row,
     )  # fmt: skip
+
+
+def _for_people(note: str) -> str:
+    """A note of the catalogue without what only whoever keeps the catalogue needs: who says so, and who disagrees."""
+    if note.startswith("CONFLICT"):
+        return "sources disagree what it does on these phones"
+    return "; ".join(part for part in note.split("; ") if not _FOR_US.search(part))
 
 
 def shown(name: str, text: str | None) -> str:

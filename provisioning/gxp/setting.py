@@ -125,8 +125,13 @@ def _range(setting: Setting) -> str:
     return f"enter a number from {setting.least} to {setting.most}{unit}{others}"
 
 
+OFFERED = 12
+
+
 def _offered(setting: Setting) -> str:
-    return ", ".join(f"{value} ({label})" for value, label in setting.choices.items())
+    """The choices for a message; of many only the first ones, because whoever chooses has a list of them all."""
+    words = [f"{value} ({label})" for value, label in setting.choices.items()]
+    return ", ".join(words[:OFFERED]) + (f", and {len(words) - OFFERED} more" if len(words) > OFFERED else "")
 
 
 def _choice_fault(setting: Setting, text: str) -> str | None:

@@ -78,7 +78,7 @@ def test_who_is_not_sure_yet_is_asked(console, phone):
 def test_nobody_goes_back_from_a_page_that_is_old(console, phone):
     assert "saved by somebody else" in back(console, phone, 1, version=1).content.decode()
     assert "has moved" in back(console, phone, 1, seen_host=cast.STRANGER).content.decode()
-    assert "not kept any more" in back(console, phone, 9).content.decode()
+    assert "none any more" in back(console, phone, 9).content.decode()
     assert ConfigFile.objects.count() == 2
 
 

@@ -53,8 +53,9 @@ class TemplateFilter(admin.SimpleListFilter):
     title = "template"
     parameter_name = "template"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[int, str]]:
-        return list(SettingsLayer.objects.filter(level=LayerLevel.TEMPLATE).order_by("name").values_list("pk", "name"))
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        templates = SettingsLayer.objects.filter(level=LayerLevel.TEMPLATE).order_by("name")
+        return [(str(pk), name) for pk, name in templates.values_list("pk", "name")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Phone]) -> QuerySet[Phone]:
         chosen = self.value() or ""

@@ -55,7 +55,7 @@ class Command(BaseCommand):
         except (assignment.AssignmentError, VersionConflict) as error:
             raise CommandError(str(error)) from error
         except ConfigError as error:
-            lines = "\n".join(f"  {problem.field}: {problem.message}" for problem in error.problems)
+            lines = "\n".join(f"  {line}" for line in error.lines)
             raise CommandError(f"Not saved:\n{lines}") from error
         self.stdout.write(_words(phone, saved))
 

@@ -114,7 +114,7 @@ class Command(BaseCommand):
             by, pace = me(), options["pace"]
             _, job = change(layer, seen.values, by=by, note=options["note"], pace_per_second=pace)
         except ConfigError as error:
-            lines = "\n".join(f"  {problem.field}: {problem.message}" for problem in error.problems)
+            lines = "\n".join(f"  {line}" for line in error.lines)
             raise CommandError(f"Not saved:\n{lines}") from error
         except (VersionConflict, runner.JobError) as error:
             raise CommandError(str(error)) from error

@@ -33,7 +33,7 @@ class Command(BaseCommand):
         except (versions.RollbackError, AssignmentError, VersionConflict) as error:
             raise CommandError(str(error)) from error
         except ConfigError as error:
-            lines = "\n".join(f"  {problem.field}: {problem.message}" for problem in error.problems)
+            lines = "\n".join(f"  {line}" for line in error.lines)
             raise CommandError(f"Not saved:\n{lines}") from error
         except CannotDecrypt as error:
             words = "Its stored secrets cannot be opened: put their key back into GSPNP_FIELD_KEYS."
