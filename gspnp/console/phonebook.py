@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.html import format_html
 from django.views.decorators.http import require_POST, require_safe
 
 from devices.models import Phone
 from gspnp.console.access import CHANGE, VIEW, needs
 from gspnp.console.shell import shell_context
-from provisioning.gxp.phonebook import MAX_ENTRIES, Entry
+from provisioning.gxp.phonebook import MAX_ENTRIES, names
 from provisioning.jobs import runner
 from provisioning.models import Contact, Phonebook
 from provisioning.phonebook import books
@@ -21,12 +24,21 @@ SHOWN = 100
 
 
 @dataclass(frozen=True)
+class Line:
+    """One entry as the phone shows it."""
+
+    name: str
+    numbers: tuple[tuple[str, str], ...]
+    department: str
+
+
+@dataclass(frozen=True)
 class SiteBook:
     """A site with its phonebook, if it has one, and the first of its entries."""
 
     site: str
     book: Phonebook | None
-    entries: list[Entry]
+    entries: list[Line]
     more: int
 
     @property
@@ -61,8 +73,8 @@ def switch(request: HttpRequest) -> HttpResponse:
     """On or off; the phones of the site get a new file by a job."""
     site, on = request.POST.get("site", "")[:40], request.POST.get("on") == "1"
     books.switch(site, on)
-    job = _tell_phones(request, site, f"Phonebook {'on' if on else 'off'}")
-    messages.success(request, f"The phonebook is {'on' if on else 'off'}. Job {job} gives the phones their files.")
+    _tell_phones(request, site, f"Phonebook {'on' if on else 'off'}")
+    messages.success(request, f"The phonebook is {'on' if on else 'off'}; its phones get new files.")
     return redirect("console:phonebook")
 
 
@@ -73,15 +85,28 @@ def renew(request: HttpRequest) -> HttpResponse:
     site = request.POST.get("site", "")
     get_object_or_404(Phonebook, site=site)
     books.renew(site)
-    job = _tell_phones(request, site, "Phonebook at a new path")
-    messages.success(request, f"The old path leads nowhere now. Job {job} tells the phones the new one.")
+    _tell_phones(request, site, "Phonebook at a new path")
+    messages.success(request, "The old path leads nowhere now; the phones are told the new one.")
     return redirect("console:phonebook")
 
 
-def _tell_phones(request: HttpRequest, site: str, title: str) -> int:
-    return runner.start(title, {"site": site}, by=request.user.get_username()).pk
+@require_safe
+@needs(VIEW)
+def file(request: HttpRequest) -> HttpResponse:
+    """The XML that the phones of a site get."""
+    book = get_object_or_404(Phonebook.objects.defer("secret"), site=request.GET.get("site", ""), content__isnull=False)
+    return HttpResponse(bytes(book.content or b""), content_type="text/xml; charset=utf-8")
+
+
+def _tell_phones(request: HttpRequest, site: str, title: str) -> None:
+    """By a job, which is shown with the others."""
+    where = f" of site {site}" if site else ""
+    job = runner.start(f"{title}{where}", {"site": site}, by=request.user.get_username())
+    url = reverse("console:job", args=[job.pk])
+    messages.info(request, format_html('<a href="{}">Job {}</a> shows how far they are.', url, job.pk))
 
 
 def _site(site: str, book: Phonebook | None) -> SiteBook:
-    entries = [entry for entry in books.entries_of(site) if entry.numbers]
-    return SiteBook(site, book, entries[:SHOWN], max(0, len(entries) - SHOWN))
+    entries = list(islice(books.entries_of(site, SHOWN), SHOWN))
+    lines = [Line(" ".join(filter(None, names(entry))), entry.numbers, entry.department) for entry in entries]
+    return SiteBook(site, book, lines, max(0, books.count(site) - SHOWN))

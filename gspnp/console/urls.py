@@ -62,6 +62,7 @@ urlpatterns = [
     path("firmware/path/<str:model>/", firmware.pin, name="firmware_pin"),
     path("phonebook/", phonebook.page, name="phonebook"),
     path("phonebook/switch/", phonebook.switch, name="phonebook_switch"),
+    path("phonebook/file/", phonebook.file, name="phonebook_file"),
     path("phonebook/renew/", phonebook.renew, name="phonebook_renew"),
     path("phones.json", views.phones_json, name="phones_json"),
     path("phones/<mac:mac>/", phone.page, name="phone"),

@@ -61,9 +61,7 @@ def render(entries: Iterable[Entry]) -> tuple[bytes, int, int]:
 
 def _add(root: etree._Element, entry: Entry) -> None:
     contact = etree.SubElement(root, "Contact")
-    first, last = _name(entry.first_name), _name(entry.last_name)
-    if not (first or last):
-        first = entry.numbers[0][1]  # a line without a name cannot be found on the phone
+    first, last = names(entry)
     etree.SubElement(contact, "FirstName").text = first
     etree.SubElement(contact, "LastName").text = last
     for kind, number in entry.numbers:
@@ -72,6 +70,13 @@ def _add(root: etree._Element, entry: Entry) -> None:
         etree.SubElement(phone, "accountindex").text = str(entry.account)
     if entry.department:
         etree.SubElement(contact, "Department").text = _name(entry.department)
+
+
+def names(entry: Entry) -> tuple[str, str]:
+    """First and last name as the phone shows them; the number where there is none, for a line without a name cannot be
+    found on the phone."""
+    first, last = _name(entry.first_name), _name(entry.last_name)
+    return (first, last) if first or last or not entry.numbers else (entry.numbers[0][1], "")
 
 
 def _name(text: str) -> str:

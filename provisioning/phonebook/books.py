@@ -6,7 +6,7 @@ import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 
-from django.db.models import Count, Max, Q, Sum
+from django.db.models import Count, Max, Q, QuerySet, Sum
 from django.utils import timezone
 
 from devices.choices import WAY
@@ -109,16 +109,30 @@ def refresh(book: Phonebook) -> bool:
     return True
 
 
-def entries_of(site: str) -> Iterator[Entry]:
-    """Every account of the site's assigned phones, and every contact of the site."""
-    accounts = Account.objects.filter(phone__site=site, phone__stage__in=WAY).exclude(user_id="")
-    for name, user_id in accounts.order_by("pk").values_list("display_name", "user_id"):
+def entries_of(site: str, most: int | None = None) -> Iterator[Entry]:
+    """Every account of the site's assigned phones, and every contact of the site; of each at most so many."""
+    for name, user_id in _accounts(site).order_by("pk").values_list("display_name", "user_id")[:most]:
         first, _, last = name.strip().rpartition(" ")
         yield Entry(first or last, last if first else "", (("Work", user_id),))
-    for contact in Contact.objects.filter(Q(site=site) | Q(site="")).order_by("pk"):
+    for contact in _contacts(site).order_by("pk")[:most]:
         numbers = (("Work", contact.work), ("Home", contact.home), ("Cell", contact.cell))
         kept = tuple((kind, phonebook.dialled(number)) for kind, number in numbers if number)
         yield Entry(contact.first_name, contact.last_name, kept, contact.department)
+
+
+def count(site: str) -> int:
+    """How many entries there would be, with those that phones do not take."""
+    return _accounts(site).count() + _contacts(site).count()
+
+
+def _accounts(site: str) -> QuerySet[Account]:
+    return Account.objects.filter(phone__site=site, phone__stage__in=WAY).exclude(user_id="")
+
+
+def _contacts(site: str) -> QuerySet[Contact]:
+    """Those without a number are in no phonebook."""
+    there = Contact.objects.filter(Q(site=site) | Q(site=""))
+    return there.exclude(work="", home="", cell="")
 
 
 def find(secret: str) -> Phonebook | None:

@@ -108,3 +108,14 @@ def test_a_new_phone_stands_at_the_site_of_the_listener_and_stays_where_a_person
     inventory.move(Phone.objects.get().pk, "hamburg", "tess")
     inventory.record_sightings([cast.sighting()], cast.unknown, site="berlin")
     assert Phone.objects.get().site == "hamburg"
+
+
+def test_the_file_can_be_looked_at_and_who_has_no_name_has_a_number(console):
+    cast.save(cast.seen(), cast.draft(display_name=""))
+    assert console.get("/phonebook/file/?site=").status_code == 404
+    console.post("/phonebook/switch/", {"site": "", "on": "1"})
+    page = console.get("/phonebook/").content.decode()
+    assert '<th scope="row">1001</th>' in page and "/phonebook/file/?site=" in page
+    file = console.get("/phonebook/file/?site=")
+    assert file.headers["Content-Type"].startswith("text/xml")
+    assert b"<FirstName>1001</FirstName>" in file.content
