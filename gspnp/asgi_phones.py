@@ -6,6 +6,9 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "gspnp.settings_phones"
 
 from django.core.asgi import get_asgi_application
 
+from gspnp.bodies import PHONES_BYTES, bound
+
+bound(PHONES_BYTES)
 http = get_asgi_application()
 
 
