@@ -11,7 +11,7 @@ from provisioning import outbox, plan, rendering
 from provisioning.gxp import document
 from provisioning.gxp.catalogue import SETTINGS
 from provisioning.gxp.config import ConfigError, Problem
-from provisioning.gxp.entries import FILE_GROUP, KEY_GROUP, RAW_GROUP, shown
+from provisioning.gxp.entries import FILE_GROUP, KEY_GROUP, RAW_GROUP, entry, label_of, shown
 from provisioning.gxp.layers import FILE_OPTIONS, Level, Resolved, merge
 from provisioning.gxp.layout import OWN_KEY, TEAM, is_layout
 from provisioning.gxp.pvalues import COMPUTED, KEY_FIELDS, OWNED, key_field
@@ -44,6 +44,12 @@ class Effective:
     left_alone: bool
     origin: Origin
     overrides: tuple[Origin, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """How people call it."""
+        one = entry(self.name)
+        return label_of(self.name) if one is None or self.name in SETTINGS else one.label
 
     @property
     def is_secret(self) -> bool:
