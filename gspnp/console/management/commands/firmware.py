@@ -56,9 +56,12 @@ class Command(BaseCommand):
         self.stdout.write(f"The image of {image.version} is removed.")
 
     def _pin(self, options):
+        touched = pins.touched(options["model"], options["path"])
         pins.pin(options["model"], options["path"])
         path = " → ".join(options["path"]) or "none"
         self.stdout.write(f"The path of {options['model'].upper()}: {path}. `manage.py work` gives phones their files.")
+        if touched:
+            self.stdout.write(f"Phones that fetch another firmware and restart: {touched}.")
 
 
 def _pieces(path: Path) -> Iterator[bytes]:
