@@ -9,6 +9,8 @@ from devices.catalog import KeyKind, KeyMode, KeySlot, PhoneModel
 from devices.models import Account, Key, Phone
 from provisioning.gxp.config import AccountConfig, DeviceConfig, KeyConfig, Problem, ServerConfig
 from provisioning.gxp.files import Bootstrap, FileFormat, FormatChoice
+from provisioning.gxp.firmware import is_there
+from provisioning.gxp.layers import SHA256_FROM
 from provisioning.gxp.layout import Arranged, arrange
 from provisioning.gxp.openssl_enc import Digest
 from provisioning.layers import stack
@@ -112,9 +114,11 @@ def server_config(base: str, steady_secret: str) -> ServerConfig:
     )
 
 
-def format_choice(options: Mapping[str, str]) -> FormatChoice:
-    """The format of the next version: what the layers say, else this installation's."""
-    digest: Digest = "sha256" if options.get("file_digest") == "sha256" else "md5"
+def format_choice(options: Mapping[str, str], runs: str) -> FormatChoice:
+    """The format of the next version for a phone that runs this firmware: what the layers say, else this
+    installation's."""
+    since = options.get(SHA256_FROM, "")
+    digest: Digest = "sha256" if options.get("file_digest") == "sha256" or since and is_there(runs, since) else "md5"
     return FormatChoice(
         FileFormat(options.get("file_format", settings.GSPNP_FILE_FORMAT)),
         digest,

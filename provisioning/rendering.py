@@ -104,7 +104,7 @@ def next_version(
     """
     before = plain_files.told(wanted.model) if current is None else texts_of(current)
     said, draft, held_back = _decided(wanted)
-    choice = plan.format_choice(said.options)
+    choice = plan.format_choice(said.options, wanted.phone.firmware)
     steady = current.steady_secret if current is not None and before else fresh_secret()
     config = plan.device_config(wanted.phone, wanted.model, draft, wanted.base, steady, said, before)
     texts = document.settings(config)

@@ -76,10 +76,20 @@ def roll_back(phone: Phone, number: int, *, by: str, seen_host: str | None) -> a
     texts = _texts(phone, number)
     if not fits(texts, model):
         raise RollbackError(f"Version {number} was made for a model with other accounts or keys; choose another one.")
-    old = decided(texts, model)
-    layers = stack.stack(phone)
-    below = tuple(layer for layer in layers if layer.level is not Level.PHONE)
-    said = merge(below, model)
+    old, layers = decided(texts, model), stack.stack(phone)
+    own = _own_settings(phone, model, old, layers)
+    # What we made from what was switched on then is made anew from what is switched on now.
+    ours = books.ours_among(texts) | (set(pins.settings_for("-", "")) if _led_to_firmware(phone, number) else set())
+    own = {name: text for name, text in own.items() if name not in ours}
+    own |= _freed(old, stack.with_own(layers, own), model)
+    draft = plan.Draft(old.accounts, _own_keys(old, stack.with_own(layers, own), model))
+    why = f"Back to version {number}."
+    return assignment.save(phone, draft, by=by, seen_host=seen_host, own=own, why=why)
+
+
+def _own_settings(phone: Phone, model: PhoneModel, old: Decided, layers: stack.Stack) -> dict[str, str | None]:
+    """What the phone's own layer must say so that the file says what the old one said, whatever the layers say."""
+    said = merge(tuple(layer for layer in layers if layer.level is not Level.PHONE), model)
     own: dict[str, str | None] = {
         name: text for name, text in old.settings.items() if name not in said or said[name].text != text
     }
@@ -89,16 +99,9 @@ def roll_back(phone: Phone, number: int, *, by: str, seen_host: str | None) -> a
         for name, one in said.items()
         if one.text is not None and name not in old.settings
     }
-    # What we made from what was switched on then is made anew from what is switched on now.
-    ours = books.ours_among(texts) | (set(pins.settings_for("-", "")) if _led_to_firmware(phone, number) else set())
-    own = {name: text for name, text in own.items() if name not in ours}
     # Layouts of keys and the format of the file are no settings of the old file: they stay as they are.
     own = {name: text for name, text in own.items() if not _is_about_the_file(name)}
-    own |= {name: text for name, text in stack.own_values(layers).items() if _is_about_the_file(name)}
-    own |= _freed(old, stack.with_own(layers, own), model)
-    draft = plan.Draft(old.accounts, _own_keys(old, stack.with_own(layers, own), model))
-    why = f"Back to version {number}."
-    return assignment.save(phone, draft, by=by, seen_host=seen_host, own=own, why=why)
+    return own | {name: text for name, text in stack.own_values(layers).items() if _is_about_the_file(name)}
 
 
 def _led_to_firmware(phone: Phone, number: int) -> bool:

@@ -29,6 +29,7 @@ ICONS = {
 CHALLENGED = (401, 407)  # RFC 3261 22: the phone wants a password first
 LISTENER_AWAY = "Waiting for the listener, which is not running."
 NEXT_WORDS = {
+    Stage.ASSIGNED: "It takes its file at its next start; “Notify again” tells it now.",
     Stage.NOTIFIED: "It answered our NOTIFY. It fetches its file within 6 minutes.",
     Stage.FETCHED: "It has its file, restarts now and fetches once more.",
 }

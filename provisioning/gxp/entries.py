@@ -15,7 +15,7 @@ from types import MappingProxyType
 from devices.catalog import MODELS, KeyKind, slots
 from provisioning.gxp.catalogue import SETTINGS, Kind, Setting
 from provisioning.gxp.document import masked_text
-from provisioning.gxp.layers import EVERY_ACCOUNT, FILE_OPTIONS, MAX_RAW, SHORTHANDS, canonical, warnings
+from provisioning.gxp.layers import EVERY_ACCOUNT, FILE_OPTIONS, MAX_RAW, SHA256_FROM, SHORTHANDS, canonical, warnings
 from provisioning.gxp.layout import KEY_NAMES, MAX_KEY_CHARS, MAX_TEAM_CHARS, TEAM
 from provisioning.gxp.pvalues import COMPUTED, OWNED
 
@@ -30,6 +30,7 @@ LEFT_ALONE = "left alone"
 _FILE_LABELS = {
     "file_format": "Format of the file",
     "file_digest": "Digest behind the encryption",
+    SHA256_FROM: "Digest SHA-256 from this firmware on",
     "file_bootstrap": "How the key is delivered first",
     "upgrade_first": "Upgrade first, secrets after",
 }
@@ -172,7 +173,8 @@ def _special() -> Iterator[Entry]:
     yield Entry(TEAM, KEY_GROUP, "The rest of the team, on the keys left free", most=MAX_TEAM_CHARS,
                 models=tuple(model.name for model in MODELS.values() if model.mpks), note=_TEAM_NOTE)  # fmt: skip
     for name, choices in FILE_OPTIONS.items():
-        yield Entry(name, FILE_GROUP, _FILE_LABELS.get(name, label_of(name)), kind=Kind.CHOICE, choices=choices,
+        kind = Kind.CHOICE if choices else Kind.WORD
+        yield Entry(name, FILE_GROUP, _FILE_LABELS.get(name, label_of(name)), kind=kind, choices=choices,
                     can_be_left_alone=False, models=everybody)  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from provisioning.gxp import fields, layout
 from provisioning.gxp.catalogue import SETTINGS, Confidence, by_element, fault
 from provisioning.gxp.config import Problem
 from provisioning.gxp.countries import UnknownCountry, countries, preset
+from provisioning.gxp.firmware import version_fault
 from provisioning.gxp.pvalues import COMPUTED, OWNED
 from provisioning.gxp.zones import ZoneError, phone_time_zone
 
@@ -126,11 +127,13 @@ SHORTHANDS: Mapping[str, Shorthand] = MappingProxyType(
     }
 )
 
+SHA256_FROM = "file_digest_sha256_from"
 # What decides about the file itself and is no setting of the phone: provisioning/gxp/files.py.
 FILE_OPTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "file_format": {"xml": "XML text", "encrypted": "encrypted XML", "binary": "the encoder's binary file"},
         "file_digest": {"md5": "MD5, as the vendor's guide implies", "sha256": "SHA-256, as new openssl tools"},
+        SHA256_FROM: {},  # a version of firmware
         "file_bootstrap": {"binary": "binary", "xml": "plain XML"},
         "upgrade_first": {
             "yes": "no account and no password before the phone runs the firmware of its model's path",
@@ -207,6 +210,9 @@ def _problem(name: str, text: str | None) -> str | None:
         return None if wrong is None else f"{name} {wrong}."
     if name in FILE_OPTIONS:
         offered = FILE_OPTIONS[name]
+        if name == SHA256_FROM:
+            wrong = version_fault(text or "")
+            return None if wrong is None else f"{name}: {wrong}."
         return None if text in offered else f"{name} is one of {', '.join(offered)}; choose one of them."
     if _RAW.fullmatch(name):
         row = by_element(name)

@@ -1,7 +1,7 @@
 """`make bench`, or `python -m tests.bench [PART...]`: measure, print, and write docs/benchmarks.md.
 
 As root, because everything happens in network namespaces of its own. A part whose tools are missing says so and the
-others go on. Only a run of all parts writes the document, unless --write says so.
+others go on. A run of some parts writes nothing, unless --renew says that they take the place of the old ones.
 """
 
 import argparse
@@ -80,6 +80,9 @@ def main(words: list[str]) -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join((*PARTS, *ON_REQUEST))}; default: all")
     parser.add_argument("--repeats", type=int, default=REPEATS, help="how often each is measured (%(default)s)")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the document there, whatever was measured")
+    parser.add_argument(
+        "--renew", action="store_true", help="put these parts into the document in place of the old ones"
+    )
     options = parser.parse_args(words)
     unknown = set(options.parts) - set(PARTS) - set(ON_REQUEST)
     if unknown:
@@ -88,7 +91,9 @@ def main(words: list[str]) -> int:
         print("this makes network namespaces: run it as root", file=sys.stderr)
         return 2
     parts = [measure(name, options.repeats) for name in options.parts or PARTS]
-    if options.write or not options.parts:
+    if options.renew:
+        report.renew(parts)
+    elif options.write or not options.parts:
         report.write(parts, options.write or report.DOCUMENT)
     return 0
 

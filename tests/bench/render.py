@@ -122,10 +122,10 @@ def _stored(file_format: str) -> float:
             wanted = rendering.Wanted(phone, phone.known_model, plan.draft_of(phone), layers[phone.pk], base)
             version = rendering.next_version(wanted, files[phone.pk], by="bench", why="Bench.", anew=True)
             version.number = files[phone.pk].number + 1
-            yield version
+            yield rerender.Made(version)
 
     began = time.perf_counter()
-    stored = sum(rerender._store(job, bite, 0)[0] for bite in rerender._bites(versions()))
+    stored = sum(rerender._store(job, bite)[0] for bite in rerender._bites(versions()))
     taken = time.perf_counter() - began
     assert stored == len(phones)
     return stored / taken

@@ -129,6 +129,21 @@ def _program(name: str, flag: str) -> str:
     return done.stdout.partition("\n")[0].removeprefix("version: ").strip()
 
 
+def renew(parts: Sequence[Part], document: Path = DOCUMENT) -> None:
+    """Only these parts of a page that a whole run has written, for the machine that wrote it."""
+    pieces = document.read_text(encoding="utf-8").split("\n## ")
+    places = {piece.partition("\n")[0]: place for place, piece in enumerate(pieces)}
+    for part in parts:
+        text = part.markdown().removeprefix("## ").rstrip("\n") + "\n"
+        place = places.get(part.title)
+        if place is None:
+            pieces.append(text)
+        else:
+            pieces[place] = text
+    document.write_text("\n## ".join(pieces), encoding="utf-8")
+    print(f"renewed: {', '.join(part.title for part in parts)}")
+
+
 def write(parts: Sequence[Part], document: Path = DOCUMENT) -> None:
     """The whole run as one page."""
     pieces = [INTRODUCTION, "## The machine\n\n" + "\n".join(machine()) + "\n", *(part.markdown() for part in parts)]

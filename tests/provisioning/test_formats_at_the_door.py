@@ -102,6 +102,16 @@ def test_a_new_key_is_not_what_the_old_steady_path_leads_to(settings, encrypted)
     assert cast.now(newer).fetched_at is None
 
 
+@pytest.mark.parametrize(
+    ("runs", "digest"), [("1.0.4.88", "md5"), ("1.0.7.0", "sha256"), ("1.0.7.81", "sha256"), ("", "md5")]
+)
+def test_the_digest_is_that_of_the_firmware(runs, digest):
+    phone = cast.seen(firmware=runs)
+    values = {"file_format": "encrypted", "file_digest_sha256_from": "1.0.7.0"}
+    store.save(store.find("site", ""), values, by="tess")
+    assert cast.save(phone).config_file.digest == digest
+
+
 def test_an_encrypted_successor_is_served_by_the_old_steady_path(encrypted):
     for path in (cast.first_path(encrypted, NAME), cast.first_path(encrypted, XML), cast.steady_path(encrypted)):
         cast.ask(path)

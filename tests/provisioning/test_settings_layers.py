@@ -13,6 +13,7 @@ from provisioning.gxp.countries import countries
 from provisioning.gxp.layers import (
     FILE_OPTIONS,
     MAX_RAW,
+    SHA256_FROM,
     Layer,
     Level,
     Said,
@@ -192,7 +193,8 @@ class TestProblems:
 
     def test_every_country_of_the_list_is_accepted(self):
         assert [code for code in countries() if problems({"country": code})] == []
-        assert problems({name: next(iter(offered)) for name, offered in FILE_OPTIONS.items()}) == []
+        assert problems({name: next(iter(offered), "1.0.7.0") for name, offered in FILE_OPTIONS.items()}) == []
+        assert problems({SHA256_FROM: "new"})
 
     @pytest.mark.parametrize("text", ["1", None])
     @pytest.mark.parametrize(
