@@ -8,7 +8,7 @@ optional mac, one config with an element per P-value.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from functools import lru_cache
 
 from lxml import etree
@@ -169,10 +169,13 @@ def values(document: bytes) -> dict[str, str]:
 def _settings(config: DeviceConfig) -> Iterator[tuple[str, str]]:
     accounts = {account.number: account for account in config.accounts}
     for number in range(1, config.model.accounts + 1):
-        yield from account_settings(number, accounts.get(number))
+        account = accounts.get(number)
+        yield from _missing_account(number) if account is None else account_settings(number, account)
     keys = {key.slot: key for key in config.keys}
+    filled = frozenset(accounts)
     for slot in slots(config.model):
-        yield from _key_settings(keys.get(slot) or default_key(slot, config.model, set(accounts)))
+        key = keys.get(slot)
+        yield from _unset_key(slot, config.model, filled) if key is None else _key_settings(key)
     yield from _server_settings(config)
 
 
@@ -202,7 +205,18 @@ def account_settings(number: int, account: AccountConfig | None) -> Iterator[tup
     yield from zip(_account_names(number, tuple(texts)), texts.values(), strict=True)
 
 
-def default_key(slot: KeySlot, model: PhoneModel, filled: set[int]) -> KeyConfig:
+@lru_cache(maxsize=8)
+def _missing_account(number: int) -> tuple[tuple[str, str], ...]:
+    return tuple(account_settings(number, None))
+
+
+@lru_cache(maxsize=512)
+def _unset_key(slot: KeySlot, model: PhoneModel, filled: frozenset[int]) -> tuple[tuple[str, str], ...]:
+    """What is written of an unset key."""
+    return tuple(_key_settings(default_key(slot, model, filled)))
+
+
+def default_key(slot: KeySlot, model: PhoneModel, filled: Set[int]) -> KeyConfig:
     """An unset key: an MPK is an empty speed dial, a line key a line.
 
     A line belongs to the account with the key's own number, or else to the first account that is filled in,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import unicodedata
+from functools import lru_cache
 
 MAX_TEXT = 128  # characters; our choice, the vendor documents no bound for account texts
 MAX_LABEL = 32  # characters; vendor template fw 1.0.3.6 for line keys, our choice for MPKs
@@ -60,6 +61,7 @@ def number_fault(text: str, limit: int = MAX_TEXT) -> str | None:
     return fault
 
 
+@lru_cache(maxsize=1024)  # a site has a handful of servers, and every file names them; no secret comes here
 def address_fault(text: str, *, group_too: bool = False) -> str | None:
     """host or host:port, where host is a name, an IPv4 address or an IPv6 address in brackets; if said so, a multicast
     group too."""

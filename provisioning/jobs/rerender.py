@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import islice
 
 from django.db import transaction
@@ -163,13 +164,9 @@ def _store(job: Job, made: Sequence[Made]) -> tuple[int, list[int]]:
                 store.keep(fresh.version.phone, fresh.own, None, job.created_by)
         superseded = Notify.objects.filter(phone__in=there, kind=NotifyKind.PROFILE, state__in=OPEN_STATES)
         superseded.update(state=NotifyState.SUPERSEDED, settled_at=now)
-        turns = telling.turns(job, len(good), now)
-        owed = [
-            Notify(phone_id=one.phone_id, config_file_id=ids_of[one.phone_id], origin=NotifyOrigin.JOB, job_id=job.pk,
-                   state=state, note=note, created_at=now, next_at=at)
-            for one, at in zip(good, turns, strict=True)
-        ]  # fmt: skip
-        batch.insert(Notify, *_columns(Notify, owed))
+        like = Notify(origin=NotifyOrigin.JOB, job_id=job.pk, state=state, note=note, created_at=now, next_at=now)
+        turns = zip(good, telling.turns(job, len(good), now), strict=True)
+        _owe(like, [(one.phone_id, ids_of[one.phone_id], at) for one, at in turns])
     return len(good), [phone_id for phone_id in ids if phone_id in numbers.keys() - {one.phone_id for one in same}]
 
 
@@ -178,6 +175,18 @@ def _insert(versions: Sequence[ConfigFile]) -> dict[int, int]:
     names, rows = _columns(ConfigFile, versions)
     stored = batch.insert(ConfigFile, names, rows, unique="first_hash", returning=("phone", "pk"))
     return dict(stored)
+
+
+def _owe(like: Notify, rows: Sequence[tuple[int, int, datetime]]) -> None:
+    """Owe such NOTIFYs: phone, version and turn of each. Django would take longer to make an object of each."""
+    names, (row,) = _columns(Notify, [like])
+    phone, version, turn = (names.index(name) for name in ("phone", "config_file", "next_at"))
+    owed = []
+    for phone_id, version_id, at in rows:
+        one = row.copy()
+        one[phone], one[version], one[turn] = phone_id, version_id, at
+        owed.append(one)
+    batch.insert(Notify, names, owed)
 
 
 def _columns(model: type[Model], objects: Sequence[Model]) -> tuple[list[str], list[list[object]]]:

@@ -28,7 +28,7 @@ from provisioning import plan, rendering  # noqa: E402
 from provisioning.gxp import document  # noqa: E402
 from provisioning.gxp.config import AccountConfig  # noqa: E402
 from provisioning.layers import stack  # noqa: E402
-from provisioning.models import ConfigFile, Notify, NotifyOrigin, NotifyState  # noqa: E402
+from provisioning.models import ConfigFile, LayerLevel, Notify, NotifyOrigin, NotifyState, SettingsLayer  # noqa: E402
 from tests.bench.ground import PORT, host_of, mac_of  # noqa: E402
 
 MODEL, FIRMWARE = "GXP1628", "1.0.4.88"
@@ -63,13 +63,22 @@ def phone_row(number: int, stage: Stage, ours: str, interface: str, now: datetim
 def rendered(phone: Phone, number: int, now: datetime) -> ConfigFile:
     """Its first version, as a save renders it."""
     base = plan.base_url(phone.local_host)
-    wanted = rendering.Wanted(phone, MODELS[MODEL], draft(number), (stack.our_defaults(),), base)
+    layers = rendering.with_passwords((stack.our_defaults(),), MODELS[MODEL])
+    wanted = rendering.Wanted(phone, MODELS[MODEL], draft(number), layers, base)
     file = rendering.next_version(wanted, None, by="bench", why="Saved.")
     assert file is not None
+    file.bench_own = wanted.own
     file.number, file.created_at = 1, now
     if phone.stage == Stage.APPLIED:
         file.fetched_at = file.applied_at = file.steady_at = now - timedelta(hours=1)
     return file
+
+
+def own_layer(file: ConfigFile, now: datetime) -> SettingsLayer:
+    """Where the passwords are kept that were made for this phone."""
+    layer = SettingsLayer(level=LayerLevel.PHONE, phone_id=file.phone_id, changed_by="bench", changed_at=now)
+    layer.values = file.bench_own
+    return layer
 
 
 def texts(number: int) -> dict[str, str]:
@@ -108,6 +117,7 @@ def arrange(stage: Stage, numbers: range, ours: str, interface: str) -> None:
         files = ConfigFile.objects.bulk_create(
             rendered(phone, number, now) for phone, number in zip(phones, numbers, strict=True)
         )
+        SettingsLayer.objects.bulk_create(own_layer(file, now) for file in files)
         if stage is Stage.ASSIGNED:
             Notify.objects.bulk_create(row for file in files for row in notifies(file, now))
 

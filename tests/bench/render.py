@@ -8,6 +8,7 @@ the order to its end, with the reading of its phones. It is repeated among more 
 touches as many; the last one touches all.
 """
 
+import gc
 import json
 import os
 import statistics
@@ -52,6 +53,8 @@ def child() -> None:
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)
+    gc.collect()
+    gc.freeze()  # as the worker does
     result = {"XML": _xml()}
     for size in SIZES:
         _fill(size)
@@ -124,6 +127,7 @@ def _stored(file_format: str) -> float:
             version.number = files[phone.pk].number + 1
             yield rerender.Made(version)
 
+    gc.collect()
     began = time.perf_counter()
     stored = sum(rerender._store(job, bite)[0] for bite in rerender._bites(versions()))
     taken = time.perf_counter() - began
