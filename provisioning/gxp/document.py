@@ -32,7 +32,7 @@ MASK = "********"
 _OWN_FIRST = ("voicemail_access_number", "eventlist_blf_uri")
 _VOCODERS = tuple(f"preferred_vocoder_{place}" for place in range(1, VOCODERS + 1))
 _ELEMENT = re.compile(r"P[0-9]+", re.ASCII)
-_KNOWN_ELEMENTS = frozenset(row.element for row in SETTINGS.values())
+_NAMES = {row.element: row.name for row in SETTINGS.values()}
 # One for all: lxml locks it for each file, and a new one would have to learn every element name anew.
 _PARSER = etree.XMLParser(
     resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True
@@ -159,11 +159,7 @@ def masked(document: bytes) -> bytes:
 
 def values(document: bytes) -> dict[str, str]:
     """The settings in a file by their catalogue names (unknown ones by element name). Raises DocumentError."""
-    named: dict[str, str] = {}
-    for element, text in read(document)[1]:
-        row = by_element(element)
-        named[row.name if row else element] = text
-    return named
+    return {_NAMES.get(element, element): text for element, text in read(document)[1]}
 
 
 def _settings(config: DeviceConfig) -> Iterator[tuple[str, str]]:
@@ -291,8 +287,7 @@ def read(document: bytes) -> tuple[str | None, list[tuple[str, str]]]:
         settings = [(str(element.tag), "".join(element.itertext())) for element in config]
     else:
         settings = [(element.tag, element.text or "") for element in config]
-    unknown = {element for element, _ in settings} - _KNOWN_ELEMENTS
-    if not all(_ELEMENT.fullmatch(str(element)) for element in unknown):
+    if not all(element in _NAMES or _ELEMENT.fullmatch(str(element)) for element, _ in settings):
         raise DocumentError("This file has settings that are not P-values; render the file again.")
     mac = root.find("mac")
     return (None if mac is None else "".join(mac.itertext())), settings
