@@ -49,10 +49,8 @@ def told(job: Job) -> Told:
 
 def turns(job: Job, count: int, now: datetime) -> list[datetime]:
     """When the next phones of this job have their turn: after those that have one already, and never in a bunch."""
-    step = timedelta(seconds=1 / job.pace_per_second)
     last = job.notifies.order_by("-next_at").values_list("next_at", flat=True).first() if job.pk else None
-    start = now if last is None else max(now, last + step)
-    return [start + place * step for place in range(count)]
+    return _spaced(job, now if last is None else max(now, last + _step(job)), count)
 
 
 def state_and_note(job: Job) -> tuple[NotifyState, str]:
@@ -71,7 +69,9 @@ def hold(job: Job) -> int:
 def go_on(job: Job) -> int:
     """Give those that were held back their turns anew; how many."""
     ids = [pk for pk, note in _rows(job, NotifyState.WITHHELD) if note == HELD]
-    rows = [(pk, NotifyState.WAITING, "", at) for pk, at in zip(ids, _anew(job, len(ids)), strict=True)]
+    # The times of those that were held back have passed, or are of an order that is over.
+    turns = _spaced(job, timezone.now(), len(ids))
+    rows = [(pk, NotifyState.WAITING, "", at) for pk, at in zip(ids, turns, strict=True)]
     return _write(("pk", "state", "note", "next_at"), rows, [NotifyState.WITHHELD])
 
 
@@ -82,10 +82,13 @@ def drop(job: Job) -> int:
     return _write(("pk", "state", "note", "settled_at"), rows, list(_UNSENT))
 
 
-def _anew(job: Job, count: int) -> list[datetime]:
-    """Turns from now on: the times of those that were held back have passed, or are of an order that is over."""
-    step = timedelta(seconds=1 / job.pace_per_second)
-    return [timezone.now() + place * step for place in range(count)]
+def _step(job: Job) -> timedelta:
+    return timedelta(seconds=1 / job.pace_per_second)
+
+
+def _spaced(job: Job, start: datetime, count: int) -> list[datetime]:
+    """So many times at the job's pace."""
+    return [start + place * _step(job) for place in range(count)]
 
 
 def _ids(job: Job, *states: NotifyState) -> list[int]:
