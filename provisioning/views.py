@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 from devices import networks
 from devices.mac import colons
 from provisioning import downloads, paths
+from provisioning.etags import matches
 from provisioning.firmware import serving
 from provisioning.phonebook import books
 from provisioning.plain import files as plain_files
@@ -72,7 +73,7 @@ async def _serve(request: HttpRequest, offer: downloads.Offer, source: str) -> H
     if request.method == "HEAD":
         response = HttpResponse(content_type=offer.content_type)
         response.headers["Content-Length"] = str(len(content))
-    elif _matches(request.headers.get("If-None-Match", ""), tag):
+    elif matches(request.headers.get("If-None-Match", ""), tag):
         await sync_to_async(downloads.record)(offer, 304, True, source, agent)
         response = HttpResponse(status=304)
     else:
@@ -109,7 +110,7 @@ async def _phonebook(request: HttpRequest, ask: paths.PhonebookAsk, source: str)
 def _stored(request: HttpRequest, content: bytes, etag: str) -> HttpResponse:
     """XML that proves nothing, whole or by its ETag."""
     tag = f'"{etag}"'
-    if _matches(request.headers.get("If-None-Match", ""), tag):
+    if matches(request.headers.get("If-None-Match", ""), tag):
         response = HttpResponse(status=304)
     else:
         response = HttpResponse(b"" if request.method == "HEAD" else content, content_type="text/xml")
@@ -117,10 +118,6 @@ def _stored(request: HttpRequest, content: bytes, etag: str) -> HttpResponse:
     response.headers["ETag"] = tag
     response.headers["Cache-Control"] = "no-store"
     return response
-
-
-def _matches(header: str, tag: str) -> bool:
-    return tag in [part.strip() for part in header.split(",")]
 
 
 def refused(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

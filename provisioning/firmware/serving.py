@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 from devices import inventory
 from devices.choices import EventKind
 from devices.models import Phone
+from provisioning.etags import matches
 from provisioning.firmware import images, pins
 from provisioning.firmware.models import FirmwareImage
 from provisioning.gxp.firmware import version_fault
@@ -41,7 +42,7 @@ async def firmware(request: HttpRequest, ask: FirmwareAsk, source: str) -> HttpR
     image, phone, file = found
     log.info("%s asked for firmware %s", source, image.version)
     tag = f'"{image.sha256}"'
-    if tag in [part.strip() for part in request.headers.get("If-None-Match", "").split(",")]:
+    if matches(request.headers.get("If-None-Match", ""), tag):
         file.close()
         return _with_headers(HttpResponse(status=304), tag)
     wanted = _wanted(request, tag, image.size_bytes)

@@ -72,6 +72,7 @@ class TestModelFiles:
         before = ask("/cfg.xml")
         assert files.refresh() == 0
         assert ask("/cfg.xml", **{"if-none-match": before.headers["etag"]}).status == 304
+        assert ask("/cfg.xml", **{"if-none-match": f'"other", W/{before.headers["etag"]}'}).status == 304
         layer("site", ntp_server="ntp2.example")
         assert ask("/cfg.xml").headers["etag"] != before.headers["etag"]
         layer("site")
