@@ -183,7 +183,8 @@ def heed(phone_id: int, stage: Stage, by: str) -> bool:
 def forget(phone_id: int, by: str) -> bool:
     """Delete a phone and everything that belongs to it; it appears anew when it is next heard."""
     with transaction.atomic():
-        phone = Phone.objects.filter(pk=phone_id).first()
+        # Locked before what belongs to it, as everybody does.
+        phone = Phone.objects.select_for_update().filter(pk=phone_id).first()
         if phone is None:
             return False
         gone = live.event(phone, EventKind.FORGOTTEN, f"Forgotten by {by}.", timezone.now())

@@ -106,14 +106,12 @@ def _save(order: _Order, current: ConfigFile | None) -> Saved:
         rendering.note_step(wanted, current)
         if order.own is not None or order.templates is not None:
             with transaction.atomic():
+                _still_newest(phone, current)
                 inventory.count_save(phone)
                 store.keep(phone, wanted.own, order.templates, by)
         return _same_again(phone, current, by)
     with transaction.atomic():
-        outbox.lock_phones([phone.pk])
-        newest = outbox.current_file(phone.pk)
-        if (newest and newest.pk) != (current and current.pk):
-            raise _NewerFile
+        _still_newest(phone, current)
         inventory.assign(
             phone,
             plan.account_rows(phone, draft.accounts),
@@ -122,12 +120,20 @@ def _save(order: _Order, current: ConfigFile | None) -> Saved:
             by=by,
         )
         store.keep(phone, wanted.own, order.templates, by)
-        config_file.number = newest.number + 1 if newest else 1
+        config_file.number = current.number + 1 if current else 1
         config_file.created_at = timezone.now()
         config_file.save(force_insert=True)
         notify = outbox.enqueue(config_file, NotifyOrigin.SAVE, config_file.created_at)
     log.info("%s: version %d saved by %s", colons(phone.mac), config_file.number, by)
     return Saved(config_file, notify, changed=True)
+
+
+def _still_newest(phone: Phone, current: ConfigFile | None) -> None:
+    """Lock the phone; raises _NewerFile if a job has given it another version than that."""
+    outbox.lock_phones([phone.pk])
+    newest = outbox.current_file(phone.pk)
+    if (newest and newest.pk) != (current and current.pk):
+        raise _NewerFile
 
 
 def _configurable(phone: Phone) -> PhoneModel:

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypedDict
 
+from django.db.models import Q
+
 from devices.catalog import KeySlot, PhoneModel
 from devices.crypto import CannotDecrypt
 from devices.models import Phone
@@ -108,7 +110,9 @@ def next_version(
     steady = current.steady_secret if current is not None and before else fresh_secret()
     config = plan.device_config(wanted.phone, wanted.model, draft, wanted.base, steady, said, before)
     texts = document.settings(config)
-    key_before = before.get(KEY_SETTING, "")
+    # The key that went to firmware that was to have no secret is none for the file with all of them.
+    told_too_early = current is not None and current.held_back and not held_back
+    key_before = "" if told_too_early else before.get(KEY_SETTING, "")
     if choice.is_encrypted:
         texts = document.in_order(texts | {KEY_SETTING: key_before or random_password(KEY_CHARS)})
     elif KEY_SETTING in before:  # a phone that has a key is told that it needs none any more
@@ -169,7 +173,9 @@ def _without_accounts(phone_ids: set[int]) -> set[int]:
     """Which of these have never fetched a whole file from us."""
     if not phone_ids:
         return set()
-    took = ConfigFile.objects.filter(phone__in=phone_ids, held_back=False, fetched_at__isnull=False)
+    # `fetched_at` is taken back when a phone comes without its configuration; `steady_at` stays.
+    fetched = Q(fetched_at__isnull=False) | Q(steady_at__isnull=False)
+    took = ConfigFile.objects.filter(fetched, phone__in=phone_ids, held_back=False)
     return phone_ids - set(took.order_by().values_list("phone", flat=True).distinct())
 
 

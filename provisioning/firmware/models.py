@@ -1,6 +1,7 @@
 """Rows of firmware."""
 
 from django.db import models
+from django.utils import timezone
 
 from devices.models import Phone
 
@@ -29,6 +30,7 @@ class FirmwareStep(models.Model):
     model = models.CharField(max_length=40)
     place = models.PositiveSmallIntegerField()
     image = models.ForeignKey(FirmwareImage, on_delete=models.PROTECT, related_name="steps")
+    set_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         ordering = ("model", "place")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F, OuterRef, Q, Subquery
+from django.db.models import F, Max, OuterRef, Q, Subquery
 from django.utils import timezone
 
 from devices import inventory
@@ -41,7 +41,8 @@ def pin(model: str, versions: Sequence[str]) -> None:
     with transaction.atomic():
         FirmwareStep.objects.filter(model=model).delete()
         FirmwareStep.objects.bulk_create(
-            FirmwareStep(model=model, place=place, image=images[version]) for place, version in enumerate(versions)
+            FirmwareStep(model=model, place=place, image=images[version], set_at=timezone.now())
+            for place, version in enumerate(versions)
         )
         FirmwareTry.objects.filter(phone__model__iexact=model).delete()  # a new path is tried anew
 
@@ -66,6 +67,12 @@ def _checked(model: str, versions: Sequence[str]) -> tuple[str, dict[str, Firmwa
     if wrong:
         raise PinError(f"The path {wrong}.")
     return model, images
+
+
+def set_at() -> datetime | None:
+    """When a path was last set."""
+    at: datetime | None = FirmwareStep.objects.aggregate(Max("set_at"))["set_at__max"]
+    return at
 
 
 def paths() -> dict[str, list[str]]:

@@ -152,7 +152,13 @@ def _store(job: Job, made: Sequence[Made]) -> tuple[int, list[int]]:
         state, note = telling.state_and_note(job)
         outbox.lock_phones(ids)
         numbers = dict(batch.newest(ConfigFile, ("phone", "number"), "phone", ids, "number"))
-        same = [one for one in versions if numbers.get(one.phone_id) == one.number - 1]
+        # A save that changes no byte makes no version, and may change what the layers say all the same.
+        saves = dict(batch.select(Phone, ("pk", "version"), "pk", ids))
+        same = [
+            one
+            for one in versions
+            if numbers.get(one.phone_id) == one.number - 1 and saves.get(one.phone_id) == one.phone.version
+        ]
         # Who was ignored or forgotten since is not there any more.
         there = inventory.renew([one.phone_id for one in same], f"{job.title}, by {job.created_by}.", now)
         good = [one for one in same if one.phone_id in there]

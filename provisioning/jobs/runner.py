@@ -12,13 +12,14 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from django.db import DatabaseError, InterfaceError, transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.crypto import get_random_string
 from django_tasks import task
 from django_tasks_db.models import DBTaskResult
 
+from devices.models import Phone
 from provisioning.jobs import telling
 from provisioning.jobs.models import OPEN_JOBS, Job, JobFailure, JobState
 from provisioning.jobs.rerender import rerender
@@ -86,7 +87,7 @@ def run(job_id: int) -> None:
     try:
         while _one_chunk(job_id, worker):
             time.sleep(PAUSE_SECONDS)
-    except (DatabaseError, InterfaceError):
+    except (OperationalError, InterfaceError):
         raise  # it is taken up again when the database is back
     except Exception:
         log.exception("job %d cannot go on", job_id)
@@ -105,7 +106,10 @@ def _one_chunk(job_id: int, worker: str) -> bool:
     outcome = rerender(job, ids)
     failed = {one.phone_id for one in outcome.failures}
     with transaction.atomic():
-        JobFailure.objects.bulk_create(outcome.failures[: max(0, MAX_FAILURES - job.failed)])
+        # Who was forgotten meanwhile is nobody's failure.
+        there = set(Phone.objects.select_for_update().filter(pk__in=failed).values_list("pk", flat=True))
+        failures = [one for one in outcome.failures if one.phone_id in there]
+        JobFailure.objects.bulk_create(failures[: max(0, MAX_FAILURES - job.failed)])
         Job.objects.filter(pk=job.pk, worker=job.worker).update(
             done=F("done") + len(ids),
             changed=F("changed") + outcome.changed,
@@ -127,33 +131,31 @@ def _end(job: Job, state: JobState) -> bool:
 def pause(job_id: int) -> None:
     """Stop after the present chunk, and tell no more phones, until somebody resumes it. Raises JobError."""
     job = _look(job_id)
-    if job.state in (JobState.WAITING, JobState.RUNNING):
-        _change(job_id, (JobState.WAITING, JobState.RUNNING), JobState.PAUSED)
-    elif not telling.told(job).waiting:
-        raise _cannot(job)
-    telling.hold(job)
+    # It may come to its end at this moment; what it owes can be held back all the same.
+    paused = _change(job_id, (JobState.WAITING, JobState.RUNNING), JobState.PAUSED)
+    if not telling.hold(job) and not paused:
+        raise _cannot(_look(job_id))
 
 
 def resume(job_id: int) -> None:
     """Go on where it stopped, and tell those that were held back, at its pace from now on. Raises JobError."""
     job = _look(job_id)
-    if not telling.go_on(job) and job.state != JobState.PAUSED:
-        raise _cannot(job)
-    if job.state == JobState.PAUSED:
-        with transaction.atomic():
-            _change(job_id, (JobState.PAUSED,), JobState.WAITING)
+    with transaction.atomic():
+        waits = _change(job_id, (JobState.PAUSED,), JobState.WAITING)
+        if waits:
             run.enqueue(job_id)
+    # Only now: a chunk that is being stored while it is paused holds its own back.
+    if not telling.go_on(job) and not waits:
+        raise _cannot(_look(job_id))
 
 
 def cancel(job_id: int) -> None:
     """End it after the present chunk, and tell no more phones. Who has a new file keeps it, and takes it at its next
     start. Raises JobError."""
     job = _look(job_id)
-    if job.state in OPEN_JOBS:
-        _change(job_id, OPEN_JOBS, JobState.CANCELLED, ended_at=timezone.now())
-        telling.drop(job)
-    elif not telling.drop(job):
-        raise _cannot(job)
+    cancelled = _change(job_id, OPEN_JOBS, JobState.CANCELLED, ended_at=timezone.now())
+    if not telling.drop(job) and not cancelled:
+        raise _cannot(_look(job_id))
 
 
 def _look(job_id: int) -> Job:
@@ -167,9 +169,8 @@ def _cannot(job: Job) -> JobError:
     return JobError(f"This job is {job.get_state_display().lower()}, and nothing of it is left to stop or to go on.")
 
 
-def _change(job_id: int, sources: Sequence[JobState], state: JobState, **values: object) -> None:
-    if not Job.objects.filter(pk=job_id, state__in=sources).update(state=state, **values):
-        raise _cannot(_look(job_id))
+def _change(job_id: int, sources: Sequence[JobState], state: JobState, **values: object) -> bool:
+    return bool(Job.objects.filter(pk=job_id, state__in=sources).update(state=state, **values))
 
 
 def prune() -> int:

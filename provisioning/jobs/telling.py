@@ -37,7 +37,7 @@ class Told:
 
 def told(job: Job) -> Told:
     """How far the telling has come."""
-    held = Q(state=NotifyState.WITHHELD)
+    held = Q(state=NotifyState.WITHHELD, note=HELD)  # others are withheld for their address
     counts = job.notifies.aggregate(
         sent=Count("pk", filter=Q(first_sent_at__isnull=False)),
         waiting=Count("pk", filter=Q(state=NotifyState.WAITING)),

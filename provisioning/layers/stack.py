@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 
 from django.conf import settings
 
-from devices.catalog import PhoneModel
+from devices.catalog import PhoneModel, slots
 from devices.models import Phone
 from provisioning.gxp.catalogue import SETTINGS
 from provisioning.gxp.config import Problem
 from provisioning.gxp.layers import FILE_OPTIONS, Layer, Level, Values
-from provisioning.gxp.layout import is_layout, is_protected
+from provisioning.gxp.layout import KEY_NAMES, TEAM, is_layout, is_protected
 from provisioning.gxp.pvalues import GENERATED, OPINIONS
 from provisioning.layers.models import LayerLevel, PhoneTemplate, SettingsLayer
 
@@ -160,11 +160,16 @@ def _keys(layers: Stack, model: PhoneModel, names: Iterable[str]) -> tuple[dict[
         layer, text = holder or speaking[-1]
         if text is not None:
             found[name] = (text, layer.title)
-        for other, otherwise in speaking[speaking.index(holder) + 1 :] if holder else ():
-            if otherwise != text:
+        for other, otherwise in speaking[speaking.index(holder) + 1 :] if holder and _has_key(model, name) else ():
+            # A phone that frees a key by its own layer (going back does that) simply does not free this one.
+            if otherwise != text and not (otherwise is None and other.level is Level.PHONE):
                 words = f"{name} is protected by {layer.title}; take it out of {other.title}, or change it there."
                 wrong.append(Problem(f"setting.{name}", words))
     return found, wrong
+
+
+def _has_key(model: PhoneModel, name: str) -> bool:
+    return name == TEAM or KEY_NAMES[name] in slots(model)
 
 
 def names(layers: Stack, model: PhoneModel) -> set[str]:

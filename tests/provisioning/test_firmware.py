@@ -13,10 +13,10 @@ from provisioning.firmware import images, pins
 from provisioning.firmware.models import FirmwareImage, FirmwareTry
 from provisioning.gxp import firmware
 from provisioning.gxp.document import values
-from provisioning.jobs import runner
+from provisioning.jobs import rerender, runner
 from provisioning.layers import store
 from provisioning.management.commands.work import follow_firmware
-from provisioning.models import Job
+from provisioning.models import ConfigFile, Job, JobState
 from tests import cast
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
@@ -89,6 +89,10 @@ def one_round() -> None:
 def runs(phone: Phone, version: str) -> None:
     """The phone starts up with this firmware."""
     cast.seen(firmware=version)
+
+
+def broken(*_arguments):
+    raise RuntimeError("broken")
 
 
 class TestImages:
@@ -278,7 +282,7 @@ class TestPath:
         one_round()
         assert Job.objects.count() == 2
 
-    def test_a_job_that_somebody_stopped_does_not_begin_anew_at_once(self, phone, clock):
+    def test_a_job_that_somebody_stopped_does_not_begin_anew_at_once(self, clock, phone):
         other = cast.seen("000B82000009", "10.0.0.9", firmware="1.0.5.12")
         cast.save(other)
         runs(phone, "1.0.5.12")
@@ -292,6 +296,20 @@ class TestPath:
         runner.cancel(first.pk)
         one_round()
         assert Job.objects.count() == 2
+        clock.forward(minutes=61)
+        one_round()
+        assert Job.objects.count() == 2, "cancelled is cancelled"
+        pins.pin("GXP1628", ["1.0.5.12", "1.0.7.81"])
+        one_round()
+        assert said(phone)["firmware_server_path"].endswith("/1.0.7.81")
+
+    def test_a_job_that_failed_is_not_begun_anew_every_few_seconds(self, phone, clock, monkeypatch):
+        runs(phone, "1.0.5.12")
+        with monkeypatch.context() as patched:
+            patched.setattr(rerender, "_read", broken)
+            for _ in range(3):
+                one_round()
+        assert Job.objects.get().state == JobState.FAILED
         clock.forward(minutes=61)
         one_round()
         assert said(phone)["firmware_server_path"].endswith("/1.0.7.81")
@@ -372,6 +390,21 @@ class TestPath:
         runs(phone, "1.0.7.81")
         one_round()
         assert said(phone)["account1_active"] == "1", "somebody upgraded it by hand"
+
+    def test_an_applied_phone_that_started_up_without_fetching_in_time_keeps_its_account(self, phone):
+        version = cast.applied(outbox.current_file(phone.pk))
+        ConfigFile.objects.filter(pk=version.pk).update(fetched_at=None, applied_at=None)
+        store.save(store.find("site", ""), {"upgrade_first": "yes"}, by="tess")
+        cast.save(phone, cast.draft(display_name="Tess II"))
+        assert said(phone)["account1_active"] == "1"
+
+    def test_the_key_that_old_firmware_was_told_is_not_that_of_the_whole_file(self, phone):
+        store.save(store.find("site", ""), {"upgrade_first": "yes", "file_format": "encrypted"}, by="tess")
+        cast.save(phone, cast.draft(display_name="Tess II"))
+        early = said(phone)["xml_config_file_password"]
+        runs(phone, "1.0.7.81")
+        one_round()
+        assert said(phone)["account1_active"] == "1" and said(phone)["xml_config_file_password"] != early
 
     def test_who_has_its_account_keeps_it_while_it_is_upgraded(self, phone):
         cast.applied(outbox.current_file(phone.pk))

@@ -63,6 +63,21 @@ def test_what_we_made_then_is_made_from_what_is_switched_on_now():
     assert "phonebook_server_path" not in SettingsLayer.objects.get(phone=version.phone_id).values
 
 
+def test_what_was_off_then_is_not_off_for_ever():
+    version = cast.assigned()
+    books.switch("", True)
+    site_says(vlan_tag="7")
+    books.switch("", False)
+    site_says(vlan_tag="8")
+    old = outbox.current_file(version.phone_id).number
+    site_says(vlan_tag="9")
+    assert back(version, old)["phonebook_download_protocol"] == "0"
+    books.switch("", True)
+    site_says(ntp_server="ntp.example")
+    texts = rendering.texts_of(outbox.current_file(version.phone_id))
+    assert (texts["phonebook_download_protocol"], texts["vlan_tag"]) == ("1", "8")
+
+
 def test_a_layer_that_chooses_the_format_of_the_file_is_in_nobodys_way():
     version = cast.assigned()
     store.save(store.find("site", ""), {"file_format": "xml"}, by="otto")

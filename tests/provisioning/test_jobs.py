@@ -8,7 +8,7 @@ from django.db import connection
 from devices import inventory
 from devices.choices import Stage
 from devices.models import LiveEvent, Phone
-from provisioning import assignment, outbox, rendering
+from provisioning import assignment, outbox, plan, rendering
 from provisioning.gxp.document import values
 from provisioning.jobs import rerender, runner, telling
 from provisioning.jobs.models import Job, JobState
@@ -154,6 +154,26 @@ class TestTelling:
         due = [cast.owed(phone.pk).next_at - clock.at for phone in made]
         assert due == [timedelta(seconds=place / 2) for place in range(4)], "not all at once after an hour"
 
+    def test_a_job_that_goes_on_while_its_chunk_is_stored_holds_nobody_back_for_ever(self, monkeypatch):
+        monkeypatch.setattr(runner, "CHUNK", 2)
+        made = phones(4)
+        job = change(vlan_tag="9")
+        real = rerender._store
+
+        def pressed(job, versions):
+            if not Notify.objects.filter(job=job).exists():
+                runner.pause(job.pk)
+                stored = real(job, versions)
+                runner.resume(job.pk)
+                return stored
+            return real(job, versions)
+
+        monkeypatch.setattr(rerender, "_store", pressed)
+        carried_out(job)
+        monkeypatch.setattr(rerender, "_store", real)
+        carried_out(job)
+        assert self.states(made) == [NotifyState.WAITING] * 4
+
     def test_the_telling_of_a_job_that_is_done_can_be_paused_and_goes_on(self, clock):
         made = phones(3)
         job = carried_out(change(vlan_tag="9"))
@@ -188,6 +208,7 @@ class TestTelling:
         job = carried_out(change(vlan_tag="9"))
         Notify.objects.filter(job=job).update(state=NotifyState.WITHHELD, note="Another device has its address.")
         assert telling.go_on(job) == 0
+        assert telling.told(job).held == 0
 
 
 def test_what_is_over_is_deleted_one_day(clock):
@@ -283,6 +304,46 @@ def test_a_save_between_the_reading_of_accounts_and_of_versions_is_not_lost(monk
     monkeypatch.setattr(stack, "stacks", save_meanwhile)
     carried_out(job)
     assert (said(phone)["vlan_tag"], said(phone)["account1_sip_user_id"]) == ("9", "7777")
+
+
+def test_a_save_that_changes_no_byte_is_not_lost_to_a_job(monkeypatch):
+    (phone,) = phones(1)
+    carried_out(change(vlan_tag="7"))
+    job = change(vlan_tag="9")
+    real, done = rerender._store, []
+
+    def own_first(job, versions):
+        if not done:
+            done.append(own_vlan(phone, "7"))
+        return real(job, versions)
+
+    monkeypatch.setattr(rerender, "_store", own_first)
+    carried_out(job)
+    assert done == [False] and said(phone)["vlan_tag"] == "7"
+
+
+def test_a_job_is_not_lost_to_a_save_that_changes_no_byte(monkeypatch):
+    (phone,) = phones(1)
+    carried_out(change(vlan_tag="7"))
+    real, done = rendering.next_version, []
+
+    def job_first(wanted, current, **options):
+        version = real(wanted, current, **options)
+        if not done:
+            done.append(True)
+            carried_out(change(vlan_tag="9"))
+        return version
+
+    monkeypatch.setattr(rendering, "next_version", job_first)
+    assert own_vlan(phone, "7")
+    assert said(phone)["vlan_tag"] == "7"
+
+
+def own_vlan(phone: Phone, vlan: str) -> bool:
+    """Tess pins her phone to a VLAN; whether that made a version."""
+    fresh = Phone.objects.get(pk=phone.pk)
+    draft, own = plan.draft_of(fresh), {"vlan_tag": vlan}
+    return assignment.save(fresh, draft, by="tess", seen_host=fresh.source_host, own=own).changed
 
 
 def test_a_password_that_a_layer_does_not_name_any_more_is_made_at_random():

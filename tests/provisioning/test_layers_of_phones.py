@@ -289,13 +289,29 @@ class TestKeys:
         with pytest.raises(ConfigError, match="protected by default site"):
             assignment.save(phone, cast.draft(cast.blf("mpk1", "1002")), by="tess", seen_host=phone.source_host)
 
-    @pytest.mark.parametrize("text", ["blf:3000", None])
-    def test_a_nearer_layer_does_not_take_a_protected_key_either(self, text):
+    def test_a_nearer_layer_does_not_take_a_protected_key_either(self):
         phone = cast.seen()
         layer("site", key_mpk1="protected blf:112")
         with pytest.raises(ConfigError, match="protected by default site") as caught:
-            save(phone, own={"key_mpk1": text})
+            save(phone, own={"key_mpk1": "blf:3000"})
         assert caught.value.problems[0].field == "setting.key_mpk1"
+        hall = layer("template", "Hall", key_mpk1=None)
+        with pytest.raises(ConfigError, match="protected by default site"):
+            save(phone, templates=[hall])
+
+    def test_a_key_that_a_phone_frees_is_put_back_when_it_is_protected(self):
+        phone = cast.seen()
+        save(phone, own={"key_mpk1": None})
+        layer("site", key_mpk1="protected blf:112")
+        save(phone)
+        assert said(phone)["mpk1_value"] == "112"
+
+    def test_a_protected_key_is_nothing_to_a_model_without_it(self):
+        phone = cast.seen(model="GXP1610")
+        layer("site", key_mpk1="protected blf:112")
+        hall = layer("template", "Hall", key_mpk1="blf:1002", vlan_tag="9")
+        save(phone, templates=[hall])
+        assert said(phone)["vlan_tag"] == "9"
 
     def test_none_in_a_nearer_layer_frees_the_key(self):
         phone = cast.seen()

@@ -134,8 +134,8 @@ def one_round() -> None:
 def follow_firmware() -> None:
     """Phones that took a step of their firmware's path, or whose path changed, get the file for the next one.
 
-    Who could not be rendered, or whose job somebody has stopped, is left alone for a while: it would begin again
-    every few seconds.
+    Who could not be rendered is left alone for a while, and whose job somebody has cancelled until a path is set: it
+    would begin again every few seconds.
     """
     jobs = Job.objects.filter(title=FIRMWARE_JOB)
     if jobs.filter(state__in=(JobState.WAITING, JobState.RUNNING)).exists():
@@ -146,8 +146,10 @@ def follow_firmware() -> None:
     since = timezone.now() - timedelta(minutes=AGAIN_MINUTES)
     failed = JobFailure.objects.filter(job__title=FIRMWARE_JOB, job__created_at__gt=since)
     ids -= set(failed.values_list("phone", flat=True))
-    stopped = jobs.filter(Q(state=JobState.PAUSED) | Q(state=JobState.CANCELLED, ended_at__gt=since))
-    for scope in stopped.values_list("scope", flat=True):
+    # A cancelled one stays cancelled until somebody sets a path anew.
+    cancelled = Q(state=JobState.CANCELLED, created_at__gte=pins.set_at() or since)
+    stopped = Q(state=JobState.PAUSED) | cancelled | Q(state=JobState.FAILED, ended_at__gt=since)
+    for scope in jobs.filter(stopped).values_list("scope", flat=True):
         ids -= set(scope.get("phones", []))
     if ids:
         runner.start(FIRMWARE_JOB, {"phones": sorted(ids)}, by="gspnp")
