@@ -26,12 +26,13 @@ _UNSENT = (NotifyState.WAITING, NotifyState.WITHHELD)
 
 @dataclass(frozen=True)
 class Told:
-    """How many phones of a job were told of their new files, wait for their turn, or are held back; and when the last
-    of those that wait has its turn."""
+    """How many phones of a job were told of their new files, wait for their turn, are held back, or are not told any
+    more; and when the last of those that wait has its turn."""
 
     sent: int
     waiting: int
     held: int
+    dropped: int
     until: datetime | None
 
 
@@ -42,6 +43,7 @@ def told(job: Job) -> Told:
         sent=Count("pk", filter=Q(first_sent_at__isnull=False)),
         waiting=Count("pk", filter=Q(state=NotifyState.WAITING)),
         held=Count("pk", filter=held),
+        dropped=Count("pk", filter=Q(state=NotifyState.NOT_NEEDED, note=DROPPED)),
     )
     waiting = job.notifies.filter(state=NotifyState.WAITING).order_by("-next_at")
     return Told(**counts, until=waiting.values_list("next_at", flat=True).first())

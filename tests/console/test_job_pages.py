@@ -71,10 +71,11 @@ def test_while_its_phones_are_told_a_job_that_is_done_can_be_paused(console, job
     page = console.get(f"/jobs/{job.pk}/").content.decode()
     assert "Told of their new files: 0 of 1 phones" in page and "Pause" in page
     console.post(f"/jobs/{job.pk}/pause/")
-    assert "1 are held back" in console.get(f"/jobs/{job.pk}/").content.decode()
+    assert "1 is held back" in console.get(f"/jobs/{job.pk}/").content.decode()
     console.post(f"/jobs/{job.pk}/resume/")
     console.post(f"/jobs/{job.pk}/cancel/")
-    assert "Pause" not in console.get(f"/jobs/{job.pk}/").content.decode()
+    page = console.get(f"/jobs/{job.pk}/").content.decode()
+    assert "Pause" not in page and "1 is not told any more" in page
 
 
 def test_a_script_gets_the_job_as_it_is_then(console, job):
