@@ -7,15 +7,17 @@ it prepared, megabytes each.) Only for tables of ours, and only by whoever may w
 """
 
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC
 from functools import cache
+from itertools import islice
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import connections, models, router, transaction
 
 Row = Sequence[Any]
+T = TypeVar("T")
 
 PLAIN = frozenset((int, str, bool, type(None)))
 
@@ -130,6 +132,13 @@ def newest(model: type[models.Model], names: Sequence[str], key: str, wanted: Co
     most = f"SELECT max(other.{by}) FROM {table.name} other WHERE other.{key} = {table.name}.{key}"
     sql = f"SELECT {columns} FROM {table.name} WHERE {key} {table.is_one_of} AND {by} = ({most})"
     return table.read(names, table.run(sql, [table.list_of(wanted)], fetch=True))
+
+
+def bites(rows: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The rows, at most so many at a time: nobody who waits for the database waits for all of them."""
+    left = iter(rows)
+    while bite := list(islice(left, size)):
+        yield bite
 
 
 def _table(model: type[models.Model]) -> "_Table":

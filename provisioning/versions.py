@@ -79,7 +79,8 @@ def roll_back(phone: Phone, number: int, *, by: str, seen_host: str | None) -> a
     old, layers = decided(texts, model), stack.stack(phone)
     own = _own_settings(phone, model, old, layers)
     # What we made from what was switched on then is made anew from what is switched on now.
-    own = {name: text for name, text in own.items() if not _made_by_us(name, texts, _led_to_firmware(phone, number))}
+    ours = _made_by_us(texts, _led_to_firmware(phone, number))
+    own = {name: text for name, text in own.items() if name not in ours}
     own |= _freed(old, stack.with_own(layers, own), model)
     draft = plan.Draft(old.accounts, _own_keys(old, stack.with_own(layers, own), model))
     why = f"Back to version {number}."
@@ -103,12 +104,11 @@ def _own_settings(phone: Phone, model: PhoneModel, old: Decided, layers: stack.S
     return own | {name: text for name, text in stack.own_values(layers).items() if _is_about_the_file(name)}
 
 
-def _made_by_us(name: str, texts: Mapping[str, str], led_to_firmware: bool) -> bool:
-    """Whether an old file said this because of a phonebook or a firmware step of ours, or took it back when that was
-    over."""
-    phonebook, step = name in books.settings_for("-", ""), name in pins.settings_for("-", "")
-    taken_back = (phonebook or step) and texts.get(name) == SETTINGS[name].default
-    return taken_back or name in books.ours_among(texts) or (step and led_to_firmware)
+def _made_by_us(texts: Mapping[str, str], led_to_firmware: bool) -> set[str]:
+    """What an old file said because of a phonebook or a firmware step of ours, or took back when that was over."""
+    steps = set(pins.settings_for("-", ""))
+    taken_back = {name for name in {*books.settings_for("-", ""), *steps} if texts.get(name) == SETTINGS[name].default}
+    return taken_back | books.ours_among(texts) | (steps if led_to_firmware else set())
 
 
 def _led_to_firmware(phone: Phone, number: int) -> bool:

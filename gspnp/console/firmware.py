@@ -64,7 +64,7 @@ class PathForm:
     @property
     def holes(self) -> list[Hole]:
         """Known holes of the version at the end of the path."""
-        end = self.typed.replace(",", " ").replace("→", " ").split()[-1:]
+        end = _versions(self.typed)[-1:]
         return firmware.holes(self.row.name, end[0]) if end else []
 
 
@@ -110,7 +110,7 @@ def pin(request: HttpRequest, model: str) -> HttpResponse:
     """Set the path of a model, after a question if phones would fetch another firmware; their files follow within
     seconds."""
     typed = request.POST.get("path", "")
-    versions = typed.replace(",", " ").replace("→", " ").split()
+    versions = _versions(typed)
     try:
         touched = 0 if request.POST.get("sure") == "1" else pins.touched(model, versions)
         if touched:
@@ -158,6 +158,11 @@ def _show(
     }
     status = 422 if upload_problem or image_problem or pin_problem else 200
     return render(request, "console/firmware.html", shell_context(request, "Firmware") | context, status=status)
+
+
+def _versions(typed: str) -> list[str]:
+    """The versions of a path, however they are set apart."""
+    return typed.replace(",", " ").replace("→", " ").split()
 
 
 def _holes_of(version: str) -> list[Hole]:

@@ -7,10 +7,9 @@ that nobody saved the phone meanwhile; whoever did is looked at again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
 
 from django.db import transaction
 from django.db.models import Model
@@ -68,7 +67,7 @@ def rerender(job: Job, phone_ids: Sequence[int]) -> Outcome:
     for _ in range(ROUNDS):
         versions = list(_rendered(job, left, outcome))
         left = []
-        for bite in _bites(versions):
+        for bite in batch.bites(versions, STORED_AT_ONCE):
             stored, again = _store(job, bite)
             outcome.changed += stored
             left += again
@@ -135,12 +134,6 @@ def _next(job: Job, phone: Phone, current: ConfigFile, rows: _Rows) -> Made | No
 
 def _failure(job: Job, phone: Phone, problem: Problem) -> JobFailure:
     return JobFailure(job=job, phone=phone, field=problem.field[:80], message=problem.message[:300])
-
-
-def _bites(versions: Iterable[Made]) -> Iterator[list[Made]]:
-    left = iter(versions)
-    while bite := list(islice(left, STORED_AT_ONCE)):
-        yield bite
 
 
 def _store(job: Job, made: Sequence[Made]) -> tuple[int, list[int]]:

@@ -5,7 +5,7 @@ A phone whose NOTIFY is held back or dropped has its new file all the same, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -104,13 +104,8 @@ def _rows(job: Job, *states: NotifyState) -> list[tuple[int, str]]:
 def _write(names: Sequence[str], rows: Sequence[tuple], only_if: Sequence[NotifyState]) -> int:
     """In bites, so that a listener never waits long; a row that has left meanwhile is passed over."""
     written = 0
-    for bite in _bites(rows):
+    for bite in batch.bites(rows, AT_ONCE):
         with transaction.atomic():
             outbox.lock_phones(Notify.objects.filter(pk__in=[row[0] for row in bite]).values_list("phone", flat=True))
             written += len(batch.update(Notify, names, bite, only_if=("state", only_if)))
     return written
-
-
-def _bites(rows: Sequence[tuple]) -> Iterator[Sequence[tuple]]:
-    for start in range(0, len(rows), AT_ONCE):
-        yield rows[start : start + AT_ONCE]

@@ -10,13 +10,13 @@ import asyncio
 import logging
 import re
 import threading
-from collections.abc import Iterator
 
 from asgiref.sync import sync_to_async
 from django.db import DatabaseError, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from devices import batch
 from provisioning.plain.models import MissedAsk
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,8 @@ def flush() -> int:
         _held.clear()
     now = timezone.now()
     try:
-        for bite in _bites(sorted(taken.items())):
+        # Few at once: whoever else wants to write waits for no more than these.
+        for bite in batch.bites(sorted(taken.items()), STORED_AT_ONCE):
             with transaction.atomic():
                 for (mac, source, name), count in bite:
                     row, _ = MissedAsk.objects.get_or_create(
@@ -92,12 +93,6 @@ def flush() -> int:
         log.warning("what phones asked for in vain is not stored (%s)", error)
         return 0
     return len(taken)
-
-
-def _bites(rows: list[tuple[tuple[str, str, str], int]]) -> Iterator[list[tuple[tuple[str, str, str], int]]]:
-    """Few at once: whoever else wants to write waits for no more than these."""
-    for start in range(0, len(rows), STORED_AT_ONCE):
-        yield rows[start : start + STORED_AT_ONCE]
 
 
 def advice(name: str) -> str:

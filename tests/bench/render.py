@@ -106,6 +106,7 @@ def _fill(size: int) -> None:
 
 def _stored(file_format: str) -> float:
     """Versions a second for phones whose rows are in memory, in bites of a job."""
+    from devices import batch
     from devices.models import Phone
     from provisioning.jobs import rerender
     from provisioning.layers import store
@@ -120,7 +121,8 @@ def _stored(file_format: str) -> float:
     gc.collect()
     began = time.perf_counter()
     made = (rerender._next(job, phone, rows.files[phone.pk], rows) for phone in rows.phones)
-    stored = sum(rerender._store(job, bite)[0] for bite in rerender._bites(one for one in made if one is not None))
+    bites = batch.bites((one for one in made if one is not None), rerender.STORED_AT_ONCE)
+    stored = sum(rerender._store(job, bite)[0] for bite in bites)
     taken = time.perf_counter() - began
     assert stored == len(rows.phones)
     return stored / taken

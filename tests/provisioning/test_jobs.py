@@ -1,5 +1,6 @@
 """Jobs: a change of a layer reaches exactly the phones whose bytes change, at its pace, and can be stopped."""
 
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -108,20 +109,27 @@ def test_a_phone_that_cannot_have_it_is_named_with_its_field_and_the_others_go_o
     assert said(fine)["vlan_tag"] == "9"
 
 
-def test_it_can_be_paused_resumed_and_cancelled(monkeypatch):
-    monkeypatch.setattr(runner, "CHUNK", 1)
-    made = phones(3)
-    job = change(vlan_tag="9")
+@contextmanager
+def paused_in_its_first_chunk(monkeypatch):
+    """Somebody pauses the job that is carried out in here, while its first chunk is rendered."""
     real = rerender.rerender
 
     def pausing(job, ids):
         runner.pause(job.pk)
         return real(job, ids)
 
-    monkeypatch.setattr(runner, "rerender", pausing)
-    assert (carried_out(job).state, job.done) == (JobState.PAUSED, 1)
-    assert carried_out(job).done == 1, "a paused job does nothing"
-    monkeypatch.setattr(runner, "rerender", real)
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "rerender", pausing)
+        yield
+
+
+def test_it_can_be_paused_resumed_and_cancelled(monkeypatch):
+    monkeypatch.setattr(runner, "CHUNK", 1)
+    made = phones(3)
+    job = change(vlan_tag="9")
+    with paused_in_its_first_chunk(monkeypatch):
+        assert (carried_out(job).state, job.done) == (JobState.PAUSED, 1)
+        assert carried_out(job).done == 1, "a paused job does nothing"
     runner.resume(job.pk)
     assert (carried_out(job).state, job.done, job.changed) == (JobState.DONE, 3, 3)
     assert {outbox.current_file(phone.pk).number for phone in made} == {2}
@@ -137,16 +145,9 @@ class TestTelling:
         monkeypatch.setattr(runner, "CHUNK", 2)
         made = phones(4)
         job = change(vlan_tag="9")
-        real = rerender.rerender
-
-        def pausing(job, ids):
-            runner.pause(job.pk)
-            return real(job, ids)
-
-        monkeypatch.setattr(runner, "rerender", pausing)
-        carried_out(job)
+        with paused_in_its_first_chunk(monkeypatch):
+            carried_out(job)
         assert self.states(made[:2]) == [NotifyState.WITHHELD] * 2, "what the last chunk owes is held back too"
-        monkeypatch.setattr(runner, "rerender", real)
         clock.forward(hours=1)
         runner.resume(job.pk)
         carried_out(job)
