@@ -71,7 +71,11 @@ class Make:
 
 
 class Quiet:
-    """A text stream that swallows what a closed terminal or pipe can no longer take."""
+    """A text stream that swallows what a closed terminal or pipe can no longer take.
+
+    It can be written to while it is written to: honcho says "SIGINT received" in the signal's handler, which
+    may interrupt another line. Python refuses that (RuntimeError), and the manager must not die of it.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -80,12 +84,12 @@ class Quiet:
         """Write, or do not."""
         try:
             return self._stream.write(text)
-        except (OSError, ValueError):
+        except (OSError, ValueError, RuntimeError):
             return len(text)
 
     def flush(self) -> None:
         """Flush, or do not."""
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, RuntimeError):
             self._stream.flush()
 
     def isatty(self) -> bool:

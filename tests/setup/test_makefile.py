@@ -1,5 +1,6 @@
 """Set-up: what `make` promises, as far as it can be seen without building anything."""
 
+import io
 import os
 import re
 import signal
@@ -162,6 +163,21 @@ def test_stopping_leaves_nothing_behind_at_any_moment(when, number, first, tmp_p
     os.kill(process.pid, number)
     process.wait(timeout=20)
     assert_gone(mark)
+
+
+def test_a_signal_in_the_middle_of_a_line_does_no_harm():
+    class Interrupted(io.RawIOBase):
+        def writable(self):
+            return True
+
+        def write(self, data):
+            quiet.write("SIGINT received\n")
+            quiet.flush()
+            return len(data)
+
+    quiet = run.Quiet(io.TextIOWrapper(io.BufferedWriter(Interrupted()), line_buffering=True))
+    quiet.write("a line of one of the processes\n")
+    quiet.flush()
 
 
 def test_killing_the_manager_takes_its_processes_with_it(tmp_path):
