@@ -85,7 +85,10 @@ ASGI_APPLICATION = "gspnp.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = "UTC"
-LANGUAGE_CODE = "en-us"
+LANGUAGE_CODE = "en"
+# English is in the source; a language is added here and by its catalogues below gspnp/locale.
+LANGUAGES = [("en", "English")]
+LOCALE_PATHS = [BASE_DIR / "gspnp" / "locale"]
 
 INSTALLED_APPS = [
     "unfold",
@@ -109,6 +112,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
