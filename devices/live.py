@@ -11,7 +11,7 @@ from datetime import datetime
 
 from django.db import connections, router, transaction
 
-from devices import batch
+from devices import batch, wake
 from devices.choices import EventKind
 from devices.models import LiveEvent, Phone
 
@@ -47,6 +47,7 @@ def append_rows(rows: Sequence[EventRow]) -> None:
     if not rows:
         return
     alias = router.db_for_write(LiveEvent)
+    wake.after_commit(alias)
     if connections[alias].vendor != "postgresql":
         batch.insert(LiveEvent, COLUMNS, rows)
         return

@@ -172,6 +172,13 @@ class Env(environ.Env):
             )
         return database
 
+    def redis(self, var: builtins.str) -> builtins.str:
+        """The URL of a Redis, empty if there is none; SettingError, which never tells the password."""
+        url = self.get_value(var, default="").strip()
+        if url and not re.match(r"(rediss?://[^/\s]|unix://)", url):
+            raise SettingError(f"{var} cannot be used. Write redis://host:6379/0, or rediss://… for TLS.")
+        return url
+
 
 def build_env() -> Env:
     """A fresh Env over the environment and the env file as they are now."""

@@ -139,8 +139,15 @@ TEMPLATES = [
 # Long work (provisioning/jobs/): queued in the database, done by `manage.py work`.
 TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
 
-# Each console process tails the LiveEvent table itself (devices/live.py), so the last hop stays in its memory.
-CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+# Each console process tails the LiveEvent table itself (devices/live.py), so the last hop stays in its memory. Redis
+# only says "look now" (devices/wake.py): nothing is lost if it is away.
+CHANNEL_LAYERS: dict[str, dict] = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+REDIS_URL = env.redis("REDIS_URL")
+if REDIS_URL:
+    CHANNEL_LAYERS["wake"] = {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_connect_timeout": 2, "socket_keepalive": True}]},
+    }
 
 # A time in the admin names its zone.
 FORMAT_MODULE_PATH = ["gspnp.console.formats"]
@@ -263,5 +270,6 @@ LOGGING = {
         "django.request": {"level": "ERROR"},
         "django.security.DisallowedHost": {"filters": ["line_only"]},
         "daphne": {"level": "WARNING"},
+        "channels_redis": {"filters": ["line_only"]},
     },
 }

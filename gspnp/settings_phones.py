@@ -1,6 +1,7 @@
 """Settings of the phones' door: only what a phone may ask for; no sessions, no admin code, no templates."""
 
 from gspnp.settings import (  # noqa: F401  (a settings module is its names)
+    CHANNEL_LAYERS,
     DATABASES,
     DEFAULT_AUTO_FIELD,
     GSPNP_ALLOWED_NETWORKS,

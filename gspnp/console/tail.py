@@ -8,6 +8,7 @@ Source: design, "Live seam".
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -17,12 +18,14 @@ from weakref import WeakKeyDictionary
 from channels.db import database_sync_to_async
 from channels.layers import get_channel_layer
 
-from devices import live
+from devices import live, wake
 from devices.models import LiveEvent
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.1  # one look-up by primary key; a new phone is on the page in well under half a second
+# One look-up by primary key; a new phone is on the page in well under half a second. Redis, if there is one, says "look
+# now" (devices/wake.py), and while it is away this is what remains.
+POLL_SECONDS = 0.1
 SEND_PAUSE_SECONDS = 0.1  # at most one message for the group in this time
 BEAT_SECONDS = 5.0  # says "the link is alive", and lets whoever missed something notice it
 RETRY_SECONDS = 1.0
@@ -76,11 +79,20 @@ class Tail:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _run(self) -> None:
+        woken = asyncio.Event()
+        listening = asyncio.get_running_loop().create_task(wake.listen(woken)) if wake.is_on() else None
+        try:
+            await self._follow(woken)
+        finally:
+            if listening is not None:
+                listening.cancel()
+
+    async def _follow(self, woken: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         last: int | None = None
         beat_at = loop.time()
         while True:
-            pause = POLL_SECONDS
+            woken.clear()
             try:
                 if last is None:
                     last = await read_newest_id()
@@ -88,15 +100,18 @@ class Tail:
                 if events:
                     await self._send("live.events", after=last, last=events[-1].pk, text=as_text(events, last))
                     last, beat_at = events[-1].pk, loop.time() + BEAT_SECONDS
-                    pause = SEND_PAUSE_SECONDS
-                elif loop.time() >= beat_at:
+                    await asyncio.sleep(SEND_PAUSE_SECONDS)
+                    continue
+                if loop.time() >= beat_at:
                     text = json.dumps({"type": "live.beat", "last": last})
                     await self._send("live.beat", after=last, last=last, text=text)
                     beat_at = loop.time() + BEAT_SECONDS
             except Exception as error:  # whatever the database or the layer says, browsers must not go deaf
                 log.warning("live events cannot be read (%s); trying again", type(error).__name__)
-                pause = RETRY_SECONDS
-            await asyncio.sleep(pause)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(woken.wait(), POLL_SECONDS)
 
     async def _send(self, kind: str, **message: object) -> None:
         await get_channel_layer().group_send(GROUP, {"type": kind, **message})

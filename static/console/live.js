@@ -77,11 +77,12 @@ export function follow({ onEvents, onPoll }) {
   connect();
 }
 
-/** Call `work` soon after the last of many calls, never twice at a time, and once more if asked meanwhile. */
+/** Call `work` at once, then at most every `ms`; never twice at a time, and once more if asked meanwhile. */
 export function debounced(work, ms) {
   let timer = 0;
   let running = false;
   let again = false;
+  let endedAt = -Infinity;
   async function run() {
     timer = 0;
     if (running) {
@@ -93,6 +94,7 @@ export function debounced(work, ms) {
       await work();
     } finally {
       running = false;
+      endedAt = performance.now();
       if (again) {
         again = false;
         request();
@@ -100,7 +102,7 @@ export function debounced(work, ms) {
     }
   }
   function request() {
-    if (!timer) timer = setTimeout(run, ms);
+    if (!timer) timer = setTimeout(run, Math.max(0, endedAt + ms - performance.now()));
   }
   return request;
 }

@@ -134,3 +134,14 @@ def test_an_sqlite_path_may_hold_any_character():
 def test_a_mistyped_database_stops_without_telling_the_password(url):
     with pytest.raises(SettingError, match="DATABASE_URL cannot be used"):
         env_of().database(url)
+
+
+@pytest.mark.parametrize("url", ["redis://:secret@host:6379/0", "rediss://host", "unix:///run/redis.sock", ""])
+def test_a_redis_url_is_taken_as_it_stands(url):
+    assert env_of(REDIS_URL=url).redis("REDIS_URL") == url
+
+
+def test_a_mistyped_redis_stops_without_telling_the_password():
+    with pytest.raises(SettingError, match="redis://host") as stopped:
+        env_of(REDIS_URL="http://:secret@host").redis("REDIS_URL")
+    assert "secret" not in str(stopped.value)

@@ -15,6 +15,7 @@ PACKAGES = {
     "ip": "iproute2",
     "kamailio": "kamailio",
     "openssl": "openssl",
+    "redis-server": "redis-server",
     "setpriv": "util-linux",
     "sipp": "sip-tester",
     "ss": "iproute2",

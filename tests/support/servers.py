@@ -61,7 +61,7 @@ class PostgreSQL:
         """Start it and wait until it answers; after a stop on the same port with the same data."""
         tries = 1 if self.port else START_TRIES
         for left in reversed(range(tries)):
-            port = self.port or _free_port()
+            port = self.port or free_port()
             if self._starts(port):
                 self.port = port
                 return
@@ -142,7 +142,7 @@ class PostgreSQL:
             self._process = subprocess.Popen(
                 [self._binaries / "postgres", "-D", self.folder / "data",
                  *(f"--{name}={value}" for name, value in options.items())],
-                cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_die_with_the_suite,
+                cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_the_suite,
                 **self._account,
             )  # fmt: skip
         deadline = time.monotonic() + START_SECONDS
@@ -184,7 +184,8 @@ def _account() -> dict:
     raise AssertionError("there is neither a user postgres nor a user nobody")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port that nobody has at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -198,7 +199,8 @@ def _sweep() -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _die_with_the_suite() -> None:
+def die_with_the_suite() -> None:
+    """For a child before it becomes its program."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGQUIT), 0, 0, 0)
 
 

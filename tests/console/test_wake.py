@@ -1,0 +1,67 @@
+"""Redis says "look now", and nothing is lost or late for long while it is away. A real one, stopped and started."""
+
+import asyncio
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from devices import wake
+from gspnp.console import tail
+from tests.console.test_live_socket import happen, make_viewer, next_events, open_socket
+from tests.support.redis_server import RedisServer, redis_server  # noqa: F401
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.servers]
+NEVER_SECONDS = 3600.0
+
+
+@pytest.fixture
+def with_redis(settings, monkeypatch, redis_server: RedisServer) -> RedisServer:  # noqa: F811
+    settings.CHANNEL_LAYERS = settings.CHANNEL_LAYERS | {
+        wake.LAYER: {
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "CONFIG": {"hosts": [{"address": redis_server.url, "socket_connect_timeout": 2}]},
+        }
+    }
+    monkeypatch.setattr(wake, "_bell", None)
+    monkeypatch.setattr(wake, "RETRY_SECONDS", 0.1)
+    return redis_server
+
+
+async def until_heard(socket, text: str) -> list[str]:
+    """Write events until one has arrived, for who subscribes may be late; the texts of those that came."""
+
+    async def write() -> None:
+        for number in range(100):
+            await sync_to_async(happen)(f"{text} {number}")
+            await asyncio.sleep(0.2)
+
+    writing = asyncio.create_task(write())
+    try:
+        return [event["text"] for event in (await next_events(socket))["events"]]
+    finally:
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+
+
+async def test_a_page_is_woken_and_does_not_wait_for_its_next_look(with_redis, monkeypatch):
+    _, session = await sync_to_async(make_viewer)()
+    monkeypatch.setattr(tail, "POLL_SECONDS", NEVER_SECONDS)
+    async with open_socket(session) as socket:
+        texts = await until_heard(socket, "woken")
+        assert texts[0] == "woken 0"  # and what came before it had subscribed is not lost
+
+
+async def test_without_redis_pages_look_by_themselves_and_are_woken_again_when_it_is_back(with_redis, monkeypatch):
+    _, session = await sync_to_async(make_viewer)()
+    async with open_socket(session) as socket:
+        with_redis.kill()
+        await sync_to_async(happen)("while it is away")
+        assert [event["text"] for event in (await next_events(socket))["events"]] == ["while it is away"]
+        monkeypatch.setattr(tail, "POLL_SECONDS", NEVER_SECONDS)
+        with_redis.start()
+        assert "back 0" in await until_heard(socket, "back")
+
+
+async def test_without_a_redis_nobody_is_called(settings):
+    assert wake.LAYER not in settings.CHANNEL_LAYERS
+    assert not wake.is_on()
