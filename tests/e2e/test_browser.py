@@ -194,6 +194,27 @@ def page_width(page: Page) -> int:
     )
 
 
+def bytes_of(page: Page, url: str) -> int:
+    """How many bytes come over the wire until the page is there with all that it loads."""
+    received: list[int] = []
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Network.enable")
+    devtools.on("Network.loadingFinished", lambda event: received.append(event["encodedDataLength"]))
+    page.goto(url, wait_until="networkidle")
+    devtools.detach()
+    return int(sum(received))
+
+
+def test_pages_are_light_and_what_never_changes_is_fetched_once(world: World, page: Page, browser: Browser):
+    url = f"http://{world.pbx.address}:8000/"
+    context = browser.new_context(storage_state=page.context.storage_state())
+    opened = context.new_page()
+    first, again = bytes_of(opened, url), bytes_of(opened, url)
+    context.close()
+    assert 100_000 < first < 1_200_000
+    assert again < 50_000
+
+
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 @pytest.mark.parametrize("width", [360, 1280, 2560])
 def test_nothing_is_wider_than_the_window(world: World, page: Page, browser: Browser, width: int, scheme: str):
