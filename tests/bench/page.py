@@ -1,7 +1,8 @@
 """A technician's open list of phones, without a browser: the live WebSocket, and the rows that a page fetches again.
 
-It does what static/console/live.js and list.js do: follow events, and 60 ms after a change fetch the rows, never twice
-at a time. The session is made in the database (see arrange.py), for the way through the login is not what is measured.
+It does what static/console/live.js and list.js do: follow events, and fetch the rows after a change, never twice at a
+time, and again no sooner than 60 ms after the last time. The session is made in the database (see arrange.py), for the
+way through the login is not what is measured.
 """
 
 import base64
@@ -128,11 +129,11 @@ class Page:
         while not self._ended.is_set():
             if not self._changed.wait(0.2):
                 continue
-            time.sleep(REFRESH_SECONDS)
             self._changed.clear()
             begun = time.time()
             browser.ask("GET", "/rows/")
             self.fetched.append((begun, time.time()))
+            self._ended.wait(REFRESH_SECONDS)
 
     def close(self) -> None:
         self._ended.set()
@@ -141,6 +142,11 @@ class Page:
         for thread in self._threads:
             thread.join()
         self._socket.close()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the server has not ended its live socket."""
+        return self._threads[0].is_alive()
 
     def seen_at(self, event_id: int) -> tuple[float | None, float | None]:
         """When this event was told, and when rows that were asked for after that had come; None: not yet."""
