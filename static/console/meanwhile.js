@@ -15,7 +15,10 @@ const ours = (name) => /^(account|key)-/.test(name) && !/-(password|password_cle
 export function handOver(form, before) {
   const known = before && stored.get(before);
   stored.set(form, known ?? valuesOf(form));
-  if (known) form.dataset.events = before.dataset.events;
+  if (!known) return;
+  form.dataset.events = before.dataset.events;
+  const [marks, old] = [form, before].map((one) => one.querySelector("#password-marks"));
+  if (marks && old) marks.textContent = old.textContent;
 }
 
 /** It is the form in the drawer now. */

@@ -37,7 +37,7 @@ def news(browser, version: int, after: int = 0) -> dict:
     return browser.get(f"{URL}news/", {"version": version, "after": after}).json()
 
 
-# --- the way back ----------------------------------------------------------------------------------------------------
+# --- the way back ---------------------------------------------------------------------------------------------------
 
 
 def test_a_save_is_taken_back_with_its_password_codecs_and_keys(console, listener):
@@ -108,7 +108,7 @@ def test_a_viewer_may_neither_take_back_nor_ask(viewer):
     assert browser.get(f"{URL}news/", headers=fetch).status_code == 403
 
 
-# --- the next new phone -------------------------------------------------------------------------------------------------
+# --- the next new phone ---------------------------------------------------------------------------------------------
 
 
 def arrived(minute: int, **changes) -> str:
@@ -133,7 +133,7 @@ def test_nothing_is_said_of_a_next_phone_to_who_did_not_ask(console):
     assert "next" not in save(console)
 
 
-# --- who else saved -----------------------------------------------------------------------------------------------------
+# --- who else saved -------------------------------------------------------------------------------------------------
 
 
 def test_an_open_form_is_told_who_saved_the_phone(console, maria):
@@ -160,7 +160,7 @@ def test_a_changed_password_shows_by_its_mark_and_the_mark_says_nothing_else(con
     assert console.get(URL).context["password_marks"] == second.context["password_marks"]
 
 
-# --- the drawing ----------------------------------------------------------------------------------------------------------
+# --- the drawing ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", MODELS)
