@@ -4,10 +4,13 @@ import { Refused, send } from "./net.js";
 import { announce, toast } from "./toast.js";
 import { gettext, ngettext } from "./words.js";
 
+const SAY_AGAIN_MS = 10000;
+const GONE_MS = 25000; // who has not said it again for so long is gone
+
 const stored = new WeakMap(); // form -> Map of field name -> values, as they were stored when it was made
 let open = null; // the form in the drawer
 let looking = false;
-let others = new Map(); // who else has this phone open: channel -> name
+let others = new Map(); // who else has this phone open: id -> [name, when it was said]
 
 const ours = (name) => /^(account|key)-/.test(name) && !/-(password|password_clear)$/.test(name);
 
@@ -222,7 +225,7 @@ function tellOthers(mac) {
 function present() {
   const place = open?.querySelector("[data-present]");
   if (!place) return;
-  const names = [...new Set(others.values())];
+  const names = [...new Set([...others.values()].map(([name]) => name))];
   const words = names.length ? ngettext("{names} has this phone open too.", "{names} have this phone open too.", names.length,
     { names: names.join(", ") }) : "";
   if (place.textContent === words) return;
@@ -235,10 +238,17 @@ document.addEventListener("gs:heard", ({ detail }) => {
   const { mac } = open.dataset;
   if (detail.type === "live.hello") tellOthers(mac);
   else if (detail.type === "live.present" && detail.mac === mac) {
-    if (detail.here) others.set(detail.who, detail.name);
+    if (detail.here) others.set(detail.who, [detail.name, Date.now()]);
     else others.delete(detail.who);
     present();
   } else if (detail.type === "poll" || detail.reload || detail.events?.some((one) => one.mac === mac && one.kind === "stage")) {
     look(open);
   }
 });
+
+setInterval(() => {
+  if (!open) return;
+  speak({ open: open.dataset.mac });
+  for (const [who, [, at]] of others) if (Date.now() - at > GONE_MS) others.delete(who);
+  present();
+}, SAY_AGAIN_MS);
