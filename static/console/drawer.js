@@ -29,9 +29,8 @@ export function prepareDrawer(onSaved) {
   here.addEventListener("click", (event) => {
     const act = event.target.closest("[data-act]")?.dataset.act;
     if (act === "close") closeDrawer();
-    if (act === "reload-form") load(formNow().getAttribute("action"), opener, true);
     if (act === "show-changes") showChanges(formNow());
-    if (act === "reset") reset();
+    if (act === "reset" || act === "reload-form") reset();
     if (act === "save-next") save(formNow(), true);
   });
   here.addEventListener("input", () => { formNow()?.setAttribute("data-dirty", ""); });
@@ -160,7 +159,7 @@ async function save(form, andNext) {
 async function done(form, said) {
   form.removeAttribute("data-dirty");
   kept.delete(opener);
-  const offer = said.undo ? { label: gettext("Undo"), run: () => takeBack(form) } : null;
+  const offer = said.undo ? { label: gettext("Undo"), run: () => takeBack(form), undoes: true } : null;
   if (said.next) await load(said.next.url, said.next.mac, false);
   if (formNow() === form) closeDrawer();
   toast(said.message, "good", offer);

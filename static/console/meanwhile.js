@@ -10,6 +10,7 @@ const GONE_MS = 25000; // who has not said it again for so long is gone
 const stored = new WeakMap(); // form -> Map of field name -> values, as they were stored when it was made
 let open = null; // the form in the drawer
 let looking = false;
+let again = false;
 let others = new Map(); // who else has this phone open: id -> [name, when it was said]
 
 const ours = (name) => /^(account|key)-/.test(name) && !/-(password|password_clear)$/.test(name);
@@ -40,7 +41,9 @@ export function leave() {
 
 /** Ask whether somebody saved this phone since the form was made. */
 export async function look(form) {
-  if (looking || !form.elements.version) return;
+  if (!form.elements.version) return;
+  again = looking;
+  if (looking) return;
   looking = true;
   try {
     const asked = new URLSearchParams({ version: form.elements.version.value, after: form.dataset.events });
@@ -50,6 +53,7 @@ export async function look(form) {
     if (!(error instanceof Refused || error instanceof TypeError)) throw error;
   } finally {
     looking = false;
+    if (again && open) look(open);
   }
 }
 
@@ -107,19 +111,22 @@ export async function showChanges(form) {
 }
 
 function compare(form, fresh, who) {
-  const [before, theirs, mine] = [stored.get(form), valuesOf(fresh), valuesOf(form)];
+  const [before, saved, mine] = [stored.get(form), valuesOf(fresh), valuesOf(form)];
   const found = { taken: 0, both: 0 };
   form.querySelectorAll("[data-theirs]").forEach((old) => old.remove());
-  for (const name of new Set([...before.keys(), ...theirs.keys(), ...mine.keys()])) {
-    const [was, now, here] = [before, theirs, mine].map((values) => JSON.stringify(values.get(name) ?? []));
+  for (const name of new Set([...before.keys(), ...saved.keys(), ...mine.keys()])) {
+    const [was, now, here] = [before, saved, mine].map((values) => JSON.stringify(values.get(name) ?? []));
     if (was === now || now === here) continue;
     if (here === was) {
       const old = wordsOf(form, name);
       put(form, fresh, name);
-      mark(form, name, gettext("{name} changed this; before: “{old}”.", { name: who, old }));
+      mark(form, name, old ? gettext("{name} changed this; before: “{old}”.", { name: who, old })
+        : gettext("{name} changed this; it was empty before.", { name: who }));
       found.taken += 1;
     } else {
-      const words = gettext("{name} changed this too: “{new}”.", { name: who, new: wordsOf(fresh, name) });
+      const theirs = wordsOf(fresh, name);
+      const words = theirs ? gettext("{name} changed this too: “{theirs}”.", { name: who, theirs })
+        : gettext("{name} emptied this.", { name: who });
       mark(form, name, words, () => put(form, fresh, name));
       found.both += 1;
     }
@@ -135,6 +142,8 @@ function passwords(form, fresh, who) {
     if (before[number] === now[number]) continue;
     const name = `account-${number}-password`;
     const typed = form.elements[name]?.value;
+    const [box, other] = [form, fresh].map((one) => one.querySelector(`[name="${name}"]`)?.closest("[data-password]"));
+    box?.toggleAttribute("data-stored", Boolean(other?.hasAttribute("data-stored")));
     mark(form, name, typed ? gettext("{name} changed the password too; if you save, yours takes its place.", { name: who })
       : gettext("{name} changed the password.", { name: who }));
     count += 1;

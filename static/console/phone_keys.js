@@ -1,6 +1,7 @@
 // The keys of the phone: the drawing, the editor of the chosen key, moving what is on a key, and the way back.
 
 import { moveByPointer } from "./key_drag.js";
+import { write } from "./phone_labels.js";
 import { announce, toast } from "./toast.js";
 import { gettext, ngettext } from "./words.js";
 
@@ -293,23 +294,4 @@ class Keys {
     event.preventDefault();
     this.undo();
   }
-}
-
-// --- labels as the phone has room for them -------------------------------------------------------------------------------
-
-let measure = null;
-const letters = typeof Intl.Segmenter === "function" ? new Intl.Segmenter() : null;
-const split = (text) => (letters ? [...letters.segment(text)].map((one) => one.segment) : [...text]);
-
-/** Put a label in its place, cut where the room ends as the phone does; what is shown. */
-function write(place, text) {
-  if (!place) return text;
-  const room = Number(place.dataset.fit);
-  measure ??= document.createElement("canvas").getContext("2d");
-  measure.font = place.classList.contains("gs-lcd-text") ? "12px monospace" : "600 12.5px Arial, Helvetica, sans-serif";
-  const parts = split(text).slice(0, 64);
-  while (parts.length && measure.measureText(parts.join("")).width > room) parts.pop();
-  const shown = parts.join("");
-  place.textContent = shown;
-  return shown;
 }

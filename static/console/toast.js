@@ -3,7 +3,7 @@
 const SHOWN_MS = { good: 6000, bad: 12000 };
 const OFFERED_MS = 20000; // with a button
 
-/** Show `words`; `kind` is good or bad. `offer` is a button: `{ label, run }`. */
+/** Show `words`; `kind` is good or bad. `offer` is a button: `{ label, run, undoes }`. */
 export function toast(words, kind = "good", offer = null) {
   const place = document.getElementById("gs-toasts");
   const note = document.createElement("div");
@@ -21,22 +21,44 @@ export function toast(words, kind = "good", offer = null) {
     if (!place.childElementCount && place.matches(":popover-open")) place.hidePopover();
   };
   if (offer) note.append(buttonOf(offer));
+  note.addEventListener("click", leave);
   place.append(note);
   toFront();
   announce(words);
-  note.addEventListener("click", leave);
   setTimeout(leave, offer ? OFFERED_MS : (SHOWN_MS[kind] ?? SHOWN_MS.good));
 }
 
-function buttonOf({ label, run }) {
+function shortcut(text) {
+  const made = document.createElement("kbd");
+  made.setAttribute("aria-hidden", "true");
+  made.textContent = text;
+  return made;
+}
+
+function buttonOf({ label, run, undoes = false }) {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "gs-toast-button";
   button.dataset.testid = "toast-button";
   button.textContent = label;
+  if (undoes) {
+    button.dataset.undo = "";
+    button.setAttribute("aria-keyshortcuts", "Control+Z");
+    if (!document.querySelector("dialog[open]")) button.append(shortcut("Ctrl Z"));
+  }
   button.addEventListener("click", run);
   return button;
 }
+
+// Without a mouse: what a message offers to undo, as everywhere. Where something is typed or a dialog is open, the keys are theirs.
+document.addEventListener("keydown", (event) => {
+  const isUndo = event.key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey) && !event.shiftKey && !event.altKey;
+  if (!isUndo || event.defaultPrevented || document.querySelector("dialog[open]")) return;
+  if (event.target.closest?.("input, textarea, select, [contenteditable]")) return;
+  const [button] = [...document.querySelectorAll("#gs-toasts [data-undo]")].slice(-1);
+  if (button) event.preventDefault();
+  button?.click();
+});
 
 /** In front of everything, and where it can be pressed: outside an open dialog nothing can. */
 export function toFront() {

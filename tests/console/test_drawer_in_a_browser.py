@@ -180,6 +180,21 @@ def test_save_and_next_opens_the_next_new_phone_and_the_save_can_be_undone_from_
     assert names == {cast.MAC: "Tess", cast.OTHER_MAC: ""}
 
 
+def test_a_save_is_undone_by_the_keyboard_from_the_list(live_server, session):
+    with browser_page(live_server.url, session) as page:
+        opened(page, live_server.url)
+        page.fill("[name=account-1-display_name]", "Wrong")
+        press(page, "Enter")
+        page.wait_for_selector("[data-testid=toast-button]")
+        with page.expect_response("**/undo/") as answered:
+            press(page, "ControlOrMeta+z")
+        assert answered.value.status == 200
+        expect(page.locator("[data-testid=toast]").last).to_contain_text("Taken back.")
+        press(page, "ControlOrMeta+z")  # once: nothing is offered any more
+        assert page.locator("[data-testid=toast-button]").count() == 0
+    assert Account.objects.get().display_name == "Tess"
+
+
 def test_reset_shows_what_is_stored_and_gives_back_what_was_typed(live_server, session):
     with browser_page(live_server.url, session) as page:
         opened(page, live_server.url)
