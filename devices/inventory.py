@@ -35,7 +35,7 @@ __all__ = [
 ]  # fmt: skip
 
 REASON_CHARS = 300
-
+ASSIGNED_BY = "Assigned by "  # begins the event of every save; who it was and a full stop follow
 
 SAVED_MEANWHILE = "This phone was saved by somebody else in the meantime. Reload it and try again."
 
@@ -77,7 +77,7 @@ def assign(
     Account.objects.bulk_create(accounts)
     Key.objects.bulk_create(keys)
     phone.refresh_from_db()
-    live.append([live.event(phone, EventKind.STAGE, f"Assigned by {by}.", now)])
+    live.append([live.event(phone, EventKind.STAGE, f"{ASSIGNED_BY}{by}.", now)])
 
 
 def renew(phone_ids: Sequence[int], words: str, now: datetime) -> set[int]:

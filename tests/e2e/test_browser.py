@@ -142,6 +142,34 @@ def test_an_error_stands_beside_its_field_and_nothing_typed_is_lost(world: World
     assert world.site.stage(phone.mac) == "seen"
 
 
+def test_two_who_have_one_phone_open_see_each_other_and_a_save_at_once(world: World, page: Page, browser: Browser):
+    phone = world.phone()
+    phone.boot()
+    other = browser.new_context().new_page()
+    other.set_default_timeout(SHOWN_SECONDS * 1000)
+    sign_in(other, f"http://{world.pbx.address}:8000/", "admin", PASSWORD)
+    for one in (page, other):
+        expect(one.locator("[data-testid=connection]").first).to_have_attribute("data-state", "live")
+        row_of(one, phone).get_by_role("button", name="Assign").click()
+        expect(one.locator("#drawer [name='account-1-user_id']")).to_be_focused()
+    for one in (page, other):
+        expect(one.locator("[data-present]")).to_have_text("admin has this phone open too.")
+    page.fill("#drawer [name='account-1-display_name']", "Mine")
+    fill_drawer(other, "1002")
+    other.click("#drawer [data-testid=save]")
+    expect(page.locator("[data-testid=news]")).to_contain_text("Saved by admin just now.")
+    expect(page.locator("[data-present]")).to_have_text("")
+    page.click("[data-testid=news] [data-act=show-changes]")
+    expect(page.locator("[data-theirs='account-1-display_name']")).to_contain_text(CALLER)
+    expect(page.locator("#drawer [name='account-1-user_id']")).to_have_value("1002")
+    expect(page.locator("#drawer [name='account-1-display_name']")).to_have_value("Mine")
+    picture(page, "two-people")
+    page.click("#drawer [data-testid=save]")
+    expect(page.locator("#drawer")).to_be_hidden()
+    phone.answer(phone.await_notify())
+    other.context.close()
+
+
 def test_a_hostile_model_is_text_and_no_script(world: World, page: Page):
     phone = world.phone(model="<script>document.title='x'</script>")
     phone.boot()
