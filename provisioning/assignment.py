@@ -129,7 +129,7 @@ def _save(order: _Order, current: ConfigFile | None) -> Saved:
     layers = rendering.with_passwords(store.chosen(phone, order.own, order.templates), order.model)
     base = plan.base_url(phone.local_host)
     wanted = Wanted(phone, order.model, draft, layers, base, **rendering.switched_on(phone))
-    anew = not phone.is_assigned or not _same_rows(phone, draft)
+    anew = not phone.is_assigned or not _same_rows(phone, draft) or bool(order.along.phone_ids)
     config_file = rendering.next_version(wanted, current, by=by, why=order.why, anew=anew)
     if config_file is None:
         assert current is not None  # only what is there can be the same
