@@ -48,7 +48,9 @@ class AddForm(forms.Form):
 def add(request: HttpRequest) -> HttpResponse:
     """GET: the form. POST: JSON with where to assign it, or the form again with the problem beside its field (422)."""
     if request.method != "POST":
-        return _show(request, AddForm(initial={"site": request.GET.get("site", ""), "model": request.GET.get("model")}))
+        newest = Phone.objects.filter(model__in=MODELS).order_by("-listed_at").values_list("model", flat=True).first()
+        like = {"site": request.GET.get("site", ""), "model": request.GET.get("model") or newest}
+        return _show(request, AddForm(initial=like))
     form = AddForm(request.POST)
     if form.is_valid():
         typed = form.cleaned_data
