@@ -1,7 +1,5 @@
 """Adding a phone and swapping one, as a person with a keyboard meets them."""
 
-import os
-
 import pytest
 from django.conf import settings
 from playwright.sync_api import expect
@@ -13,7 +11,6 @@ from tests.console.test_settings_in_a_browser import NARROW, browser_page
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 NEW = "000B82AABBCC"
-SHOTS = os.environ.get("PS_SHOTS")
 
 
 @pytest.fixture
@@ -22,12 +19,6 @@ def session(live_server, administrator, listener) -> str:
     cast.applied(cast.save(cast.seen(), cast.draft(cast.blf("mpk1", "1002", "Reception"))).config_file)
     cast.seen(cast.OTHER_MAC, "10.0.0.30", model="GXP1610")
     return signed_in(administrator).cookies[settings.SESSION_COOKIE_NAME].value
-
-
-def shot(page, name):
-    if SHOTS:
-        page.wait_for_timeout(500)
-        page.screenshot(path=f"{SHOTS}/{name}.png")
 
 
 def test_a_phone_is_added_and_assigned_by_keyboard_alone(live_server, session):
@@ -41,7 +32,6 @@ def test_a_phone_is_added_and_assigned_by_keyboard_alone(live_server, session):
         page.keyboard.press("Enter")
         expect(page.locator("#add-phone [data-error-for=mac]")).to_contain_text("12 hex digits")
         expect(page.locator("#add-phone [name=mac]")).to_be_focused()
-        shot(page, "add_error")
         page.fill("#add-phone [name=mac]", "00-0b-82-aa-bb-cc")
         expect(page.get_by_test_id("oui-remark")).to_be_hidden()
         page.select_option("#add-phone [name=model]", "GXP1628")
@@ -49,16 +39,13 @@ def test_a_phone_is_added_and_assigned_by_keyboard_alone(live_server, session):
         page.keyboard.type("berlin")
         page.keyboard.press("Enter")
         expect(page.locator("#drawer [name='account-1-user_id']")).to_be_focused()
-        shot(page, "add_drawer")
         page.keyboard.type("1077")
         page.fill("#drawer [name='account-1-sip_server']", "10.0.0.1")
         page.keyboard.press("Enter")
         row = page.locator(f'tr[data-mac="{NEW}"]')
         expect(row).to_contain_text("It waits to be plugged in.")
         expect(row.get_by_test_id("not-heard")).to_be_visible()
-        shot(page, "list")
         page.goto(f"{live_server.url}/phones/{NEW}/")
-        shot(page, "phone")
     assert Phone.objects.get(mac=NEW).accounts.get().user_id == "1077"
 
 
@@ -70,16 +57,12 @@ def test_a_phone_is_swapped_from_its_menu(live_server, session, width):
         page.click("#menu [data-do=swap]")
         page.wait_for_url("**/swap/")
         expect(page.locator("#swap-new")).to_be_focused()
-        shot(page, f"swap_choose_{width}")
         page.click(f'[data-testid=candidates] [data-mac="{cast.OTHER_MAC}"]')
         expect(page.get_by_test_id("left")).to_contain_text("Reception")
-        shot(page, f"swap_preview_{width}")
         assert page.evaluate("document.documentElement.scrollWidth") == width
         page.get_by_test_id("swap-yes").press("Enter")
         page.wait_for_url(f"**/phones/{cast.OTHER_MAC}/")
-        shot(page, f"swap_done_{width}")
         page.goto(f"{live_server.url}/phones/{cast.MAC}/")
-        shot(page, f"retired_{width}")
         page.click("[data-do=bring-back]")
         expect(page.get_by_test_id("toast")).to_contain_text("Extension 1001 is on")
     assert Phone.objects.get(mac=cast.MAC).stage == "retired"

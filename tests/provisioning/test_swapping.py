@@ -8,6 +8,7 @@ from devices.catalog import KeyMode, KeySlot
 from devices.models import Account, LiveEvent, Phone
 from provisioning import assignment, commands, outbox, plan, starts, swapping
 from provisioning.gxp.config import ConfigError, KeyConfig
+from provisioning.jobs import arrivals
 from provisioning.layers import store
 from provisioning.models import ConfigFile, Job, Notify, NotifyKind, SettingsLayer
 from tests import cast
@@ -170,6 +171,20 @@ class TestTheOldOne:
         assert Job.objects.filter(scope={"phones": [old.pk]}).exists()
         assert cast.ask(cast.steady_path(ConfigFile.objects.get(phone=old))).status == 200
         assert not assignment.bring_back(old.pk, "tess")
+
+    def test_back_in_service_one_that_was_never_heard_waits_again(self, old, clock):
+        listed = swap(old, swapping.successor(NEW, "", old)).new
+        listed.refresh_from_db()
+        third = cast.seen("000B82CCCCCC", "10.0.0.40", model="GXP1630")
+        swap(listed, third)
+        cast.seen(NEW, NEW_HOST, model="GXP1630")
+        assert arrivals.provide() == 0  # it is retired
+        assert texts(NEW)[-1].endswith("It is retired: it is answered, and not notified.")
+        inventory.forget(third.pk, "tess")
+        assert assignment.bring_back(listed.pk, "tess")
+        assert arrivals.provide() == 1  # it is here
+        listed.refresh_from_db()
+        assert (listed.stage, listed.stage_reason, listed.awaits_file) == ("assigned", "", False)
 
     def test_a_repaired_phone_is_swapped_back(self, old):
         new = heard()
