@@ -161,6 +161,12 @@ class TestTheOldOne:
         old.refresh_from_db()
         assert (old.stage, old.stage_reason) == ("assigned", "")
 
+    def test_the_same_number_on_another_server_is_another_extension(self, old):
+        swap(old, heard("GXP1610"))
+        old.refresh_from_db()
+        cast.save(old, cast.draft(sip_server="172.18.0.11"))
+        assert Phone.objects.get(pk=old.pk).stage == "assigned"
+
     def test_back_in_service_it_goes_on_where_it_was(self, old):
         new = heard()
         swap(old, new)
