@@ -151,6 +151,8 @@ def _is_another(phone: Phone) -> bool:
 
 def saved_words(saved: Saved) -> str:
     """What happens next, for the person who saved."""
+    if saved.config_file is None:
+        return _("Saved. This phone was not heard yet: it gets its file as soon as it is plugged in.")
     if saved.notify is None:
         return "Nothing has changed: the phone already has this configuration."
     if not listening().running:

@@ -15,7 +15,9 @@ from gspnp.console import (
     phone_history,
     phone_settings,
     phonebook,
+    prestage,
     reveal,
+    swap,
     views,
 )
 
@@ -65,11 +67,13 @@ urlpatterns = [
     path("phonebook/file/", phonebook.file, name="phonebook_file"),
     path("phonebook/renew/", phonebook.renew, name="phonebook_renew"),
     path("phones.json", views.phones_json, name="phones_json"),
+    path("phones/add/", prestage.add, name="add_phone"),
     path("phones/<mac:mac>/", phone.page, name="phone"),
     path("phones/<mac:mac>/live/", phone.live_part, name="phone_live"),
     path("phones/<mac:mac>/assign/", assign.drawer, name="assign"),
     path("phones/<mac:mac>/assign/news/", assign.news, name="assign_news"),
     path("phones/<mac:mac>/assign/undo/", assign.undo, name="assign_undo"),
+    path("phones/<mac:mac>/swap/", swap.page, name="swap"),
     path("phones/<mac:mac>/settings/", phone_settings.page, name="phone_settings"),
     path("phones/<mac:mac>/history/", phone_history.page, name="phone_history"),
     path("phones/<mac:mac>/history/<int:number>/back/", phone_history.back, name="roll_back"),
