@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 ROUNDS = 3  # how often a save is rendered anew because a job was faster
 
-__all__ = ["AssignmentError", "ConfigError", "Saved", "base_url_changed", "heed", "save"]
+__all__ = ["AssignmentError", "ConfigError", "Saved", "base_url_changed", "heed", "heed_all", "save"]
 
 
 class AssignmentError(Exception):
@@ -162,6 +162,23 @@ def _same_again(phone: Phone, current: ConfigFile, by: str) -> Saved:
 
 def heed(phone_id: int, by: str) -> bool:
     """Stop ignoring a phone: it goes on where it had come to, and is notified when it starts up and needs it."""
+    return bool(heed_all([phone_id], by))
+
+
+def heed_all(phone_ids: Sequence[int], by: str) -> set[int]:
+    """The same for many, whose files are looked at by one job; who was ignored until now. A caller who wants both or
+    neither calls it inside a transaction."""
+    heeded = {phone_id: has_file for phone_id in phone_ids if (has_file := _heed(phone_id, by)) is not None}
+    with_files = sorted(phone_id for phone_id, has_file in heeded.items() if has_file)
+    if with_files:
+        # What their layers said while they were ignored has not reached their files.
+        title = "A phone is not ignored any more" if len(with_files) == 1 else "Phones are not ignored any more"
+        runner.start(title, {"phones": with_files}, by=by)
+    return set(heeded)
+
+
+def _heed(phone_id: int, by: str) -> bool | None:
+    """Whether it has a file of ours; None if it was not ignored."""
     current = outbox.current_file(phone_id)
     if current is None:
         stage = Stage.SEEN
@@ -169,11 +186,7 @@ def heed(phone_id: int, by: str) -> bool:
         stage = Stage.APPLIED
     else:
         stage = Stage.ASSIGNED if current.fetched_at is None else Stage.FETCHED
-    heeded = inventory.heed(phone_id, stage, by)
-    if heeded and current is not None:
-        # What its layers said while it was ignored has not reached its file.
-        runner.start("A phone is not ignored any more", {"phones": [phone_id]}, by=by)
-    return heeded
+    return current is not None if inventory.heed(phone_id, stage, by) else None
 
 
 def base_url_changed(local_host: str | None, base_url: str) -> str | None:
