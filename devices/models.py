@@ -74,6 +74,15 @@ class Phone(models.Model):
         constraints = (
             models.CheckConstraint(name="phone_mac_is_12_upper_hex", condition=Q(mac__regex=r"^[0-9A-F]{12}$")),
         )
+        indexes = (
+            # The list's counts and the values to filter by come from these alone, without a look at any phone.
+            models.Index(name="phone_counts", fields=("stage", "online")),
+            models.Index(name="phone_kinds", fields=("model", "firmware", "site", "vendor")),
+            # Few, and asked for at every look at the list: who needs attention?
+            models.Index(name="phone_with_alarm", fields=("alarm_at",), condition=~Q(alarm="")),
+            models.Index(name="phone_with_reason", fields=("stage",), condition=~Q(stage_reason="")),
+            models.Index(name="phone_of_another_mac", fields=("stage",), condition=Q(neighbour="mismatch")),
+        )
 
     def __str__(self) -> str:
         return colons(self.mac)

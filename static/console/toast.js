@@ -2,8 +2,8 @@
 
 const SHOWN_MS = { good: 6000, bad: 12000 };
 
-/** Show `words`; `kind` is good or bad. */
-export function toast(words, kind = "good") {
+/** Show `words`; `kind` is good or bad. `link` ({url, words}) leads on. */
+export function toast(words, kind = "good", link = null) {
   const place = document.getElementById("gs-toasts");
   const note = document.createElement("div");
   note.className = `gs-toast gs-toast-${kind}`;
@@ -15,6 +15,12 @@ export function toast(words, kind = "good") {
   const text = document.createElement("span");
   text.textContent = words;
   note.append(icon, text);
+  if (link?.url) {
+    const onward = document.createElement("a");
+    onward.href = link.url;
+    onward.textContent = link.words;
+    note.append(onward);
+  }
   place.append(note);
   // A popover stands in the top layer, in front of an open dialog; shown again, it is the foremost.
   if (place.matches(":popover-open")) place.hidePopover();

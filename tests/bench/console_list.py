@@ -29,8 +29,14 @@ MODELS = ("GXP1610", "GXP1615", "GXP1620", "GXP1625", "GXP1628", "GXP1630", "GXP
 FIRMWARE = ("1.0.4.88", "1.0.4.152", "1.0.7.6", "1.0.7.13", "1.0.7.33", "1.0.7.64")
 SITES = ("", "berlin", "lyon", "wien")
 NAMES = ("Ada", "Bela", "Cem", "Dora", "Emil", "Finja", "Gero", "Hilde", "Ivo", "Jana")
-STAGES = (("applied", 80), ("seen", 8), ("assigned", 3), ("notified", 2), ("fetched", 1), ("ignored", 5), ("retired", 1))
+STAGES = (
+    ("applied", 80), ("seen", 8), ("assigned", 3), ("notified", 2), ("fetched", 1), ("ignored", 5), ("retired", 1),
+)  # fmt: skip
 LAST = "page=999999"
+SORTS = (
+    "stage", "-stage", "mac", "-mac", "vendor", "model", "-model", "firmware", "address", "extension", "-extension",
+    "seen", "-seen", "name", "-name", "site", "reach",
+)  # fmt: skip
 ASKED = {
     "first page": "",
     "page 1000": "page=1000",
@@ -49,16 +55,13 @@ ASKED = {
     "search: address": "q=10.1.77",
     "search: nothing": "q=nosuchphone",
     "search: name, last": f"q=hilde&{LAST}",
-    **{f"sort {name}": f"sort={name}" for name in ("stage", "-stage", "mac", "-mac", "vendor", "model", "-model", "firmware", "address", "extension", "-extension", "seen", "-seen")},
+    **{f"sort {name}": f"sort={name}" for name in SORTS},
     "sort extension, page 1000": "sort=extension&page=1000",
     "sort seen, last": f"sort=-seen&{LAST}",
     "model": "model=GXP1628",
     "firmware": "firmware=1.0.7.6",
     "site": "site=lyon",
     "model, site, stage": "model=GXP1628&site=lyon&stage=applied",
-    "sort name": "sort=name",
-    "sort site": "sort=site",
-    "sort rtt": "sort=rtt",
 }  # fmt: skip
 
 
