@@ -55,6 +55,8 @@ class Order:
 
     title: str
     tells: NotifyKind | None = None
+    at_once: int = AT_ONCE
+    """Phones in one transaction."""
 
 
 ORDERS: Mapping[str, Order] = {
@@ -64,7 +66,7 @@ ORDERS: Mapping[str, Order] = {
     "reboot": Order("Restart", NotifyKind.REBOOT),
     "ignore": Order("Ignore"),
     "heed": Order("Stop ignoring"),
-    "forget": Order("Forget"),
+    "forget": Order("Forget", at_once=3),  # with all that belongs to them
 }
 
 Target = tuple[int, str | None]
@@ -149,8 +151,9 @@ def _bite(job_id: int, worker: str) -> bool:
         job = Job.objects.select_for_update().filter(pk=job_id, state=JobState.RUNNING, worker=worker).first()
         if job is None:
             return False
-        tells = ORDERS[job.kind].tells
-        turns = telling.turns(job, AT_ONCE, now) if tells else [now] * AT_ONCE
+        order = ORDERS[job.kind]
+        tells = order.tells
+        turns = telling.turns(job, order.at_once, now) if tells else [now] * order.at_once
         due = [at for at in turns if at <= now + timedelta(seconds=AHEAD_SECONDS)]
         targets = list(job.targets.all()[: max(1, len(due))])
         if not targets:
