@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import unquote
 
 import pytest
 from django.conf import settings
 from playwright.sync_api import Page, sync_playwright
 
 from devices.models import Phone
+from gspnp.console.columns import LABELS
 from gspnp.console.models import ListColumns
 from gspnp.console.tables import PAGE_ROWS
 from provisioning.models import Job, JobTarget
@@ -187,3 +189,26 @@ def test_a_finger_that_rests_opens_the_menu_and_a_box_selects(live_server, sessi
         page.dispatch_event(f"{row(0)} .gs-col-model", "pointerdown", finger)
         page.wait_for_selector("#menu:not([hidden])")
         assert page.text_content("[data-menu-title]") == "00:0B:82:AA:00:00"
+
+
+@pytest.mark.parametrize("width", [360, 900, 1400])
+def test_every_column_at_once_is_no_wider_than_the_window(live_server, session, administrator, width):
+    ListColumns.objects.create(user=administrator, names=list(LABELS))
+    with page_of(live_server.url, session, width=width) as page:
+        box = page.locator(f"{row(0)} [data-act=menu]").bounding_box()
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert box["x"] + box["width"] <= width  # the actions are in sight, wherever the table was moved
+
+
+def test_a_button_with_an_address_sends_the_selection_there_as_a_form(live_server, session):
+    with page_of(live_server.url, session) as page:
+        page.click(f"{row(1)} [data-pick]")
+        button = "<button type=button id=mine data-post=/elsewhere/>Export</button>"
+        page.evaluate(
+            "html => document.querySelector('.gs-selection-do').insertAdjacentHTML('beforeend', html)", button
+        )
+        page.route("**/elsewhere/", lambda route: route.fulfill(body="here", content_type="text/html"))
+        with page.expect_request("**/elsewhere/") as asked:
+            page.click("#mine")
+        sent = unquote(asked.value.post_data)
+    assert 'phones=[["000B82AA0001","10.0.1.2"]]' in sent and "csrfmiddlewaretoken=" in sent
