@@ -97,6 +97,13 @@ class Phone(models.Model):
         indexes = (
             # Exactly the worker's question, asked twice a second: who is here now, and has no file?
             models.Index(name="phone_awaits_file", fields=("first_seen_at",), condition=Q(awaits_file=True)),
+            # The list's counts and the values to filter by come from these alone, without a look at any phone.
+            models.Index(name="phone_counts", fields=("stage", "online")),
+            models.Index(name="phone_kinds", fields=("model", "firmware", "site", "vendor")),
+            # Few, and asked for at every look at the list: who needs attention?
+            models.Index(name="phone_with_alarm", fields=("alarm_at",), condition=~Q(alarm="")),
+            models.Index(name="phone_with_reason", fields=("stage",), condition=~Q(stage_reason="")),
+            models.Index(name="phone_of_another_mac", fields=("stage",), condition=Q(neighbour="mismatch")),
         )
 
     def __str__(self) -> str:

@@ -32,8 +32,8 @@ ROUNDS = 3  # how often a save is rendered anew because a job was faster
 NO_ADDRESS_YET = "127.0.0.1"  # stands for our address towards a phone that was not heard; such a file is thrown away
 
 __all__ = [
-    "Along", "AssignmentError", "ConfigError", "Saved", "base_url_changed", "bring_back", "check_ahead", "heed", "save",
-    "store_ahead",
+    "Along", "AssignmentError", "ConfigError", "Saved", "base_url_changed", "bring_back", "check_ahead", "heed",
+    "heed_all", "save", "store_ahead",
 ]  # fmt: skip
 
 
@@ -233,12 +233,25 @@ def _same_again(phone: Phone, current: ConfigFile, by: str) -> Saved:
 
 def heed(phone_id: int, by: str) -> bool:
     """Stop ignoring a phone: it goes on where it had come to, and is notified when it starts up and needs it."""
+    return bool(heed_all([phone_id], by))
+
+
+def heed_all(phone_ids: Sequence[int], by: str) -> set[int]:
+    """The same for many, whose files are looked at by one job; who was ignored until now. A caller who wants both or
+    neither calls it inside a transaction."""
+    heeded = {phone_id: has_file for phone_id in phone_ids if (has_file := _heed(phone_id, by)) is not None}
+    with_files = sorted(phone_id for phone_id, has_file in heeded.items() if has_file)
+    if with_files:
+        # What their layers said while they were ignored has not reached their files.
+        title = "A phone is not ignored any more" if len(with_files) == 1 else "Phones are not ignored any more"
+        runner.start(title, {"phones": with_files}, by=by)
+    return set(heeded)
+
+
+def _heed(phone_id: int, by: str) -> bool | None:
+    """Whether it has a file of ours; None if it was not ignored."""
     stage, current = _how_far(phone_id)
-    heeded = inventory.heed(phone_id, stage, by)
-    if heeded and current is not None:
-        # What its layers said while it was ignored has not reached its file.
-        runner.start("A phone is not ignored any more", {"phones": [phone_id]}, by=by)
-    return heeded
+    return current is not None if inventory.heed(phone_id, stage, by) else None
 
 
 def bring_back(phone_id: int, by: str) -> bool:

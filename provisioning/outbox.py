@@ -18,7 +18,7 @@ from devices.choices import WAY, EventKind, Stage
 from devices.fields import sealed_names
 from devices.models import Phone
 from provisioning.due import Due, due, read
-from provisioning.models import OPEN_STATES, ConfigFile, Notify, NotifyKind, NotifyOrigin, NotifyState
+from provisioning.models import OPEN_STATES, ConfigFile, Job, Notify, NotifyKind, NotifyOrigin, NotifyState
 
 __all__ = [
     "FIRST_PATH_HOURS", "SEALED", "SEALED_OF_NOTIFY", "TOO_LATE", "TRANSACTION_SECONDS", "AddressMoved", "Due",
@@ -81,6 +81,7 @@ def enqueue(
     note: str = "",
     unless_steady_since: datetime | None = None,
     kind: NotifyKind = NotifyKind.PROFILE,
+    job: Job | None = None,
 ) -> Notify:
     """Owe this phone a NOTIFY; what was open for it of that kind is superseded. Call it inside a transaction."""
     now = timezone.now()
@@ -96,6 +97,7 @@ def enqueue(
         created_at=now,
         next_at=next_at,
         unless_steady_since=unless_steady_since,
+        job=job,
     )
 
 
@@ -272,7 +274,8 @@ def drop_all(notify_ids: Sequence[int], note: str) -> None:
 
 def expire_commands(now: datetime) -> None:
     """End commands that nobody could send in time, and say so: a phone must not restart long after the click."""
-    late = Notify.objects.filter(state=NotifyState.WAITING, created_at__lt=now - timedelta(seconds=COMMAND_SECONDS))
+    # Counted from its turn: one of a job may have been held back, and has another turn since.
+    late = Notify.objects.filter(state=NotifyState.WAITING, next_at__lt=now - timedelta(seconds=COMMAND_SECONDS))
     found = list(late.exclude(kind=NotifyKind.PROFILE).order_by("pk").values_list("pk", "phone_id", "kind"))
     if not found:
         return

@@ -96,13 +96,17 @@ class Row:
 
     phone: Phone
     account: Account | None
-    more_accounts: int
+    others: list[Account]
     step: int
     icon: str
     words: str
     stuck: bool
     reach: Reach | None = None
     command: Mark | None = None
+
+    @property
+    def more_accounts(self) -> int:
+        return len(self.others)
 
     @property
     def hole(self) -> Hole | None:
@@ -152,7 +156,7 @@ def _row(phone: Phone, owed: Notify | None, listening: Listening, reach: Reach |
     return Row(
         phone=phone,
         account=accounts[0] if accounts else None,
-        more_accounts=max(len(accounts) - 1, 0),
+        others=accounts[1:],
         step=STEPS.index(Stage(phone.stage)) + 1 if phone.stage in STEPS else 0,
         icon=ICONS.get(Stage(phone.stage), "help"),
         words=words,

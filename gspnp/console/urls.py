@@ -11,6 +11,7 @@ from gspnp.console import (
     jobs,
     layers,
     opinions,
+    orders,
     phone,
     phone_history,
     phone_settings,
@@ -45,6 +46,9 @@ app_name = "console"
 urlpatterns = [
     path("", views.phones, name="phones"),
     path("rows/", views.rows, name="rows"),
+    path("filters/", views.offered_filters, name="filters"),
+    path("columns/", views.list_columns, name="columns"),
+    path("orders/<slug:kind>/", orders.order, name="order"),
     path("doctor/", doctor.page, name="doctor"),
     path("settings/", layers.overview, name="layers"),
     path("settings/layer/", layers.layer, name="layer"),

@@ -3,7 +3,7 @@
 const SHOWN_MS = { good: 6000, bad: 12000 };
 const OFFERED_MS = 20000; // with a button
 
-/** Show `words`; `kind` is good or bad. `offer` is a button: `{ label, run, undoes }`. */
+/** Show `words`; `kind` is good or bad. `offer` is a button, `{ label, run, undoes }`, or a link, `{ label, url }`. */
 export function toast(words, kind = "good", offer = null) {
   const place = document.getElementById("gs-toasts");
   const note = document.createElement("div");
@@ -20,7 +20,7 @@ export function toast(words, kind = "good", offer = null) {
     note.remove();
     if (!place.childElementCount && place.matches(":popover-open")) place.hidePopover();
   };
-  if (offer) note.append(buttonOf(offer));
+  if (offer) note.append(offer.url ? linkOf(offer) : buttonOf(offer));
   note.addEventListener("click", leave);
   place.append(note);
   toFront();
@@ -33,6 +33,13 @@ function shortcut(text) {
   made.setAttribute("aria-hidden", "true");
   made.textContent = text;
   return made;
+}
+
+function linkOf({ label, url }) {
+  const link = document.createElement("a");
+  link.href = url;
+  link.textContent = label;
+  return link;
 }
 
 function buttonOf({ label, run, undoes = false }) {

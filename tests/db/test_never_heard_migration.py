@@ -10,7 +10,7 @@ from tests import cast
 
 pytestmark = [pytest.mark.db, pytest.mark.django_db(transaction=True)]
 BEFORE = [("devices", "0004_reveal_permission")]
-AFTER = [("devices", "0005b_listed_at")]
+AFTER = [("devices", "0006_listed_at")]
 MANY = 1500  # more than one chunk
 
 

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.support.browser import chromium_on, sign_in
 from tests.support.site import ROOT, SOON_SECONDS, wait_for
+from tests.support.steps import provisioned
 from tests.support.strict_phone import StrictPhone
 from tests.support.world import World, together
 
@@ -262,3 +263,26 @@ def test_nothing_is_wider_than_the_window(world: World, page: Page, browser: Bro
     assert page_width(opened) <= width
     picture(opened, f"drawer-{width}-{scheme}")
     context.close()
+
+
+def test_two_phones_that_are_selected_are_asked_one_after_the_other_and_the_job_tells_what_they_said(
+    world: World, page: Page
+):
+    first, second = (provisioned(world, world.phone()) for _ in range(2))
+    for phone in (first, second):
+        expect_stage(page, phone, "applied")
+        row_of(page, phone).focus()
+        page.keyboard.press("Space")
+    expect(page.locator("[data-selected]")).to_have_text("2 selected")
+    page.click("[data-order=check]")
+    page.fill("#order-pace", "60")
+    page.keyboard.press("Enter")
+    page.click("[data-testid=toast] a")
+    first.answer(first.next_transaction())
+    refused = second.next_transaction()
+    second.answer(refused, 480, "Temporarily Unavailable")
+    assert refused.event == "check-sync"
+    expect(page.locator("#job")).to_have_attribute("data-open", "no")
+    expect(page.get_by_test_id("done")).to_have_text("2")
+    expect(page.get_by_test_id("answered")).to_have_text("1")
+    expect(page.get_by_test_id("troubles")).to_contain_text("480 Temporarily Unavailable")
