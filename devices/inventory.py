@@ -55,20 +55,27 @@ def count_save(phone: Phone) -> None:
 
 
 def assign(
-    phone: Phone, accounts: Iterable[Account], keys: Iterable[Key], *, approved_host: str | None, by: str
+    phone: Phone,
+    accounts: Iterable[Account],
+    keys: Iterable[Key],
+    *,
+    approved_host: str | None,
+    by: str,
+    attended: bool = True,
 ) -> None:
     """Replace the phone's accounts and keys and start its way anew; call it inside a transaction.
 
-    `phone` is as the caller read it: raises VersionConflict if it was saved by somebody else since then.
+    `phone` is as the caller read it: raises VersionConflict if it was saved by somebody else since then. What nobody
+    attended confirms no address.
     """
     now = timezone.now()
+    approval = {"approved_host": approved_host, "approved_at": now} if attended else {}
     won = Phone.objects.filter(pk=phone.pk, version=phone.version).update(
         version=phone.version + 1,
         stage=Stage.ASSIGNED,
         stage_reason="",
         stage_at=now,
-        approved_host=approved_host,
-        approved_at=now,
+        **approval,
     )
     if not won:
         raise VersionConflict(SAVED_MEANWHILE)

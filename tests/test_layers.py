@@ -141,6 +141,21 @@ def test_only_the_inventory_writes_phones_accounts_and_keys():
     assert wrong == []
 
 
+def test_only_the_directory_writes_extensions():
+    """The docstring of devices/directory.py is a promise."""
+    wrong = [
+        f"{name_of(path)}:{node.lineno}"
+        for app in APPS
+        for path in modules(app)
+        if "migrations" not in path.parts and path.name != "directory.py"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if node.func.attr in ("create", "update", "delete", "bulk_create", "bulk_update")
+        if ast.unparse(node).startswith("Extension.objects")
+    ]
+    assert wrong == []
+
+
 def test_p_values_are_named_in_one_table():
     """No bare P47: their numbers stand in the catalogue (style: "P-values are named once")."""
     wrong = [
