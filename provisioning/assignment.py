@@ -19,9 +19,9 @@ from devices.mac import colons
 from devices.models import Phone
 from provisioning import outbox, plan, rendering
 from provisioning.gxp.config import ConfigError
-from provisioning.jobs import runner
+from provisioning.jobs import runner, telling
 from provisioning.layers import store
-from provisioning.models import ConfigFile, Notify, NotifyOrigin, SettingsLayer
+from provisioning.models import ConfigFile, Job, Notify, NotifyOrigin, SettingsLayer
 from provisioning.rendering import Wanted
 
 log = logging.getLogger(__name__)
@@ -53,12 +53,15 @@ def save(
     own: Mapping[str, str | None] | None = None,
     templates: Sequence[SettingsLayer] | None = None,
     why: str = "Saved.",
+    attended: bool = True,
+    job: Job | None = None,
 ) -> Saved:
     """Give this phone this assignment; `phone` is as the technician saw it, `seen_host` the address shown then.
 
-    `own` are the values of the phone's own layer and `templates` its templates, where they are to change. Raises
-    AssignmentError, ConfigError (with a field path for each problem) or inventory.VersionConflict. Nothing is written
-    if anything is raised.
+    `own` are the values of the phone's own layer and `templates` its templates, where they are to change. What is not
+    `attended` confirms no address, so that secrets go only where the phone is known to be; a `job` tells the phone when
+    it has its turn. Raises AssignmentError, ConfigError (with a field path for each problem) or
+    inventory.VersionConflict. Nothing is written if anything is raised.
     """
     model = _configurable(phone)
     if phone.source_host != seen_host:
@@ -66,7 +69,7 @@ def save(
             f"This phone has moved from {seen_host or 'an unknown address'} to {phone.source_host}. "
             "Check that it is the same phone and save again."
         )
-    order = _Order(phone, model, draft, by, why, own, templates)
+    order = _Order(phone, model, draft, by, why, own, templates, attended and job is None, job)
     for _ in range(ROUNDS):
         # Read before the layers: a job that gives it a newer version meanwhile may have had newer layers.
         current = outbox.current_file(phone.pk)
@@ -92,6 +95,8 @@ class _Order:
     why: str
     own: Mapping[str, str | None] | None = field(repr=False)
     templates: Sequence[SettingsLayer] | None
+    attended: bool
+    job: Job | None
 
 
 def _save(order: _Order, current: ConfigFile | None) -> Saved:
@@ -111,6 +116,7 @@ def _save(order: _Order, current: ConfigFile | None) -> Saved:
                 store.keep(phone, wanted.own, order.templates, by)
         return _same_again(phone, current, by)
     with transaction.atomic():
+        told = telling.state_and_note(order.job) if order.job else None  # its row before the phone's, as everybody does
         _still_newest(phone, current)
         inventory.assign(
             phone,
@@ -118,12 +124,16 @@ def _save(order: _Order, current: ConfigFile | None) -> Saved:
             plan.key_rows(phone, draft.keys),
             approved_host=phone.source_host,
             by=by,
+            attended=order.attended,
         )
         store.keep(phone, wanted.own, order.templates, by)
         config_file.number = current.number + 1 if current else 1
         config_file.created_at = timezone.now()
         config_file.save(force_insert=True)
-        notify = outbox.enqueue(config_file, NotifyOrigin.SAVE, config_file.created_at)
+        origin = NotifyOrigin.SAVE if order.attended else NotifyOrigin.JOB
+        notify = outbox.enqueue(config_file, origin, config_file.created_at)
+        if order.job is not None and told is not None:
+            telling.give_turn(order.job, notify, *told)
     log.info("%s: version %d saved by %s", colons(phone.mac), config_file.number, by)
     return Saved(config_file, notify, changed=True)
 

@@ -24,6 +24,7 @@ class Job(models.Model):
     kind = models.CharField(max_length=20)
     title = models.CharField(max_length=200)
     scope = models.JSONField(default=dict, help_text="Which phones; see provisioning/layers/scope.py.")
+    orders = models.JSONField(default=dict, help_text="What it is to do, where its kind does not say all. No secret.")
     state = models.CharField(max_length=10, choices=JobState, default=JobState.WAITING)
     pace_per_second = models.FloatField(default=5.0, help_text="How many NOTIFYs leave in a second.")
     total = models.PositiveIntegerField(default=0)

@@ -16,18 +16,21 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.crypto import get_random_string
+from django.utils.module_loading import import_string
 from django_tasks import task
 from django_tasks_db.models import DBTaskResult
 
 from devices.models import Phone
 from provisioning.jobs import telling
 from provisioning.jobs.models import OPEN_JOBS, Job, JobFailure, JobState
-from provisioning.jobs.rerender import rerender
+from provisioning.jobs.rerender import Outcome, rerender
 from provisioning.layers.scope import next_ids, phones_under
 
 log = logging.getLogger(__name__)
 
-RERENDER = "rerender"
+RERENDER, FOLLOW = "rerender", "follow"
+# What other kinds do with some phones, as `rerender` does. Named, because what saves phones orders jobs too.
+WORK = {FOLLOW: "provisioning.extensions.job.follow"}
 CHUNK = 100  # phones between two looks at whether somebody paused or cancelled
 PAUSE_SECONDS = 0.002  # between two chunks: SQLite's lock is not fair
 LOST_AFTER_SECONDS = 60  # a chunk takes far less than a second; a worker that is silent for so long is gone
@@ -43,8 +46,17 @@ class JobError(ValueError):
     """The job cannot do this now; the text says why."""
 
 
-def start(title: str, scope: Mapping[str, object], *, by: str, pace_per_second: float = 5.0) -> Job:
-    """Order a new look at every phone of the scope. Raises JobError for a pace that is none."""
+def start(
+    title: str,
+    scope: Mapping[str, object],
+    *,
+    by: str,
+    pace_per_second: float = 5.0,
+    kind: str = RERENDER,
+    orders: Mapping[str, object] | None = None,
+) -> Job:
+    """Order a new look at every phone of the scope; `orders` is what a kind other than RERENDER needs to know. Raises
+    JobError for a pace that is none."""
     least, most = PACES_PER_SECOND
     if not least <= pace_per_second <= most:
         raise JobError(f"NOTIFYs leave at {least:g} to {most:g} a second; enter a number between.")
@@ -61,7 +73,8 @@ def start(title: str, scope: Mapping[str, object], *, by: str, pace_per_second: 
     now = timezone.now()
     with transaction.atomic():
         job = Job.objects.create(
-            kind=RERENDER,
+            kind=kind,
+            orders=dict(orders or {}),
             title=title[:200],
             scope=dict(scope),
             pace_per_second=pace_per_second,
@@ -103,7 +116,8 @@ def _one_chunk(job_id: int, worker: str) -> bool:
     ids = next_ids(job.scope, job.after_id, CHUNK)
     if not ids:
         return not _end(job, JobState.DONE)
-    outcome = rerender(job, ids)
+    work = rerender if job.kind == RERENDER else import_string(WORK[job.kind])
+    outcome: Outcome = work(job, ids)
     failed = {one.phone_id for one in outcome.failures}
     with transaction.atomic():
         # Who was forgotten meanwhile is nobody's failure.

@@ -62,6 +62,14 @@ def state_and_note(job: Job) -> tuple[NotifyState, str]:
     return states.get(JobState(current), (NotifyState.WAITING, "")) if current else (NotifyState.WAITING, "")
 
 
+def give_turn(job: Job, notify: Notify, state: NotifyState, note: str) -> None:
+    """Make a NOTIFY that was just owed one of this job's, as `state_and_note` said. In the transaction that owes it."""
+    (notify.next_at,) = turns(job, 1, notify.created_at)
+    notify.job, notify.state, notify.note = job, state, note
+    notify.settled_at = notify.created_at if state == NotifyState.NOT_NEEDED else None
+    notify.save(update_fields=("job", "state", "note", "next_at", "settled_at"))
+
+
 def hold(job: Job) -> int:
     """Hold back what has not left yet; how many."""
     rows = [(pk, NotifyState.WITHHELD, HELD) for pk in _ids(job, NotifyState.WAITING)]
