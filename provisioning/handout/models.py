@@ -37,7 +37,7 @@ class HandedOut(models.Model):
     handout = models.ForeignKey(Handout, on_delete=models.CASCADE, related_name="given")
     phone = models.OneToOneField(Phone, on_delete=models.CASCADE, related_name="handed_out")
     number = models.CharField(max_length=128)
-    at = models.DateTimeField()
+    at = models.DateTimeField(help_text="When it was claimed, or last tried.")
     done_at = models.DateTimeField(null=True, help_text="When the phone was saved with it, or somebody else saved it.")
     words = models.CharField(max_length=300, blank=True, help_text="Why the phone could not be saved, and what to do.")
 

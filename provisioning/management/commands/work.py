@@ -18,6 +18,7 @@ from django_tasks_db.management.commands.db_worker import Worker
 from devices import retention
 from provisioning import stuck, versions
 from provisioning.firmware import pins
+from provisioning.handout import giving
 from provisioning.jobs import runner
 from provisioning.jobs.models import Job, JobFailure, JobState
 from provisioning.phonebook import books
@@ -121,7 +122,7 @@ def one_round() -> None:
     """Everything that is due now. What goes wrong with one thing does not keep the others from being done."""
     for do in (
         stuck.explain_all, runner.revive, runner.prune, retention.prune_events, retention.forget_unheard,
-        versions.prune, books.refresh_all, plain_files.refresh, pins.give_up, follow_firmware,
+        versions.prune, books.refresh_all, plain_files.refresh, pins.give_up, follow_firmware, giving.hand_out,
     ):  # fmt: skip
         try:
             do()
