@@ -209,6 +209,12 @@ UNFOLD = {
                         "active": "gspnp.console.shell.is_console",
                     },
                     {
+                        "title": "Extensions",
+                        "icon": "dialpad",
+                        "link": "/extensions/",
+                        "active": "gspnp.console.shell.is_extensions",
+                    },
+                    {
                         "title": "Settings",
                         "icon": "tune",
                         "link": "/settings/",

@@ -132,7 +132,8 @@ def read_page(query: DirectoryQuery) -> DirectoryPage:
     rows = list(found[start : start + PAGE_ROWS])
     held = holders.of_extensions(rows)
     lines = [Line(row, held[row.pk]) for row in rows]
-    return DirectoryPage(lines, number, total, bool(total) or Extension.objects.exists(), sites(), replace(query, page=number))
+    exists = bool(total) or Extension.objects.exists()
+    return DirectoryPage(lines, number, total, exists, sites(), replace(query, page=number))
 
 
 def filtered(query: DirectoryQuery) -> QuerySet[Extension]:
