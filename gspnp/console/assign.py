@@ -16,6 +16,7 @@ from devices.inventory import VersionConflict
 from devices.models import Phone
 from devices.trust import Verdict
 from gspnp.console.access import CHANGE, needs
+from gspnp.console.extensions.conflicts import also_on
 from gspnp.console.forms import AssignForm, posted_int
 from gspnp.console.listening import listening
 from gspnp.console.rows import LISTENER_AWAY
@@ -62,8 +63,10 @@ def _save(request: HttpRequest, phone: Phone, form: AssignForm, version: int) ->
     if form.is_valid():
         seen_host = request.POST.get("seen_host") or None
         try:
-            saved = save(phone, form.draft(), by=request.user.get_username(), seen_host=seen_host)
-            return JsonResponse({"message": saved_words(saved), "mac": phone.mac})
+            draft = form.draft()
+            saved = save(phone, draft, by=request.user.get_username(), seen_host=seen_host)
+            words = " ".join([saved_words(saved), *also_on(phone, draft.accounts)])
+            return JsonResponse({"message": words, "mac": phone.mac})
         except ConfigError as error:
             form.place(error.problems)
         except AssignmentError as error:
