@@ -238,6 +238,7 @@ UNFOLD = {
                     {"title": "Phones (bulk)", "icon": "edit_note", "link": "/admin/devices/phone/"},
                     {"title": "Accounts", "icon": "badge", "link": "/admin/devices/account/"},
                     {"title": "Keys", "icon": "apps", "link": "/admin/devices/key/"},
+                    {"title": "Extensions (bulk)", "icon": "dialpad", "link": "/admin/devices/extension/"},
                     {"title": "Contacts", "icon": "contact_phone", "link": "/admin/provisioning/contact/"},
                     {"title": "NOTIFYs", "icon": "outbox", "link": "/admin/provisioning/notify/"},
                     {"title": "Files", "icon": "description", "link": "/admin/provisioning/configfile/"},
