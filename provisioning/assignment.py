@@ -114,6 +114,8 @@ def _save(order: _Order, current: ConfigFile | None) -> Saved:
                 _still_newest(phone, current)
                 inventory.count_save(phone)
                 store.keep(phone, wanted.own, order.templates, by)
+        if not order.attended:
+            return Saved(current, None, changed=False)  # to ask again would confirm its address
         return _same_again(phone, current, by)
     with transaction.atomic():
         told = telling.state_and_note(order.job) if order.job else None  # its row before the phone's, as everybody does

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
-import string
 from collections.abc import Iterator
 
 from devices.directory import Entry
@@ -12,13 +10,11 @@ from devices.models import Extension
 from provisioning.gxp import fields
 
 SITE_CHARS = 40
-SECRET_CHARS = 20  # letters and digits, which every SIP server and phone takes: 119 bits. Our choice.
 SUBJECTS = {
     "number": "The number", "name": "The caller name", "secret": "The secret", "auth_id": "The authentication ID",
     "sip_server": "The SIP server", "voicemail": "The voicemail number", "site": "The site",
 }  # fmt: skip
 _SLUG = re.compile(r"[-a-zA-Z0-9_]*", re.ASCII)
-_LETTERS = string.ascii_letters + string.digits
 
 
 def limit_of(name: str) -> int:
@@ -43,8 +39,3 @@ def faults(entry: Entry) -> Iterator[tuple[str, str]]:
     wrong = fields.address_fault(entry.sip_server) if entry.sip_server else None
     if wrong:
         yield "sip_server", f"The SIP server: {wrong}."
-
-
-def fresh_secret() -> str:
-    """A SIP password at random."""
-    return "".join(secrets.choice(_LETTERS) for _ in range(SECRET_CHARS))

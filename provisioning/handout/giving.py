@@ -31,6 +31,7 @@ from provisioning.plan import Draft
 log = logging.getLogger(__name__)
 
 AT_ONCE = 50  # phones of a site in one round
+ROUNDS = 5  # how often a number that another worker takes at this moment is given up for the next one
 RETRY_MINUTES = 5  # until a phone that could not be saved is tried again
 NONE_LEFT = "No extension of the range is free any more. Add some to the directory, or widen the range."
 OTHERWISE = "Somebody assigned this phone otherwise."
@@ -79,28 +80,38 @@ def _claims(handout: Handout) -> Iterator[HandedOut]:
     yield from open_rows.filter(Q(words="") | Q(at__lt=again)).select_related("handout").order_by("pk")
     phones = waiting(handout).filter(handed_out=None)
     for phone_id in list(phones.values_list("pk", flat=True)[:AT_ONCE]):
-        claim = _claim(handout.pk, phone_id)
+        claim = _claim(handout, phone_id)
         if claim is None:
             return
         yield claim
 
 
-def _claim(handout_id: int, phone_id: int) -> HandedOut | None:
+def _claim(handout: Handout, phone_id: int) -> HandedOut | None:
     """The next free number for this phone; None if none is left, somebody switched it off, or has the phone already."""
-    with transaction.atomic():
-        handout = Handout.objects.select_for_update().filter(pk=handout_id, is_on=True).first()
-        if handout is None or HandedOut.objects.filter(phone=phone_id).exists():
+    for _ in range(ROUNDS):
+        # A long range takes a while to look through: only the one that was found is looked at again under the lock.
+        found = left(handout).first()
+        _remark(handout, "" if found is not None else NONE_LEFT)
+        if found is None:
             return None
-        # Looked at under the lock, claims before phones: a claim that is over by now is on its phone.
-        claimed = set(HandedOut.objects.filter(handout=handout, done_at=None).values_list("number", flat=True))
-        free = holders.free(in_range(handout).exclude(number__in=claimed)).values_list("number", flat=True).first()
-        words = "" if free is not None else NONE_LEFT
-        if handout.words != words:
-            Handout.objects.filter(pk=handout.pk).update(words=words)
-            log.warning("%s: %s", handout, words or "there are free extensions again")
-        if free is None or not Phone.objects.filter(pk=phone_id).exists():
-            return None
-        return HandedOut.objects.create(handout=handout, phone_id=phone_id, number=free, at=timezone.now())
+        with transaction.atomic():
+            locked = Handout.objects.select_for_update().filter(pk=handout.pk, is_on=True).first()
+            if locked is None or HandedOut.objects.filter(phone=phone_id).exists():
+                return None
+            # Claims before phones: a claim that is over by now is on its phone.
+            claimed = HandedOut.objects.filter(handout=handout, done_at=None, number=found.number).exists()
+            if claimed or holders.of_one(holders.wanted_of(found)):
+                continue
+            if not Phone.objects.filter(pk=phone_id).exists():
+                return None
+            return HandedOut.objects.create(handout=locked, phone_id=phone_id, number=found.number, at=timezone.now())
+    return None
+
+
+def _remark(handout: Handout, words: str) -> None:
+    """Say once why nothing more is handed out, and take it back when that is over."""
+    if Handout.objects.filter(pk=handout.pk).exclude(words=words).update(words=words):
+        log.warning("%s: %s", handout, words or "there are free extensions again")
 
 
 def _finish(claim: HandedOut) -> bool:

@@ -8,7 +8,7 @@ import { announce, toast } from "./toast.js";
 import { gettext } from "./words.js";
 
 const SEARCH_MS = 200;
-const SECRET_CHARS = 20;
+const SECRET_CHARS = 20; // letters and digits, which every SIP server and phone takes: 119 bits
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 const list = document.getElementById("directory");
 const search = document.getElementById("search-text");
@@ -31,11 +31,33 @@ async function showList(url, remembered = true) {
     list.replaceChildren(...part.body.childNodes);
     refresh(list);
     history[remembered ? "pushState" : "replaceState"](null, "", url);
+    keepAlong(new URL(url, location.href).searchParams);
     const count = list.querySelector("[data-testid=pager]");
     if (count) announce(count.textContent);
   } catch (error) {
     if (!(error instanceof Refused)) toast(gettext("The server cannot be reached. Try again in a moment."), "bad");
   }
+}
+
+/** The export is of what the list shows now, and a search stays within its filter. */
+function keepAlong(asked) {
+  const put = (form, name) => {
+    let field = form?.querySelector(`[type=hidden][name="${name}"]`);
+    if (!form || (!field && !asked.has(name))) return;
+    if (!asked.has(name) && name === "site") {
+      field.remove();
+      return;
+    }
+    if (!field) {
+      field = document.createElement("input");
+      field.type = "hidden";
+      field.name = name;
+      form.append(field);
+    }
+    field.value = asked.get(name) ?? "";
+  };
+  for (const name of ["q", "only", "site"]) put(document.querySelector(".gs-export form"), name);
+  for (const name of ["only", "site"]) put(document.getElementById("search"), name);
 }
 
 list?.addEventListener("click", (event) => {

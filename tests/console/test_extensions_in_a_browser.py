@@ -142,6 +142,20 @@ def test_an_extension_is_added_renamed_and_followed_without_leaving_the_list(liv
     assert Job.objects.get().scope == {"phones": [Phone.objects.get(mac=cast.OTHER_MAC).pk]}
 
 
+def test_a_search_narrows_the_list_as_it_is_typed_and_the_export_with_it(live_server, session):
+    with browser_page(live_server.url, session) as page:
+        page.goto(f"{live_server.url}/extensions/")
+        press(page, "/")
+        page.keyboard.type("otto")
+        expect(page.locator("tr[data-extension]")).to_have_count(1)
+        assert page.url.endswith("?q=otto")
+        page.click(".gs-export summary")
+        with page.expect_download() as started:
+            page.click(".gs-export [value=csv]")
+        text = started.value.path().read_text(encoding="utf-8-sig")
+        assert text.splitlines()[1:] == ["1002,Otto Ohm,,,172.18.0.10,"]
+
+
 def test_it_all_works_without_a_script(live_server, session):
     with browser_page(live_server.url, session, java_script_enabled=False) as page:
         page.goto(f"{live_server.url}/extensions/")

@@ -173,11 +173,30 @@ def test_two_workers_at_the_same_phone_give_it_one(clock):
     assert HandedOut.objects.get().done_at is not None
 
 
+def test_a_number_that_another_worker_takes_at_this_moment_is_left_to_it(clock):
+    extensions("200", "201")
+    handout = on()
+    first, second = arrive(1), arrive(2)
+    real = giving.left
+
+    def stale(asked):
+        found = real(asked)
+        free = list(found)
+        giving.left = real
+        giving._claim(asked, first.pk)  # between the look and the lock
+        found._result_cache = free
+        return found
+
+    with patch.object(giving, "left", stale):
+        claim = giving._claim(handout, second.pk)
+    assert (HandedOut.objects.get(phone=first).number, claim.number) == ("200", "201")
+
+
 def test_a_person_who_was_faster_keeps_the_phone(clock):
     extensions("200", "201")
     on()
     phone = arrive(1)
-    claim = giving._claim(Handout.objects.get().pk, phone.pk)
+    claim = giving._claim(Handout.objects.get(), phone.pk)
     cast.save(phone, cast.draft(user_id="900"))
     giving.hand_out()
     claim.refresh_from_db()
@@ -205,7 +224,7 @@ def test_an_entry_that_is_gone_is_said(clock):
     extensions("200")
     on()
     phone = arrive(1)
-    giving._claim(Handout.objects.get().pk, phone.pk)
+    giving._claim(Handout.objects.get(), phone.pk)
     one = directory.readable().get()
     directory.remove(one.pk, one.version)
     giving.hand_out()
