@@ -218,8 +218,9 @@ drawer?.addEventListener("keydown", (event) => {
 
 function enter(combo, event) {
   const option = isOpen(combo) && activeOf(combo);
+  const saves = event.ctrlKey || event.metaKey; // from anywhere in the drawer, with what is chosen here
   if (option) {
-    event.preventDefault();
+    if (!saves) event.preventDefault();
     choose(combo, option.chosen);
     return;
   }
@@ -227,11 +228,13 @@ function enter(combo, event) {
   const work = pending.get(combo)?.work;
   if (!work) return;
   event.preventDefault();
-  const { form } = combo;
+  event.stopPropagation();
+  const again = new KeyboardEvent("keydown", event);
   work.then(() => {
     const found = isOpen(combo) && activeOf(combo);
     if (found) choose(combo, found.chosen);
-    else if (form.isConnected) form.requestSubmit();
+    if (saves) combo.dispatchEvent(again);
+    else if (!found && combo.form.isConnected) combo.form.requestSubmit();
   });
 }
 
