@@ -64,21 +64,23 @@ def assign(
     approved_host: str | None,
     by: str,
     awaits_file: bool = False,
+    attended: bool = True,
 ) -> None:
     """Replace the phone's accounts and keys and start its way anew; call it inside a transaction.
 
     `phone` is as the caller read it: raises VersionConflict if it was saved by somebody else since then.
-    `awaits_file` says that it has no file yet: it was not heard, and gets one when it is plugged in.
+    `awaits_file` says that it has no file yet: it was not heard, and gets one when it is plugged in. What nobody
+    `attended` confirms no address.
     """
     now = timezone.now()
+    approval = {"approved_host": approved_host, "approved_at": now} if attended else {}
     won = Phone.objects.filter(pk=phone.pk, version=phone.version).update(
         version=phone.version + 1,
         stage=Stage.ASSIGNED,
         stage_reason=WAITS if awaits_file else "",
         stage_at=now,
         awaits_file=awaits_file,
-        approved_host=approved_host,
-        approved_at=now,
+        **approval,
     )
     if not won:
         raise VersionConflict(SAVED_MEANWHILE)

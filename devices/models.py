@@ -6,7 +6,7 @@ Only `devices/inventory.py` writes them; everybody else reads.
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models.functions import Length, Now
 from django.utils import timezone
 
 from devices.catalog import KEY_MODE_LABELS, KeyKind, KeyMode, PhoneModel, find_model
@@ -141,6 +141,8 @@ class Account(models.Model):
     class Meta:
         ordering = ("phone", "number")
         constraints = (models.UniqueConstraint(name="account_number_once_per_phone", fields=("phone", "number")),)
+        # Which phones have this extension? Asked while somebody types, and for each page of the directory.
+        indexes = (models.Index(name="account_user_id", fields=("user_id",)),)
 
     def __str__(self) -> str:
         return f"account {self.number}: {self.user_id}"
@@ -160,9 +162,38 @@ class Key(models.Model):
     class Meta:
         ordering = ("phone", "kind", "number")
         constraints = (models.UniqueConstraint(name="key_once_per_phone", fields=("phone", "kind", "number")),)
+        # Which keys watch this number? Asked when somebody is renamed.
+        indexes = (models.Index(name="key_value", fields=("value",)),)
 
     def __str__(self) -> str:
         return f"{self.kind}{self.number}: {self.mode} {self.value}".rstrip()
+
+
+class Extension(models.Model):
+    """A number of the telephone system that a phone can be given: the directory from which one is chosen.
+
+    Only `devices/directory.py` writes it. What a phone has is a copy, made when it is assigned.
+    """
+
+    site = models.SlugField(max_length=40, blank=True, help_text="Where it is used; empty: the default site.")
+    number = models.CharField("number (SIP user id)", max_length=128)
+    name = models.CharField("caller name", max_length=128, blank=True)
+    secret = EncryptedTextField(blank=True)
+    auth_id = models.CharField("authentication id", max_length=128, blank=True)
+    sip_server = models.CharField("SIP server", max_length=300, blank=True)
+    voicemail = models.CharField("voicemail number", max_length=128, blank=True)
+    version = models.PositiveIntegerField(default=1, help_text="Counts changes; guards against lost updates.")
+    created_at = models.DateTimeField()
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        ordering = (Length("number"), "number", "site")
+        constraints = (models.UniqueConstraint(name="extension_once_per_site", fields=("site", "number")),)
+        # 99 before 1000: the order of the list, which is read a page at a time.
+        indexes = (models.Index(Length("number"), "number", "site", name="extension_in_order"),)
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.name}".rstrip()
 
 
 class LiveEvent(models.Model):

@@ -218,6 +218,12 @@ UNFOLD = {
                         "active": "gspnp.console.shell.is_console",
                     },
                     {
+                        "title": "Extensions",
+                        "icon": "dialpad",
+                        "link": "/extensions/",
+                        "active": "gspnp.console.shell.is_extensions",
+                    },
+                    {
                         "title": "Settings",
                         "icon": "tune",
                         "link": "/settings/",
@@ -241,6 +247,7 @@ UNFOLD = {
                     {"title": "Phones (bulk)", "icon": "edit_note", "link": "/admin/devices/phone/"},
                     {"title": "Accounts", "icon": "badge", "link": "/admin/devices/account/"},
                     {"title": "Keys", "icon": "apps", "link": "/admin/devices/key/"},
+                    {"title": "Extensions (bulk)", "icon": "dialpad", "link": "/admin/devices/extension/"},
                     {"title": "Contacts", "icon": "contact_phone", "link": "/admin/provisioning/contact/"},
                     {"title": "NOTIFYs", "icon": "outbox", "link": "/admin/provisioning/notify/"},
                     {"title": "Files", "icon": "description", "link": "/admin/provisioning/configfile/"},

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("devices", "0006_listed_at"),
+        ("devices", "0007_extensions"),
     ]
 
     operations = [

@@ -44,6 +44,11 @@ def is_console(request: HttpRequest) -> bool:
     return request.path == "/" or request.path.startswith("/phones/")
 
 
+def is_extensions(request: HttpRequest) -> bool:
+    """The same for the directory of extensions."""
+    return request.path.startswith("/extensions/")
+
+
 def is_settings(request: HttpRequest) -> bool:
     """The same for the settings and everything below them."""
     return request.path.startswith("/settings/")

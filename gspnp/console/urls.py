@@ -21,6 +21,7 @@ from gspnp.console import (
     swap,
     views,
 )
+from gspnp.console.extensions import urls as extensions
 
 
 class MacConverter:
@@ -62,6 +63,7 @@ urlpatterns = [
         path(f"jobs/<int:job_id>/{button}/", jobs.press, {"button": button}, name=f"job_{button}")
         for button in jobs.BUTTONS
     ),
+    *extensions.urlpatterns,
     path("firmware/", firmware.page, name="firmware"),
     path("firmware/upload/", firmware.upload, name="firmware_upload"),
     path("firmware/remove/<str:version>/", firmware.remove, name="firmware_remove"),

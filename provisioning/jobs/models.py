@@ -4,7 +4,8 @@ from django.db import models
 
 from devices.models import Phone
 
-RERENDER = "rerender"  # new files after a change of settings; every other kind is an order, see orders.py
+# New files after a change of settings, and after one in the directory. Every other kind is an order, see orders.py.
+RERENDER, FOLLOW = FILE_KINDS = ("rerender", "follow")
 
 
 class JobState(models.TextChoices):
@@ -28,6 +29,7 @@ class Job(models.Model):
     scope = models.JSONField(
         default=dict, help_text="Which phones; see provisioning/layers/scope.py. Orders have targets instead."
     )
+    orders = models.JSONField(default=dict, help_text="What it is to do, where its kind does not say all. No secret.")
     state = models.CharField(max_length=10, choices=JobState, default=JobState.WAITING)
     pace_per_second = models.FloatField(default=5.0, help_text="How many NOTIFYs leave in a second.")
     total = models.PositiveIntegerField(default=0)

@@ -22,12 +22,14 @@ from django_tasks_db.models import DBTaskResult
 
 from devices.models import Phone
 from provisioning.jobs import telling
-from provisioning.jobs.models import OPEN_JOBS, RERENDER, Job, JobFailure, JobState, JobTarget
-from provisioning.jobs.rerender import rerender
+from provisioning.jobs.models import FILE_KINDS, FOLLOW, OPEN_JOBS, RERENDER, Job, JobFailure, JobState, JobTarget
+from provisioning.jobs.rerender import Outcome, rerender
 from provisioning.layers.scope import next_ids, phones_under
 
 log = logging.getLogger(__name__)
 
+# What other kinds do with some phones, as `rerender` does. Named, because what saves phones orders jobs too.
+WORK = {FOLLOW: "provisioning.extensions.job.follow"}
 CHUNK = 100  # phones between two looks at whether somebody paused or cancelled
 PAUSE_SECONDS = 0.002  # between two chunks: SQLite's lock is not fair
 LOST_AFTER_SECONDS = 60  # a chunk takes far less than a second; a worker that is silent for so long is gone
@@ -37,8 +39,7 @@ MAX_FAILURES = 1000  # rows kept of one job; the number of failures goes on
 PACES_PER_SECOND = (0.1, 200.0)
 LONGEST_SECONDS = 86_400  # of telling. What is due in two days and more counts as of a clock that went back (due.py).
 DROPPED_AT_ONCE = 500  # targets in one transaction
-TASKS = {RERENDER: "provisioning.jobs.runner.run"}  # what carries out a job of this kind
-ORDERS = "provisioning.jobs.orders.run"  # and of every other
+ORDERS = "provisioning.jobs.orders.run"  # what carries out a job that gives no files
 OUR_FAULT = "Something went wrong in gspnp itself; the worker's log has more. Report it, then save the layer again."
 
 
@@ -46,8 +47,17 @@ class JobError(ValueError):
     """The job cannot do this now; the text says why."""
 
 
-def start(title: str, scope: Mapping[str, object], *, by: str, pace_per_second: float = 5.0) -> Job:
-    """Order a new look at every phone of the scope. Raises JobError for a pace that is none."""
+def start(
+    title: str,
+    scope: Mapping[str, object],
+    *,
+    by: str,
+    pace_per_second: float = 5.0,
+    kind: str = RERENDER,
+    orders: Mapping[str, object] | None = None,
+) -> Job:
+    """Order a new look at every phone of the scope; `orders` is what a kind other than RERENDER needs to know. Raises
+    JobError for a pace that is none."""
     least, most = PACES_PER_SECOND
     if not least <= pace_per_second <= most:
         raise JobError(f"NOTIFYs leave at {least:g} to {most:g} a second; enter a number between.")
@@ -64,7 +74,8 @@ def start(title: str, scope: Mapping[str, object], *, by: str, pace_per_second: 
     now = timezone.now()
     with transaction.atomic():
         job = Job.objects.create(
-            kind=RERENDER,
+            kind=kind,
+            orders=dict(orders or {}),
             title=title[:200],
             scope=dict(scope),
             pace_per_second=pace_per_second,
@@ -106,7 +117,8 @@ def _one_chunk(job_id: int, worker: str) -> bool:
     ids = next_ids(job.scope, job.after_id, CHUNK)
     if not ids:
         return not _end(job, JobState.DONE)
-    outcome = rerender(job, ids)
+    work = rerender if job.kind == RERENDER else import_string(WORK[job.kind])
+    outcome: Outcome = work(job, ids)
     failed = {one.phone_id for one in outcome.failures}
     with transaction.atomic():
         # Who was forgotten meanwhile is nobody's failure.
@@ -165,7 +177,7 @@ def cancel(job_id: int) -> None:
 
 def call(job: Job, at: datetime | None = None) -> None:
     """Have a worker look at it, at once or at that time."""
-    task = import_string(TASKS.get(job.kind, ORDERS))
+    task = run if job.kind in FILE_KINDS else import_string(ORDERS)
     (task.using(run_after=at) if at else task).enqueue(job.pk)
 
 

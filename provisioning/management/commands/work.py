@@ -21,6 +21,7 @@ from django_tasks_db.management.commands.db_worker import Worker
 from devices import retention
 from provisioning import stuck, versions
 from provisioning.firmware import pins
+from provisioning.handout import giving
 from provisioning.jobs import arrivals, runner
 from provisioning.jobs.models import Job, JobFailure, JobState
 from provisioning.phonebook import books
@@ -150,6 +151,7 @@ def one_round() -> None:
     for do in (
         arrivals.provide, stuck.explain_all, runner.revive, runner.prune, retention.prune_events,
         retention.forget_unheard, versions.prune, books.refresh_all, plain_files.refresh, pins.give_up, follow_firmware,
+        giving.hand_out,
     ):  # fmt: skip
         try:
             do()
