@@ -74,6 +74,12 @@ class Phone(models.Model):
         constraints = (
             models.CheckConstraint(name="phone_mac_is_12_upper_hex", condition=Q(mac__regex=r"^[0-9A-F]{12}$")),
         )
+        indexes = (
+            # For the overview, answered from the index: who runs what, who has stopped and why, who has an alarm.
+            models.Index(name="phone_runs", fields=("model", "firmware", "stage")),
+            models.Index(name="phone_stopped", fields=("stage_reason", "stage"), condition=~Q(stage_reason="")),
+            models.Index(name="phone_alarm", fields=("-alarm_at",), condition=~Q(alarm="")),
+        )
 
     def __str__(self) -> str:
         return colons(self.mac)
@@ -144,4 +150,4 @@ class LiveEvent(models.Model):
         indexes = (models.Index(fields=("mac", "id"), name="liveevent_timeline"),)
 
     def __str__(self) -> str:
-        return f"{self.at:%H:%M:%S} {self.mac} {self.text}"
+        return f"{self.mac} {self.text}"

@@ -18,7 +18,7 @@ from django_tasks_db.management.commands.db_worker import Worker
 from devices import retention
 from provisioning import stuck, versions
 from provisioning.firmware import pins
-from provisioning.jobs import runner
+from provisioning.jobs import alive, runner
 from provisioning.jobs.models import Job, JobFailure, JobState
 from provisioning.phonebook import books
 from provisioning.plain import files as plain_files
@@ -101,10 +101,12 @@ def _worker() -> Worker:
 
 
 def _rounds(stopping: threading.Event, keep_trying: bool) -> None:
+    started_at, failed = timezone.now(), list[str]()
     while not stopping.is_set():
         try:
             close_old_connections()
-            one_round()
+            alive.beat(started_at, failed)
+            failed = one_round()
         except (DatabaseError, InterfaceError) as error:
             log.error("the database is away (%s); trying again in %.0f s", error, EVERY_SECONDS)
             if not keep_trying:
@@ -117,8 +119,12 @@ def _rounds(stopping: threading.Event, keep_trying: bool) -> None:
     close_old_connections()
 
 
-def one_round() -> None:
-    """Everything that is due now. What goes wrong with one thing does not keep the others from being done."""
+def one_round() -> list[str]:
+    """Everything that is due now. What goes wrong with one thing does not keep the others from being done.
+
+    Returns the names of what went wrong.
+    """
+    failed = []
     for do in (
         stuck.explain_all, runner.revive, runner.prune, retention.prune_events, retention.forget_unheard,
         versions.prune, books.refresh_all, plain_files.refresh, pins.give_up, follow_firmware,
@@ -129,6 +135,8 @@ def one_round() -> None:
             raise
         except Exception:
             log.exception("%s failed; it is tried again in the next round", do.__name__)
+            failed.append(do.__name__)
+    return failed
 
 
 def follow_firmware() -> None:
