@@ -119,6 +119,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "gspnp.console.middleware.ChangeTemporaryPassword",
+    "gspnp.console.zone.ReadersZone",
 ]
 
 TEMPLATES = [
@@ -142,7 +143,7 @@ TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
 # Each console process tails the LiveEvent table itself (devices/live.py), so the last hop stays in its memory.
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 
-# A time in the admin names its zone.
+# A time in the admin names its zone, which is the reader's (gspnp/console/zone.py).
 FORMAT_MODULE_PATH = ["gspnp.console.formats"]
 
 STATIC_URL = "static/"
@@ -193,6 +194,8 @@ UNFOLD = {
     "SITE_URL": "/",
     "SITE_SYMBOL": "deskphone",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("console/favicon.svg")}],
+    "SCRIPTS": [lambda request: static("console/zone.js")],
+    "STYLES": [lambda request: static("console/shell.css")],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {
@@ -202,6 +205,7 @@ UNFOLD = {
             {
                 "title": "Console",
                 "items": [
+                    {"title": "Overview", "icon": "monitoring", "link": "/overview/"},
                     {
                         "title": "Phones",
                         "icon": "deskphone",

@@ -13,6 +13,7 @@ from django.db.models.functions import Length
 from devices.choices import WAY, Neighbour, Stage
 from devices.mac import search_digits
 from devices.models import Account, Phone
+from gspnp.console import narrow
 from gspnp.console.rows import ICONS, IS_OFFLINE, IS_ONLINE, OFFLINE, ONLINE, REACH_LABELS, SHOWN_ACCOUNTS
 
 PAGE_ROWS = 50
@@ -50,6 +51,7 @@ class ListQuery:
     q: str = ""
     stage: str = ""
     reach: str = ""
+    only: str = ""
     sort: str = DEFAULT_SORT
     page: int = 1
 
@@ -61,6 +63,7 @@ class ListQuery:
             q=params.get("q", "").replace("\0", "").strip()[:QUERY_CHARS],
             stage=stage if stage in (*Stage.values, ATTENTION) else "",
             reach=reach if reach in REACHES else "",
+            only=narrow.read(params.get("only", "")),
             sort=sort if sort.removeprefix("-") in SORTS else DEFAULT_SORT,
             page=_page(page),
         )
@@ -71,6 +74,16 @@ class ListQuery:
         default = asdict(ListQuery())
         kept = {name: value for name, value in asdict(asked).items() if value != default[name]}
         return f"?{urlencode(kept)}" if kept else "?"
+
+    @property
+    def only_words(self) -> str:
+        """To what a figure of the overview has narrowed the list."""
+        return narrow.words(self.only)
+
+    @property
+    def wide_url(self) -> str:
+        """This list without that."""
+        return self.url(only="")
 
 
 def _page(text: str) -> int:
@@ -164,8 +177,10 @@ def filtered(query: ListQuery) -> QuerySet[Phone]:
         phones = phones.filter(needs_attention())
     elif query.stage:
         phones = phones.filter(stage=query.stage)
-    elif not query.q:
+    elif not query.q and not narrow.is_of_all(query.only):
         phones = phones.exclude(stage__in=OUT_OF_SIGHT)
+    if query.only:
+        phones = phones.filter(narrow.rule(query.only))
     if query.reach:
         phones = phones.filter(REACHES[query.reach])
     return phones.filter(matches(query.q)) if query.q else phones

@@ -11,6 +11,7 @@ from gspnp.console import (
     jobs,
     layers,
     opinions,
+    overview,
     phone,
     phone_history,
     phone_settings,
@@ -43,6 +44,8 @@ app_name = "console"
 urlpatterns = [
     path("", views.phones, name="phones"),
     path("rows/", views.rows, name="rows"),
+    path("overview/", overview.page, name="overview"),
+    path("overview/live/", overview.live_part, name="overview_live"),
     path("doctor/", doctor.page, name="doctor"),
     path("settings/", layers.overview, name="layers"),
     path("settings/layer/", layers.layer, name="layer"),
