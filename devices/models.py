@@ -26,21 +26,25 @@ class Phone(models.Model):
     )
 
     stage = models.CharField(max_length=10, choices=Stage, default=Stage.SEEN, db_index=True)
-    stage_reason = models.CharField(max_length=300, blank=True, help_text="Why the phone stopped on its way.")
-    stage_at = models.DateTimeField()
+    stage_reason = models.CharField(
+        "why it stopped", max_length=300, blank=True, help_text="Why the phone stopped on its way."
+    )
+    stage_at = models.DateTimeField("stage since")
     version = models.PositiveIntegerField(default=0, help_text="Counts saved assignments; guards against lost updates.")
 
     source_host = models.GenericIPAddressField("address", null=True, blank=True)
     notify_port = models.PositiveIntegerField(default=5060)
     contact = models.CharField(max_length=200, blank=True, help_text="The Contact it claimed; shown, never used.")
     interface = models.CharField(max_length=40, blank=True)
-    local_host = models.GenericIPAddressField(null=True, blank=True, help_text="Our own address towards it.")
+    local_host = models.GenericIPAddressField(
+        "this server's address", null=True, blank=True, help_text="Our own address towards it."
+    )
     approved_host = models.GenericIPAddressField(
-        null=True, blank=True, help_text="The address that a person saw when saving."
+        "confirmed address", null=True, blank=True, help_text="The address that a person saw when saving."
     )
     approved_at = models.DateTimeField(null=True, blank=True)
     steady_host = models.GenericIPAddressField(
-        null=True, blank=True, help_text="Where its last complete steady download went."
+        "address of its last fetch", null=True, blank=True, help_text="Where its last complete steady download went."
     )
 
     claimed_host = models.GenericIPAddressField(
@@ -64,8 +68,8 @@ class Phone(models.Model):
     online_at = models.DateTimeField(null=True, blank=True, help_text="Since when that is so.")
     rtt_ms = models.FloatField(null=True, blank=True, help_text="Round trip of its last answer, in milliseconds.")
 
-    first_seen_at = models.DateTimeField(db_index=True)
-    last_seen_at = models.DateTimeField(db_index=True)
+    first_seen_at = models.DateTimeField("first seen", db_index=True)
+    last_seen_at = models.DateTimeField("last seen", db_index=True)
     subscribed_at = models.DateTimeField(null=True, blank=True, help_text="Its last SUBSCRIBE from its own address.")
 
     class Meta:
@@ -139,7 +143,7 @@ class LiveEvent(models.Model):
     """Something that happened to a phone; the carrier of live pages, and the phone's timeline. Never holds a secret."""
 
     phone = models.ForeignKey(Phone, null=True, on_delete=models.SET_NULL, related_name="events")
-    mac = MacField()
+    mac = MacField("MAC")
     kind = models.CharField(max_length=10, choices=EventKind)
     stage = models.CharField(max_length=10, choices=Stage, blank=True)
     text = models.CharField(max_length=300, blank=True)
