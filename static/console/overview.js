@@ -1,5 +1,5 @@
-// The overview: pictures beside the lists that the server sent, redrawn when something happened. Chart.js comes with
-// unfold. Everything that a picture shows stands in a list or table too, so pictures are hidden from screen readers.
+// The overview: pictures beside the lists that the server sent, redrawn when something happened. unfold's shell brings
+// Chart.js. Everything that a picture shows stands in a list or table too, so it is hidden from screen readers.
 
 import { copy } from "./actions.js";
 import { debounced, follow } from "./live.js";

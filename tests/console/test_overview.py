@@ -86,6 +86,7 @@ def test_an_empty_installation_says_what_to_do_instead_of_showing_empty_pictures
     assert "No worker has run yet" in html
 
 
+@pytest.mark.db
 def test_every_figure_leads_to_the_phones_that_it_counts(console, fleet):
     html = console.get(URL).content.decode()
     stages, stopped, holes = (lines(html, name) for name in ("stages", "stopped", "holes"))
@@ -105,6 +106,7 @@ def test_every_figure_leads_to_the_phones_that_it_counts(console, fleet):
     assert "2 phones run firmware with a known hole." in said and "2 phones stand still on their way." in said
 
 
+@pytest.mark.db
 def test_arrivals_lead_to_who_arrived(console, fleet):
     shown = drawn(console.get(URL).content.decode())
     assert (sum(shown["hours"]["counts"]), sum(shown["days"]["counts"])) == (6, 7)
@@ -168,6 +170,7 @@ def every_reason() -> list[str]:
     return [*refusals, *given_up, *stood, *objections()]
 
 
+@pytest.mark.db
 def test_every_reason_that_we_write_is_of_a_kind_and_its_rule_finds_exactly_it():
     written = every_reason()
     assert [words for words in written if reasons.kind_of(words) is reasons.OTHER] == []
@@ -225,6 +228,7 @@ def test_what_phones_fetched_and_what_they_did_not_get(door, administrator):
     assert client.get(url).context["cl"].result_count == Download.objects.count() == 2
 
 
+@pytest.mark.db
 def test_old_hours_of_the_door_go(door):
     old = timezone.now() - timedelta(days=missed.HOURS_KEPT_DAYS + 1)
     DoorHour.objects.create(hour=old, refused=1)
