@@ -79,10 +79,9 @@ class Phone(models.Model):
             models.CheckConstraint(name="phone_mac_is_12_upper_hex", condition=Q(mac__regex=r"^[0-9A-F]{12}$")),
         )
         indexes = (
-            # For the overview, answered from the index: who runs what, who has stopped and why, who has an alarm.
+            # For the overview, answered from the index alone: who runs what, who has stopped and why.
             models.Index(name="phone_runs", fields=("model", "firmware", "stage")),
             models.Index(name="phone_stopped", fields=("stage_reason", "stage"), condition=~Q(stage_reason="")),
-            models.Index(name="phone_alarm", fields=("-alarm_at",), condition=~Q(alarm="")),
         )
 
     def __str__(self) -> str:

@@ -77,10 +77,4 @@ class Migration(migrations.Migration):
                 name="phone_stopped",
             ),
         ),
-        migrations.AddIndex(
-            model_name="phone",
-            index=models.Index(
-                condition=models.Q(("alarm", ""), _negated=True), fields=["-alarm_at"], name="phone_alarm"
-            ),
-        ),
     ]
