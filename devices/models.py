@@ -28,21 +28,25 @@ class Phone(models.Model):
     )
 
     stage = models.CharField(max_length=10, choices=Stage, default=Stage.SEEN, db_index=True)
-    stage_reason = models.CharField(max_length=300, blank=True, help_text="Why the phone stopped on its way.")
-    stage_at = models.DateTimeField()
+    stage_reason = models.CharField(
+        "why it stopped", max_length=300, blank=True, help_text="Why the phone stopped on its way."
+    )
+    stage_at = models.DateTimeField("stage since")
     version = models.PositiveIntegerField(default=0, help_text="Counts saved assignments; guards against lost updates.")
 
     source_host = models.GenericIPAddressField("address", null=True, blank=True)
     notify_port = models.PositiveIntegerField(default=5060)
     contact = models.CharField(max_length=200, blank=True, help_text="The Contact it claimed; shown, never used.")
     interface = models.CharField(max_length=40, blank=True)
-    local_host = models.GenericIPAddressField(null=True, blank=True, help_text="Our own address towards it.")
+    local_host = models.GenericIPAddressField(
+        "this server's address", null=True, blank=True, help_text="Our own address towards it."
+    )
     approved_host = models.GenericIPAddressField(
-        null=True, blank=True, help_text="The address that a person saw when saving."
+        "confirmed address", null=True, blank=True, help_text="The address that a person saw when saving."
     )
     approved_at = models.DateTimeField(null=True, blank=True)
     steady_host = models.GenericIPAddressField(
-        null=True, blank=True, help_text="Where its last complete steady download went."
+        "address of its last fetch", null=True, blank=True, help_text="Where its last complete steady download went."
     )
 
     claimed_host = models.GenericIPAddressField(
@@ -84,8 +88,10 @@ class Phone(models.Model):
         db_default=False,
         help_text="Assigned before it was heard: its file is made when it is plugged in.",
     )
-    first_seen_at = models.DateTimeField(null=True, blank=True, help_text="Empty: it was never heard.")
-    last_seen_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    first_seen_at = models.DateTimeField(
+        "first seen", null=True, blank=True, db_index=True, help_text="Empty: it was never heard."
+    )
+    last_seen_at = models.DateTimeField("last seen", null=True, blank=True, db_index=True)
     subscribed_at = models.DateTimeField(null=True, blank=True, help_text="Its last SUBSCRIBE from its own address.")
 
     class Meta:
@@ -102,8 +108,10 @@ class Phone(models.Model):
             models.Index(name="phone_kinds", fields=("model", "firmware", "site", "vendor")),
             # Few, and asked for at every look at the list: who needs attention?
             models.Index(name="phone_with_alarm", fields=("alarm_at",), condition=~Q(alarm="")),
-            models.Index(name="phone_with_reason", fields=("stage",), condition=~Q(stage_reason="")),
             models.Index(name="phone_of_another_mac", fields=("stage",), condition=Q(neighbour="mismatch")),
+            # For the overview, answered from the index alone: who runs what, who has stopped and why.
+            models.Index(name="phone_runs", fields=("model", "firmware", "stage")),
+            models.Index(name="phone_stopped", fields=("stage_reason", "stage"), condition=~Q(stage_reason="")),
         )
 
     def __str__(self) -> str:
@@ -200,7 +208,7 @@ class LiveEvent(models.Model):
     """Something that happened to a phone; the carrier of live pages, and the phone's timeline. Never holds a secret."""
 
     phone = models.ForeignKey(Phone, null=True, on_delete=models.SET_NULL, related_name="events")
-    mac = MacField()
+    mac = MacField("MAC")
     kind = models.CharField(max_length=10, choices=EventKind)
     stage = models.CharField(max_length=10, choices=Stage, blank=True)
     text = models.CharField(max_length=300, blank=True)
@@ -211,4 +219,4 @@ class LiveEvent(models.Model):
         indexes = (models.Index(fields=("mac", "id"), name="liveevent_timeline"),)
 
     def __str__(self) -> str:
-        return f"{self.at:%H:%M:%S} {self.mac} {self.text}"
+        return f"{self.mac} {self.text}"

@@ -121,6 +121,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "gspnp.console.middleware.ChangeTemporaryPassword",
+    "gspnp.console.zone.ReadersZone",
 ]
 
 TEMPLATES = [
@@ -151,7 +152,7 @@ if REDIS_URL:
         "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_connect_timeout": 2, "socket_keepalive": True}]},
     }
 
-# A time in the admin names its zone.
+# A time in the admin names its zone, which is the reader's (gspnp/console/zone.py).
 FORMAT_MODULE_PATH = ["gspnp.console.formats"]
 
 STATIC_URL = "static/"
@@ -202,6 +203,8 @@ UNFOLD = {
     "SITE_URL": "/",
     "SITE_SYMBOL": "deskphone",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("console/favicon.svg")}],
+    "SCRIPTS": [lambda request: static("console/zone.js")],
+    "STYLES": [lambda request: static("console/shell.css")],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {
@@ -211,6 +214,7 @@ UNFOLD = {
             {
                 "title": "Console",
                 "items": [
+                    {"title": "Overview", "icon": "monitoring", "link": "/overview/"},
                     {
                         "title": "Phones",
                         "icon": "deskphone",

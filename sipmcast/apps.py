@@ -5,6 +5,7 @@ class SipmcastConfig(AppConfig):
     """SIP: hears phones that plug in, and sends them the NOTIFYs that they are owed."""
 
     name = "sipmcast"
+    verbose_name = "Listening"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self):

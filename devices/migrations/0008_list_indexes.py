@@ -26,12 +26,6 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="phone",
             index=models.Index(
-                condition=models.Q(("stage_reason", ""), _negated=True), fields=["stage"], name="phone_with_reason"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="phone",
-            index=models.Index(
                 condition=models.Q(("neighbour", "mismatch")), fields=["stage"], name="phone_of_another_mac"
             ),
         ),

@@ -88,3 +88,15 @@ class JobFailure(models.Model):
 
     def __str__(self) -> str:
         return f"{self.phone}: {self.field} {self.message}"
+
+
+class WorkerStatus(models.Model):
+    """One row per machine on which `manage.py work` goes its rounds: its last sign of life, and what went wrong."""
+
+    machine = models.CharField(max_length=120, unique=True)
+    started_at = models.DateTimeField()
+    heartbeat_at = models.DateTimeField()
+    trouble = models.CharField(max_length=300, blank=True)
+
+    def __str__(self) -> str:
+        return self.machine

@@ -25,6 +25,7 @@ from gspnp.console.forms import Text, column_limit
 from provisioning import plan
 from provisioning.assignment import AssignmentError, ConfigError, save
 from provisioning.commands import CannotTell
+from provisioning.gxp.config import codec_problems
 from provisioning.gxp.fields import address_fault
 from provisioning.jobs import runner
 from provisioning.layers import store
@@ -32,6 +33,7 @@ from provisioning.models import LayerLevel, SettingsLayer
 from provisioning.outbox import AddressMoved
 
 FAILURES_SHOWN = 50
+NAMED = 10  # phones in one message
 
 Work = Callable[[Phone], str]
 
@@ -48,14 +50,28 @@ class Result:
     failures: list[str] = field(default_factory=list)
 
     def tell(self, model_admin: admin.ModelAdmin, request: HttpRequest, level: int = messages.SUCCESS) -> None:
-        """As messages: one for each way it went, one for each failure. `level` is that of what was done."""
+        """As messages: one for each way it went, one for each kind of failure. `level` is that of what was done."""
         for words, count in self.done.items():
             model_admin.message_user(request, f"{words}: {count}.", level)
-        for failure in self.failures[:FAILURES_SHOWN]:
+        said = self._by_words()
+        for failure in said[:FAILURES_SHOWN]:
             model_admin.message_user(request, failure, messages.ERROR)
-        if len(self.failures) > FAILURES_SHOWN:
-            more = len(self.failures) - FAILURES_SHOWN
-            model_admin.message_user(request, f"{more} more phones failed.", messages.ERROR)
+        if len(said) > FAILURES_SHOWN:
+            more = len(said) - FAILURES_SHOWN
+            model_admin.message_user(request, f"{more} more failures.", messages.ERROR)
+
+    def _by_words(self) -> list[str]:
+        """What went wrong with many phones alike is said once."""
+        phones: dict[str, list[str]] = {}
+        for failure in self.failures:
+            phone, _colon, words = failure.partition(": ")
+            phones.setdefault(words, []).append(phone)
+        return [
+            f"{named[0]}: {words}"
+            if len(named) == 1
+            else f"{len(named)} phones: {words} ({', '.join(named[:NAMED])}{', …' if len(named) > NAMED else ''})"
+            for words, named in phones.items()
+        ]
 
 
 def for_each(phone_ids: Iterable[int], work: Work) -> Result:
@@ -111,7 +127,15 @@ class ServerForm(forms.Form):
 class CodecsForm(forms.Form):
     """The codecs for every account of the chosen phones."""
 
-    value = CodecNames(label="Preferred codecs")
+    value = CodecNames(label="Preferred codecs", required=False)
+
+    def clean_value(self) -> list[str]:
+        """As with the server: names that no phone knows are said here."""
+        codecs: list[str] = self.cleaned_data["value"]
+        problems = [problem.message for problem in codec_problems("codecs", codecs)]
+        if problems:
+            raise forms.ValidationError(problems)
+        return codecs
 
 
 @dataclass(frozen=True)

@@ -213,6 +213,13 @@ class PhoneAdmin(PresenceColumns, ModelAdmin, UnwrappedAdmin):
         lines = [f"{phone}: its accounts, keys, files, NOTIFYs and downloads" for phone in objs]
         return lines, {"phones": len(lines)}, set(), []
 
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """What happened to it stands on its page in the console; the admin's own log knows a small part of it."""
+        phone = self.get_object(request, unquote(object_id))
+        if phone is None:
+            raise Http404
+        return HttpResponseRedirect(reverse("console:phone", args=[phone.mac]))
+
     # --- many phones ------------------------------------------------------------------------------------------------
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:

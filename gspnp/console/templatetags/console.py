@@ -1,4 +1,4 @@
-"""Small words of the console's templates: moments and MACs."""
+"""Small words of the console's templates: moments, numbers and MACs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ from devices.mac import colons
 register = template.Library()
 
 register.filter("colons", colons)
+
+
+@register.filter
+def number(count: int) -> str:
+    """A count as people read it: 12,345."""
+    return f"{count:,}"
 
 
 @register.filter
