@@ -17,7 +17,7 @@ PURE = (
     "sipmcast/sip/*.py", "sipmcast/transaction.py", "sipmcast/agent.py", "sipmcast/events.py", "sipmcast/pnp.py",
     "sipmcast/replies.py",
     "sipmcast/limits.py", "sipmcast/fair.py", "sipmcast/rounds.py", "sipmcast/held.py", "devices/newcomers.py",
-    "provisioning/gxp/*.py", "provisioning/paths.py", "devices/address.py", "devices/mac.py", "devices/catalog.py",
+    "provisioning/gxp/*.py", "provisioning/tables/*.py", "provisioning/paths.py", "devices/address.py", "devices/mac.py", "devices/catalog.py",
     "devices/sighting.py",
     "devices/trust.py",
 )  # fmt: skip
