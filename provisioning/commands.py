@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from devices import inventory
-from devices.choices import EventKind
+from devices.choices import EventKind, Stage
 from devices.models import Phone
 from provisioning import outbox
 from provisioning.models import OPEN_STATES, ConfigFile, Download, Notify, NotifyKind, NotifyOrigin, NotifyState
@@ -40,6 +40,10 @@ def send(phone_id: int, kind: NotifyKind, by: str, seen_host: str | None) -> Not
     with transaction.atomic():
         phone = Phone.objects.select_for_update().get(pk=phone_id)
         config_file = outbox.current_file(phone_id)
+        if phone.stage == Stage.RETIRED:
+            raise CannotTell("This phone is retired: nothing is sent to it. Bring it back first.")
+        if phone.is_assigned and not phone.is_heard:
+            raise CannotTell("This phone was not heard yet: it gets its file as soon as it is plugged in.")
         if config_file is None or not phone.is_assigned:
             raise CannotTell("This phone has no configuration of ours yet. Assign it first.")
         if phone.source_host is None:

@@ -22,9 +22,9 @@ from provisioning.models import OPEN_STATES, ConfigFile, Notify, NotifyKind, Not
 
 __all__ = [
     "FIRST_PATH_HOURS", "SEALED", "SEALED_OF_NOTIFY", "TOO_LATE", "TRANSACTION_SECONDS", "AddressMoved", "Due",
-    "Opening", "adoptable", "after_the_last", "claim", "current_file", "drop", "drop_all", "drop_unwanted", "due",
-    "enqueue", "expire_commands", "lock_phones", "notify_again", "open_row", "put_off", "put_off_all", "read", "reopen",
-    "still_sending", "take_over", "withhold",
+    "Opening", "adoptable", "after_the_last", "claim", "current_file", "drop", "drop_all", "drop_for", "drop_unwanted",
+    "due", "enqueue", "expire_commands", "lock_phones", "notify_again", "open_row", "put_off", "put_off_all", "read",
+    "reopen", "still_sending", "take_over", "withhold",
 ]  # fmt: skip
 
 TRANSACTION_SECONDS = 32.0  # RFC 3261 17.1.2.2, timer F: 64 * T1
@@ -247,7 +247,7 @@ def withhold(row: Due, why: str, alarm: bool) -> None:
 
 
 def drop_unwanted() -> None:
-    """Open rows of phones that were ignored meanwhile: nothing more is sent to them."""
+    """Open rows of phones that were ignored or retired meanwhile: nothing more is sent to them."""
     unwanted = Notify.objects.filter(state__in=OPEN_STATES).exclude(phone__stage__in=WAY)
     found = dict(unwanted.values_list("pk", "phone_id"))
     if not found:  # an UPDATE would take SQLite's lock, four times a second, for nothing
@@ -256,7 +256,13 @@ def drop_unwanted() -> None:
         lock_phones(found.values())
         # Looked at again under the lock: somebody may have stopped ignoring one.
         still = [pk for pk in unwanted.values_list("pk", flat=True) if pk in found]
-        _not_needed(still, "The phone is ignored.", OPEN_STATES, timezone.now())
+        _not_needed(still, "The phone is ignored or retired.", OPEN_STATES, timezone.now())
+
+
+def drop_for(phone_id: int, note: str) -> None:
+    """Whatever is open for this phone, what is under way too. The caller has locked the phone."""
+    rows = Notify.objects.filter(phone_id=phone_id, state__in=OPEN_STATES)
+    _not_needed(list(rows.values_list("pk", flat=True)), note, OPEN_STATES, timezone.now())
 
 
 def drop_all(notify_ids: Sequence[int], note: str) -> None:

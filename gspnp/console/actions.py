@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from devices import inventory
@@ -35,6 +36,8 @@ def notify(phone: Phone, by: str, host: str | None) -> Outcome:
         notified = outbox.notify_again(phone.pk, by, host)
     except outbox.AddressMoved as moved:
         return False, str(moved)
+    if notified is None and phone.is_assigned:
+        return False, _("This phone has no file yet: it gets it as soon as it is plugged in.")
     if notified is None:
         return False, "This phone has no configuration yet. Assign it first."
     return True, ASKED if listening().running else LISTENER_AWAY
@@ -66,6 +69,17 @@ def heed(phone: Phone, by: str, host: str | None) -> Outcome:
     if not assignment.heed(phone.pk, by):
         return False, "This phone is not ignored."
     return True, f"{colons(phone.mac)} is back in the list."
+
+
+def bring_back(phone: Phone, by: str, host: str | None) -> Outcome:
+    """A retired phone back into service, unless another one has its extension by now."""
+    try:
+        brought = assignment.bring_back(phone.pk, by)
+    except assignment.AssignmentError as refusal:
+        return False, str(refusal)
+    if not brought:
+        return False, _("This phone is not retired.")
+    return True, _("%(mac)s is in service again.") % {"mac": colons(phone.mac)}
 
 
 def forget(phone: Phone, by: str, host: str | None) -> Outcome:
@@ -109,6 +123,7 @@ ACTIONS: Mapping[str, Action] = {
     "reboot": Action(tell(NotifyKind.REBOOT), CHANGE),
     "ignore": Action(ignore, CHANGE),
     "heed": Action(heed, CHANGE),
+    "bring-back": Action(bring_back, CHANGE),
     "forget": Action(forget, FORGET),
     "accept": Action(accept, CHANGE),
     "dismiss": Action(dismiss, CHANGE),

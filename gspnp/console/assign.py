@@ -7,6 +7,7 @@ import logging
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
@@ -96,6 +97,8 @@ def _is_another(phone: Phone) -> bool:
 
 def saved_words(saved: Saved) -> str:
     """What happens next, for the person who saved."""
+    if saved.config_file is None:
+        return _("Saved. This phone was not heard yet: it gets its file as soon as it is plugged in.")
     if saved.notify is None:
         return "Nothing has changed: the phone already has this configuration."
     if not listening().running:

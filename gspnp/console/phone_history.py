@@ -80,6 +80,8 @@ def back(request: HttpRequest, mac: str, number: int) -> HttpResponse:
     except CannotDecrypt:
         messages.error(request, UNREADABLE)
     else:
-        made = f"Version {saved.config_file.number} says what version {number} said. " if saved.changed else ""
+        made = ""
+        if saved.changed and saved.config_file is not None:
+            made = f"Version {saved.config_file.number} says what version {number} said. "
         messages.success(request, made + saved_words(saved))
     return HttpResponseRedirect(reverse("console:phone_history", args=[phone.mac]))

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Case, Count, Exists, IntegerField, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Length
 
 from devices.choices import WAY, Neighbour, Stage
@@ -31,7 +31,7 @@ _STAGE_RANK = Case(
     output_field=IntegerField(),
 )
 SORTS: Mapping[str, tuple[Any, ...]] = {
-    "new": ("first_seen_at",),
+    "new": ("listed_at",),
     "stage": (_STAGE_RANK,),
     "mac": ("mac",),
     "vendor": ("vendor",),
@@ -39,7 +39,7 @@ SORTS: Mapping[str, tuple[Any, ...]] = {
     "firmware": ("firmware",),
     "address": ("source_host",),
     "extension": (Length("extension"), "extension"),  # 99 before 1000
-    "seen": ("last_seen_at",),
+    "seen": ("last_seen_at",),  # see `ordered`
 }
 
 
@@ -174,7 +174,9 @@ def filtered(query: ListQuery) -> QuerySet[Phone]:
 def needs_attention() -> Q:
     """An alarm, another device's MAC at its address, or stopped on the way."""
     another = Q(neighbour=Neighbour.MISMATCH) & ~Q(stage__in=OUT_OF_SIGHT)
-    return ~Q(alarm="") | another | (Q(stage__in=WAY) & ~Q(stage_reason=""))
+    # Who waits to be plugged in says so, and needs nobody.
+    stopped = Q(stage__in=WAY, first_seen_at__isnull=False) & ~Q(stage_reason="")
+    return ~Q(alarm="") | another | stopped
 
 
 def matches(text: str) -> Q:
@@ -199,6 +201,11 @@ def ordered(phones: QuerySet[Phone], sort: str) -> QuerySet[Phone]:
     if name in ("stage", "extension"):
         phones = phones.annotate(
             **{f"by_{at}": term for at, term in enumerate(SORTS[name]) if not isinstance(term, str)}
+        )
+    if name == "seen":  # who was never heard comes after all who were, in every database
+        seen = F("last_seen_at")
+        return phones.order_by(
+            seen.desc(nulls_last=True) if sort.startswith("-") else seen.asc(nulls_first=True), "mac"
         )
     sign = "-" if sort.startswith("-") else ""
     terms = [f"{sign}{term}" if isinstance(term, str) else f"{sign}by_{at}" for at, term in enumerate(SORTS[name])]
