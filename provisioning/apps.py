@@ -9,3 +9,4 @@ class ProvisioningConfig(AppConfig):
 
     def ready(self):
         from provisioning import checks  # noqa: F401  (registers itself)
+        from provisioning.importing import applying  # noqa: F401  (the same, for jobs)

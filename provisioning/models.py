@@ -8,15 +8,17 @@ from devices.models import Phone
 from provisioning.firmware.models import FirmwareImage, FirmwareStep, FirmwareTry
 from provisioning.gxp.files import Bootstrap, FileFormat, FormatChoice, Part
 from provisioning.gxp.openssl_enc import Digest
+from provisioning.importing.models import ImportRow, ImportState, PhoneImport, RowOutcome, RowState
 from provisioning.jobs.models import Job, JobFailure, JobState
 from provisioning.layers.models import LayerLevel, PhoneTemplate, SettingsLayer
 from provisioning.phonebook.models import Contact, Phonebook
 from provisioning.plain.models import MissedAsk, ModelFile
 
 __all__ = [
-    "OPEN_STATES", "ConfigFile", "Contact", "Download", "FirmwareImage", "FirmwareStep", "FirmwareTry", "Job",
-    "JobFailure", "JobState", "LayerLevel", "LearnedUrlForm", "MissedAsk", "ModelFile", "Notify",
-    "NotifyKind", "NotifyOrigin", "NotifyState", "PathKind", "PhoneTemplate", "Phonebook", "SettingsLayer", "UrlForm",
+    "OPEN_STATES", "ConfigFile", "Contact", "Download", "FirmwareImage", "FirmwareStep", "FirmwareTry",
+    "ImportRow", "ImportState", "Job", "JobFailure", "JobState", "LayerLevel", "LearnedUrlForm", "MissedAsk",
+    "ModelFile", "Notify", "NotifyKind", "NotifyOrigin", "NotifyState", "PathKind", "PhoneImport", "PhoneTemplate",
+    "Phonebook", "RowOutcome", "RowState", "SettingsLayer", "UrlForm",
 ]  # fmt: skip
 
 

@@ -15,8 +15,8 @@ from provisioning.tables.writing import MAX_XLSX_ROWS, csv_pieces, write_table
 
 LINE = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), max_size=30)
 TRICKY = st.sampled_from(
-    ["+4930123", "=1+1", "-", "--", "@x", "'", "'=x", "''+1", " =1", "\t=1", "\r=1", "#N/A", "007", "a\nb", 'a"b', "a;b,c\td",
-     "＝1", "TRUE", "1.0", "1e5", " 12 ", "ü€", "'a"]
+    ["+4930123", "=1+1", "-", "--", "@x", "'", "'=x", "''+1", " =1", "\t=1", "\r=1", "#N/A", "007", "a\nb", 'a"b',
+     "a;b,c\td", "＝1", "TRUE", "1.0", "1e5", " 12 ", "ü€", "'a"]
 )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from django_tasks_db.management.commands.db_worker import Worker
 from devices import retention
 from provisioning import stuck, versions
 from provisioning.firmware import pins
+from provisioning.importing import undoing
 from provisioning.jobs import arrivals, runner
 from provisioning.jobs.models import Job, JobFailure, JobState
 from provisioning.phonebook import books
@@ -149,7 +150,8 @@ def one_round() -> None:
     """Everything that is due now. What goes wrong with one thing does not keep the others from being done."""
     for do in (
         arrivals.provide, stuck.explain_all, runner.revive, runner.prune, retention.prune_events,
-        retention.forget_unheard, versions.prune, books.refresh_all, plain_files.refresh, pins.give_up, follow_firmware,
+        retention.forget_unheard, versions.prune, books.refresh_all, plain_files.refresh, undoing.prune, pins.give_up,
+        follow_firmware,
     ):  # fmt: skip
         try:
             do()
