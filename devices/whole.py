@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from django.db import transaction
+from django.utils import timezone
+
 from devices import batch, live
 from devices.choices import EventKind, Stage
 from devices.models import Account, Key, Phone
@@ -59,6 +62,13 @@ def rewrite(wholes: Sequence[Whole], now: datetime) -> None:
     live.append_rows(
         [(one.phone.pk, one.phone.mac, kind, one.stage, one.text[: live.TEXT_CHARS], now) for one in wholes]
     )
+
+
+def tell_all(phones: Sequence[Phone], kind: EventKind, text: str) -> None:
+    """Append the same event, which changes no column, to the timelines of these phones."""
+    now = timezone.now()
+    with transaction.atomic():
+        live.append_rows([(one.pk, one.mac, kind.value, one.stage, text[: live.TEXT_CHARS], now) for one in phones])
 
 
 def _rows(names: Sequence[str], objects: Sequence[Account] | Sequence[Key]) -> list[list[object]]:

@@ -209,6 +209,12 @@ UNFOLD = {
                         "active": "gspnp.console.shell.is_console",
                     },
                     {
+                        "title": "Import & export",
+                        "icon": "upload_file",
+                        "link": "/phones/import/",
+                        "active": "gspnp.console.shell.is_import",
+                    },
+                    {
                         "title": "Settings",
                         "icon": "tune",
                         "link": "/settings/",

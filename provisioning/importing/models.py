@@ -3,6 +3,7 @@
 from django.db import models
 
 from devices.fields import EncryptedBytesField
+from devices.mac import MacError, colons, parse_mac
 from provisioning.jobs.models import Job
 
 
@@ -84,3 +85,11 @@ class ImportRow(models.Model):
 
     def __str__(self) -> str:
         return f"row {self.number}: {self.mac}"
+
+    @property
+    def mac_shown(self) -> str:
+        """For people; as it was written if it is none."""
+        try:
+            return colons(parse_mac(self.mac))
+        except MacError:
+            return self.mac

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from devices import batch
@@ -132,12 +133,8 @@ class _Templates:
 
 
 def _planned(bite: Sequence[tuple[Row, str]], twice: Mapping[int, int], templates: _Templates) -> list[Planned]:
-    phones = {
-        phone.mac: phone
-        for phone in Phone.objects.filter(mac__in=[mac for _, mac in bite if _DIGITS.fullmatch(mac)]).prefetch_related(
-            "accounts", "keys"
-        )
-    }
+    macs = [mac for _, mac in bite if _DIGITS.fullmatch(mac)]
+    phones = {phone.mac: phone for phone in with_accounts(Phone.objects.filter(mac__in=macs))}
     befores = targets_of(list(phones.values()))
     planned = []
     for row, mac in bite:
@@ -151,6 +148,14 @@ def _planned(bite: Sequence[tuple[Row, str]], twice: Mapping[int, int], template
         _look(one, twice, templates)
     _validate(planned, templates)
     return planned
+
+
+def with_accounts(phones: QuerySet[Phone]) -> list[Phone]:
+    """These phones with accounts and keys, read together; one by one later if a password cannot be opened."""
+    try:
+        return list(phones.prefetch_related("accounts", "keys"))
+    except CannotDecrypt:
+        return list(phones)
 
 
 def targets_of(phones: Sequence[Phone]) -> dict[int, Target]:
