@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -14,7 +15,7 @@ from django.views.decorators.http import require_http_methods
 
 from devices.catalog import CODECS
 from devices.choices import WAY
-from devices.models import Account
+from devices.models import Account, Phone
 from gspnp.console.access import CHANGE, needs
 from gspnp.console.chosen import chosen
 from gspnp.console.forms import recent_servers
@@ -66,6 +67,12 @@ def page(request: HttpRequest) -> HttpResponse:
         return redirect("console:import", _plan(macs, asked, request.user.get_username()))
     except (_Refused, TableError) as error:
         return _form(request, macs, asked, str(error))
+
+
+def form_of(request: HttpRequest, phones: QuerySet[Phone]) -> HttpResponse:
+    """The form for these phones; it sends itself to `page`."""
+    macs = list(phones.order_by("mac").values_list("mac", flat=True)[: planning.MAX_ROWS + 1])
+    return _form(request, macs, QueryDict())
 
 
 def _form(request: HttpRequest, macs: list[str], asked: QueryDict, problem: str = "") -> HttpResponse:

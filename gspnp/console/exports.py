@@ -39,13 +39,17 @@ ROWS_AT_ONCE = 500
 def export(request: HttpRequest) -> HttpResponse:
     """The file; a GET never has a password in it, so that no link can fetch one."""
     asked = request.POST if request.method == "POST" else request.GET
-    kind = asked.get("kind", CSV)
     secrets = request.method == "POST" and asked.get("secrets") == "yes"
+    return answer(request, chosen(asked), asked.get("kind", CSV), secrets=secrets)
+
+
+def answer(request: HttpRequest, phones: QuerySet[Phone], kind: str = CSV, *, secrets: bool = False) -> HttpResponse:
+    """The file of these phones, or back to the page with words."""
     refusal = _refusal(request, secrets)
     if refusal or kind not in CONTENT_TYPES:
         messages.error(request, refusal or _("Choose CSV or XLSX."))
         return redirect("console:imports")
-    phones, by = chosen(asked), request.user.get_username()
+    by = request.user.get_username()
     names = exporting.headers(phones, secrets=secrets)
     rows = exporting.rows(phones, names, secrets=secrets, by=by)
     response: Any  # streamed or not
@@ -60,8 +64,8 @@ def export(request: HttpRequest) -> HttpResponse:
         _remember(request, phones, secrets)
         response = StreamingHttpResponse(_stream(csv_pieces(names, rows)), content_type=CONTENT_TYPES[CSV])
     response["Content-Disposition"] = f'attachment; filename="phones.{kind}"'
-    answer: HttpResponse = response
-    return answer
+    made: HttpResponse = response
+    return made
 
 
 def _refusal(request: HttpRequest, secrets: bool) -> str:

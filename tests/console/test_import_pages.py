@@ -272,3 +272,24 @@ class TestCommands:
         assert not PhoneImport.objects.exists() and not Job.objects.exists()
         with pytest.raises(CommandError, match="cannot be read"):
             self.run("import_phones", str(tmp_path / "none.csv"))
+
+
+class TestAdmin:
+    """The administration leads to the same pages: one importer, one exporter."""
+
+    URL = "/admin/devices/phone/"
+
+    def test_the_button_leads_to_import_and_export(self, administrator):
+        admin = signed_in(administrator)
+        assert "Import &amp; export" in body(admin.get(self.URL))
+        assert admin.get(self.URL + "import-export/").headers["Location"] == "/phones/import/"
+
+    def test_chosen_phones_are_edited_and_exported(self, administrator):
+        version = cast.assigned()
+        cast.seen(cast.OTHER_MAC, "10.0.0.21")
+        chosen = {"_selected_action": [version.phone_id]}
+        admin = signed_in(administrator)
+        page = admin.post(self.URL, chosen | {"action": "edit_fields"})
+        assert "Edit 1 phone" in body(page) and page.context["macs"] == cast.MAC
+        rows = read_table("x", streamed(admin.post(self.URL, chosen | {"action": "export_phones"})), max_rows=9).rows
+        assert [row.cells["mac"] for row in rows] == [cast.MAC]
