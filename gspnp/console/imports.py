@@ -74,7 +74,7 @@ def _overview(request: HttpRequest, problem: str = "") -> HttpResponse:
         request,
         _("Import & export"),
         problem=problem,
-        imports=PhoneImport.objects.exclude(state=ImportState.READING)[:SHOWN_IMPORTS],
+        imports=PhoneImport.objects.exclude(state__in=(ImportState.READING, ImportState.DISCARDED))[:SHOWN_IMPORTS],
         phones=Phone.objects.count(),
         query=request.GET.urlencode(),
         known=columns.KNOWN,

@@ -9,7 +9,7 @@ from provisioning.jobs.models import Job
 
 class ImportState(models.TextChoices):
     READING = "reading", "Being read"
-    PREVIEW = "preview", "Waits for a person"
+    PREVIEW = "preview", "Preview, not applied"
     APPLYING = "applying", "Being applied"
     RESTORING = "restoring", "Being taken back"
     APPLIED = "applied", "Applied"

@@ -7,11 +7,13 @@ that was gets what it had as a new version. A phone that the import listed and t
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
@@ -35,6 +37,7 @@ KIND = "import"
 UNDO_DAYS = 30  # after which what was there before is deleted. Our choice
 PREVIEW_HOURS = 24  # after which a preview that nobody applied is deleted, with what was uploaded. Our choice
 PRUNED_AT_ONCE = 200
+_UNAPPLIED = (ImportState.READING, ImportState.PREVIEW)
 SAVED_SINCE = "It was saved by somebody since."
 HEARD_SINCE = "It was plugged in since, and keeps what it got. Assign it anew, or forget it."
 TOO_LATE = "This import is {}; only one that was applied can be undone."
@@ -64,8 +67,19 @@ def undo(of: PhoneImport, *, by: str, pace_per_second: float = 5.0) -> Job:
 
 
 def discard(of: PhoneImport) -> bool:
-    """Delete a preview, with what was uploaded; False if it is none any more."""
-    return bool(PhoneImport.objects.filter(pk=of.pk, state__in=(ImportState.PREVIEW, ImportState.READING)).delete()[0])
+    """Delete a preview, with what was uploaded; False if it is none any more. In bites: nobody waits long."""
+    if not PhoneImport.objects.filter(pk=of.pk, state__in=_UNAPPLIED).update(state=ImportState.DISCARDED):
+        return False
+    while _delete_rows(PhoneImport.objects.filter(pk=of.pk)):
+        time.sleep(runner.PAUSE_SECONDS)
+    PhoneImport.objects.filter(pk=of.pk).delete()
+    return True
+
+
+def _delete_rows(imports: QuerySet[PhoneImport]) -> int:
+    rows = list(ImportRow.objects.filter(of__in=imports).values_list("pk", flat=True)[:PRUNED_AT_ONCE])
+    ImportRow.objects.filter(pk__in=rows).delete()
+    return len(rows)
 
 
 def turn_back(of: PhoneImport, words: str) -> bool:
@@ -204,11 +218,9 @@ def _end(of: PhoneImport) -> None:
 def prune() -> int:
     """Delete previews that nobody applied, and what old imports would need to be undone; at most one bite. How many."""
     now = timezone.now()
-    stale = PhoneImport.objects.filter(
-        state__in=(ImportState.PREVIEW, ImportState.READING), created_at__lt=now - timedelta(hours=PREVIEW_HOURS)
-    )
-    rows = list(ImportRow.objects.filter(of__in=stale).values_list("pk", flat=True)[:PRUNED_AT_ONCE])
-    ImportRow.objects.filter(pk__in=rows).delete()
+    old_ones = PhoneImport.objects.filter(created_at__lt=now - timedelta(hours=PREVIEW_HOURS))
+    stale = old_ones.filter(state__in=(*_UNAPPLIED, ImportState.DISCARDED))
+    rows = _delete_rows(stale)
     if not rows:
         stale.filter(rows=None).delete()
     settled = PhoneImport.objects.filter(state__in=(ImportState.APPLIED, ImportState.UNDONE, ImportState.FAILED))
@@ -218,4 +230,4 @@ def prune() -> int:
     )
     sealed = list(kept.values_list("pk", flat=True)[:PRUNED_AT_ONCE])
     ImportRow.objects.filter(pk__in=sealed).update(before=None, after=None)
-    return len(rows) + len(sealed)
+    return rows + len(sealed)

@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("reading", "Being read"),
-                            ("preview", "Waits for a person"),
+                            ("preview", "Preview, not applied"),
                             ("applying", "Being applied"),
                             ("restoring", "Being taken back"),
                             ("applied", "Applied"),
