@@ -152,7 +152,7 @@ def _store(job: Job, of: PhoneImport, made: Sequence[Made]) -> None:
         making.write(job, made, now)
         for one in made:
             one.row.state, one.row.version = RowState.DONE, one.there.version + 1
-        making.came_further(job, [one.row for one in made], changed=len(made))
+        making.came_further(job, [one.row for one in made], changed=sum(one.version is not None for one in made))
         making.forget_sealed([one.row for one in made], "after")
 
 

@@ -173,8 +173,8 @@ def _store(job: Job, of: PhoneImport, made: Sequence[Made], untold: Sequence[Mad
         for one in (*untold, *told):
             one.row.state, one.row.version = RowState.BACK, one.there.version + 1
         kept = sum(one.row.state == RowState.KEPT for one in made)
-        back = len(untold) + len(told)
-        making.came_further(job, [one.row for one in made], changed=back if of.state == ImportState.UNDOING else 0)
+        anew = sum(one.version is not None for one in told)
+        making.came_further(job, [one.row for one in made], changed=anew if of.state == ImportState.UNDOING else 0)
         making.forget_sealed([one.row for one in made], "before")
         if kept:
             PhoneImport.objects.filter(pk=of.pk).update(kept=of.kept + kept)

@@ -4,11 +4,11 @@ import asyncio
 import io
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.admin.models import LogEntry
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
-from django.test import Client, override_settings
+from django.test import AsyncClient, Client, override_settings
 
 from devices.choices import EventKind
 from devices.models import LiveEvent, Phone
@@ -172,6 +172,16 @@ class TestExport:
 
     def test_a_list_s_filter_is_offered(self, console):
         assert "as searched and filtered" in body(console.get("/phones/import/?stage=seen"))
+
+    @pytest.mark.django_db(transaction=True)
+    async def test_it_leaves_by_the_console_s_own_server(self):
+        browser = AsyncClient(headers={"host": "localhost"})
+        user = await sync_to_async(person)("vera", "view_phone")
+        await sync_to_async(cast.assigned)()
+        await browser.aforce_login(user)
+        response = await browser.get("/phones/export/")
+        data = b"".join([piece async for piece in response.streaming_content])
+        assert read_table("x", data, max_rows=9).rows[0].cells["mac"] == cast.MAC
 
     def test_it_leaves_in_pieces(self, monkeypatch):
         monkeypatch.setattr(exports, "ROWS_AT_ONCE", 2)
