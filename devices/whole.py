@@ -64,6 +64,14 @@ def rewrite(wholes: Sequence[Whole], now: datetime) -> None:
     )
 
 
+def unlist(phones: Sequence[Phone], text: str, now: datetime) -> None:
+    """Delete phones that were listed and never heard, with all that belongs to them. The caller has locked them in its
+    own transaction, and found none of them changed."""
+    kind = EventKind.FORGOTTEN.value
+    Phone.objects.filter(pk__in=[one.pk for one in phones], first_seen_at=None).delete()
+    live.append_rows([(None, one.mac, kind, one.stage, text[: live.TEXT_CHARS], now) for one in phones])
+
+
 def tell_all(phones: Sequence[Phone], kind: EventKind, text: str) -> None:
     """Append the same event, which changes no column, to the timelines of these phones."""
     now = timezone.now()

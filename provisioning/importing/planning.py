@@ -322,12 +322,8 @@ def _warn(of: PhoneImport, extensions: Mapping[tuple[str, str], set[str]], liste
             others = ", ".join(colons(other) for other in sorted(macs - {mac})[:3])
             words[mac].append([name_of(1, "extension"), f"Extension {user} is on {others} too."])
     for bite in batch.bites(sorted(words), CHUNK):
-        rows_of = list(
-            ImportRow.objects.filter(of=of, mac__in=bite).exclude(outcome=RowOutcome.FAULTY).only("pk", "shown", "mac")
-        )
-        with transaction.atomic():
-            for row in rows_of:
-                row.shown["warnings"] = words[row.mac]
-                row.warned = True
-            ImportRow.objects.bulk_update(rows_of, ["shown", "warned"])
+        good = ImportRow.objects.filter(of=of, mac__in=bite).exclude(outcome=RowOutcome.FAULTY)
+        rows_of = good.values_list("pk", "mac", "shown")
+        told = [(pk, shown | {"warnings": words[mac]}, True) for pk, mac, shown in rows_of]
+        batch.update(ImportRow, ("pk", "shown", "warned"), told)
     return ImportRow.objects.filter(of=of, warned=True).count()

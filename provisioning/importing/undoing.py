@@ -165,8 +165,9 @@ def _store(job: Job, of: PhoneImport, made: Sequence[Made], untold: Sequence[Mad
             return
         making.lock([*untold, *told])
         removed = [one for one in untold if one.row.outcome == RowOutcome.NEW and not one.there.is_heard]
-        for one in removed:
-            inventory.forget(one.there.pk, f"{job.created_by}, who took back an import")
+        if removed:
+            words = f"Taken out of the list again: {job.title}, by {job.created_by}."
+            inventory.unlist([one.there for one in removed], words, now)
         returned = [one for one in untold if one not in removed]
         _return(job, returned, now)
         making.write(job, told, now)
