@@ -121,6 +121,9 @@ def retire(phone: Phone, reason: str, by: str) -> bool:
         claimed_local_host=None,
         claimed_at=None,
         claim_heard_at=None,
+        online=None,
+        online_at=None,
+        rtt_ms=None,
     )
     phone.refresh_from_db()
     live.append([live.event(phone, EventKind.STAGE, f"Retired by {by}. {reason}", now)])

@@ -6,7 +6,7 @@ save fails, and the technician reads why. A phone that was not heard yet gets it
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from django.db import transaction
@@ -87,7 +87,7 @@ def save(
             "Check that it is the same phone and save again."
         )
     if along is None and phone.stage == Stage.RETIRED:
-        _nobody_else_has([account.user_id for account in draft.accounts], phone)
+        _nobody_else_has([(account.user_id, account.sip_server) for account in draft.accounts], phone)
     order = _Order(phone, model, draft, by, why, own, templates, along or Along())
     if not phone.is_heard:
         checked = check_ahead(phone, draft, own, templates)
@@ -129,7 +129,7 @@ def _save(order: _Order, current: ConfigFile | None) -> Saved:
     layers = rendering.with_passwords(store.chosen(phone, order.own, order.templates), order.model)
     base = plan.base_url(phone.local_host)
     wanted = Wanted(phone, order.model, draft, layers, base, **rendering.switched_on(phone))
-    anew = not phone.is_assigned or not _same_rows(phone, draft)
+    anew = not phone.is_assigned or not _same_rows(phone, draft) or bool(order.along.phone_ids)
     config_file = rendering.next_version(wanted, current, by=by, why=order.why, anew=anew)
     if config_file is None:
         assert current is not None  # only what is there can be the same
@@ -253,17 +253,21 @@ def bring_back(phone_id: int, by: str) -> bool:
     with transaction.atomic():
         outbox.lock_phones([phone_id])
         if phone.stage == Stage.RETIRED:
-            _nobody_else_has(list(phone.accounts.values_list("user_id", flat=True)), phone)
+            _nobody_else_has(phone.accounts.values_list("user_id", "sip_server"), phone)
         brought = inventory.bring_back(phone_id, stage, by)
     if brought and current is not None:
         runner.start("A phone is in service again", {"phones": [phone_id]}, by=by)
     return brought
 
 
-def _nobody_else_has(user_ids: Sequence[str], phone: Phone) -> None:
-    """A phone that was replaced must not register what its successor has without anybody noticing."""
-    theirs = Account.objects.filter(~Q(user_id=""), user_id__in=list(user_ids), phone__stage__in=WAY)
-    taken = theirs.exclude(phone=phone).select_related("phone").defer("password").order_by("user_id").first()
+def _nobody_else_has(extensions: Iterable[tuple[str, str]], phone: Phone) -> None:
+    """A phone that was replaced must not register what its successor has without anybody noticing: extension and
+    server of each account."""
+    same = Q(pk__in=[])
+    for user_id, sip_server in extensions:
+        same |= Q(user_id=user_id, sip_server__iexact=sip_server)
+    theirs = Account.objects.filter(same, phone__stage__in=WAY).exclude(user_id="").exclude(phone=phone)
+    taken = theirs.select_related("phone").defer("password").order_by("user_id", "pk").first()
     if taken is not None:
         raise AssignmentError(
             f"Extension {taken.user_id} is on {taken.phone} now, and this phone is retired. Assign this one another "

@@ -37,7 +37,8 @@ def notify(phone: Phone, by: str, host: str | None) -> Outcome:
     except outbox.AddressMoved as moved:
         return False, str(moved)
     if notified is None and phone.is_assigned:
-        return False, _("This phone has no file yet: it gets it as soon as it is plugged in.")
+        waits = _("This phone has no file yet: it gets it as soon as it is plugged in.")
+        return False, _("This phone has no file yet. Open it and save.") if phone.is_heard else waits
     if notified is None:
         return False, "This phone has no configuration yet. Assign it first."
     return True, ASKED if listening().running else LISTENER_AWAY

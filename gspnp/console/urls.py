@@ -18,7 +18,9 @@ from gspnp.console import (
     phone_history,
     phone_settings,
     phonebook,
+    prestage,
     reveal,
+    swap,
     views,
 )
 
@@ -74,9 +76,11 @@ urlpatterns = [
     path("phones/import/<int:import_id>/<str:button>/", imports.press, name="import_press"),
     path("phones/export/", exports.export, name="export"),
     path("phones/edit/", bulk_edit.page, name="bulk_edit"),
+    path("phones/add/", prestage.add, name="add_phone"),
     path("phones/<mac:mac>/", phone.page, name="phone"),
     path("phones/<mac:mac>/live/", phone.live_part, name="phone_live"),
     path("phones/<mac:mac>/assign/", assign.drawer, name="assign"),
+    path("phones/<mac:mac>/swap/", swap.page, name="swap"),
     path("phones/<mac:mac>/settings/", phone_settings.page, name="phone_settings"),
     path("phones/<mac:mac>/history/", phone_history.page, name="phone_history"),
     path("phones/<mac:mac>/history/<int:number>/back/", phone_history.back, name="roll_back"),

@@ -41,7 +41,9 @@ Reasons = dict[int, tuple[int, str]]  # phone -> (the version of its row, why no
 
 def provide() -> int:
     """Make the files of at most CHUNK phones that have arrived, the first ones first; how many were looked at."""
-    waiting = Phone.objects.filter(awaits_file=True, first_seen_at__isnull=False, stage=Stage.ASSIGNED)
+    here = Phone.objects.filter(awaits_file=True, first_seen_at__isnull=False)
+    # Not "is assigned": the index over all assigned phones would be taken, of which thousands may wait in their boxes.
+    waiting = here.exclude(stage__in=(Stage.IGNORED, Stage.RETIRED))
     ids = list(waiting.order_by("first_seen_at", "pk").values_list("pk", flat=True)[:CHUNK])
     if ids:
         reasons: Reasons = {}
@@ -136,5 +138,4 @@ def _store(made: Sequence[Made], layers: tuple[int, int]) -> None:
                 store.keep(one.version.phone, one.own, None, BY)
         like = Notify(origin=NotifyOrigin.AUTOMATIC, state=NotifyState.WAITING, created_at=now, next_at=now)
         owe_notifies(like, [(phone_id, version_id, now) for phone_id, version_id in ids.items()])
-    for one in good:
-        log.info("%s: version 1 was made when it was plugged in", colons(one.version.phone.mac))
+    log.info("%d phones that were plugged in have their files", len(good))

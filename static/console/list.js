@@ -145,6 +145,7 @@ function choose(what, row, host = row.dataset.host) {
   if (what === "assign") openDrawer(assignUrl, mac);
   else if (what === "copy") copy(colons);
   else if (what === "timeline") location.assign(phoneUrl);
+  else if (what === "swap") location.assign(`${phoneUrl}swap/`);
   else perform(what, name, `${phoneUrl}${what}/`, host).then(update);
 }
 

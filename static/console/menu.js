@@ -38,8 +38,10 @@ export function openMenu(row, x, y) {
   back = row.contains(document.activeElement) ? document.activeElement : row;
   here.querySelector("[data-menu-title]").textContent = row.dataset.colons;
   for (const item of here.querySelectorAll("[data-for-assigned]")) item.hidden = !("assigned" in row.dataset);
-  const ignored = row.querySelector("[data-stage]")?.dataset.stage === "ignored";
-  for (const item of here.querySelectorAll("[data-do=ignore]")) item.hidden = ignored;
+  const stage = row.querySelector("[data-stage]")?.dataset.stage;
+  const ignored = stage === "ignored";
+  for (const item of here.querySelectorAll("[data-do=ignore]")) item.hidden = ignored || stage === "retired";
+  for (const item of here.querySelectorAll("[data-do=bring-back]")) item.hidden = stage !== "retired";
   for (const item of here.querySelectorAll("[data-do=heed]")) item.hidden = !ignored;
   here.hidden = false;
   const { width, height } = here.getBoundingClientRect();

@@ -1,4 +1,4 @@
-"""Phones that a person lists and assigns before they are heard: saved in full, and given their files when plugged in."""
+"""Phones that a person lists and assigns before they are heard: saved in full, given their files when plugged in."""
 
 from datetime import timedelta
 
