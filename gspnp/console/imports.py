@@ -14,7 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from devices.mac import search_digits
@@ -25,7 +25,7 @@ from provisioning.importing import applying, columns, planning, undoing
 from provisioning.importing.models import ImportState, PhoneImport
 from provisioning.jobs import runner
 from provisioning.tables.reading import MAX_BYTES, TableError
-from provisioning.tables.writing import CONTENT_TYPES, CSV, write_table
+from provisioning.tables.writing import CONTENT_TYPES, write_table
 
 PAGE_ROWS = 50
 SHOWN_IMPORTS = 30
@@ -195,13 +195,3 @@ def _pace(text: str) -> float:
         return float(text.replace(",", ".") or DEFAULT_PACE)
     except ValueError:
         return 0.0  # is refused with words, as every pace that is none
-
-
-def file_name(kind: str) -> str:
-    """What a browser calls an export."""
-    return f"phones.{kind if kind in CONTENT_TYPES else CSV}"
-
-
-def words_of_rows(count: int) -> str:
-    """How many phones, in words."""
-    return ngettext("%(count)d phone", "%(count)d phones", count) % {"count": count}

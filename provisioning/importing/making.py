@@ -15,7 +15,6 @@ from django.utils import timezone
 from devices import batch, inventory
 from devices.catalog import find_model
 from devices.choices import Stage
-from devices.crypto import CannotDecrypt
 from devices.inventory import Whole
 from devices.mac import colons
 from devices.models import Phone
@@ -32,7 +31,6 @@ from provisioning.models import OPEN_STATES, ConfigFile, Notify, NotifyKind, Not
 
 STORED_AT_ONCE = 15  # phones in one transaction: SQLite's lock is held for some 20 ms. Our choice.
 HELD = "Its import is not complete yet: it is told when every phone of it is stored."
-CHANGED_MEANWHILE = "It was changed by somebody in the meantime."
 
 
 class ReadAgain(Exception):
@@ -196,9 +194,3 @@ def came_further(job: Job, rows: Sequence[ImportRow], *, changed: int = 0, faile
 def forget_sealed(rows: Sequence[ImportRow], name: str) -> None:
     """Delete what these rows keep encrypted under that name."""
     ImportRow.objects.filter(pk__in=[row.pk for row in rows]).update(**{name: None})
-
-
-__all__ = [
-    "CHANGED_MEANWHILE", "HELD", "STORED_AT_ONCE", "CannotDecrypt", "ChangedMeanwhile", "Made", "ReadAgain",
-    "came_further", "forget_sealed", "lock", "newest_files", "opened", "render", "replace_templates", "write",
-]  # fmt: skip

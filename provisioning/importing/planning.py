@@ -32,7 +32,7 @@ from provisioning.importing.models import ImportRow, ImportState, PhoneImport, R
 from provisioning.layers import stack, store
 from provisioning.layers.models import LayerLevel, PhoneTemplate, SettingsLayer
 from provisioning.tables.reading import read_table
-from provisioning.tables.table import Row, Table
+from provisioning.tables.table import Row, Table, TableError
 
 MAX_ROWS = 10_000
 CHUNK = 200  # rows that are read and stored together
@@ -43,6 +43,7 @@ OFF = {
     Stage.IGNORED: "This phone is ignored. Stop ignoring it, or take its row out.",
     Stage.RETIRED: "This phone is retired. Bring it back, or take its row out.",
 }
+TEMPLATE_UNREADABLE = "A template cannot be opened: put the key that it was written with back into GSPNP_FIELD_KEYS."
 UNREADABLE = "Its stored secrets cannot be opened: put the key that they were written with back into GSPNP_FIELD_KEYS."
 
 
@@ -78,8 +79,8 @@ def plan_table(title: str, table: Table, *, by: str) -> PhoneImport:
     rows = [Row(row.number, {names[header]: text for header, text in row.cells.items()}) for row in table.rows]
     macs = [_mac(row) for row in rows]
     twice = _twice(rows, macs)
-    one = PhoneImport.objects.create(title=title[:200], created_by=by[:150], created_at=timezone.now())
     templates = _Templates()
+    one = PhoneImport.objects.create(title=title[:200], created_by=by[:150], created_at=timezone.now())
     counts: Counter[str] = Counter()
     extensions: dict[tuple[str, str], set[str]] = defaultdict(set)
     for bite in batch.bites(zip(rows, macs, strict=True), CHUNK):
@@ -120,7 +121,10 @@ class _Templates:
     """All templates by name and by id; each is opened once."""
 
     def __init__(self) -> None:
-        self.by_name = {one.name: one for one in SettingsLayer.objects.filter(level=LayerLevel.TEMPLATE)}
+        try:
+            self.by_name = {one.name: one for one in SettingsLayer.objects.filter(level=LayerLevel.TEMPLATE)}
+        except CannotDecrypt:
+            raise TableError(TEMPLATE_UNREADABLE) from None
 
     def read(self, text: str) -> tuple[tuple[str, ...], str]:
         """The names that a cell says, and the first that there is none of."""
@@ -240,8 +244,11 @@ def _validate(planned: Sequence[Planned], templates: _Templates) -> None:
     try:
         layers = stack.stacks(shadows)
     except CannotDecrypt:
-        for one in asked:
-            one.faults.append(Fault("", UNREADABLE))
+        if len(asked) == 1:
+            asked[0].faults.append(Fault("", UNREADABLE))
+            return
+        for one in asked:  # one of them cannot be read; the others can
+            _validate([one], templates)
         return
     for one, phone in zip(asked, shadows, strict=True):
         model = find_model(one.after.model)

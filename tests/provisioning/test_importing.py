@@ -11,7 +11,7 @@ from provisioning import assignment, outbox, plan
 from provisioning.gxp.document import values
 from provisioning.importing import applying, making, planning, undoing
 from provisioning.importing.models import ImportRow, ImportState, PhoneImport, RowState
-from provisioning.jobs import runner
+from provisioning.jobs import arrivals, runner
 from provisioning.jobs.models import Job, JobState
 from provisioning.layers import store
 from provisioning.models import ConfigFile, Notify, NotifyState
@@ -160,6 +160,24 @@ class TestPreview:
         with pytest.raises(applying.ImportRefused, match="Nothing in it"):
             applying.apply(one, by="tess")
 
+    def test_one_phone_whose_own_layer_cannot_be_opened_takes_no_other_along(self):
+        phones = many(2)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE provisioning_settingslayer SET sealed = %s WHERE phone_id = %s", [b"x", phones[0].pk]
+            )
+        one = preview(renamed(phones))
+        assert (one.faulty, one.changed) == (1, 1)
+        assert "GSPNP_FIELD_KEYS" in faults(one)[2][0]
+
+    def test_a_template_that_cannot_be_opened_is_said_and_nothing_stored(self):
+        template = store.save(store.find("template", "Lobby"), {"vlan_tag": "7"}, by="tess")
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE provisioning_settingslayer SET sealed = %s WHERE id = %s", [b"x", template.pk])
+        with pytest.raises(TableError, match="GSPNP_FIELD_KEYS"):
+            preview(renamed(many(1)))
+        assert not PhoneImport.objects.exists()
+
     def test_ignored_phones_are_refused(self):
         phone = cast.seen()
         inventory.ignore(phone.pk, "tess")
@@ -197,6 +215,13 @@ class TestApply:
         assert list(new.accounts.values_list("user_id", flat=True)) == ["1004", "1005"]
         assert not new.config_files.exists()
         assert LiveEvent.objects.filter(mac=NEW, text="phones.csv, by tess.").exists()
+
+    def test_a_listed_phone_gets_its_file_when_it_is_plugged_in(self):
+        applied(HEAD + f"{NEW},GXP1628,1009,pw,Ada,pbx.example.com\n")
+        phone = cast.seen(NEW, "10.0.0.40")
+        assert arrivals.provide() == 1
+        assert said(phone)["account1_display_name"] == "Ada"
+        assert cast.owed(phone.pk).state == NotifyState.WAITING
 
     def test_its_phones_are_told_at_the_pace_and_addresses_stay_unconfirmed(self, clock):
         phones = many(3)
