@@ -27,13 +27,14 @@ from devices.claims import (
 from devices.listing import WAITS, CannotList, bring_back, cannot_be_made, file_made, prestage, retire, to_be_listed
 from devices.models import Account, Key, Phone
 from devices.sightings import NOT_OURS, Heard, Verify, record_sightings
+from devices.whole import Whole, changed_since, rewrite, tell_all, unlist
 
 __all__ = [
     "ALARM_BREAK", "CLAIM_SETTLE_SECONDS", "CLAIM_WORDS", "NOT_OURS", "WAITS", "WAY", "CannotList", "Heard", "Stage",
     "Verify", "VersionConflict", "accept_claim", "advance", "approve_address", "assign", "bring_back", "cannot_be_made",
     "dismiss_alarm", "explain", "file_made", "forget", "forget_unheard", "heed", "ignore", "judge_claims", "move",
     "prestage", "raise_alarm", "record_sightings", "record_verdicts", "renew", "retire", "tell", "to_be_listed",
-    "touch",
+    "touch", "Whole", "changed_since", "rewrite", "tell_all", "unlist",
 ]  # fmt: skip
 
 REASON_CHARS = 300

@@ -228,6 +228,12 @@ UNFOLD = {
                         "active": "gspnp.console.shell.is_extensions",
                     },
                     {
+                        "title": "Import & export",
+                        "icon": "upload_file",
+                        "link": "/phones/import/",
+                        "active": "gspnp.console.shell.is_import",
+                    },
+                    {
                         "title": "Settings",
                         "icon": "tune",
                         "link": "/settings/",

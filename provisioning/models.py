@@ -9,6 +9,7 @@ from provisioning.firmware.models import FirmwareImage, FirmwareStep, FirmwareTr
 from provisioning.gxp.files import Bootstrap, FileFormat, FormatChoice, Part
 from provisioning.gxp.openssl_enc import Digest
 from provisioning.handout.models import HandedOut, Handout
+from provisioning.importing.models import ImportRow, ImportState, PhoneImport, RowOutcome, RowState
 from provisioning.jobs.models import Job, JobFailure, JobState, JobTarget, WorkerStatus
 from provisioning.layers.models import LayerLevel, PhoneTemplate, SettingsLayer
 from provisioning.phonebook.models import Contact, Phonebook
@@ -16,9 +17,9 @@ from provisioning.plain.models import DoorHour, MissedAsk, ModelFile
 
 __all__ = [
     "OPEN_STATES", "ConfigFile", "Contact", "DoorHour", "Download", "FirmwareImage", "FirmwareStep", "FirmwareTry",
-    "HandedOut", "Handout", "Job", "JobFailure", "JobState", "JobTarget", "LayerLevel", "LearnedUrlForm", "MissedAsk",
-    "ModelFile", "Notify", "NotifyKind", "NotifyOrigin", "NotifyState", "PathKind", "PhoneTemplate", "Phonebook",
-    "SettingsLayer", "UrlForm", "WorkerStatus",
+    "HandedOut", "Handout", "ImportRow", "ImportState", "Job", "JobFailure", "JobState", "JobTarget", "LayerLevel",
+    "LearnedUrlForm", "MissedAsk", "ModelFile", "Notify", "NotifyKind", "NotifyOrigin", "NotifyState", "PathKind",
+    "PhoneImport", "PhoneTemplate", "Phonebook", "RowOutcome", "RowState", "SettingsLayer", "UrlForm", "WorkerStatus",
 ]  # fmt: skip
 
 

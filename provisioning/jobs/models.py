@@ -4,8 +4,9 @@ from django.db import models
 
 from devices.models import Phone
 
-# New files after a change of settings, and after one in the directory. Every other kind is an order, see orders.py.
-RERENDER, FOLLOW = FILE_KINDS = ("rerender", "follow")
+# New files after a change of settings, after one in the directory, and from a table. Every other kind is an order, see
+# orders.py.
+RERENDER, FOLLOW, IMPORT = FILE_KINDS = ("rerender", "follow", "import")
 
 
 class JobState(models.TextChoices):

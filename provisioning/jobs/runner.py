@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import InterfaceError, OperationalError, transaction
@@ -47,6 +48,18 @@ class JobError(ValueError):
     """The job cannot do this now; the text says why."""
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What jobs that are no rendering anew do: `chunk` does the next piece, and is False once the job has ended or is
+    somebody else's; `cancel` says whether the job ends by itself after it was told to."""
+
+    chunk: Callable[[Job], bool]
+    cancel: Callable[[Job], bool]
+
+
+KINDS: dict[str, Kind] = {}  # by Job.kind; whoever has one registers it
+
+
 def start(
     title: str,
     scope: Mapping[str, object],
@@ -58,19 +71,38 @@ def start(
 ) -> Job:
     """Order a new look at every phone of the scope; `orders` is what a kind other than RERENDER needs to know. Raises
     JobError for a pace that is none."""
+    total = phones_under(scope).count()
+    check_pace(pace_per_second, total)
+    ids = scope.get("phones")
+    if isinstance(ids, list):
+        scope = {"phones": sorted(ids)}
+    return enqueue(kind, title, scope, total, by=by, pace_per_second=pace_per_second, orders=orders)
+
+
+def check_pace(pace_per_second: float, total: int) -> None:
+    """Raises JobError for a pace that is none, or at which so many phones would be told too late."""
     least, most = PACES_PER_SECOND
     if not least <= pace_per_second <= most:
         raise JobError(f"NOTIFYs leave at {least:g} to {most:g} a second; enter a number between.")
-    total = phones_under(scope).count()
     if total > pace_per_second * LONGEST_SECONDS:
         needed = math.ceil(10 * total / LONGEST_SECONDS) / 10
         raise JobError(
             f"At {pace_per_second:g} a second the last of {total} phones would be told after more than a day; "
             f"enter {needed:g} or more."
         )
-    ids = scope.get("phones")
-    if isinstance(ids, list):
-        scope = {"phones": sorted(ids)}
+
+
+def enqueue(
+    kind: str,
+    title: str,
+    scope: Mapping[str, object],
+    total: int,
+    *,
+    by: str,
+    pace_per_second: float,
+    orders: Mapping[str, object] | None = None,
+) -> Job:
+    """Store a job, and call a worker to it."""
     now = timezone.now()
     with transaction.atomic():
         job = Job.objects.create(
@@ -114,9 +146,11 @@ def _one_chunk(job_id: int, worker: str) -> bool:
     job = Job.objects.filter(pk=job_id, state=JobState.RUNNING, worker=worker).first()
     if job is None:
         return False
+    if job.kind in KINDS:
+        return KINDS[job.kind].chunk(job)
     ids = next_ids(job.scope, job.after_id, CHUNK)
     if not ids:
-        return not _end(job, JobState.DONE)
+        return not end(job, JobState.DONE)
     work = rerender if job.kind == RERENDER else import_string(WORK[job.kind])
     outcome: Outcome = work(job, ids)
     failed = {one.phone_id for one in outcome.failures}
@@ -135,9 +169,15 @@ def _one_chunk(job_id: int, worker: str) -> bool:
     return True
 
 
-def _end(job: Job, state: JobState) -> bool:
+def is_mine(job: Job) -> bool:
+    """Whether the job still runs, and is this worker's; call it in the transaction that stores a chunk."""
+    return Job.objects.select_for_update().filter(pk=job.pk, state=JobState.RUNNING, worker=job.worker).exists()
+
+
+def end(job: Job, state: JobState, words: str = "") -> bool:
+    """The job has come to its end; False if it is not this worker's any more, or was stopped."""
     ended = Job.objects.filter(pk=job.pk, state=JobState.RUNNING, worker=job.worker).update(
-        state=state, ended_at=timezone.now()
+        state=state, words=words[:300], ended_at=timezone.now()
     )
     log.info("%s: %s; %d of %d phones changed, %d failed", job.title, state.label, job.changed, job.total, job.failed)
     return bool(ended)
@@ -168,6 +208,11 @@ def cancel(job_id: int) -> None:
     """End it after the present chunk, and tell no more phones. Who has a new file keeps it, and takes it at its next
     start. Raises JobError."""
     job = _look(job_id)
+    if job.kind in KINDS and job.state in OPEN_JOBS and KINDS[job.kind].cancel(job):
+        with transaction.atomic():
+            if _change(job_id, (JobState.PAUSED,), JobState.WAITING):
+                call(job)
+        return
     cancelled = _change(job_id, OPEN_JOBS, JobState.CANCELLED, ended_at=timezone.now())
     if cancelled:
         _forget_targets([job_id])

@@ -81,7 +81,12 @@ def hold(job: Job) -> int:
 
 def go_on(job: Job) -> int:
     """Give those that were held back their turns anew; how many."""
-    ids = [pk for pk, note in _rows(job, NotifyState.WITHHELD) if note == _words(job)[0]]
+    return release(job, _words(job)[0])
+
+
+def release(job: Job, held: str) -> int:
+    """The same for those that were held back for another reason, which is their note."""
+    ids = [pk for pk, note in _rows(job, NotifyState.WITHHELD) if note == held]
     # The times of those that were held back have passed, or are of an order that is over.
     turns = _spaced(job, timezone.now(), len(ids))
     rows = [(pk, NotifyState.WAITING, "", at) for pk, at in zip(ids, turns, strict=True)]

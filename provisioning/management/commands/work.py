@@ -23,6 +23,7 @@ from devices import retention
 from provisioning import stuck, versions
 from provisioning.firmware import pins
 from provisioning.handout import giving
+from provisioning.importing import undoing
 from provisioning.jobs import alive, arrivals, runner
 from provisioning.jobs.models import Job, JobFailure, JobState
 from provisioning.phonebook import books
@@ -162,8 +163,8 @@ def one_round() -> list[str]:
     failed = []
     for do in (
         arrivals.provide, stuck.explain_all, runner.revive, runner.prune, retention.prune_events,
-        retention.forget_unheard, versions.prune, books.refresh_all, plain_files.refresh, pins.give_up, follow_firmware,
-        giving.hand_out,
+        retention.forget_unheard, versions.prune, books.refresh_all, plain_files.refresh, undoing.prune, pins.give_up,
+        follow_firmware, giving.hand_out,
     ):  # fmt: skip
         try:
             do()
