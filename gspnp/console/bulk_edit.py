@@ -19,6 +19,7 @@ from devices.models import Account, Phone
 from gspnp.console.access import CHANGE, needs
 from gspnp.console.chosen import chosen
 from gspnp.console.forms import recent_servers
+from gspnp.console.selection import SelectionError
 from gspnp.console.shell import shell_context
 from provisioning.importing import planning
 from provisioning.importing.columns import CLEAR, MAX_ACCOUNTS, SLOTS, name_of
@@ -60,7 +61,10 @@ def page(request: HttpRequest) -> HttpResponse:
     Which phones: gspnp/console/chosen.py. They are decided here once: the form brings them back by their MACs.
     """
     asked = request.POST if request.method == "POST" else request.GET
-    macs = list(chosen(asked).order_by("mac").values_list("mac", flat=True)[: planning.MAX_ROWS + 1])
+    try:
+        macs = list(chosen(asked).order_by("mac").values_list("mac", flat=True)[: planning.MAX_ROWS + 1])
+    except SelectionError as error:
+        return _form(request, [], asked, str(error))
     if request.method != "POST" or asked.get("do") != "preview":
         return _form(request, macs, asked)
     try:

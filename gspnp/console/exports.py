@@ -26,6 +26,7 @@ from devices.models import Phone
 from gspnp.console.access import REVEAL, VIEW, needs
 from gspnp.console.chosen import chosen
 from gspnp.console.reveal import TOO_PLAIN
+from gspnp.console.selection import SelectionError
 from gspnp.console.shell import is_plain_beyond_loopback
 from provisioning.importing import exporting
 from provisioning.tables.table import TableError
@@ -40,7 +41,12 @@ def export(request: HttpRequest) -> HttpResponse:
     """The file; a GET never has a password in it, so that no link can fetch one."""
     asked = request.POST if request.method == "POST" else request.GET
     secrets = request.method == "POST" and asked.get("secrets") == "yes"
-    return answer(request, chosen(asked), asked.get("kind", CSV), secrets=secrets)
+    try:
+        phones = chosen(asked)
+    except SelectionError as error:
+        messages.error(request, str(error))
+        return redirect("console:imports")
+    return answer(request, phones, asked.get("kind", CSV), secrets=secrets)
 
 
 def answer(request: HttpRequest, phones: QuerySet[Phone], kind: str = CSV, *, secrets: bool = False) -> HttpResponse:
