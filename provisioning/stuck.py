@@ -44,8 +44,10 @@ def _explain(phones: QuerySet[Phone], say: words.Say, stages: Iterable[Stage]) -
     if not found:
         return 0
     tried = _tried(found)
-    where = dict(batch.newest(ConfigFile, ("phone", "base_url"), "phone", [phone.pk for phone in found], by="number"))
-    reasons = {phone.pk: say(phone, where.get(phone.pk, "this server"), tried.get(phone.pk)) for phone in found}
+    names = ("phone", "base_url", "bootstrap_at")
+    files = batch.newest(ConfigFile, names, "phone", [phone.pk for phone in found], by="number")
+    told = {phone_id: words.Told(base_url, key_at is not None) for phone_id, base_url, key_at in files}
+    reasons = {phone.pk: say(phone, told.get(phone.pk, words.Told()), tried.get(phone.pk)) for phone in found}
     return inventory.explain_all(reasons, stages)
 
 

@@ -5,12 +5,21 @@ It holds no time and no count, so that it is written once. Texts of what a phone
 """
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from devices.models import Phone
 from provisioning.models import Attempt, AttemptKind
 from provisioning.url_forms import FETCH_MINUTES
 
-Say = Callable[[Phone, str, Attempt | None], str]
+
+class Told(NamedTuple):
+    """What the phone was told of its file: on which server it is, and whether it has taken the key of it."""
+
+    base_url: str = "this server"
+    has_key: bool = False
+
+
+Say = Callable[[Phone, Told, Attempt | None], str]
 
 # How the texts begin that may be followed by other words when the phone shows what it does instead.
 NOT_FETCHED = "It answered our NOTIFY but has not fetched its file"
@@ -79,7 +88,7 @@ INSTEAD_OF_COMING_BACK: Mapping[str, str] = {
 }
 
 
-def not_sent(phone: Phone, base_url: str, tried: Attempt | None) -> str:
+def not_sent(phone: Phone, told: Told, tried: Attempt | None) -> str:
     """Its NOTIFY waits, and nobody is there to send it."""
     return (
         f"Its NOTIFY waits: no listener runs on {phone.interface or 'its interface'} with our address "
@@ -87,22 +96,27 @@ def not_sent(phone: Phone, base_url: str, tried: Attempt | None) -> str:
     )
 
 
-def not_fetched(phone: Phone, base_url: str, tried: Attempt | None) -> str:
+def not_fetched(phone: Phone, told: Told, tried: Attempt | None) -> str:
     """It was told where its file is, and did not take it."""
     if tried is not None and tried.kind in INSTEAD_OF_FETCHING:
         return _filled(INSTEAD_OF_FETCHING[tried.kind], NOT_FETCHED, phone, tried)
+    if told.has_key:
+        return (
+            f"{NOT_FETCHED}: it took the key of it, and did not come for the file itself. It may not have started up "
+            "again, or its firmware cannot open encrypted files. Switch it off and on; else choose another file format."
+        )
     if phone.online is False:
         return (
             f"{NOT_FETCHED}, and does not answer any more: it is off, or its cable is out. Switch it on: it is told "
             "again then."
         )
     return (
-        f"{NOT_FETCHED} for {FETCH_MINUTES} minutes, and asked this server for nothing: it may not reach {base_url}. "
-        f"Check VLAN and firewall, then {OFF_AND_ON}."
+        f"{NOT_FETCHED} for {FETCH_MINUTES} minutes, and asked this server for nothing: it may not reach "
+        f"{told.base_url}. Check VLAN and firewall, then {OFF_AND_ON}."
     )
 
 
-def without_file(phone: Phone, base_url: str, tried: Attempt | None) -> str:
+def without_file(phone: Phone, told: Told, tried: Attempt | None) -> str:
     """It started up after it had its file, and did not ask for it again."""
     if tried is not None and tried.kind in INSTEAD_OF_COMING_BACK:
         return _filled(INSTEAD_OF_COMING_BACK[tried.kind], WITHOUT_FILE, phone, tried)
@@ -112,7 +126,7 @@ def without_file(phone: Phone, base_url: str, tried: Attempt | None) -> str:
     )
 
 
-def not_back(phone: Phone, base_url: str, tried: Attempt | None) -> str:
+def not_back(phone: Phone, told: Told, tried: Attempt | None) -> str:
     """It has its file, and was not heard of since."""
     if tried is not None and tried.kind in INSTEAD_OF_COMING_BACK:
         return _filled(INSTEAD_OF_COMING_BACK[tried.kind], NOT_BACK, phone, tried)

@@ -210,3 +210,11 @@ def test_every_refusal_is_named_and_says_what_to_do(version, status, words):
     cast.answered(cast.sent(version), status, "x" * 120)
     told = cast.reason(version)
     assert f"({status} xxx" in told and words in told and len(told) <= REASON_CHARS
+
+
+def test_a_phone_that_took_the_key_and_not_the_file_hears_that(settings, clock):
+    settings.GSPNP_FILE_FORMAT = "encrypted"
+    version = cast.assigned()
+    cast.delivered(version)
+    assert cast.ask(cast.first_path(version)).status == 200
+    assert "it took the key of it" in said(version, clock)
