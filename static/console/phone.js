@@ -75,7 +75,10 @@ async function fetchParts() {
 const told = () => [...here.querySelectorAll("[data-told-label], [data-told-words]")].map((part) => part.textContent).join(": ");
 
 /** Why it stands still, or what it waits for. */
-const why = () => here.querySelector("[data-reason]")?.textContent.trim() ?? "";
+const why = () => {
+  const parts = [...(here.querySelector("[data-reason]")?.childNodes ?? [])];
+  return parts.filter((part) => !part.classList?.contains("material-symbols-outlined")).map((part) => part.textContent).join("").trim();
+};
 
 /** Everything that was said, as text to be sent to somebody. */
 function transcript() {
