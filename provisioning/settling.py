@@ -17,6 +17,10 @@ from provisioning import outbox, starts
 from provisioning.models import Notify, NotifyKind, NotifyState
 
 FOREIGN = "this phone belongs to another system: reset it to factory defaults"
+IGNORES_IT = (
+    "It answers when it is asked whether it is there, but not our NOTIFY: it ignores one that comes long after its "
+    "start. Switch the phone off and on."
+)
 ASKED_AGAIN = f" It is asked again in {starts.AUTOMATIC_PAUSE_MINUTES} minutes and when it is next seen."
 # What a refusal of a configuration probably means, by its status (RFC 3261 21, RFC 6665 8.3.2), and what to do.
 REFUSALS: Sequence[tuple[Collection[int], str]] = (
@@ -106,6 +110,8 @@ def unanswered(notify_id: int) -> bool:
         words = "It did not answer: it may be off, or unreachable from here."
         if row.kind == NotifyKind.PROFILE:
             words = "It did not answer our NOTIFY: it may be off, or ignores a late one. Switch the phone off and on."
+            if Phone.objects.filter(pk=row.phone_id, online=True).exists():
+                words = IGNORES_IT
             started_at = _started_since(row)
             if started_at is not None:
                 starts.owe_after_start(row.phone_id, started_at)  # it was deaf while it started up; it is there now

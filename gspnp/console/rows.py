@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db.models import F, Max, OuterRef, Prefetch, Q, Subquery
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from devices.choices import WAY, Neighbour, Stage
 from devices.models import Account, Phone
@@ -33,6 +34,7 @@ NEXT_WORDS = {
     Stage.NOTIFIED: "It answered our NOTIFY. It fetches its file within 6 minutes.",
     Stage.FETCHED: "It has its file, restarts now and fetches once more.",
 }
+NEVER_HEARD = _("It was not heard here yet. Plug it in: it gets its configuration by itself then.")
 OPEN_WORDS = {
     NotifyState.WAITING: "Its NOTIFY is about to be sent.",
     NotifyState.SENDING: "NOTIFY sent, waiting for its answer.",
@@ -153,6 +155,8 @@ def _words(phone: Phone, owed: Notify | None, listening: Listening) -> tuple[str
         return LISTENER_AWAY, True
     if phone.stage_reason:
         return phone.stage_reason, phone.is_assigned
+    if phone.stage == Stage.ASSIGNED and phone.source_host is None:
+        return str(NEVER_HEARD), False
     if owed is not None and phone.stage == Stage.ASSIGNED:
         return owed.note or OPEN_WORDS[NotifyState(owed.state)], owed.state == NotifyState.WITHHELD
     if phone.stage == Stage.SEEN and phone.known_model is None:

@@ -126,3 +126,10 @@ def test_a_phone_beside_the_way_says_so_and_how_it_comes_back(console):
     assert "Its configuration is kept" in console.get(URL).content.decode()
     Phone.objects.update(stage="retired", stage_reason="")
     assert "It is out of use" in console.get(URL).content.decode()
+
+
+def test_a_phone_that_was_never_heard_is_to_be_plugged_in(console, listening):
+    cast.assigned()
+    Phone.objects.update(source_host=None)
+    words = console.get(URL).content.decode()
+    assert "It was not heard here yet. Plug it in" in words and "about to be sent" not in words

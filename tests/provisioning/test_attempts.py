@@ -9,7 +9,7 @@ from provisioning import attempts, stuck, stuck_words
 from provisioning.models import Attempt, ConfigFile
 from tests import cast
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
+pytestmark = [pytest.mark.django_db, pytest.mark.db, pytest.mark.usefixtures("clock")]
 
 
 @pytest.fixture(autouse=True)
@@ -218,3 +218,20 @@ def test_a_phone_that_took_the_key_and_not_the_file_hears_that(settings, clock):
     cast.delivered(version)
     assert cast.ask(cast.first_path(version)).status == 200
     assert "it took the key of it" in said(version, clock)
+
+
+def test_a_phone_that_answers_options_and_not_our_notify_is_not_called_off(version):
+    first = cast.sent(version)
+    Phone.objects.update(online=True)
+    cast.settling.unanswered(first.pk)
+    assert "ignores one that comes long after its start. Switch the phone off and on." in cast.reason(version)
+    assert "may be off" not in cast.reason(version)
+
+
+def test_a_download_from_another_address_says_so(version):
+    cast.fetched(version)
+    cast.download(cast.steady_path(version), host=cast.STRANGER)
+    told = LiveEvent.objects.order_by("id").last().text
+    assert told.startswith("Applied: ") and f"asked from {cast.STRANGER}, and was heard at {cast.HOST}" in told
+    cast.download(cast.steady_path(version))
+    assert "asked from" not in LiveEvent.objects.order_by("id").last().text

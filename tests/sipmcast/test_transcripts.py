@@ -9,7 +9,7 @@ from sipmcast.agent import Agent
 from sipmcast.models import Transcript
 from tests import cast
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.db]
 SUBSCRIBE = (
     "SUBSCRIBE sip:MAC%3A{mac}@224.0.1.75 SIP/2.0\r\nVia: SIP/2.0/UDP {host}:5060;branch=z9hG4bK{branch};rport\r\n"
     'From: <sip:MAC%3A{mac}@224.0.1.75>;tag=1\r\nTo: <sip:MAC%3A{mac}@224.0.1.75>\r\nCall-ID: {branch}\r\n'
