@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,10 @@ FLUSH_SECONDS = 1.0
 HELD_AT_MOST = 200  # different ones between two flushes; more are not noted
 STORED_AT_ONCE = 20
 NAME_CHARS = 40
+NO_FILE_NAME = "no file name"
+# A secret has no dot, so what stands here is none.
+_FILE_NAME = re.compile(r"[A-Za-z0-9_-]{1,30}\.[A-Za-z0-9]{1,5}")
+_BELOW = re.compile(r"/p/([A-Za-z0-9_-]{22})(/.*)?", re.DOTALL)
 
 _lock = threading.Lock()
 _held: dict[_Seen, tuple[int, datetime]] = {}
@@ -57,7 +62,7 @@ class _Row(NamedTuple):
     phone_id: int
     kind: str
     seen: _Seen
-    count: int
+    times: int
     at: datetime
 
 
@@ -66,6 +71,14 @@ def refused(ask: Ask, source: str) -> None:
     if ask.mac:
         digest = hash_of(ask.secret) if ask.secret else ""
         _note(_Seen(ask.mac, ask.name[:NAME_CHARS], ask.suffix, source, digest))
+
+
+def refused_elsewhere(path: str, source: str) -> None:
+    """The same for a path that no phone of ours should ask for; noted if it lies below a secret that may be one's."""
+    below = _BELOW.fullmatch(path)
+    if below is not None:
+        name = (below[2] or "").rpartition("/")[2]
+        _note(_Seen("", name if _FILE_NAME.fullmatch(name) else NO_FILE_NAME, "", source, hash_of(below[1])))
 
 
 def fruitless(kind: AttemptKind, mac: str, name: str, size: int, source: str) -> None:
@@ -85,8 +98,10 @@ def _note(seen: _Seen) -> None:
 
 
 async def _soon() -> None:
-    await asyncio.sleep(FLUSH_SECONDS)
-    await sync_to_async(flush)()
+    while _held:  # and what comes while the store is at it
+        await asyncio.sleep(FLUSH_SECONDS)
+        await sync_to_async(flush)()
+    _flushes.clear()
 
 
 def flush() -> int:
@@ -97,9 +112,9 @@ def flush() -> int:
     if not taken:
         return 0
     try:
-        phones = dict(Phone.objects.filter(mac__in={seen.mac for seen in taken}).values_list("mac", "pk"))
-        rows = [_Row(phones[one.mac], _kind(one), one, *said) for one, said in taken.items() if one.mac in phones]
-        found = [row for row in rows if row.kind]
+        phones = dict(Phone.objects.filter(mac__in={seen.mac for seen in taken if seen.mac}).values_list("mac", "pk"))
+        rows = [(seen, said, *_understood(seen, phones.get(seen.mac))) for seen, said in taken.items()]
+        found = [_Row(phone_id, kind, seen, *said) for seen, said, phone_id, kind in rows if phone_id and kind]
         for bite in batch.bites(found, STORED_AT_ONCE):
             _store(bite)
     except DatabaseError as error:
@@ -115,20 +130,22 @@ def _store(rows: Sequence[_Row]) -> None:
         for row in rows:
             known = Attempt.objects.filter(phone_id=row.phone_id, kind=row.kind)
             said = {"name": row.seen.name, "source_host": row.seen.source, "size": row.seen.size, "at": row.at}
-            if row.phone_id in there and not known.update(count=F("count") + row.count, **said):
-                Attempt.objects.create(phone_id=row.phone_id, kind=row.kind, count=row.count, **said)
+            if row.phone_id in there and not known.update(count=F("count") + row.times, **said):
+                Attempt.objects.create(phone_id=row.phone_id, kind=row.kind, count=row.times, **said)
 
 
-def _kind(seen: _Seen) -> str:
-    """Why this request came to nothing; "" for one that is none of a phone's, or that would be answered by now."""
-    if seen.kind:
-        return seen.kind
-    if not seen.digest:
-        return AttemptKind.PLAIN.value
+def _understood(seen: _Seen, phone_id: int | None) -> tuple[int | None, str]:
+    """Whose request this was and why it came to nothing; "" if it was nobody's, or would be answered by now."""
+    if seen.kind or not seen.digest:
+        return phone_id, seen.kind or AttemptKind.PLAIN.value
     found = ConfigFile.objects.defer(*outbox.SEALED).select_related("phone")
     version = found.filter(Q(first_hash=seen.digest) | Q(steady_hash=seen.digest)).first()
-    if version is None or version.phone.mac != seen.mac:
-        return ""
+    if version is None or seen.mac not in ("", version.phone.mac):
+        return None, ""
+    return version.phone_id, _kind(seen, version)
+
+
+def _kind(seen: _Seen, version: ConfigFile) -> str:
     current = outbox.current_file(version.phone_id)
     by_first = version.first_hash == seen.digest
     if current is None or version.pk != current.pk:
@@ -137,4 +154,6 @@ def _kind(seen: _Seen) -> str:
         return AttemptKind.ELSEWHERE.value
     if by_first and (version.first_until is None or version.first_until < timezone.now()):
         return AttemptKind.OLD.value
+    if not seen.mac:
+        return AttemptKind.NAME.value
     return AttemptKind.NAME.value if files.part(current.choice, seen.suffix, by_first=by_first) is None else ""

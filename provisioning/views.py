@@ -64,6 +64,8 @@ async def door(request: HttpRequest, path: str) -> HttpResponseBase:
         missed.note(source, request.headers.get("User-Agent", ""), f"/{path}")
         if ask is not None:
             attempts.refused(ask, source)
+        else:
+            attempts.refused_elsewhere(f"/{path}", source)
         return refused(request)
     return await _serve(request, offer, source)
 

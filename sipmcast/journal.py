@@ -7,6 +7,7 @@ is secret in a datagram is still in it: redact it before it is shown or stored (
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ MAX_AGAIN = 12  # times of a repeated message; RFC 3261 17.1.2.2 makes 10 of a N
 KEPT_DATAGRAM_BYTES = 4_096
 QUIET_SECONDS = 1.0  # an exchange that has just gone on probably goes on: it is stored when it rests
 LATEST_SECONDS = 4.0  # but no later than this after it has changed
+AGAIN_SECONDS = 10.0  # between two times that mere repeats of the same exchange are stored
 KEPT_SECONDS = 34.0  # a repeat may come for 32 s (RFC 3261 17.1.2.2 and 17.2.2)
 
 
@@ -53,6 +55,9 @@ class Exchange:
     size: int
     changed_at: float
     unsaved_since: float | None
+    has_news: bool = True
+    """Is there a message of which nothing is stored yet, or only repeats?"""
+    stored_at: float = -math.inf
     branches: list[str] = field(default_factory=list)
     requests: list[bytes] = field(default_factory=list, repr=False)
 
@@ -119,6 +124,8 @@ class Journal:
         for key, exchange in self._exchanges.items():
             quiet = now - exchange.changed_at
             if exchange.unsaved_since is not None:
+                if not exchange.has_news and now - exchange.stored_at < AGAIN_SECONDS:
+                    continue  # resends to phones that are off would else be most of what is written
                 if quiet >= QUIET_SECONDS or now - exchange.unsaved_since >= LATEST_SECONDS:
                     found.append(exchange)
                     if len(found) >= limit:
@@ -132,7 +139,9 @@ class Journal:
     def stored(self, exchanges: Sequence[Exchange], taken_at: float) -> None:
         """These are stored as they were then; what has changed since is stored again."""
         for exchange in exchanges:
-            exchange.unsaved_since = exchange.changed_at if exchange.changed_at > taken_at else None
+            went_on = exchange.changed_at > taken_at
+            exchange.unsaved_since = exchange.changed_at if went_on else None
+            exchange.has_news, exchange.stored_at = went_on, taken_at
 
     def _begin(self, key: Hashable, exchange: Exchange) -> None:
         if key in self._exchanges:
@@ -154,6 +163,7 @@ class Journal:
         if len(exchange.messages) >= MAX_MESSAGES:
             return
         exchange.messages.append(said)
+        exchange.has_news = True
         exchange.size += len(said.datagram)
         self._bytes += len(said.datagram)
         self._touch(key, exchange, now)

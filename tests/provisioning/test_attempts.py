@@ -178,6 +178,19 @@ def test_repeats_are_one_row_and_what_belongs_to_no_phone_is_none(version):
     assert seen() == {"plain": (f"cfg{cast.MAC.lower()}.xml", cast.HOST, 3)}
 
 
+def test_any_other_name_below_its_path_is_noted_without_the_secret(version, clock):
+    cast.delivered(version)
+    secret = version.first_secret
+    for path in (f"/p/{secret}", f"/p/{secret}/{secret}", f"/p/{secret}/cfg{cast.MAC}/{secret}"):
+        assert cast.ask(path).status == 404
+    assert seen() == {"name": (attempts.NO_FILE_NAME, cast.HOST, 3)}
+    assert cast.ask(f"/p/{secret}/config.txt").status == 404
+    assert "it asked for config.txt" in said(version, clock)
+    cast.ask("/p/AAAAAAAAAAAAAAAAAAAAAA/config.txt")
+    attempts.flush()
+    assert Attempt.objects.get().count == 4
+
+
 def test_a_flood_of_names_is_bounded(version):
     for number in range(attempts.HELD_AT_MOST + 50):
         cast.ask(f"/cfg{number:012x}")

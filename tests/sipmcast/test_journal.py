@@ -119,6 +119,21 @@ def test_one_that_never_rests_is_stored_all_the_same(agent):
     assert len(exchange.messages[0].again) == journal.MAX_AGAIN
 
 
+def test_mere_repeats_are_stored_seldom_and_an_answer_soon(agent):
+    request, log = notify(), agent.journal
+    agent.notify(7, request, "z9hG4bKours", PHONE, LEG, 0.0)
+    stored = []
+    for tenth in range(320):
+        now = tenth / 10
+        agent.tick(now)
+        if taken := log.ripe(now, 10):
+            stored.append(now)
+            log.stored(taken, now)
+    assert len(stored) <= 5 and stored[0] < 5
+    hear(agent, answer_to(request, "200 OK"), 31.95, group=False)
+    assert log.ripe(33.0, 10)
+
+
 def test_the_oldest_gives_way_and_is_counted_if_it_was_not_stored():
     log = journal.Journal(max_exchanges=3)
     for number in range(5):
