@@ -62,7 +62,9 @@ def _unsent(now: datetime) -> QuerySet[Phone]:
 def _not_fetching(now: datetime) -> QuerySet[Phone]:
     late = now - timedelta(minutes=FETCH_MINUTES)
     silent = Q(stage_reason="") | _news_of(words.NOT_FETCHED, now)
-    return Phone.objects.filter(silent, stage=Stage.NOTIFIED, stage_at__lte=late)
+    back = Q(stage_reason__startswith=words.AWAY, online=True)
+    gone = Q(stage_reason__startswith=words.THERE, online=False)
+    return Phone.objects.filter(silent | back | gone, stage=Stage.NOTIFIED, stage_at__lte=late)
 
 
 def _started_without(now: datetime) -> QuerySet[Phone]:

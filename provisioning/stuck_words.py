@@ -23,6 +23,8 @@ Say = Callable[[Phone, Told, Attempt | None], str]
 
 # How the texts begin that may be followed by other words when the phone shows what it does instead.
 NOT_FETCHED = "It answered our NOTIFY but has not fetched its file"
+AWAY = f"{NOT_FETCHED}, and does not answer any more"
+THERE = f"{NOT_FETCHED} for "
 WITHOUT_FILE = "It fetched its file and started up again, but did not come back"
 NOT_BACK = "It fetched its file but has not come back"
 WRONG_MODEL = "It says now that it is "
@@ -106,12 +108,9 @@ def not_fetched(phone: Phone, told: Told, tried: Attempt | None) -> str:
             "again, or its firmware cannot open encrypted files. Switch it off and on; else choose another file format."
         )
     if phone.online is False:
-        return (
-            f"{NOT_FETCHED}, and does not answer any more: it is off, or its cable is out. Switch it on: it is told "
-            "again then."
-        )
+        return f"{AWAY}: it is off, or its cable is out. Switch it on: it is told again then."
     return (
-        f"{NOT_FETCHED} for {FETCH_MINUTES} minutes, and asked this server for nothing: it may not reach "
+        f"{THERE}{FETCH_MINUTES} minutes, and asked this server for nothing: it may not reach "
         f"{told.base_url}. Check VLAN and firewall, then {OFF_AND_ON}."
     )
 

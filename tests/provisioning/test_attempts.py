@@ -96,6 +96,11 @@ def test_one_that_does_not_answer_any_more_is_off(version, clock):
     cast.delivered(version)
     Phone.objects.update(online=False)
     assert "it is off, or its cable is out" in said(version, clock)
+    Phone.objects.update(online=True)  # the cable is in again
+    assert "it may not reach" in said(version, clock, 0)
+    assert stuck.explain_all() == 0
+    Phone.objects.update(online=False)
+    assert "it is off, or its cable is out" in said(version, clock, 0)
 
 
 def test_what_it_does_after_the_words_were_written_changes_them_once(version, clock):
