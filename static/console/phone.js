@@ -24,7 +24,7 @@ let gone = false;
 function liveUrl() {
   const wanted = new URLSearchParams(location.search);
   const kept = new URLSearchParams(["kind", "events"].filter((name) => wanted.has(name)).map((name) => [name, wanted.get(name)]));
-  return `${here.dataset.liveUrl}?${kept}`;
+  return kept.size ? `${here.dataset.liveUrl}?${kept}` : here.dataset.liveUrl;
 }
 
 /** Swap a part; what a person has opened in it stays open. */
