@@ -55,7 +55,10 @@ def objection(standing: Standing, verdict: Verdict) -> str | None:
     if attended(standing) and (standing.by_person or verdict is Verdict.UNKNOWN):
         return None
     if verdict is Verdict.MISMATCH:
-        return f"Another device answers at {host}: the neighbour table shows a different MAC there. Nothing was sent."
+        return (
+            f"Another device answers at {host}: the neighbour table shows a different MAC there. Nothing was sent. "
+            "Find out which one it is; if it is this phone all the same, press “Notify again”."
+        )
     if host == standing.steady_host or (host == standing.approved_host and host.startswith(LOOPBACK)):
         return None
     if host == standing.approved_host:

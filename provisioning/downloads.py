@@ -191,12 +191,22 @@ def _by_steady_path(version: ConfigFile, source_host: str, already_fetched: bool
             version.phone_id,
             Stage.APPLIED,
             (*BEFORE_FETCHED, Stage.FETCHED),
-            "Applied: it fetched again by the path that stands only inside its own file.",
+            "Applied: it fetched again by the path that stands only inside its own file."
+            + _from_elsewhere(version.phone_id, source_host),
         )
     else:
-        inventory.tell(version.phone_id, EventKind.DOWNLOAD, "Fetched by its own path: still applied.")
+        words = "Fetched by its own path: still applied." + _from_elsewhere(version.phone_id, source_host)
+        inventory.tell(version.phone_id, EventKind.DOWNLOAD, words)
         inventory.explain(version.phone_id, "")
     _drop_waiting(version, "The phone fetches by its own path.")
+
+
+def _from_elsewhere(phone_id: int, source_host: str) -> str:
+    """A phone that asks from another address than it was heard at is behind a NAT or a proxy, or has moved."""
+    heard_at = Phone.objects.filter(pk=phone_id).values_list("source_host", flat=True).first()
+    if heard_at in (None, source_host):
+        return ""
+    return f" It asked from {source_host}, and was heard at {heard_at}: it has moved, or a NAT or proxy is between."
 
 
 def _drop_waiting(version: ConfigFile, note: str) -> None:

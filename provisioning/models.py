@@ -16,10 +16,11 @@ from provisioning.phonebook.models import Contact, Phonebook
 from provisioning.plain.models import DoorHour, MissedAsk, ModelFile
 
 __all__ = [
-    "OPEN_STATES", "ConfigFile", "Contact", "DoorHour", "Download", "FirmwareImage", "FirmwareStep", "FirmwareTry",
-    "HandedOut", "Handout", "ImportRow", "ImportState", "Job", "JobFailure", "JobState", "JobTarget", "LayerLevel",
-    "LearnedUrlForm", "MissedAsk", "ModelFile", "Notify", "NotifyKind", "NotifyOrigin", "NotifyState", "PathKind",
-    "PhoneImport", "PhoneTemplate", "Phonebook", "RowOutcome", "RowState", "SettingsLayer", "UrlForm", "WorkerStatus",
+    "OPEN_STATES", "Attempt", "AttemptKind", "ConfigFile", "Contact", "DoorHour", "Download", "FirmwareImage",
+    "FirmwareStep", "FirmwareTry", "HandedOut", "Handout", "ImportRow", "ImportState", "Job", "JobFailure", "JobState",
+    "JobTarget", "LayerLevel", "LearnedUrlForm", "MissedAsk", "ModelFile", "Notify", "NotifyKind", "NotifyOrigin",
+    "NotifyState", "PathKind", "PhoneImport", "PhoneTemplate", "Phonebook", "RowOutcome", "RowState", "SettingsLayer",
+    "UrlForm", "WorkerStatus",
 ]  # fmt: skip
 
 
@@ -242,3 +243,34 @@ class Download(models.Model):
 
     def __str__(self) -> str:
         return f"{self.phone} {self.name} {self.status}"
+
+
+class AttemptKind(models.TextChoices):
+    """How a phone's request for its file came to nothing; the door's answer was the one 404, or no whole file."""
+
+    BROKEN = "broken", "Broke off before the end"
+    HEAD = "head", "Asked for the headers only"
+    PART = "part", "Asked for a part only"
+    PLAIN = "plain", "Asked by the plain name"
+    ELSEWHERE = "elsewhere", "Asked from another address than the one notified"
+    OLD = "old", "Asked by a path that is over"
+    NAME = "name", "Asked for a name that its file does not have"
+
+
+class Attempt(models.Model):
+    """The last request of its kind that came to nothing: what a stuck phone really did. It proves nothing."""
+
+    phone = models.ForeignKey(Phone, on_delete=models.CASCADE, related_name="attempts", db_index=False)
+    kind = models.CharField(max_length=10, choices=AttemptKind)
+    name = models.CharField(max_length=40, help_text="Of the file; never the path, which may be secret.")
+    source_host = models.GenericIPAddressField("address")
+    size = models.PositiveIntegerField(default=0, help_text="Bytes of the whole file, where it was there to be had.")
+    count = models.PositiveIntegerField(default=0)
+    at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        ordering = ("-at",)
+        constraints = (models.UniqueConstraint(name="one_attempt_per_phone_and_kind", fields=("phone", "kind")),)
+
+    def __str__(self) -> str:
+        return f"{self.phone}: {self.get_kind_display()}"

@@ -3,7 +3,7 @@
 Answers of a boot storm are settled together; whatever is out of the ordinary, one by one. This module speaks no SIP.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -17,7 +17,27 @@ from provisioning import outbox, starts
 from provisioning.models import Notify, NotifyKind, NotifyState
 
 FOREIGN = "this phone belongs to another system: reset it to factory defaults"
+IGNORES_IT = (
+    "It answers when it is asked whether it is there, but not our NOTIFY: it ignores one that comes long after its "
+    "start. Switch the phone off and on."
+)
 ASKED_AGAIN = f" It is asked again in {starts.AUTOMATIC_PAUSE_MINUTES} minutes and when it is next seen."
+# What a refusal of a configuration probably means, by its status (RFC 3261 21, RFC 6665 8.3.2), and what to do.
+REFUSALS: Sequence[tuple[Collection[int], str]] = (
+    ((489,), "plug and play is off on this phone, or it is no GXP16xx."),
+    ((403,), f"it takes NOTIFYs from its own SIP server only. Switch the phone off and on; else {FOREIGN}."),
+    ((404, 481), "it knows neither its own address nor its user. Switch the phone off and on."),
+    ((405, 501), "what answers there knows no NOTIFY: is it this phone, or something before it (a SIP gateway)?"),
+    (
+        (400, 415, 420, 488, 606),
+        "its firmware does not understand it. Switch the phone off and on; if it refuses again, upgrade its firmware.",
+    ),
+    (
+        (480, 486, 500, 503),
+        "it is busy or just starting. Press “Notify again” in a minute, or switch the phone off and on.",
+    ),
+    (range(300, 400), "it points to another address, where nothing is ever sent. Switch the phone off and on."),
+)
 SETTLED = ("pk", "state", "status", "reason", "settled_at")
 
 
@@ -90,6 +110,8 @@ def unanswered(notify_id: int) -> bool:
         words = "It did not answer: it may be off, or unreachable from here."
         if row.kind == NotifyKind.PROFILE:
             words = "It did not answer our NOTIFY: it may be off, or ignores a late one. Switch the phone off and on."
+            if Phone.objects.filter(pk=row.phone_id, online=True).exists():
+                words = IGNORES_IT
             started_at = _started_since(row)
             if started_at is not None:
                 starts.owe_after_start(row.phone_id, started_at)  # it was deaf while it started up; it is there now
@@ -148,6 +170,7 @@ def _refusal_words(kind: str, status: int, answer: str) -> str:
         return f"It asked for a password that we do not know ({answer}): {FOREIGN}."
     if kind != NotifyKind.PROFILE:
         return f"It refused ({answer})."
-    if status == 489:
-        return f"It refused our NOTIFY ({answer}): plug and play is off on this phone, or it is no GXP16xx."
+    for statuses, text in REFUSALS:
+        if status in statuses:
+            return f"It refused our NOTIFY ({answer}): {text}"
     return f"It refused our NOTIFY ({answer}). Press “Notify again”, or switch the phone off and on."

@@ -1,18 +1,22 @@
 """Phones that stopped on the way: why, in plain words, from what the outbox and the door really saw.
 
-Run by the worker process every few seconds; each reason is written once (inventory.explain).
+Run by the worker process every few seconds; each reason is written once (inventory.explain), and anew if the phone
+shows meanwhile that it is another one. What each stage waits for, and what the words are, is in stuck_words.py.
 """
 
-from datetime import timedelta
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 
-from django.db.models import F
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from devices import inventory
-from devices.choices import Stage
+from devices import batch, inventory
+from devices.catalog import find_model
+from devices.choices import WAY, Stage
 from devices.models import Phone
-from provisioning import outbox, starts
-from provisioning.models import NotifyKind, NotifyState
+from provisioning import starts
+from provisioning import stuck_words as words
+from provisioning.models import Attempt, AttemptKind, ConfigFile, Notify, NotifyKind, NotifyState
 from provisioning.url_forms import FETCH_MINUTES
 
 # A GXP16xx restarts in one to two minutes; twice that is suspicious. Our choice.
@@ -20,59 +24,91 @@ RESTART_MINUTES = 5
 # A due NOTIFY leaves within a second if a listener runs where the phone was heard. Our choice.
 UNSENT_SECONDS = 30
 LOOK_AT_MOST = 500
-
-WITHOUT_FILE = (
-    "It fetched its file and started up again, but did not come back by the path in that file: it has probably not "
-    "kept it (power lost while it wrote?). Press “Notify again”."
-)
+# A phone that tries something else at the door gets other words while that is news. Our choice.
+NEWS_SECONDS = 120
 
 
 def explain_all() -> int:
     """Write the reason of every phone that has stood still for too long; how many reasons are new."""
     now = timezone.now()
-    waiting = Phone.objects.filter(stage_reason="")
-    notified = waiting.filter(stage=Stage.NOTIFIED, stage_at__lte=now - timedelta(minutes=FETCH_MINUTES))
-    fetched = waiting.filter(stage=Stage.FETCHED, stage_at__lte=now - timedelta(minutes=RESTART_MINUTES))
-    overdue = now - timedelta(seconds=UNSENT_SECONDS)
-    unsent = waiting.filter(
-        stage=Stage.ASSIGNED,
-        notifies__kind=NotifyKind.PROFILE,
-        notifies__state=NotifyState.WAITING,
-        notifies__next_at__lte=overdue,
-    ).distinct()
-    told = 0
-    for phone in unsent[:LOOK_AT_MOST]:
-        told += inventory.explain(phone.pk, _not_sent(phone), [Stage.ASSIGNED])
-    for phone in notified[:LOOK_AT_MOST]:
-        told += inventory.explain(phone.pk, _not_fetched(phone), [Stage.NOTIFIED])
-    # As long as an applied phone is given after its start to fetch by its steady path.
-    should_be_back = now - timedelta(seconds=starts.RESET_CHECK_SECONDS)
-    started = waiting.filter(stage=Stage.FETCHED, subscribed_at__gt=F("stage_at"), subscribed_at__lte=should_be_back)
-    for phone in started[:LOOK_AT_MOST]:
-        told += inventory.explain(phone.pk, WITHOUT_FILE, [Stage.FETCHED])
-    for phone in fetched[:LOOK_AT_MOST]:
-        told += inventory.explain(phone.pk, _not_back(), [Stage.FETCHED])
+    told = _models()
+    told += _explain(_unsent(now), words.not_sent, [Stage.ASSIGNED])
+    told += _explain(_not_fetching(now), words.not_fetched, [Stage.NOTIFIED])
+    told += _explain(_started_without(now), words.without_file, [Stage.FETCHED])
+    told += _explain(_not_back(now), words.not_back, [Stage.FETCHED])
     return told
 
 
-def _not_sent(phone: Phone) -> str:
-    return (
-        f"Its NOTIFY waits: no listener runs on {phone.interface or 'its interface'} with our address "
-        f"{phone.local_host}, where the phone was heard. Start the listener, or switch the phone off and on."
-    )
+def _explain(phones: QuerySet[Phone], say: words.Say, stages: Iterable[Stage]) -> int:
+    found = list(phones[:LOOK_AT_MOST])
+    if not found:
+        return 0
+    tried = _tried(found)
+    names = ("phone", "base_url", "bootstrap_at")
+    files = batch.newest(ConfigFile, names, "phone", [phone.pk for phone in found], by="number")
+    told = {phone_id: words.Told(base_url, key_at is not None) for phone_id, base_url, key_at in files}
+    reasons = {phone.pk: say(phone, told.get(phone.pk, words.Told()), tried.get(phone.pk)) for phone in found}
+    return inventory.explain_all(reasons, stages)
 
 
-def _not_fetched(phone: Phone) -> str:
-    current = outbox.current_file(phone.pk)
-    where = current.base_url if current else "this server"
-    return (
-        f"It answered our NOTIFY but has not fetched its file for {FETCH_MINUTES} minutes: it may not reach {where}. "
-        "Check VLAN and firewall, then switch the phone off and on: it is then told the file's place in the other form."
-    )
+def _unsent(now: datetime) -> QuerySet[Phone]:
+    """Heard somewhere, owed a NOTIFY, and nobody there sends it."""
+    waits = Q(notifies__kind=NotifyKind.PROFILE, notifies__state=NotifyState.WAITING)
+    late = Q(notifies__next_at__lte=now - timedelta(seconds=UNSENT_SECONDS))
+    heard = Phone.objects.filter(stage_reason="", stage=Stage.ASSIGNED, source_host__isnull=False)
+    return heard.filter(waits & late).distinct()
 
 
-def _not_back() -> str:
-    return (
-        f"It fetched its file but has not come back for it within {RESTART_MINUTES} minutes: it may still restart, "
-        "or already had this configuration. Switch it off and on; if that does not help, press “Notify again”."
-    )
+def _not_fetching(now: datetime) -> QuerySet[Phone]:
+    late = now - timedelta(minutes=FETCH_MINUTES)
+    silent = Q(stage_reason="") | _news_of(words.NOT_FETCHED, now)
+    back = Q(stage_reason__startswith=words.AWAY, online=True)
+    gone = Q(stage_reason__startswith=words.THERE, online=False)
+    return Phone.objects.filter(silent | back | gone, stage=Stage.NOTIFIED, stage_at__lte=late)
+
+
+def _started_without(now: datetime) -> QuerySet[Phone]:
+    """Started up with its file and did not ask for it, as long as an applied phone is given."""
+    late = now - timedelta(seconds=starts.RESET_CHECK_SECONDS)
+    silent = Q(stage_reason="") | Q(stage_reason__startswith=words.NOT_BACK) | _news_of(words.WITHOUT_FILE, now)
+    started = Q(subscribed_at__gt=F("stage_at"), subscribed_at__lte=late)
+    return Phone.objects.filter(silent, started, stage=Stage.FETCHED)
+
+
+def _not_back(now: datetime) -> QuerySet[Phone]:
+    late = now - timedelta(minutes=RESTART_MINUTES)
+    silent = Q(stage_reason="") | _news_of(words.NOT_BACK, now)
+    return Phone.objects.filter(silent, stage=Stage.FETCHED, stage_at__lte=late)
+
+
+def _news_of(beginning: str, now: datetime) -> Q:
+    """Phones of which this was said, and that have done something at the door since."""
+    news = Attempt.objects.filter(at__gte=now - timedelta(seconds=NEWS_SECONDS)).values("phone")
+    return Q(stage_reason__startswith=beginning, pk__in=news)
+
+
+def _tried(phones: list[Phone]) -> Mapping[int, Attempt]:
+    """The last thing that each of these phones did at the door on the step that it stands on, whatever it was."""
+    left = Notify.objects.filter(phone__in=phones, kind=NotifyKind.PROFILE, first_sent_at__isnull=False).order_by("id")
+    sent_at = dict(left.values_list("phone", "first_sent_at"))
+    # A notified phone may ask before its answer is on record; what it did before it had its file is over.
+    since = {one.pk: one.stage_at if one.stage == Stage.FETCHED else sent_at.get(one.pk) for one in phones}
+    hosts = {one.pk: one.source_host for one in phones}
+    last: dict[int, Attempt] = {}
+    for attempt in Attempt.objects.filter(phone__in=phones).order_by("at", "id"):
+        at, pk = since[attempt.phone_id], attempt.phone_id
+        # Anybody may ask by a MAC; only the notified path says by itself that it was told to this phone.
+        its_own = attempt.source_host == hosts[pk] or attempt.kind == AttemptKind.ELSEWHERE
+        if at is not None and attempt.at >= at and its_own:
+            last[pk] = attempt
+    return last
+
+
+def _models() -> int:
+    """Phones that say now that they are of a model for which no file can be made; and those of which that is over."""
+    assigned = Phone.objects.filter(stage__in=WAY)
+    known = {name for name in assigned.order_by().values_list("model", flat=True).distinct() if find_model(name)}
+    over = assigned.filter(model__in=known, stage_reason__startswith=words.WRONG_MODEL)
+    inventory.explain_all(dict.fromkeys(over.values_list("pk", flat=True)[:LOOK_AT_MOST], ""))
+    wrong = assigned.exclude(model__in=known).exclude(model="").filter(stage_reason="")
+    return inventory.explain_all({phone.pk: words.wrong_model(phone) for phone in wrong[:LOOK_AT_MOST]})

@@ -157,15 +157,15 @@ def _before_it_was_told(name: str, told: Mapping[str, str]) -> str | None:
 
 
 def _texts(phone: Phone, number: int) -> dict[str, str]:
-    version = ConfigFile.objects.filter(phone=phone, number=number).only("content").first()
-    if version is None:
-        raise RollbackError(f"There is no version {number} of this phone, or none any more; choose another one.")
     try:
-        return document.values(bytes(version.content))
+        version = ConfigFile.objects.filter(phone=phone, number=number).only("content").first()
+        if version is not None:
+            return document.values(bytes(version.content))
     except (CannotDecrypt, DocumentError):
         raise RollbackError(
             f"Version {number} cannot be opened: put the key that it was written with back into GSPNP_FIELD_KEYS."
         ) from None
+    raise RollbackError(f"There is no version {number} of this phone, or none any more; choose another one.")
 
 
 def prune(keep: int | None = None) -> int:

@@ -15,9 +15,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 
 from devices import networks
 from devices.mac import colons
-from provisioning import downloads, paths
+from provisioning import attempts, downloads, paths
 from provisioning.etags import matches
 from provisioning.firmware import serving
+from provisioning.models import AttemptKind
 from provisioning.phonebook import books
 from provisioning.plain import files as plain_files
 from provisioning.plain import missed
@@ -61,6 +62,10 @@ async def door(request: HttpRequest, path: str) -> HttpResponseBase:
     if offer is None:
         log.info("%s asked for %s: refused", source, ask.name if ask else _unreadable(path))
         missed.note(source, request.headers.get("User-Agent", ""), f"/{path}")
+        if ask is not None:
+            attempts.refused(ask, source)
+        else:
+            attempts.refused_elsewhere(f"/{path}", source)
         return refused(request)
     return await _serve(request, offer, source)
 
@@ -71,6 +76,7 @@ async def _serve(request: HttpRequest, offer: downloads.Offer, source: str) -> H
     log.info("%s: %s asked for %s by its %s", colons(offer.mac), source, offer.name, offer.path_kind.label.lower())
     response: HttpResponseBase
     if request.method == "HEAD":
+        attempts.fruitless(AttemptKind.HEAD, offer.mac, offer.name, len(content), source)
         response = HttpResponse(content_type=offer.content_type)
         response.headers["Content-Length"] = str(len(content))
     elif matches(request.headers.get("If-None-Match", ""), tag):
@@ -92,9 +98,15 @@ async def _body(offer: downloads.Offer, content: bytes, counts: bool, source: st
         yield content[:-HELD_BACK_BYTES]
         if offer.moves and counts:
             await asyncio.sleep(GRACE_SECONDS)
+        if not counts:
+            attempts.fruitless(AttemptKind.PART, offer.mac, offer.name, len(content), source)
         await sync_to_async(downloads.record)(offer, 200, counts, source, agent)
         recorded = True
         yield content[-HELD_BACK_BYTES:]
+    except (GeneratorExit, asyncio.CancelledError):
+        if not recorded:
+            attempts.fruitless(AttemptKind.BROKEN, offer.mac, offer.name, len(content), source)
+        raise
     finally:
         if not recorded:
             missed.broken_off()

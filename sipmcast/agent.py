@@ -24,6 +24,7 @@ from sipmcast.events import (
     PingEnded,
     TransactionKey,
 )
+from sipmcast.journal import Journal
 from sipmcast.pnp import (
     DECOY_MAC_PREFIX,
     DOCTOR_VENDOR,
@@ -71,6 +72,8 @@ class Agent:
         self.counters: Counter[str] = Counter()
         # This machine's own addresses, which pnp_doctor asks from.
         self.own_hosts: frozenset[str] = frozenset()
+        # What was said last, for people; the caller takes it out.
+        self.journal = Journal()
         self._known = served
         self._replies = Replies(tag_key, name)
         self._served = ServerTransactions(max_transactions)
@@ -95,17 +98,18 @@ class Agent:
             self._turn_away(error, error.request, source, leg, group=group)
             return
         if isinstance(message, Response):
-            self._receive_response(message, source, now, at, group)
+            self._receive_response(message, datagram, source, leg, now, at, group)
         elif message.method == "OPTIONS" and not group:
             self._receive_options(message, source, leg)
         else:
-            self._receive_request(message, source, leg, now, at, group)
+            self._receive_request(message, datagram, source, leg, now, at, group)
 
     def answer(self, key: TransactionKey, now: float) -> None:
         """Send the 200 of a held SUBSCRIBE; nothing happens if that was done, or if the key is not known."""
         outgoing = self._served.complete(key, now)
         if outgoing is not None:
             self.counters["answered"] += 1
+            self.journal.answered(key, outgoing, now)
             self._datagrams.append(outgoing)
 
     def withhold(self, key: TransactionKey) -> None:
@@ -132,6 +136,7 @@ class Agent:
         outgoing = Outgoing(datagram, destination, leg)
         if self._sent.open(token, outgoing, (branch, "NOTIFY"), now, elapsed):
             self.counters["notify_resent" if elapsed > 0 else "notify_sent"] += 1
+            self.journal.opened(token, branch, outgoing, now)
             self._datagrams.append(outgoing)
         else:
             self._tick_sent(now)
@@ -173,11 +178,11 @@ class Agent:
         return taken
 
     def _receive_request(
-        self, request: Request, source: Endpoint, leg: Leg, now: float, at: float, group: bool
+        self, request: Request, datagram: bytes, source: Endpoint, leg: Leg, now: float, at: float, group: bool
     ) -> None:
         key = server_key(request, source[0])
         if self._served.knows(key, now):
-            self._repeat(key, group)
+            self._repeat(key, now, group)
             return
         try:
             sighting = sighting_from(request, source, leg.host, leg.interface, at, self._known)
@@ -186,6 +191,7 @@ class Agent:
             return
         if source[0] in self.own_hosts and self._is_the_doctor(sighting, request, source, leg):
             return
+        self.journal.heard(key, sighting.mac, datagram, source, leg, now, group)
         if not sighting.ours:
             told = None if group else self._replies.refusal(FORBIDDEN, request, source, leg)
             self._receive_foreign(key, sighting, told, now)
@@ -202,15 +208,18 @@ class Agent:
         outgoing = self._served.complete(key, now)
         if outgoing is not None:
             self.counters["refused"] += 1
+            self.journal.answered(key, outgoing, now)
             self._send(outgoing)
 
-    def _repeat(self, key: TransactionKey, group: bool) -> None:
+    def _repeat(self, key: TransactionKey, now: float, group: bool) -> None:
         """The same request again: the same bytes again, if it was answered; a refusal never leaves on the group."""
+        self.journal.heard_again(key, now)
         again = self._served.replay(key)
         if again is None or (group and is_refusal(again)):
             self.counters["absorbed"] += 1
         else:
             self.counters["replayed"] += 1
+            self.journal.answered(key, again, now)
             self._send(again)
 
     def _is_the_doctor(self, sighting: Sighting, request: Request, source: Endpoint, leg: Leg) -> bool:
@@ -230,11 +239,15 @@ class Agent:
         self.counters["options"] += 1
         self._send(self._replies.abilities(request, source, leg))
 
-    def _receive_response(self, response: Response, source: Endpoint, now: float, at: float, group: bool) -> None:
+    def _receive_response(
+        self, response: Response, datagram: bytes, source: Endpoint, leg: Leg, now: float, at: float, group: bool
+    ) -> None:
         if group:
             self._ignore("response_on_group", source)
             return
         ours, final = self._sent.receive(response, now)
+        if ours:
+            self.journal.answer_heard(response.via.branch, datagram, source, leg, now)
         if not ours:
             self._ignore("stray_response", source, f"{response.status} {response.cseq.method}")
         elif final is not None and isinstance(final.token, int):
@@ -262,6 +275,8 @@ class Agent:
     def _tick_sent(self, now: float) -> None:
         resends, timed_out = self._sent.tick(now)
         self.counters["resent"] += len(resends)
+        for request in resends:
+            self.journal.resent(request, now)
         self._datagrams.extend(resends)
         for token in timed_out:
             if isinstance(token, int):

@@ -1,6 +1,8 @@
-"""What a listener says of itself, so that the console can tell whether phones can be heard."""
+"""What a listener says of itself, so that the console can tell whether phones can be heard, and what was said last."""
 
 from django.db import models
+
+from devices.models import Phone
 
 HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 15.0  # a listener that has been silent for three beats counts as down
@@ -26,3 +28,27 @@ class ListenerStatus(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class TranscriptKind(models.TextChoices):
+    """What the messages of a transcript belong to."""
+
+    SUBSCRIBE = "subscribe", "SUBSCRIBE"
+    CLAIM = "claim", "SUBSCRIBE from another address"
+    NOTIFY = "notify", "NOTIFY"
+
+
+class Transcript(models.Model):
+    """The last exchange of its kind with a phone, redacted: a row is written over by the next exchange."""
+
+    phone = models.ForeignKey(Phone, on_delete=models.CASCADE, related_name="transcripts", db_index=False)
+    kind = models.CharField(max_length=10, choices=TranscriptKind)
+    at = models.DateTimeField(help_text="When its last message was sent or heard.")
+    messages = models.JSONField(default=list)
+
+    class Meta:
+        ordering = ("phone", "-at")
+        constraints = (models.UniqueConstraint(name="one_transcript_per_phone_and_kind", fields=("phone", "kind")),)
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} of {self.phone}"

@@ -43,6 +43,7 @@ class Pulse:
         """One heartbeat's worth of news."""
         counters = dict(listener.agent.counters)
         counters |= {"kernel_drops": listener.kernel_drops(), "held": len(self.held), "lost": self.held.lost}
+        counters["transcripts_lost"] = listener.agent.journal.lost
         return Said(
             interfaces=[f"{leg.interface} ({leg.host})" for leg in listener.legs],
             trouble=" ".join(listener.trouble.values()),

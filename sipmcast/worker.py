@@ -19,7 +19,7 @@ from devices.choices import WAY
 from devices.inventory import Heard
 from devices.mac import colons
 from devices.sighting import Sighting
-from sipmcast import desk, pulse
+from sipmcast import desk, pulse, transcripts
 from sipmcast.calls import Send
 from sipmcast.desk import STORE_AWAY
 from sipmcast.events import (
@@ -51,6 +51,8 @@ OWE_AT_ONCE = 250
 LINES_PER_SECOND = 50
 UPKEEP_SECONDS = 0.5
 TIDY_SECONDS = 300.0
+TRANSCRIPTS_SECONDS = 0.25  # between two batches of them: 400 a second, after everything else
+TRANSCRIPTS_WAIT_SECONDS = 5.0  # for a moment in which no phone waits; a flood must not keep them away for ever
 PROBED_AT_MOST = 10_000
 
 
@@ -72,7 +74,7 @@ class Worker:
         self._sighted = asyncio.Event()
         self._wake = asyncio.Event()
         self._pulse = Pulse(self._held)
-        self._upkeep_due = 0.0
+        self._upkeep_due = self._transcripts_due = 0.0
         self._tidy_due = time.monotonic() + TIDY_SECONDS
         self._lines = (0.0, 0)
 
@@ -232,6 +234,7 @@ class Worker:
         self._carry_out(plan)
         await self._upkeep(legs)
         await self.roll_call.step(legs, self.listener, self._in_outbox)
+        await self._write_down()
         await self._beat()
         self._pulse.back()
         return plan.more or bool(self._started or self._settlements)
@@ -244,6 +247,24 @@ class Worker:
         self._upkeep_due = now + UPKEEP_SECONDS
         plan = await self._in_outbox(desk.upkeep, legs, self.claimed_by, set(self._sending))
         self._carry_out(plan)
+
+    async def _write_down(self) -> None:
+        """Store a bite of what was said. Whoever waits for an answer comes first: until then it is kept in memory."""
+        now, journal = time.monotonic(), self.listener.agent.journal
+        pressed = bool(self._held or self._unanswered)
+        if now < self._transcripts_due + pressed * TRANSCRIPTS_WAIT_SECONDS:
+            return
+        self._transcripts_due = now + TRANSCRIPTS_SECONDS
+        some = journal.ripe(now, transcripts.AT_ONCE)
+        if not some:
+            return
+        try:
+            await self._in_outbox(transcripts.store, some, now, time.time())
+        except STORE_AWAY:
+            raise
+        except Exception:
+            log.exception("what was said with %d phones cannot be stored", len(some))
+        journal.stored(some, now)
 
     async def _settle(self, legs: dict) -> None:
         some, self._settlements = self._settlements[:SETTLE_AT_ONCE], self._settlements[SETTLE_AT_ONCE:]

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 APPS = ("devices", "provisioning", "sipmcast", "gspnp")  # each may import itself and those before it
 PURE = (
     "sipmcast/sip/*.py", "sipmcast/transaction.py", "sipmcast/agent.py", "sipmcast/events.py", "sipmcast/pnp.py",
-    "sipmcast/replies.py",
+    "sipmcast/replies.py", "sipmcast/journal.py", "sipmcast/redaction.py",
     "sipmcast/limits.py", "sipmcast/fair.py", "sipmcast/rounds.py", "sipmcast/held.py", "devices/newcomers.py",
     "provisioning/gxp/*.py", "provisioning/tables/*.py", "provisioning/paths.py", "devices/address.py",
     "devices/mac.py", "devices/catalog.py", "devices/sighting.py", "devices/trust.py",

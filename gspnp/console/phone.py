@@ -1,4 +1,4 @@
-"""The page of one phone: facts, the way with its times, its last command, timeline, file, NOTIFYs, downloads.
+"""The page of one phone: facts, its way, what it has, its last command, SIP, timeline, file, NOTIFYs, downloads.
 
 Never a secret.
 """
@@ -13,23 +13,25 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from devices.choices import Neighbour, Stage
 from devices.crypto import CannotDecrypt
 from devices.mac import colons
-from devices.models import LiveEvent, Phone
+from devices.models import Phone
 from gspnp.console.access import CHANGE, FORGET, VIEW, needs
+from gspnp.console.holding import format_words, holding, summary
 from gspnp.console.listening import listening
-from gspnp.console.rows import CHALLENGED, ICONS, LISTENER_AWAY, SHOWN_ACCOUNTS, STEPS, rows_of
+from gspnp.console.rows import CHALLENGED, LISTENER_AWAY, SHOWN_ACCOUNTS, rows_of
 from gspnp.console.shell import shell_context
+from gspnp.console.timeline import timeline
+from gspnp.console.transcript import exchanges
+from gspnp.console.way import offline_words, way
 from provisioning import commands
 from provisioning.gxp.document import DocumentError, masked
-from provisioning.models import ConfigFile, Download, Notify, NotifyKind, NotifyOrigin, NotifyState
+from provisioning.models import Attempt, ConfigFile, Download, Notify, NotifyKind, NotifyOrigin, NotifyState
 from provisioning.outbox import SEALED
 
-EVENTS_SHOWN = 100
 HISTORY_SHOWN = 25
 FOLLOWED_MINUTES = 15  # a phone may take 6 minutes to fetch and some to restart; what is missing then was not seen
 NEIGHBOUR_WORDS = {
@@ -40,18 +42,6 @@ NEIGHBOUR_WORDS = {
 TOLD_WORDS = {NotifyState.DELIVERED: "The phone agreed."}
 NOT_CARRIED_OUT = "Not carried out: it asked for a password."
 CLOSED = (NotifyState.SUPERSEDED, NotifyState.NOT_NEEDED)
-
-
-@dataclass(frozen=True)
-class Step:
-    """One station of the way: reached at `at`, or not yet."""
-
-    label: str
-    icon: str
-    words: str
-    at: datetime | None
-    done: bool
-    current: bool
 
 
 @dataclass(frozen=True)
@@ -74,6 +64,7 @@ def page(request: HttpRequest, mac: str) -> HttpResponse:
     """The whole page; the file is opened here only, because it does not change by itself."""
     phone = get_object_or_404(Phone.objects.prefetch_related(SHOWN_ACCOUNTS), mac=mac)
     context = shell_context(request, colons(phone.mac)) | _context(request, phone)
+    context["format_words"] = format_words(context["version"]) if context["version"] else ""
     context["masked_file"] = masked_file(context["version"].pk if context["version"] else None)
     return render(request, "console/phone.html", context)
 
@@ -89,16 +80,23 @@ def live_part(request: HttpRequest, mac: str) -> HttpResponse:
 def _context(request: HttpRequest, phone: Phone) -> dict[str, Any]:
     version = ConfigFile.objects.filter(phone=phone).order_by("-number").defer(*SEALED).first()
     heard = listening()
+    row = rows_of([phone], heard)[0]
     return {
         "phone": phone,
-        "row": rows_of([phone], heard)[0],
+        "row": row,
         "listening": heard,
         "version": version,
-        "way": way(phone, version),
+        "way": way(phone, version, row),
+        "has_key": phone.stage == Stage.NOTIFIED and version is not None and version.bootstrap_at is not None,
+        "offline_words": offline_words(phone, row),
+        "holding": holding(phone, version),
+        "summary": summary(phone),
+        "exchanges": exchanges(phone),
         "told": last_told(phone, heard.running),
         "neighbour": NEIGHBOUR_WORDS[Neighbour(phone.neighbour)],
-        "events": LiveEvent.objects.filter(mac=phone.mac).order_by("-id")[:EVENTS_SHOWN],
+        "timeline": timeline(phone, request),
         "notifies": Notify.objects.filter(phone=phone).defer("datagram")[:HISTORY_SHOWN],
+        "attempts": Attempt.objects.filter(phone=phone),
         "downloads": Download.objects.filter(phone=phone)[:HISTORY_SHOWN],
         "may_change": request.user.has_perm(CHANGE),
         "may_forget": request.user.has_perm(FORGET),
@@ -142,42 +140,3 @@ def _told_words(notify: Notify) -> str:
     if notify.state == NotifyState.REFUSED and notify.status in CHALLENGED:
         return NOT_CARRIED_OUT  # whether we did not know it or did not tell it stands in the note
     return TOLD_WORDS.get(NotifyState(notify.state), notify.get_state_display())
-
-
-def way(phone: Phone, version: ConfigFile | None) -> list[Step]:
-    """The five stations with their times, for the present version of the configuration."""
-    reached = STEPS.index(Stage(phone.stage)) if phone.stage in STEPS else 0
-    at: dict[Stage, datetime | None] = {Stage.SEEN: phone.first_seen_at}
-    if version is None and phone.is_assigned:
-        at[Stage.ASSIGNED] = phone.stage_at
-    if version is not None:
-        at |= {
-            Stage.ASSIGNED: version.created_at,
-            Stage.NOTIFIED: _answered_at(version),
-            Stage.FETCHED: version.fetched_at,
-            Stage.APPLIED: version.applied_at,
-        }
-    words = {
-        Stage.SEEN: "heard on the network" if phone.is_heard else _("listed, not heard yet"),
-        Stage.ASSIGNED: "configuration saved",
-        Stage.NOTIFIED: "answered our NOTIFY",
-        Stage.FETCHED: "took its file",
-        Stage.APPLIED: "proved that it uses it",
-    }
-    return [
-        Step(
-            stage.label,
-            ICONS[stage],
-            words[stage],
-            at.get(stage),
-            done=index <= reached and (stage is not Stage.SEEN or phone.is_heard or reached == 0),
-            current=index == reached,
-        )
-        for index, stage in enumerate(STEPS)
-    ]
-
-
-def _answered_at(version: ConfigFile) -> datetime | None:
-    """When the phone last agreed to a NOTIFY of this version; its agreement to a command says nothing of that."""
-    agreed = Notify.objects.filter(config_file=version, kind=NotifyKind.PROFILE, state=NotifyState.DELIVERED)
-    return agreed.order_by("-id").values_list("settled_at", flat=True).first()

@@ -33,7 +33,7 @@ def page(request: HttpRequest, mac: str) -> HttpResponse:
     changes, problem = None, ""
     if before is not None and after is not None:
         try:
-            changes = [_in_words(change) for change in versions.compare(phone, before, after)]
+            changes = [in_words(change) for change in versions.compare(phone, before, after)]
         except versions.RollbackError as error:
             problem = str(error)
     newest = [entry.number for entry in entries[:2]]
@@ -51,7 +51,8 @@ def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else None
 
 
-def _in_words(change: Change) -> Change:
+def in_words(change: Change) -> Change:
+    """A difference as people read it: what a file does not say, and what it says is empty, has words."""
     before, after = (NOT_SAID if text is None else text or "empty" for text in (change.before, change.after))
     return Change(change.name, before, after)
 

@@ -8,17 +8,49 @@ import { Refused, send } from "./net.js";
 import { parse, remember, swapContent } from "./swap.js";
 import { refresh } from "./times.js";
 import { announce } from "./toast.js";
+import { gettext } from "./words.js";
 
 const REFRESH_MS = 150;
 const LISTENER_MS = 10000;
-const PARTS = ["phone-head", "phone-notices", "phone-way", "phone-commands", "phone-timeline", "phone-side"];
+const TRANSCRIPT_MS = 2500; // what was said is written down when nobody waits for an answer any more
+const PARTS = [
+  "phone-head", "phone-notices", "phone-way", "phone-configuration", "phone-commands", "phone-timeline", "phone-side",
+  "phone-sip", "phone-danger",
+];
 const here = document.getElementById("phone");
 let gone = false;
+
+/** The live part with as much of the timeline as is shown: the page's own address says it. */
+function liveUrl() {
+  const wanted = new URLSearchParams(location.search);
+  const kept = new URLSearchParams(["kind", "events"].filter((name) => wanted.has(name)).map((name) => [name, wanted.get(name)]));
+  return kept.size ? `${here.dataset.liveUrl}?${kept}` : here.dataset.liveUrl;
+}
+
+/** Swap a part; what a person has opened in it stays open. */
+function swapPart(part, fresh) {
+  const known = new Map([...part.querySelectorAll("details[data-key]")].map((one) => [one.dataset.key, one.open]));
+  if (!swapContent(part, fresh)) return;
+  for (const one of part.querySelectorAll("details[data-key]")) {
+    if (known.has(one.dataset.key)) one.open = known.get(one.dataset.key);
+  }
+}
+
+/** The file is read on the page itself only: when there is another version, that is fetched again. */
+async function fetchFile(number) {
+  const file = document.getElementById("phone-file");
+  if (file.dataset.version === number) return;
+  const answer = await send(location.href);
+  if (!answer.ok) return;
+  const fresh = parse(await answer.text()).getElementById("phone-file");
+  swapPart(file, fresh);
+  file.dataset.version = fresh.dataset.version;
+}
 
 async function fetchParts() {
   if (gone) return;
   try {
-    const answer = await send(here.dataset.liveUrl);
+    const answer = await send(liveUrl());
     if (answer.status === 404) {
       gone = true;
       here.inert = true;
@@ -28,9 +60,12 @@ async function fetchParts() {
     if (!answer.ok) return;
     const page = parse(await answer.text());
     const before = told();
-    for (const id of PARTS) swapContent(document.getElementById(id), page.getElementById(id));
+    const reason = why();
+    for (const id of PARTS) swapPart(document.getElementById(id), page.getElementById(id));
     hush();
+    await fetchFile(page.getElementById("phone-head").dataset.version);
     if (told() !== before) announce(told());
+    else if (why() !== reason && why()) announce(why());
   } catch (error) {
     if (!(error instanceof Refused || error instanceof TypeError)) throw error;
   }
@@ -38,6 +73,26 @@ async function fetchParts() {
 
 /** How the last command stands, in words. */
 const told = () => [...here.querySelectorAll("[data-told-label], [data-told-words]")].map((part) => part.textContent).join(": ");
+
+/** Why it stands still, or what it waits for. */
+const why = () => {
+  const parts = [...(here.querySelector("[data-reason]")?.childNodes ?? [])];
+  return parts.filter((part) => !part.classList?.contains("material-symbols-outlined")).map((part) => part.textContent).join("").trim();
+};
+
+/** Everything that was said, as text to be sent to somebody. */
+function transcript() {
+  const parts = [...here.querySelectorAll("[data-exchange]")].map((exchange) => {
+    const lines = [...exchange.querySelectorAll("[data-sip]")].map((line) => {
+      const head = line.querySelector("[data-sip-head]").cloneNode(true);
+      for (const icon of head.querySelectorAll(".material-symbols-outlined")) icon.remove();
+      for (const time of head.querySelectorAll("time")) time.textContent = time.dateTime;
+      return `--- ${head.textContent.trim().replace(/\s+/g, " ")}\n${line.querySelector("pre").textContent}`;
+    });
+    return lines.join("\n");
+  });
+  return parts.join("\n");
+}
 
 const update = debounced(fetchParts, REFRESH_MS);
 
@@ -50,12 +105,20 @@ function forgotten() {
 }
 
 here.addEventListener("click", async (event) => {
+  const link = event.target.closest("a[data-timeline]");
+  if (link && !(event.ctrlKey || event.metaKey || event.shiftKey)) {
+    event.preventDefault();
+    history.replaceState(null, "", link.getAttribute("href"));
+    update();
+    return;
+  }
   const button = event.target.closest("[data-act]");
   if (!button) return;
   const head = document.getElementById("phone-head").dataset;
   const what = button.dataset.act;
   if (what === "assign") openDrawer(head.assignUrl, head.phoneMac);
   else if (what === "copy") copy(head.colons);
+  else if (what === "copy-sip") copy(transcript(), gettext("the SIP messages"));
   else if (what === "hush") putAside(button, () => here.querySelector("[data-key=assign], [data-key=copy]"));
   else if (what === "accept" || what === "dismiss") {
     perform(what, button.dataset.name, button.dataset.url, button.dataset.host).then(update);
@@ -73,7 +136,9 @@ hush();
 prepareDrawer(update);
 follow({
   onEvents: (message) => {
-    if (message.reload || message.events.some((event) => event.mac === here.dataset.mac)) update();
+    if (!message.reload && !message.events.some((event) => event.mac === here.dataset.mac)) return;
+    update();
+    setTimeout(update, TRANSCRIPT_MS);
   },
   onPoll: update,
 });

@@ -12,9 +12,10 @@ import pytest
 from django.db import OperationalError
 
 from devices.inventory import Heard
-from sipmcast import desk, held, helpers, pulse, worker
+from sipmcast import desk, held, helpers, pulse, transcripts, worker
 from sipmcast.calls import Send
 from sipmcast.events import NotifyTimedOut, PhoneSighted
+from sipmcast.journal import Journal
 from sipmcast.roll_call import RollCall
 from tests import cast
 
@@ -31,6 +32,7 @@ class Agent:
         self.room = 1000
         self.sent: list[int] = []
         self.counters: Counter[str] = Counter()
+        self.journal = Journal()
 
     def answer(self, key: str, now: float) -> None:
         self.answered.append(key)
@@ -278,3 +280,20 @@ async def test_a_start_is_owed_from_when_it_was_heard(running, store):
         running.deliver(heard(1, heard_at=1_000_000.0))
         await until(lambda: owed)
     assert owed == [{7: datetime.fromtimestamp(1_000_000.0, UTC)}]
+
+
+async def test_what_was_said_is_written_when_no_phone_waits_and_kept_while_the_store_is_away(running):
+    log, calls, errors = running.listener.agent.journal, [], [AWAY, ValueError("odd"), None]
+
+    def store(exchanges, now, at) -> int:
+        calls.append([one.mac for one in exchanges])
+        if error := errors.pop(0):
+            raise error
+        return 1
+
+    with patch.object(transcripts, "store", store), patch.object(worker, "TRANSCRIPTS_SECONDS", 0.01):
+        log.heard("one", cast.MAC, b"SUBSCRIBE", (cast.HOST, 5060), cast.LEG, time.monotonic() - 10, True)
+        await until(lambda: len(calls) == 2)  # away first, and then a fault of ours, which is not tried for ever
+        log.heard("two", cast.OTHER_MAC, b"SUBSCRIBE", (cast.HOST, 5060), cast.LEG, time.monotonic() - 10, True)
+        await until(lambda: len(calls) == 3)
+    assert calls == [[cast.MAC], [cast.MAC], [cast.OTHER_MAC]]

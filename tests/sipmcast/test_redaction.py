@@ -1,0 +1,90 @@
+"""A datagram as people may read it: no secret in it, and no byte that hides or does something."""
+
+import pytest
+
+from sipmcast.pnp import EVENT_PACKAGE, NotifyIds, Telling, notify_datagram
+from sipmcast.redaction import MAX_CHARS, redacted, visible
+from sipmcast.sip.digest import Challenge, Login, authorization
+
+SECRET = "AbCdEfGhIjKlMnOpQrSt_-"
+IDS = NotifyIds("z9hG4bKours", "tag-of-ours", "call-id-of-ours")
+
+
+def shown(datagram: bytes) -> str:
+    return visible(redacted(datagram))[0]
+
+
+def test_our_notify_keeps_everything_but_the_secret_of_its_path():
+    url = f"http://10.0.0.1:5481/p/{SECRET}/cfg000B82273B89"
+    words = shown(
+        notify_datagram(
+            phone=("10.0.0.20", 5060), ours=("10.0.0.1", 6060), telling=Telling(EVENT_PACKAGE, url), ids=IDS
+        )
+    )
+    assert SECRET not in words
+    assert "http://10.0.0.1:5481/p/********/cfg000B82273B89" in words
+    for kept in ("NOTIFY sip:10.0.0.20:5060", "call-id-of-ours", "z9hG4bKours", "tag-of-ours", "Event: ua-profile"):
+        assert kept in words
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"http://h/p/{SECRET}/", f"http%3A%2F%2Fh%2Fp%2F{SECRET}", f"HTTP://h/P/{SECRET}",
+        f"http://h/phonebook/{SECRET}/phonebook.xml", f"sip:1001:{SECRET}@h", f"http://user:{SECRET}@h/x",
+    ],
+)  # fmt: skip
+def test_a_secret_in_an_address_is_masked_wherever_it_stands(address):
+    for message in (f"X: <{address}>\r\n\r\n", f"SIP/2.0 200 {address}\r\n\r\n", f"A: b\r\n\r\n{address}"):
+        assert SECRET not in shown(message.encode())
+
+
+def test_a_real_login_shows_whose_it_is_and_nothing_to_try_it_with():
+    challenge = Challenge("gspnp", "n0nce", "0paque", "MD5", qop=("auth",))
+    header = authorization(challenge, Login("1001", "s3cr3t"), "NOTIFY", "sip:10.0.0.20", b"", "cn0nce")
+    line = f"{header.name}: {header.value}\r\n"
+    words = shown(line.encode())
+    for secret in ("n0nce", "cn0nce", "0paque", "s3cr3t"):
+        assert secret not in words
+    assert words.startswith(f"{header.name}: Digest ")
+    for kept in ("1001", "gspnp", "realm=", "response=********", "nonce=********", "cnonce=********"):
+        assert kept in words
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'WWW-Authenticate: Digest realm="r", nonce="SECRET"',
+        'Proxy-Authenticate:Digest nonce=SECRET,realm="r"',
+        'proxy-authorization : DIGEST username="1001",response="SECRET"',
+        "Authorization: Basic SECRET",
+        "Authorization: SECRET",
+        'Authorization: Digest realm="r",\r\n  nonce="SECRET",\r\n\tresponse="SECRET"',
+        'Authorization:\r\n Digest nonce="SECRET"',
+        'Authorization: Digest x="a\\"b", SECRET="SECRET"',
+        'Authorization: Digest nonce="SECRET',
+        'X: y\rAuthorization: Digest nonce="SECRET"',
+        'Authentication-Info: nextnonce="SECRET", rspauth="SECRET"',
+    ],
+)
+def test_no_spelling_of_a_login_gets_through(line):
+    words = shown(f"SIP/2.0 401 x\r\n{line}\r\nTo: <sip:a@b>\r\n\r\n".encode()).replace("SECRET=****", "")
+    assert "SECRET" not in words
+    assert "To: <sip:a@b>" in words
+
+
+def test_bytes_that_are_no_text_are_seen_as_bytes():
+    words = shown(b"A: \xff\xfe \x00\x1b[31m\r\nB: gr\xc3\xbcn\tx\rC: \xe2\x80\xaeabc\r\n")
+    assert words == "A: \\xff\\xfe \\x00\\x1b[31m\nB: grün\\tx\\rC: \\u202eabc\n"
+
+
+def test_a_message_of_any_size_is_cut_and_says_so():
+    assert visible(b"a" * MAX_CHARS) == ("a" * MAX_CHARS, False)
+    for long in (b"a" * (MAX_CHARS + 1), b"\x00" * MAX_CHARS, b"a" * 100_000):
+        text, cut = visible(long)
+        assert (len(text), cut) == (MAX_CHARS, True)
+
+
+@pytest.mark.parametrize("piece", [b"Authorization: ", b"nonce=", b'"', b"\\", b"/p/", b"sip:a", b"\r\n ", b"=", b"x"])
+def test_what_repeats_itself_is_done_with_in_one_pass(piece):
+    assert len(shown(b"Authorization: Digest " + piece * (16_384 // len(piece)))) <= MAX_CHARS
