@@ -136,7 +136,7 @@ def _stations(phone: Phone, version: ConfigFile | None) -> list[_Station]:
 
 
 def _is_reached(phone: Phone, stage: Stage, index: int, place: int) -> bool:
-    """A phone that was assigned before it was heard has left out the first station; one that is only listed is there."""
+    """A phone that was assigned before it was heard has left out the first station; one only listed stands there."""
     return index <= place and (stage is not Stage.SEEN or phone.is_heard or place == 0)
 
 
