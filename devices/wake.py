@@ -12,8 +12,8 @@ import contextlib
 import logging
 import os
 import threading
+from typing import Any
 
-from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db import transaction
 
@@ -25,6 +25,13 @@ SEND_SECONDS = 2.0  # after which Redis counts as away
 RETRY_SECONDS = 2.0
 PAUSE_SECONDS = 0.01  # between two words
 MESSAGE = {"type": "live.wake"}
+
+
+def _layer() -> Any:
+    """Channels is loaded only where there is a Redis: the phones' door needs nothing else of it."""
+    from channels.layers import get_channel_layer
+
+    return get_channel_layer(LAYER)
 
 
 def is_on() -> bool:
@@ -51,7 +58,7 @@ class _Bell:
         self._loop.call_soon_threadsafe(self._rung.set)
 
     async def _work(self) -> None:
-        layer, is_away = get_channel_layer(LAYER), False
+        layer, is_away = _layer(), False
         while True:
             await self._rung.wait()
             self._rung.clear()
@@ -86,7 +93,7 @@ async def listen(woken: asyncio.Event) -> None:
     is_away = False
     while True:
         try:
-            layer = get_channel_layer(LAYER)
+            layer = _layer()
             channel = await asyncio.wait_for(layer.new_channel(), SEND_SECONDS)
             await asyncio.wait_for(layer.group_add(GROUP, channel), SEND_SECONDS)
             if is_away:
