@@ -7,6 +7,8 @@ import logging
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
@@ -26,7 +28,7 @@ from sipmcast.endings import standing
 
 log = logging.getLogger(__name__)
 
-UNREADABLE = (
+UNREADABLE = gettext_lazy(
     "The stored passwords of this phone cannot be opened: the key that they were written with is not in "
     "GSPNP_FIELD_KEYS. Put that key back, or forget the phone and assign it anew."
 )
@@ -48,7 +50,7 @@ def drawer(request: HttpRequest, mac: str) -> HttpResponse:
     if request.method != "POST":
         return _show(request, phone, form, phone.version)
     try:
-        version = posted_int(request.POST, "version", lambda: VersionConflict("This form is damaged. Reload it."))
+        version = posted_int(request.POST, "version", lambda: VersionConflict(_("This form is damaged. Reload it.")))
         return _save(request, phone, form, version)
     except VersionConflict as conflict:
         form.problems.append(str(conflict))
@@ -58,7 +60,7 @@ def drawer(request: HttpRequest, mac: str) -> HttpResponse:
 def _save(request: HttpRequest, phone: Phone, form: AssignForm, version: int) -> HttpResponse:
     shown_version, phone.version = phone.version, version
     if shown_version != version:
-        raise VersionConflict("This phone was saved by somebody else in the meantime. Reload it and try again.")
+        raise VersionConflict(_("This phone was saved by somebody else in the meantime. Reload it and try again."))
     if form.is_valid():
         seen_host = request.POST.get("seen_host") or None
         try:
@@ -69,7 +71,7 @@ def _save(request: HttpRequest, phone: Phone, form: AssignForm, version: int) ->
         except AssignmentError as error:
             form.problems.append(str(error))
         except CannotDecrypt:
-            form.problems.append(UNREADABLE)
+            form.problems.append(str(UNREADABLE))
     return _show(request, phone, form, version)
 
 
@@ -97,11 +99,11 @@ def _is_another(phone: Phone) -> bool:
 def saved_words(saved: Saved) -> str:
     """What happens next, for the person who saved."""
     if saved.notify is None:
-        return "Nothing has changed: the phone already has this configuration."
+        return _("Nothing has changed: the phone already has this configuration.")
     if not listening().running:
-        return f"Saved. {LISTENER_AWAY}"
+        return _("Saved. %(listener)s") % {"listener": LISTENER_AWAY}
     if not saved.changed:
-        return "Nothing has changed. The phone had not fetched it yet and is notified again."
+        return _("Nothing has changed. The phone had not fetched it yet and is notified again.")
     return _sent_words(saved.notify)
 
 
@@ -111,7 +113,7 @@ def _sent_words(notify: Notify) -> str:
     verdict = neighbours.verify(phone.source_host or "", phone.mac, phone.interface)
     objection = trust.objection(standing(notify, phone, timezone.now()), verdict)
     if objection is None:
-        return "Saved. The phone gets its NOTIFY now, fetches its file and restarts."
+        return _("Saved. The phone gets its NOTIFY now, fetches its file and restarts.")
     if verdict is Verdict.UNKNOWN:
-        return "Saved. It is a while since this phone was heard: it gets its NOTIFY if it is found at its address."
-    return f"Saved, and not sent: {objection}"
+        return _("Saved. It is a while since this phone was heard: it gets its NOTIFY if it is found at its address.")
+    return _("Saved, and not sent: %(why)s") % {"why": _(objection)}
