@@ -8,6 +8,7 @@ import { Refused, send } from "./net.js";
 import { parse, remember, swapContent } from "./swap.js";
 import { refresh } from "./times.js";
 import { announce } from "./toast.js";
+import { gettext } from "./words.js";
 
 const REFRESH_MS = 150;
 const LISTENER_MS = 10000;
@@ -45,7 +46,7 @@ function forgotten() {
   const line = document.createElement("p");
   line.className = "gs-notice gs-notice-warn";
   line.setAttribute("role", "alert");
-  line.textContent = "This phone was forgotten. It appears anew when it is next heard.";
+  line.textContent = gettext("This phone was forgotten. It appears anew when it is next heard.");
   here.before(line);
 }
 
