@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from devices import inventory
 from devices.catalog import MODELS, PhoneModel
@@ -62,10 +63,8 @@ def save(
     """
     model = _configurable(phone)
     if phone.source_host != seen_host:
-        raise AssignmentError(
-            f"This phone has moved from {seen_host or 'an unknown address'} to {phone.source_host}. "
-            "Check that it is the same phone and save again."
-        )
+        words = gettext("This phone has moved from %(old)s to %(new)s. Check that it is the same phone and save again.")
+        raise AssignmentError(words % {"old": seen_host or gettext("an unknown address"), "new": phone.source_host})
     order = _Order(phone, model, draft, by, why, own, templates)
     for _ in range(ROUNDS):
         # Read before the layers: a job that gives it a newer version meanwhile may have had newer layers.
@@ -74,7 +73,7 @@ def save(
             return _save(order, current)
         except _NewerFile:
             continue
-    raise AssignmentError("This phone was given a new file at the same moment, three times over. Save again.")
+    raise AssignmentError(gettext("This phone was given a new file at the same moment, three times over. Save again."))
 
 
 class _NewerFile(Exception):
@@ -139,9 +138,14 @@ def _still_newest(phone: Phone, current: ConfigFile | None) -> None:
 def _configurable(phone: Phone) -> PhoneModel:
     if phone.known_model is None:
         known = ", ".join(MODELS)
-        raise AssignmentError(f"{phone.model or 'This model'} cannot be configured; gspnp knows {known}.")
+        if not phone.model:
+            raise AssignmentError(gettext("This model cannot be configured; gspnp knows %(known)s.") % {"known": known})
+        words = gettext("%(model)s cannot be configured; gspnp knows %(known)s.")
+        raise AssignmentError(words % {"model": phone.model, "known": known})
     if phone.local_host is None:
-        raise AssignmentError("This phone has not been heard yet, so no address is known that it could fetch from.")
+        raise AssignmentError(
+            gettext("This phone has not been heard yet, so no address is known that it could fetch from.")
+        )
     return phone.known_model
 
 

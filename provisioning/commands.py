@@ -9,10 +9,12 @@ from datetime import datetime
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from devices import inventory
 from devices.choices import EventKind
 from devices.models import Phone
+from devices.wording import in_english
 from provisioning import outbox
 from provisioning.models import OPEN_STATES, ConfigFile, Download, Notify, NotifyKind, NotifyOrigin, NotifyState
 
@@ -41,16 +43,16 @@ def send(phone_id: int, kind: NotifyKind, by: str, seen_host: str | None) -> Not
         phone = Phone.objects.select_for_update().get(pk=phone_id)
         config_file = outbox.current_file(phone_id)
         if config_file is None or not phone.is_assigned:
-            raise CannotTell("This phone has no configuration of ours yet. Assign it first.")
+            raise CannotTell(gettext("This phone has no configuration of ours yet. Assign it first."))
         if phone.source_host is None:
-            raise CannotTell("The address of this phone is not known. Switch it off and on.")
+            raise CannotTell(gettext("The address of this phone is not known. Switch it off and on."))
         if phone.source_host != seen_host:
             raise outbox.AddressMoved(phone.source_host)
         under_way = outbox.open_row(phone_id, kind)
         if under_way is not None and under_way.state == NotifyState.SENDING:
             return under_way
         notify = outbox.enqueue(config_file, NotifyOrigin.PERSON, timezone.now(), kind=kind)
-        inventory.tell(phone_id, EventKind.NOTIFY, f"{kind.label}: asked for by {by}.")
+        inventory.tell(phone_id, EventKind.NOTIFY, f"{in_english(kind.label)}: asked for by {by}.")
     return notify
 
 

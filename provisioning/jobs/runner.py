@@ -16,6 +16,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.crypto import get_random_string
+from django.utils.translation import gettext
 from django_tasks import task
 from django_tasks_db.models import DBTaskResult
 
@@ -47,14 +48,16 @@ def start(title: str, scope: Mapping[str, object], *, by: str, pace_per_second: 
     """Order a new look at every phone of the scope. Raises JobError for a pace that is none."""
     least, most = PACES_PER_SECOND
     if not least <= pace_per_second <= most:
-        raise JobError(f"NOTIFYs leave at {least:g} to {most:g} a second; enter a number between.")
+        words = gettext("NOTIFYs leave at %(least)g to %(most)g a second; enter a number between.")
+        raise JobError(words % {"least": least, "most": most})
     total = phones_under(scope).count()
     if total > pace_per_second * LONGEST_SECONDS:
         needed = math.ceil(10 * total / LONGEST_SECONDS) / 10
-        raise JobError(
-            f"At {pace_per_second:g} a second the last of {total} phones would be told after more than a day; "
-            f"enter {needed:g} or more."
+        words = gettext(
+            "At %(pace)g a second the last of %(total)d phones would be told after more than a day; "
+            "enter %(needed)g or more."
         )
+        raise JobError(words % {"pace": pace_per_second, "total": total, "needed": needed})
     ids = scope.get("phones")
     if isinstance(ids, list):
         scope = {"phones": sorted(ids)}
@@ -124,7 +127,7 @@ def _end(job: Job, state: JobState) -> bool:
     ended = Job.objects.filter(pk=job.pk, state=JobState.RUNNING, worker=job.worker).update(
         state=state, ended_at=timezone.now()
     )
-    log.info("%s: %s; %d of %d phones changed, %d failed", job.title, state.label, job.changed, job.total, job.failed)
+    log.info("%s: %s; %d of %d phones changed, %d failed", job.title, state.value, job.changed, job.total, job.failed)
     return bool(ended)
 
 
@@ -161,12 +164,13 @@ def cancel(job_id: int) -> None:
 def _look(job_id: int) -> Job:
     job = Job.objects.filter(pk=job_id).first()
     if job is None:
-        raise JobError("There is no such job any more.")
+        raise JobError(gettext("There is no such job any more."))
     return job
 
 
 def _cannot(job: Job) -> JobError:
-    return JobError(f"This job is {job.get_state_display().lower()}, and nothing of it is left to stop or to go on.")
+    words = gettext("This job is %(state)s, and nothing of it is left to stop or to go on.")
+    return JobError(words % {"state": job.get_state_display().lower()})
 
 
 def _change(job_id: int, sources: Sequence[JobState], state: JobState, **values: object) -> bool:
