@@ -93,7 +93,7 @@ def lines(values: Values) -> list[Line]:
     ] + [(name, str(RANDOM_WORDS), why) for name, why in GENERATED.items()]
     return [
         Line(
-            name, label_of(name), value or _("empty"), why, name in values and values[name] is None, name in off,
+            name, label_of(name), value or _("empty"), _(why), name in values and values[name] is None, name in off,
             shown(name, text) or _("empty") if (text := values.get(name)) is not None else "",
         )
         for name, value, why in said

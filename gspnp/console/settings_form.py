@@ -101,7 +101,7 @@ class SettingsForm:
     @property
     def quick(self) -> list[tuple[str, list[Entry]]]:
         """What is looked for first, in groups."""
-        return [(title, [one for name in names if (one := entry(name))]) for title, names in QUICK.items()]
+        return [(_(title), [one for name in names if (one := entry(name))]) for title, names in QUICK.items()]
 
     @property
     def zones(self) -> tuple[str, ...]:
