@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 import lxml.html
 import pytest
@@ -74,3 +76,19 @@ def _attributes(element: lxml.html.HtmlElement) -> Iterator[str]:
         yield from (element.attrib[name] for name in SPOKEN if name in element.attrib)
     for child in element:
         yield from _attributes(child)
+
+
+def write_catalogue(folder: Path, language: str, domain: str, texts: Mapping[str, str]) -> None:
+    """A compiled catalogue (.mo); a text with a plural is written as `one\\0many`, its translation likewise."""
+    head = "Content-Type: text/plain; charset=UTF-8\nPlural-Forms: nplurals=2; plural=(n != 1);\n"
+    pairs = sorted((key.encode(), text.encode()) for key, text in ({"": head} | dict(texts)).items())
+    start, tables = 28 + 16 * len(pairs), []
+    blob = b""
+    for column in (0, 1):
+        for pair in pairs:
+            tables += [len(pair[column]), start + len(blob)]
+            blob += pair[column] + b"\0"
+    header = (0x950412DE, 0, len(pairs), 28, 28 + 8 * len(pairs), 0, 0)
+    target = folder / language / "LC_MESSAGES" / f"{domain}.mo"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(struct.pack(f"<{7 + len(tables)}I", *header, *tables) + blob)
