@@ -6,6 +6,7 @@ Only `devices/inventory.py` writes them; everybody else reads.
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext
 
 from devices.catalog import KEY_MODE_LABELS, KeyKind, KeyMode, PhoneModel, find_model
 from devices.choices import WAY, EventKind, Neighbour, Stage
@@ -107,7 +108,7 @@ class Account(models.Model):
         constraints = (models.UniqueConstraint(name="account_number_once_per_phone", fields=("phone", "number")),)
 
     def __str__(self) -> str:
-        return f"account {self.number}: {self.user_id}"
+        return gettext("account %(number)d: %(user_id)s") % {"number": self.number, "user_id": self.user_id}
 
 
 class Key(models.Model):

@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class SipmcastConfig(AppConfig):
@@ -6,6 +7,7 @@ class SipmcastConfig(AppConfig):
 
     name = "sipmcast"
     default_auto_field = "django.db.models.BigAutoField"
+    verbose_name = _("Sipmcast")
 
     def ready(self):
         from sipmcast import checks  # noqa: F401  (registers itself)

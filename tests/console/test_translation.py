@@ -251,7 +251,26 @@ def test_who_may_not_is_told_in_words_that_can_be_translated(viewer, world, pseu
     assert answer.status_code == 403 and not unmarked(answer.content.decode(), DATA, "//*[@id='console']")
 
 
-ADMIN_PAGES = ("devices_phone_changelist", "sipmcast_listenerstatus_changelist", "provisioning_contact_add")
+# Not yet in: the list of phones ("devices_phone_changelist") and the form of one, which say what rows.py says.
+ADMIN_PAGES = (
+    "sipmcast_listenerstatus_changelist", "provisioning_contact_changelist", "provisioning_contact_add",
+    "provisioning_notify_changelist", "provisioning_download_changelist", "provisioning_configfile_changelist",
+    "devices_account_changelist", "auth_user_changelist",
+)  # fmt: skip
+ADMIN_DATA = (*DATA, r"\bOK\b", r"\d{4}-\d\d-\d\d [\d:]+ UTC", r"\bcfg[0-9A-F]{12}\b", r"Grandstream.*$", r"http:")
+
+
+@pytest.mark.parametrize("name", ADMIN_PAGES)
+def test_a_page_of_the_administration_says_nothing_past_translation(administrator, world, pseudo, name):
+    answer = signed_in(administrator).get(reverse(f"admin:{name}"))
+    assert not unmarked(answer.content.decode(), ADMIN_DATA)
+
+
+def test_a_listener_in_the_administration(administrator, world, pseudo):
+    address = reverse("admin:sipmcast_listenerstatus_change", args=[ListenerStatus.objects.get().pk])
+    assert not unmarked(signed_in(administrator).get(address).content.decode(), (*ADMIN_DATA, r"\bLab\b"))
+
+
 BULK_ACTIONS = ("set_sip_server", "set_codecs", "set_site", "give_template", "take_template", "reboot")
 
 

@@ -49,7 +49,7 @@ class CodecNames(forms.CharField):
 
 
 def _line(subject: str, model: type[Account] | type[Key], name: str, **options: Any) -> Text:
-    label = capfirst(str(getattr(model._meta.get_field(name), "verbose_name", name)))
+    label = capfirst(getattr(model._meta.get_field(name), "verbose_name", name))
     return Text(subject, column_limit(model, name), label=label, widget=UnfoldAdminTextInputWidget(), **options)
 
 
