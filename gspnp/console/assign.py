@@ -116,4 +116,4 @@ def _sent_words(notify: Notify) -> str:
         return _("Saved. The phone gets its NOTIFY now, fetches its file and restarts.")
     if verdict is Verdict.UNKNOWN:
         return _("Saved. It is a while since this phone was heard: it gets its NOTIFY if it is found at its address.")
-    return _("Saved, and not sent: %(why)s") % {"why": _(objection)}
+    return _("Saved, and not sent: %(why)s") % {"why": objection}
