@@ -1,8 +1,8 @@
 """The only writer of phones, accounts and keys: sightings in, assignments in, stages forward.
 
 Every function is one short transaction (or a part of its caller's), and appends the LiveEvents that tell it. State is
-moved by conditional UPDATE, so that SQLite and PostgreSQL behave alike and two writers never both win. Two parts have
-files of their own, `sightings` and `claims`; callers know only this one.
+moved by conditional UPDATE, so that SQLite and PostgreSQL behave alike and two writers never both win. Three parts have
+files of their own, `sightings`, `claims` and `listing`; callers know only this one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,18 +25,20 @@ from devices.claims import (
     raise_alarm,
     record_verdicts,
 )
+from devices.listing import WAITS, CannotList, bring_back, cannot_be_made, file_made, prestage, retire, to_be_listed
 from devices.models import Account, Key, Phone
 from devices.sightings import NOT_OURS, Heard, Verify, record_sightings
 
 __all__ = [
-    "ALARM_BREAK", "CLAIM_SETTLE_SECONDS", "CLAIM_WORDS", "NOT_OURS", "WAY", "Heard", "Stage", "Verify",
-    "VersionConflict", "accept_claim", "advance", "approve_address", "assign", "dismiss_alarm", "explain", "forget",
-    "forget_unheard", "heed", "ignore", "judge_claims", "move", "raise_alarm", "record_sightings", "record_verdicts",
-    "renew", "tell", "touch",
+    "ALARM_BREAK", "CLAIM_SETTLE_SECONDS", "CLAIM_WORDS", "NOT_OURS", "WAITS", "WAY", "CannotList", "Heard", "Stage",
+    "Verify", "VersionConflict", "accept_claim", "advance", "approve_address", "assign", "bring_back", "cannot_be_made",
+    "dismiss_alarm", "explain", "file_made", "forget", "forget_unheard", "heed", "ignore", "judge_claims", "move",
+    "prestage", "raise_alarm", "record_sightings", "record_verdicts", "renew", "retire", "tell", "to_be_listed",
+    "touch",
 ]  # fmt: skip
 
 REASON_CHARS = 300
-
+ASSIGNED_BY = "Assigned by "  # begins the event of every save; who it was and a full stop follow
 
 SAVED_MEANWHILE = gettext_lazy("This phone was saved by somebody else in the meantime. Reload it and try again.")
 
@@ -56,18 +58,26 @@ def count_save(phone: Phone) -> None:
 
 
 def assign(
-    phone: Phone, accounts: Iterable[Account], keys: Iterable[Key], *, approved_host: str | None, by: str
+    phone: Phone,
+    accounts: Iterable[Account],
+    keys: Iterable[Key],
+    *,
+    approved_host: str | None,
+    by: str,
+    awaits_file: bool = False,
 ) -> None:
     """Replace the phone's accounts and keys and start its way anew; call it inside a transaction.
 
     `phone` is as the caller read it: raises VersionConflict if it was saved by somebody else since then.
+    `awaits_file` says that it has no file yet: it was not heard, and gets one when it is plugged in.
     """
     now = timezone.now()
     won = Phone.objects.filter(pk=phone.pk, version=phone.version).update(
         version=phone.version + 1,
         stage=Stage.ASSIGNED,
-        stage_reason="",
+        stage_reason=WAITS if awaits_file else "",
         stage_at=now,
+        awaits_file=awaits_file,
         approved_host=approved_host,
         approved_at=now,
     )
@@ -78,7 +88,7 @@ def assign(
     Account.objects.bulk_create(accounts)
     Key.objects.bulk_create(keys)
     phone.refresh_from_db()
-    live.append([live.event(phone, EventKind.STAGE, f"Assigned by {by}.", now)])
+    live.append([live.event(phone, EventKind.STAGE, f"{ASSIGNED_BY}{by}.", now)])
 
 
 def renew(phone_ids: Sequence[int], words: str, now: datetime) -> set[int]:
@@ -176,6 +186,9 @@ def heed(phone_id: int, stage: Stage, by: str) -> bool:
         changed = Phone.objects.filter(pk=phone_id, stage=Stage.IGNORED).update(
             stage=stage, stage_reason="", stage_at=now
         )
+        if changed and stage == Stage.ASSIGNED:
+            never_heard = Phone.objects.filter(pk=phone_id, awaits_file=True, first_seen_at=None)
+            never_heard.update(stage_reason=WAITS)
         if changed:
             tell(phone_id, EventKind.STAGE, f"Not ignored any more, says {by}.")
     return bool(changed)
@@ -198,7 +211,10 @@ def forget(phone_id: int, by: str) -> bool:
 def forget_unheard(before: datetime, limit: int) -> int:
     """Delete at most `limit` phones that nobody ever touched and that were not heard since `before`; how many went."""
     untouched = Q(stage=Stage.SEEN) | Q(stage=Stage.IGNORED, stage_reason__startswith=NOT_OURS)
-    nobodys = Phone.objects.filter(untouched, version=0, approved_at=None, alarm="", last_seen_at__lt=before)
+    # What a person listed is not nobody's, and what was never heard has no time to compare.
+    nobodys = Phone.objects.filter(
+        untouched, version=0, approved_at=None, alarm="", listed_as="", last_seen_at__lt=before
+    )
     lonely = nobodys.filter(accounts=None, keys=None, config_files=None).order_by("pk")
     found = list(lonely.values_list("pk", flat=True)[:limit])
     if not found:

@@ -6,6 +6,8 @@ Only `devices/inventory.py` writes them; everybody else reads.
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext
 
 from devices.catalog import KEY_MODE_LABELS, KeyKind, KeyMode, PhoneModel, find_model
@@ -65,15 +67,44 @@ class Phone(models.Model):
     online_at = models.DateTimeField(null=True, blank=True, help_text="Since when that is so.")
     rtt_ms = models.FloatField(null=True, blank=True, help_text="Round trip of its last answer, in milliseconds.")
 
-    first_seen_at = models.DateTimeField(db_index=True)
-    last_seen_at = models.DateTimeField(db_index=True)
+    listed_at = models.DateTimeField(
+        default=timezone.now,
+        db_default=Now(),
+        db_index=True,
+        help_text="When it came to be listed: heard, or listed by a person before that.",
+    )
+    listed_as = models.CharField(
+        max_length=40,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The model that a person said; empty: it was heard first.",
+    )
+    awaits_file = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Assigned before it was heard: its file is made when it is plugged in.",
+    )
+    first_seen_at = models.DateTimeField(null=True, blank=True, help_text="Empty: it was never heard.")
+    last_seen_at = models.DateTimeField(null=True, blank=True, db_index=True)
     subscribed_at = models.DateTimeField(null=True, blank=True, help_text="Its last SUBSCRIBE from its own address.")
 
     class Meta:
-        ordering = ("-first_seen_at", "mac")
+        ordering = ("-listed_at", "mac")
         permissions = (("reveal_secret", "Can look at a phone's passwords"),)
         constraints = (
             models.CheckConstraint(name="phone_mac_is_12_upper_hex", condition=Q(mac__regex=r"^[0-9A-F]{12}$")),
+        )
+        indexes = (
+            # Exactly the worker's question, asked twice a second: who is here now, and has no file?
+            models.Index(name="phone_awaits_file", fields=("first_seen_at",), condition=Q(awaits_file=True)),
+            # The list's counts and the values to filter by come from these alone, without a look at any phone.
+            models.Index(name="phone_counts", fields=("stage", "online")),
+            models.Index(name="phone_kinds", fields=("model", "firmware", "site", "vendor")),
+            # Few, and asked for at every look at the list: who needs attention?
+            models.Index(name="phone_with_alarm", fields=("alarm_at",), condition=~Q(alarm="")),
+            models.Index(name="phone_with_reason", fields=("stage",), condition=~Q(stage_reason="")),
+            models.Index(name="phone_of_another_mac", fields=("stage",), condition=Q(neighbour="mismatch")),
         )
 
     def __str__(self) -> str:
@@ -83,6 +114,11 @@ class Phone(models.Model):
     def known_model(self) -> PhoneModel | None:
         """What the catalogue says of this model; None if we cannot configure it."""
         return find_model(self.model)
+
+    @property
+    def is_heard(self) -> bool:
+        """Was it ever heard? A phone that a person listed before it was plugged in was not."""
+        return self.first_seen_at is not None
 
     @property
     def is_assigned(self) -> bool:

@@ -26,7 +26,7 @@ Verify = Callable[[str, str, str], Verdict]  # (host, mac, interface) -> what th
 NOT_OURS = "Seen, not ours: "
 REPEAT_SECONDS = 1.0  # a phone that is heard again so soon makes no second event
 _ASSIGNED = frozenset(stage.value for stage in WAY)
-_SEEN, _IGNORED = Stage.SEEN.value, Stage.IGNORED.value
+_SEEN, _IGNORED, _RETIRED = Stage.SEEN.value, Stage.IGNORED.value, Stage.RETIRED.value
 _KIND = EventKind.SEEN.value
 
 # What a sighting may change, in groups that are written together.
@@ -38,10 +38,10 @@ CLAIMED = (
     "claim_heard_at", "alarm", "alarm_at",
 )  # fmt: skip
 _described, _claimed = attrgetter(*DESCRIBED), attrgetter(*CLAIMED)
-READ = ("pk", "mac", "stage", "stage_reason", "steady_host", "last_seen_at", *DESCRIBED, *CLAIMED)
+READ = ("pk", "mac", "stage", "stage_reason", "steady_host", "first_seen_at", "last_seen_at", *DESCRIBED, *CLAIMED)
 NEW = (
     "mac", *DESCRIBED, "stage", "stage_reason", "stage_at", "version", "claimed_port", "claimed_interface", "alarm",
-    "first_seen_at", "last_seen_at", "subscribed_at", "site",
+    "listed_at", "first_seen_at", "last_seen_at", "subscribed_at", "site",
 )  # fmt: skip
 
 
@@ -65,6 +65,7 @@ class _Row:
     stage: str
     stage_reason: str
     steady_host: str | None
+    first_seen_at: datetime | None
     last_seen_at: datetime | None
     vendor: str = ""
     model: str = ""
@@ -90,6 +91,7 @@ class _Row:
     claimed: bool = False
     staged: bool = False
     is_new: bool = False
+    is_first: bool = False  # listed by a person, and heard now for the first time
 
 
 @dataclass(slots=True)
@@ -147,6 +149,9 @@ def _take(sighting: Sighting, taken: _Batch) -> tuple[_Row | None, bool]:
         if row is not None:
             taken.told[row.mac, host] = (row, f"Seen for the first time, at {host}.")
         return row, row is not None
+    if row.first_seen_at is None:
+        _arrive(row, sighting, taken)
+        return row, True
     moved = host != row.source_host or (sighting.interface != row.interface and sighting.interface != "")
     if moved and not _may_move(row, sighting, taken.verify):
         if not (host == row.claimed_host and _is_repeat(row.claim_heard_at, taken.now)):
@@ -160,8 +165,26 @@ def _take(sighting: Sighting, taken: _Batch) -> tuple[_Row | None, bool]:
     row.seen, row.last_seen_at = True, taken.now
     row.subscribed = row.subscribed or sighting.origin == "pnp"
     if told:
-        taken.told.setdefault((row.mac, host), (row, f"Started up at {host}."))
+        taken.told.setdefault((row.mac, host), (row, f"Started up at {host}.{_if_retired(row)}"))
     return row, True
+
+
+def _arrive(row: _Row, sighting: Sighting, taken: _Batch) -> None:
+    """A phone that a person listed is heard for the first time: there is no address of its own to be guarded yet.
+
+    Nobody has seen this one; whether secrets may go there is asked when a NOTIFY is about to leave.
+    """
+    host = sighting.source_host
+    row.neighbour, row.described = taken.verify(host, row.mac, sighting.interface).value, True
+    _describe(row, sighting)
+    row.first_seen_at = row.last_seen_at = taken.now
+    row.is_first = row.seen = True
+    row.subscribed = sighting.origin == "pnp"
+    taken.told[row.mac, host] = (row, f"Heard for the first time, at {host}.{_if_retired(row)}")
+
+
+def _if_retired(row: _Row) -> str:
+    return " It is retired: it is answered, and not notified." if row.stage == _RETIRED else ""
 
 
 def _new_row(sighting: Sighting, taken: _Batch) -> _Row | None:
@@ -173,7 +196,7 @@ def _new_row(sighting: Sighting, taken: _Batch) -> _Row | None:
     stage, reason = _SEEN, ""
     if not sighting.ours:
         stage, reason = _IGNORED, f"{NOT_OURS}{sighting.vendor or 'unknown vendor'}."
-    row = taken.rows[sighting.mac] = _Row(None, sighting.mac, stage, reason, None, taken.now)
+    row = taken.rows[sighting.mac] = _Row(None, sighting.mac, stage, reason, None, taken.now, taken.now)
     row.neighbour = taken.verify(sighting.source_host, sighting.mac, sighting.interface).value
     _describe(row, sighting)
     row.subscribed, row.is_new = sighting.origin == "pnp", True
@@ -252,7 +275,7 @@ def _store_new(taken: _Batch) -> None:
     """
     now = taken.now
     rows = [
-        (row.mac, *_described(row), row.stage, row.stage_reason, now, 0, 5060, "", "", now, now,
+        (row.mac, *_described(row), row.stage, row.stage_reason, now, 0, 5060, "", "", now, now, now,
          now if row.subscribed else None, taken.site)
         for row in taken.new
     ]  # fmt: skip
@@ -272,6 +295,7 @@ def _store_known(taken: _Batch) -> None:
     subscribed = [row.pk for row in known if row.subscribed and row.seen]
     batch.write(Phone, subscribed, last_seen_at=now, subscribed_at=now)
     batch.write(Phone, [row.pk for row in known if row.seen and not row.subscribed], last_seen_at=now)
+    batch.write(Phone, [row.pk for row in known if row.is_first], first_seen_at=now)
     batch.write(Phone, [row.pk for row in known if row.staged], stage=_SEEN, stage_reason="", stage_at=now)
     batch.update(Phone, ("pk", *DESCRIBED), [(row.pk, *_described(row)) for row in known if row.described])
     batch.update(Phone, ("pk", *CLAIMED), [(row.pk, *_claimed(row)) for row in known if row.claimed])

@@ -1,23 +1,25 @@
 """The use case "assign", readable from top to bottom: decide, render, store, owe a NOTIFY.
 
 Console, admin, CLI and API all call `save`. It renders and encrypts before any lock is taken; if rendering fails the
-save fails, and the technician reads why.
+save fails, and the technician reads why. A phone that was not heard yet gets its file when it is plugged in
+(jobs/arrivals.py); what is wrong with it is found here all the same.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext
 
 from devices import inventory
 from devices.catalog import MODELS, PhoneModel
-from devices.choices import Stage
+from devices.choices import WAY, Stage
 from devices.crypto import CannotDecrypt
 from devices.mac import colons
-from devices.models import Phone
+from devices.models import Account, Phone
 from provisioning import outbox, plan, rendering
 from provisioning.gxp.config import ConfigError
 from provisioning.jobs import runner
@@ -28,8 +30,12 @@ from provisioning.rendering import Wanted
 log = logging.getLogger(__name__)
 
 ROUNDS = 3  # how often a save is rendered anew because a job was faster
+NO_ADDRESS_YET = "127.0.0.1"  # stands for our address towards a phone that was not heard; such a file is thrown away
 
-__all__ = ["AssignmentError", "ConfigError", "Saved", "base_url_changed", "heed", "save"]
+__all__ = [
+    "Along", "AssignmentError", "ConfigError", "Saved", "base_url_changed", "bring_back", "check_ahead", "heed",
+    "heed_all", "save", "store_ahead",
+]  # fmt: skip
 
 
 class AssignmentError(Exception):
@@ -38,11 +44,24 @@ class AssignmentError(Exception):
 
 @dataclass(frozen=True)
 class Saved:
-    """What a save did. `notify` is None if the phone already has exactly this configuration."""
+    """What a save did. `notify` is None if the phone already has exactly this configuration; both are None if it was
+    not heard yet: it gets its file when it is plugged in."""
 
-    config_file: ConfigFile
+    config_file: ConfigFile | None
     notify: Notify | None
     changed: bool
+
+
+@dataclass(frozen=True)
+class Along:
+    """What happens in the same transaction as a save: the phones that it takes too, and what to do with them."""
+
+    phone_ids: tuple[int, ...] = ()
+    run: Callable[[], None] = lambda: None
+
+    def lock(self, phone_id: int) -> None:
+        """Lock the phone that is saved with these, all at once and in order."""
+        outbox.lock_phones([phone_id, *self.phone_ids])
 
 
 def save(
@@ -54,18 +73,28 @@ def save(
     own: Mapping[str, str | None] | None = None,
     templates: Sequence[SettingsLayer] | None = None,
     why: str = "Saved.",
+    along: Along | None = None,
 ) -> Saved:
     """Give this phone this assignment; `phone` is as the technician saw it, `seen_host` the address shown then.
 
-    `own` are the values of the phone's own layer and `templates` its templates, where they are to change. Raises
-    AssignmentError, ConfigError (with a field path for each problem) or inventory.VersionConflict. Nothing is written
-    if anything is raised.
+    `own` are the values of the phone's own layer and `templates` its templates, where they are to change; `along` is
+    what has to happen in the same transaction. Raises AssignmentError, ConfigError (with a field path for each
+    problem) or inventory.VersionConflict. Nothing is written if anything is raised.
     """
     model = _configurable(phone)
     if phone.source_host != seen_host:
         words = gettext("This phone has moved from %(old)s to %(new)s. Check that it is the same phone and save again.")
         raise AssignmentError(words % {"old": seen_host or gettext("an unknown address"), "new": phone.source_host})
-    order = _Order(phone, model, draft, by, why, own, templates)
+    if along is None and phone.stage == Stage.RETIRED:
+        _nobody_else_has([(account.user_id, account.sip_server) for account in draft.accounts], phone)
+    order = _Order(phone, model, draft, by, why, own, templates, along or Along())
+    if not phone.is_heard:
+        checked = check_ahead(phone, draft, own, templates)
+        with transaction.atomic():
+            order.along.lock(phone.pk)
+            store_ahead(phone, draft, checked, templates, by=by)
+            order.along.run()
+        return Saved(None, None, changed=True)
     for _ in range(ROUNDS):
         # Read before the layers: a job that gives it a newer version meanwhile may have had newer layers.
         current = outbox.current_file(phone.pk)
@@ -91,6 +120,7 @@ class _Order:
     why: str
     own: Mapping[str, str | None] | None = field(repr=False)
     templates: Sequence[SettingsLayer] | None
+    along: Along
 
 
 def _save(order: _Order, current: ConfigFile | None) -> Saved:
@@ -98,19 +128,19 @@ def _save(order: _Order, current: ConfigFile | None) -> Saved:
     layers = rendering.with_passwords(store.chosen(phone, order.own, order.templates), order.model)
     base = plan.base_url(phone.local_host)
     wanted = Wanted(phone, order.model, draft, layers, base, **rendering.switched_on(phone))
-    anew = not phone.is_assigned or not _same_rows(phone, draft)
+    anew = not phone.is_assigned or not _same_rows(phone, draft) or bool(order.along.phone_ids)
     config_file = rendering.next_version(wanted, current, by=by, why=order.why, anew=anew)
     if config_file is None:
         assert current is not None  # only what is there can be the same
         rendering.note_step(wanted, current)
         if order.own is not None or order.templates is not None:
             with transaction.atomic():
-                _still_newest(phone, current)
+                _still_newest(order, current)
                 inventory.count_save(phone)
                 store.keep(phone, wanted.own, order.templates, by)
         return _same_again(phone, current, by)
     with transaction.atomic():
-        _still_newest(phone, current)
+        _still_newest(order, current)
         inventory.assign(
             phone,
             plan.account_rows(phone, draft.accounts),
@@ -123,13 +153,51 @@ def _save(order: _Order, current: ConfigFile | None) -> Saved:
         config_file.created_at = timezone.now()
         config_file.save(force_insert=True)
         notify = outbox.enqueue(config_file, NotifyOrigin.SAVE, config_file.created_at)
+        order.along.run()
     log.info("%s: version %d saved by %s", colons(phone.mac), config_file.number, by)
     return Saved(config_file, notify, changed=True)
 
 
-def _still_newest(phone: Phone, current: ConfigFile | None) -> None:
+def check_ahead(
+    phone: Phone,
+    draft: plan.Draft,
+    own: Mapping[str, str | None] | None = None,
+    templates: Sequence[SettingsLayer] | None = None,
+) -> dict[str, str | None]:
+    """Make the file of a phone that was not heard yet, and throw it away: whatever is wrong is said now, and not when
+    it is plugged in. The values of its own layer, to be stored. `phone` may be a row that is not stored yet.
+
+    Raises ConfigError.
+    """
+    model = phone.known_model
+    assert model is not None  # nobody can list another one
+    layers = rendering.with_passwords(store.chosen(phone, own, templates), model)
+    # Its firmware is not known: all of the assignment is looked at, also where a part would be held back at first.
+    switched = rendering.switched_on(phone) | {"firmware": "", "is_short": False}
+    wanted = Wanted(phone, model, draft, layers, plan.base_url(NO_ADDRESS_YET), **switched)
+    rendering.next_version(wanted, None, by="", why="", anew=True)
+    return wanted.own
+
+
+def store_ahead(
+    phone: Phone,
+    draft: plan.Draft,
+    own: Mapping[str, str | None],
+    templates: Sequence[SettingsLayer] | None,
+    *,
+    by: str,
+) -> None:
+    """Store what was checked; call it inside a transaction that has locked the phone. Raises VersionConflict."""
+    accounts, keys = plan.account_rows(phone, draft.accounts), plan.key_rows(phone, draft.keys)
+    inventory.assign(phone, accounts, keys, approved_host=None, by=by, awaits_file=True)
+    store.keep(phone, own, templates, by)
+    log.info("%s: assigned by %s before it was heard", colons(phone.mac), by)
+
+
+def _still_newest(order: _Order, current: ConfigFile | None) -> None:
     """Lock the phone; raises _NewerFile if a job has given it another version than that."""
-    outbox.lock_phones([phone.pk])
+    phone = order.phone
+    order.along.lock(phone.pk)
     newest = outbox.current_file(phone.pk)
     if (newest and newest.pk) != (current and current.pk):
         raise _NewerFile
@@ -142,9 +210,12 @@ def _configurable(phone: Phone) -> PhoneModel:
             raise AssignmentError(gettext("This model cannot be configured; gspnp knows %(known)s.") % {"known": known})
         words = gettext("%(model)s cannot be configured; gspnp knows %(known)s.")
         raise AssignmentError(words % {"model": phone.model, "known": known})
-    if phone.local_host is None:
+    if phone.is_heard and phone.local_host is None:
         raise AssignmentError(
-            gettext("This phone has not been heard yet, so no address is known that it could fetch from.")
+            gettext(
+                "Our address towards this phone is not known, so it could fetch from nowhere. Switch it off and on, "
+                "and save again."
+            )
         )
     return phone.known_model
 
@@ -166,18 +237,70 @@ def _same_again(phone: Phone, current: ConfigFile, by: str) -> Saved:
 
 def heed(phone_id: int, by: str) -> bool:
     """Stop ignoring a phone: it goes on where it had come to, and is notified when it starts up and needs it."""
+    return bool(heed_all([phone_id], by))
+
+
+def heed_all(phone_ids: Sequence[int], by: str) -> set[int]:
+    """The same for many, whose files are looked at by one job; who was ignored until now. A caller who wants both or
+    neither calls it inside a transaction."""
+    heeded = {phone_id: has_file for phone_id in phone_ids if (has_file := _heed(phone_id, by)) is not None}
+    with_files = sorted(phone_id for phone_id, has_file in heeded.items() if has_file)
+    if with_files:
+        # What their layers said while they were ignored has not reached their files.
+        title = "A phone is not ignored any more" if len(with_files) == 1 else "Phones are not ignored any more"
+        runner.start(title, {"phones": with_files}, by=by)
+    return set(heeded)
+
+
+def _heed(phone_id: int, by: str) -> bool | None:
+    """Whether it has a file of ours; None if it was not ignored."""
+    stage, current = _how_far(phone_id)
+    return current is not None if inventory.heed(phone_id, stage, by) else None
+
+
+def bring_back(phone_id: int, by: str) -> bool:
+    """Take a retired phone into service again, with what it had; False if it is not retired.
+
+    Raises AssignmentError if another phone has one of its extensions by now.
+    """
+    phone = Phone.objects.filter(pk=phone_id).first()
+    if phone is None:
+        return False
+    stage, current = _how_far(phone_id)
+    with transaction.atomic():
+        outbox.lock_phones([phone_id])
+        if phone.stage == Stage.RETIRED:
+            _nobody_else_has(phone.accounts.values_list("user_id", "sip_server"), phone)
+        brought = inventory.bring_back(phone_id, stage, by)
+    if brought and current is not None:
+        runner.start("A phone is in service again", {"phones": [phone_id]}, by=by)
+    return brought
+
+
+def _nobody_else_has(extensions: Iterable[tuple[str, str]], phone: Phone) -> None:
+    """A phone that was replaced must not register what its successor has without anybody noticing: extension and
+    server of each account."""
+    same = Q(pk__in=[])
+    for user_id, sip_server in extensions:
+        same |= Q(user_id=user_id, sip_server__iexact=sip_server)
+    theirs = Account.objects.filter(same, phone__stage__in=WAY).exclude(user_id="").exclude(phone=phone)
+    taken = theirs.select_related("phone").defer("password").order_by("user_id", "pk").first()
+    if taken is not None:
+        raise AssignmentError(
+            f"Extension {taken.user_id} is on {taken.phone} now, and this phone is retired. Assign this one another "
+            f"extension, or swap {taken.phone} for it."
+        )
+
+
+def _how_far(phone_id: int) -> tuple[Stage, ConfigFile | None]:
+    """The stage that a phone beside the way had come to, and its newest file."""
     current = outbox.current_file(phone_id)
     if current is None:
-        stage = Stage.SEEN
-    elif current.applied_at is not None:
-        stage = Stage.APPLIED
-    else:
-        stage = Stage.ASSIGNED if current.fetched_at is None else Stage.FETCHED
-    heeded = inventory.heed(phone_id, stage, by)
-    if heeded and current is not None:
-        # What its layers said while it was ignored has not reached its file.
-        runner.start("A phone is not ignored any more", {"phones": [phone_id]}, by=by)
-    return heeded
+        awaits = Phone.objects.filter(pk=phone_id, awaits_file=True).exists()
+        return (Stage.ASSIGNED if awaits else Stage.SEEN), None
+    if current.applied_at is not None:
+        return Stage.APPLIED, current
+    return (Stage.ASSIGNED if current.fetched_at is None else Stage.FETCHED), current
 
 
 def base_url_changed(local_host: str | None, base_url: str) -> str | None:

@@ -12,11 +12,11 @@ from django.utils import timezone
 from django.utils.translation import gettext
 
 from devices import inventory
-from devices.choices import EventKind
+from devices.choices import EventKind, Stage
 from devices.models import Phone
 from devices.wording import in_english
 from provisioning import outbox
-from provisioning.models import OPEN_STATES, ConfigFile, Download, Notify, NotifyKind, NotifyOrigin, NotifyState
+from provisioning.models import OPEN_STATES, ConfigFile, Download, Job, Notify, NotifyKind, NotifyOrigin, NotifyState
 
 COMMANDS = (NotifyKind.CHECK_SYNC, NotifyKind.RESYNC, NotifyKind.REBOOT)
 
@@ -34,14 +34,29 @@ class Step:
     words: str = ""
 
 
-def send(phone_id: int, kind: NotifyKind, by: str, seen_host: str | None) -> Notify:
+def send(
+    phone_id: int,
+    kind: NotifyKind,
+    by: str,
+    seen_host: str | None,
+    *,
+    job: Job | None = None,
+    turn: datetime | None = None,
+) -> Notify:
     """Owe the phone this command; one of the same kind that still waits gives way.
 
-    `seen_host` is the address that the person saw. Raises CannotTell and outbox.AddressMoved.
+    `seen_host` is the address that the person saw. A `job` asks at its `turn`, and nobody is looking then: such a
+    command confirms no address, so the rule for unattended NOTIFYs decides what may leave. Raises CannotTell and
+    outbox.AddressMoved.
     """
+    now = timezone.now()
     with transaction.atomic():
         phone = Phone.objects.select_for_update().get(pk=phone_id)
         config_file = outbox.current_file(phone_id)
+        if phone.stage == Stage.RETIRED:
+            raise CannotTell(gettext("This phone is retired: nothing is sent to it. Bring it back first."))
+        if phone.is_assigned and not phone.is_heard:
+            raise CannotTell(gettext("This phone was not heard yet: it gets its file as soon as it is plugged in."))
         if config_file is None or not phone.is_assigned:
             raise CannotTell(gettext("This phone has no configuration of ours yet. Assign it first."))
         if phone.source_host is None:
@@ -51,8 +66,13 @@ def send(phone_id: int, kind: NotifyKind, by: str, seen_host: str | None) -> Not
         under_way = outbox.open_row(phone_id, kind)
         if under_way is not None and under_way.state == NotifyState.SENDING:
             return under_way
-        notify = outbox.enqueue(config_file, NotifyOrigin.PERSON, timezone.now(), kind=kind)
-        inventory.tell(phone_id, EventKind.NOTIFY, f"{in_english(kind.label)}: asked for by {by}.")
+        if kind == NotifyKind.PROFILE:
+            turn = max(turn or now, outbox.after_the_last(config_file, now))
+            inventory.explain(phone_id, "")
+        origin = NotifyOrigin.JOB if job else NotifyOrigin.PERSON
+        notify = outbox.enqueue(config_file, origin, turn or now, kind=kind, job=job)
+        asked = "NOTIFY" if kind == NotifyKind.PROFILE else f"{in_english(kind.label)}:"
+        inventory.tell(phone_id, EventKind.NOTIFY, f"{asked} asked for by {by}.")
     return notify
 
 

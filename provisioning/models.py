@@ -9,14 +9,14 @@ from devices.models import Phone
 from provisioning.firmware.models import FirmwareImage, FirmwareStep, FirmwareTry
 from provisioning.gxp.files import Bootstrap, FileFormat, FormatChoice, Part
 from provisioning.gxp.openssl_enc import Digest
-from provisioning.jobs.models import Job, JobFailure, JobState
+from provisioning.jobs.models import Job, JobFailure, JobState, JobTarget
 from provisioning.layers.models import LayerLevel, PhoneTemplate, SettingsLayer
 from provisioning.phonebook.models import Contact, Phonebook
 from provisioning.plain.models import MissedAsk, ModelFile
 
 __all__ = [
     "OPEN_STATES", "ConfigFile", "Contact", "Download", "FirmwareImage", "FirmwareStep", "FirmwareTry", "Job",
-    "JobFailure", "JobState", "LayerLevel", "LearnedUrlForm", "MissedAsk", "ModelFile", "Notify",
+    "JobFailure", "JobState", "JobTarget", "LayerLevel", "LearnedUrlForm", "MissedAsk", "ModelFile", "Notify",
     "NotifyKind", "NotifyOrigin", "NotifyState", "PathKind", "PhoneTemplate", "Phonebook", "SettingsLayer", "UrlForm",
 ]  # fmt: skip
 

@@ -20,13 +20,13 @@ from devices.fields import sealed_names
 from devices.models import Phone
 from devices.wording import in_english
 from provisioning.due import Due, due, read
-from provisioning.models import OPEN_STATES, ConfigFile, Notify, NotifyKind, NotifyOrigin, NotifyState
+from provisioning.models import OPEN_STATES, ConfigFile, Job, Notify, NotifyKind, NotifyOrigin, NotifyState
 
 __all__ = [
     "FIRST_PATH_HOURS", "SEALED", "SEALED_OF_NOTIFY", "TOO_LATE", "TRANSACTION_SECONDS", "AddressMoved", "Due",
-    "Opening", "adoptable", "after_the_last", "claim", "current_file", "drop", "drop_all", "drop_unwanted", "due",
-    "enqueue", "expire_commands", "lock_phones", "notify_again", "open_row", "put_off", "put_off_all", "read", "reopen",
-    "still_sending", "take_over", "withhold",
+    "Opening", "adoptable", "after_the_last", "claim", "current_file", "drop", "drop_all", "drop_for", "drop_unwanted",
+    "due", "enqueue", "expire_commands", "lock_phones", "notify_again", "open_row", "put_off", "put_off_all", "read",
+    "reopen", "still_sending", "take_over", "withhold",
 ]  # fmt: skip
 
 TRANSACTION_SECONDS = 32.0  # RFC 3261 17.1.2.2, timer F: 64 * T1
@@ -84,6 +84,7 @@ def enqueue(
     note: str = "",
     unless_steady_since: datetime | None = None,
     kind: NotifyKind = NotifyKind.PROFILE,
+    job: Job | None = None,
 ) -> Notify:
     """Owe this phone a NOTIFY; what was open for it of that kind is superseded. Call it inside a transaction."""
     now = timezone.now()
@@ -99,6 +100,7 @@ def enqueue(
         created_at=now,
         next_at=next_at,
         unless_steady_since=unless_steady_since,
+        job=job,
     )
 
 
@@ -250,7 +252,7 @@ def withhold(row: Due, why: str, alarm: bool) -> None:
 
 
 def drop_unwanted() -> None:
-    """Open rows of phones that were ignored meanwhile: nothing more is sent to them."""
+    """Open rows of phones that were ignored or retired meanwhile: nothing more is sent to them."""
     unwanted = Notify.objects.filter(state__in=OPEN_STATES).exclude(phone__stage__in=WAY)
     found = dict(unwanted.values_list("pk", "phone_id"))
     if not found:  # an UPDATE would take SQLite's lock, four times a second, for nothing
@@ -259,7 +261,13 @@ def drop_unwanted() -> None:
         lock_phones(found.values())
         # Looked at again under the lock: somebody may have stopped ignoring one.
         still = [pk for pk in unwanted.values_list("pk", flat=True) if pk in found]
-        _not_needed(still, "The phone is ignored.", OPEN_STATES, timezone.now())
+        _not_needed(still, "The phone is ignored or retired.", OPEN_STATES, timezone.now())
+
+
+def drop_for(phone_id: int, note: str) -> None:
+    """Whatever is open for this phone, what is under way too. The caller has locked the phone."""
+    rows = Notify.objects.filter(phone_id=phone_id, state__in=OPEN_STATES)
+    _not_needed(list(rows.values_list("pk", flat=True)), note, OPEN_STATES, timezone.now())
 
 
 def drop_all(notify_ids: Sequence[int], note: str) -> None:
@@ -269,7 +277,8 @@ def drop_all(notify_ids: Sequence[int], note: str) -> None:
 
 def expire_commands(now: datetime) -> None:
     """End commands that nobody could send in time, and say so: a phone must not restart long after the click."""
-    late = Notify.objects.filter(state=NotifyState.WAITING, created_at__lt=now - timedelta(seconds=COMMAND_SECONDS))
+    # Counted from its turn: one of a job may have been held back, and has another turn since.
+    late = Notify.objects.filter(state=NotifyState.WAITING, next_at__lt=now - timedelta(seconds=COMMAND_SECONDS))
     found = list(late.exclude(kind=NotifyKind.PROFILE).order_by("pk").values_list("pk", "phone_id", "kind"))
     if not found:
         return

@@ -69,7 +69,9 @@ def _record(ended: Sequence[Reached]) -> None:
             if online is not phone.online:
                 phone.online, phone.online_at = online, now
                 changed.append(phone)
-            seen_at = max(phone.last_seen_at, one.asked_at) if one.answered else phone.last_seen_at
+            seen_at = phone.last_seen_at
+            if one.answered:
+                seen_at = one.asked_at if seen_at is None else max(seen_at, one.asked_at)
             rtt_ms = one.rtt_ms if one.rtt_ms is not None else phone.rtt_ms
             rows.append((phone.pk, phone.online, phone.online_at, rtt_ms if online else None, seen_at))
         batch.update(Phone, ("pk", "online", "online_at", "rtt_ms", "last_seen_at"), rows)
@@ -90,7 +92,7 @@ def lose(phones: Mapping[int, str]) -> None:
 
 def _verdict(phone: Phone, one: Reached, silent_because: str) -> bool | None:
     """Online, offline, or not to be known (None)."""
-    if one.answered or phone.last_seen_at > one.asked_at:
+    if one.answered or (phone.last_seen_at is not None and phone.last_seen_at > one.asked_at):
         return True
     return None if silent_because else False
 

@@ -37,6 +37,9 @@ def notify(phone: Phone, by: str, host: str | None) -> Outcome:
         notified = outbox.notify_again(phone.pk, by, host)
     except outbox.AddressMoved as moved:
         return False, str(moved)
+    if notified is None and phone.is_assigned:
+        waits = _("This phone has no file yet: it gets it as soon as it is plugged in.")
+        return False, _("This phone has no file yet. Open it and save.") if phone.is_heard else waits
     if notified is None:
         return False, _("This phone has no configuration yet. Assign it first.")
     return True, str(ASKED if listening().running else LISTENER_AWAY)
@@ -70,6 +73,17 @@ def heed(phone: Phone, by: str, host: str | None) -> Outcome:
     if not assignment.heed(phone.pk, by):
         return False, _("This phone is not ignored.")
     return True, _("%(mac)s is back in the list.") % {"mac": colons(phone.mac)}
+
+
+def bring_back(phone: Phone, by: str, host: str | None) -> Outcome:
+    """A retired phone back into service, unless another one has its extension by now."""
+    try:
+        brought = assignment.bring_back(phone.pk, by)
+    except assignment.AssignmentError as refusal:
+        return False, str(refusal)
+    if not brought:
+        return False, _("This phone is not retired.")
+    return True, _("%(mac)s is in service again.") % {"mac": colons(phone.mac)}
 
 
 def forget(phone: Phone, by: str, host: str | None) -> Outcome:
@@ -116,6 +130,7 @@ ACTIONS: Mapping[str, Action] = {
     "reboot": Action(tell(NotifyKind.REBOOT), CHANGE),
     "ignore": Action(ignore, CHANGE),
     "heed": Action(heed, CHANGE),
+    "bring-back": Action(bring_back, CHANGE),
     "forget": Action(forget, FORGET),
     "accept": Action(accept, CHANGE),
     "dismiss": Action(dismiss, CHANGE),

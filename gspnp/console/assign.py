@@ -6,18 +6,21 @@ import logging
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from devices import trust
+from devices import live, trust
 from devices.crypto import CannotDecrypt
 from devices.inventory import VersionConflict
 from devices.models import Phone
 from devices.trust import Verdict
+from gspnp.console import meanwhile, taken_back
 from gspnp.console.access import CHANGE, needs
+from gspnp.console.faces import face_of
 from gspnp.console.forms import AssignForm, posted_int
 from gspnp.console.listening import listening
 from gspnp.console.rows import LISTENER_AWAY
@@ -65,7 +68,7 @@ def _save(request: HttpRequest, phone: Phone, form: AssignForm, version: int) ->
         seen_host = request.POST.get("seen_host") or None
         try:
             saved = save(phone, form.draft(), by=request.user.get_username(), seen_host=seen_host)
-            return JsonResponse({"message": saved_words(saved), "mac": phone.mac})
+            return _saved(request, phone, form, saved)
         except ConfigError as error:
             form.place(error.problems)
         except AssignmentError as error:
@@ -75,13 +78,64 @@ def _save(request: HttpRequest, phone: Phone, form: AssignForm, version: int) ->
     return _show(request, phone, form, version)
 
 
+def _saved(request: HttpRequest, phone: Phone, form: AssignForm, saved: Saved) -> HttpResponse:
+    """What happens next; whether it can be taken back; and the next new phone, if the person asked for it."""
+    said: dict[str, object] = {"message": saved_words(saved), "mac": phone.mac}
+    said["undo"] = saved.changed and taken_back.remember(request, phone, form.stored)
+    if request.POST.get("then") == "next":
+        new = meanwhile.next_new(phone)
+        said["next"] = new and {"mac": new.mac, "url": reverse("console:assign", args=[new.mac])}
+    return JsonResponse(said)
+
+
+@require_safe
+@needs(CHANGE)
+def news(request: HttpRequest, mac: str) -> HttpResponse:
+    """Whether somebody saved the phone since a form was made of it; JSON with `changed`, and who, if it is known."""
+    phone = get_object_or_404(Phone, mac=mac)
+
+    def damaged() -> Exception:
+        return VersionConflict(_("This form is damaged. Reload it."))
+
+    try:
+        version, after = posted_int(request.GET, "version", damaged), posted_int(request.GET, "after", damaged)
+    except VersionConflict as conflict:
+        return JsonResponse({"message": str(conflict)}, status=400)
+    if phone.version == version:
+        return JsonResponse({"changed": False})
+    return JsonResponse({"changed": True, "by": meanwhile.saved_by(phone, after)})
+
+
+@require_POST
+@needs(CHANGE)
+def undo(request: HttpRequest, mac: str) -> HttpResponse:
+    """Take back this person's last save of the phone; JSON with words, 409 if that cannot be done as things stand."""
+    phone = get_object_or_404(Phone, mac=mac)
+    try:
+        saved = taken_back.take_back(request, phone)
+        return JsonResponse({"message": _("Taken back. {what}").format(what=saved_words(saved)), "mac": phone.mac})
+    except ConfigError as error:
+        words = " ".join(problem.message for problem in error.problems)
+    except (taken_back.NothingToTakeBack, AssignmentError, VersionConflict) as error:
+        words = str(error)
+    except CannotDecrypt:
+        words = str(UNREADABLE)
+    return JsonResponse({"message": words}, status=409)
+
+
 def _show(
     request: HttpRequest, phone: Phone, form: AssignForm, version: object, conflict: bool = False
 ) -> HttpResponse:
     """The form with the phone's present address: whoever saves now has seen it, and what speaks against it."""
+    face = face_of(form.model)
+    keys = {key.slot: key for key in form.keys}
     context = {
         "phone": phone,
         "form": form,
+        "face": face,
+        "caps": [(cap, keys[cap.slot]) for cap in face.caps],
+        "events": live.newest_id(),
+        "password_marks": meanwhile.password_marks(phone, form.stored),
         "version": version,
         "problems": form.problems,
         "conflict": conflict,
@@ -98,6 +152,8 @@ def _is_another(phone: Phone) -> bool:
 
 def saved_words(saved: Saved) -> str:
     """What happens next, for the person who saved."""
+    if saved.config_file is None:
+        return _("Saved. This phone was not heard yet: it gets its file as soon as it is plugged in.")
     if saved.notify is None:
         return _("Nothing has changed: the phone already has this configuration.")
     if not listening().running:

@@ -1,5 +1,7 @@
 """The live WebSocket: joins the group, checks the user on every event, forwards; a reconnecting browser catches up.
 
+Who has a phone's form open is told to the others who have it open, and stored nowhere.
+
 Close codes (our choice): 4401 the session has ended, 4403 the permission is gone. Neither is worth a reconnection.
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import secrets
 import time
 from importlib import import_module
 from typing import Any
@@ -17,8 +20,9 @@ from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 
+from devices.mac import MacError, parse_mac
 from gspnp.console import tail
-from gspnp.console.access import VIEW
+from gspnp.console.access import CHANGE, VIEW
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +39,12 @@ def may_view(user: Any) -> bool:
     return user.has_perm(VIEW)
 
 
+@database_sync_to_async
+def may_change(user: Any) -> bool:
+    """Whether this user may open a phone's form."""
+    return user.has_perm(CHANGE)
+
+
 class LiveConsumer(AsyncWebsocketConsumer):
     """One browser. `_last` is the newest event that it has been told of."""
 
@@ -43,6 +53,8 @@ class LiveConsumer(AsyncWebsocketConsumer):
     _checked_at = float("-inf")
     _renewed_at = 0.0
     _later: asyncio.Task[None] | None = None
+    _user: Any = None
+    _open = ""  # MAC of the phone whose form is open there
 
     async def connect(self) -> None:
         """Signed in and permitted, or the handshake is refused (403)."""
@@ -51,6 +63,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
             return
         tail.current().join()
         self.joined = True
+        self._id = secrets.token_hex(4)
         await self._renew()
         self._last = await tail.read_newest_id()
         await self.accept()
@@ -62,15 +75,22 @@ class LiveConsumer(AsyncWebsocketConsumer):
             self._later.cancel()
         if self.joined:
             self.joined = False
-            await self.channel_layer.group_discard(tail.GROUP, self.channel_name)
-            await tail.current().leave()
+            try:
+                await self._attend("")
+            finally:
+                await self.channel_layer.group_discard(tail.GROUP, self.channel_name)
+                await tail.current().leave()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        """`{"since": id}`: the newest event that the page already shows. Anything else is passed over."""
-        since = _since(text_data)
-        if since is not None and since < self._last:
+        """`{"since": id}`: the newest event that the page already shows. `{"open": MAC or null}`: the phone whose form
+        is open there, said again now and then. Anything else is passed over."""
+        said = _read(text_data)
+        since = said.get("since")
+        if type(since) is int and 0 <= since < self._last:
             self._last = since
             await self._catch_up()
+        if "open" in said:
+            await self._attend(_mac(said["open"]))
 
     async def live_events(self, message: dict[str, Any]) -> None:
         """New events from the tail."""
@@ -90,6 +110,31 @@ class LiveConsumer(AsyncWebsocketConsumer):
             await self.send(message["text"])
         if time.monotonic() - self._renewed_at > RENEW_SECONDS:
             await self._renew()
+
+    async def live_present(self, message: dict[str, Any]) -> None:
+        """Somebody opened or left the phone that is open here; who has just come is told of us."""
+        if message["who"] == self._id or message["mac"] != self._open or not await self._is_permitted():
+            return
+        await self.send(json.dumps({name: message[name] for name in ("type", "mac", "who", "name", "here")}))
+        if message["asks"]:
+            await self._say(here=True)
+
+    async def _attend(self, mac: str) -> None:
+        """This browser has the form of this phone open now, or of none. Only who may change phones can."""
+        is_new = mac != self._open
+        if self._open and is_new:
+            await self._say(here=False)
+            await self.channel_layer.group_discard(_room(self._open), self.channel_name)
+            self._open = ""
+        if mac and (not is_new or await may_change(self._user)):
+            self._open = mac
+            await self.channel_layer.group_add(_room(mac), self.channel_name)
+            await self._say(here=True, asks=is_new)
+
+    async def _say(self, here: bool, asks: bool = False) -> None:
+        name = self._user.get_username()
+        said = {"type": "live.present", "mac": self._open, "who": self._id, "name": name, "here": here, "asks": asks}
+        await self.channel_layer.group_send(_room(self._open), said)
 
     async def _catch_up(self) -> None:
         """Send what came after `_last`, from the table; if the table cannot be read, try again a little later."""
@@ -136,6 +181,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         user = await get_user({"session": store(self.scope["session"].session_key)})
         if not user.is_authenticated:
             return SESSION_ENDED
+        self._user = user
         return None if await may_view(user) else NO_PERMISSION
 
     async def _renew(self) -> None:
@@ -151,12 +197,25 @@ class Nowhere(AsyncWebsocketConsumer):
         await self.close()
 
 
-def _since(text: str | None) -> int | None:
-    """The id in a browser's message; None if it is no such message."""
+def _room(mac: str) -> str:
+    """The group of those who have this phone's form open, in all processes that share the channel layer."""
+    return f"open.{mac}"
+
+
+def _read(text: str | None) -> dict[str, Any]:
+    """A browser's message; empty if it is none."""
     if text is None or len(text) > MAX_TEXT_CHARS:
-        return None
+        return {}
     try:
-        since = json.loads(text)["since"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None
-    return since if type(since) is int and since >= 0 else None
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _mac(said: object) -> str:
+    """The MAC in a browser's message; empty if it is none."""
+    try:
+        return parse_mac(said) if isinstance(said, str) else ""
+    except MacError:
+        return ""

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
 
 from devices.catalog import CODECS, DEFAULT_CODECS, KEY_MODE_LABELS, KeyKind, KeyMode, KeySlot, PhoneModel, slots
 from devices.models import Account, Key, Phone
@@ -188,13 +189,26 @@ class KeyForm(forms.Form):
         return f"{'Key' if self.slot.kind is KeyKind.MPK else 'Line key'} {self.slot.number}"
 
     @property
+    def short_title(self) -> str:
+        """As the drawing names it."""
+        number = self.slot.number
+        return _("MPK {number}").format(number=number) if self.slot.kind is KeyKind.MPK else self.title
+
+    @property
+    def owner(self) -> str:
+        """Whose key it is that stands here if the phone says nothing of its own; empty if nobody's."""
+        if self.inherited is None:
+            return ""
+        return _("the team") if self.origin == layout.TEAM else self.origin
+
+    @property
     def inherited_words(self) -> str:
         """What a layer puts on this key, and which."""
         if self.inherited is None:
             return ""
         key = self.inherited
         what = " ".join(filter(None, (KEY_MODE_LABELS[key.mode], key.value, key.label)))
-        where = "the team" if self.origin == layout.TEAM else self.origin
+        where = self.owner
         if self.is_protected:
             return f"{what}, protected by {where}"
         return f"Instead of {what}, from {where}" if self.instead else f"{what}, from {where}"
@@ -224,7 +238,7 @@ class AssignForm:
 
     def __init__(self, phone: Phone, model: PhoneModel, data: Any = None) -> None:
         self.phone, self.model, self.is_bound = phone, model, data is not None
-        stored = plan.draft_of(phone)
+        self.stored = stored = plan.draft_of(phone)
         accounts = {account.number: account for account in stored.accounts}
         keys = {key.slot: key for key in stored.keys}
         self.servers = recent_servers()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from django.contrib import messages
+from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -15,13 +17,14 @@ from django.views.decorators.http import require_POST, require_safe
 
 from gspnp.console.access import CHANGE, VIEW, is_fetch, needs
 from gspnp.console.shell import shell_context
-from provisioning.jobs import runner, telling
-from provisioning.jobs.models import OPEN_JOBS
-from provisioning.models import Job, JobState
+from provisioning.jobs import orders, runner, telling
+from provisioning.jobs.models import OPEN_JOBS, RERENDER
+from provisioning.models import Job, JobState, Notify, NotifyState
 
 SHOWN_JOBS = 50
 SHOWN_FAILURES = 200
 NOBODY_SECONDS = 10  # a worker looks twice a second
+TROUBLES = (NotifyState.REFUSED, NotifyState.UNANSWERED, NotifyState.WITHHELD, NotifyState.NOT_NEEDED)
 BUTTONS = {"pause": runner.pause, "resume": runner.resume, "cancel": runner.cancel}
 ICONS = {
     JobState.WAITING: "hourglass_top", JobState.RUNNING: "sync", JobState.PAUSED: "pause_circle",
@@ -75,12 +78,14 @@ def _part(request: HttpRequest, job_id: int) -> HttpResponse:
 
 
 def _context(request: HttpRequest, job: Job) -> dict[str, Any]:
+    order = _order(job) if job.kind != RERENDER else None
     failures, told = job.failures.select_related("phone")[:SHOWN_FAILURES], telling.told(job)
     is_open = job.state in OPEN_JOBS
     return {
         "job": job,
         "icon": ICONS[JobState(job.state)],
-        "is_open": is_open or bool(told.waiting),
+        "order": order,
+        "is_open": is_open or bool(told.waiting) or bool(order and order.under_way),
         "told": told,
         "may_pause": job.state in (JobState.WAITING, JobState.RUNNING) or bool(told.waiting),
         "may_resume": job.state == JobState.PAUSED or bool(told.held),
@@ -90,6 +95,36 @@ def _context(request: HttpRequest, job: Job) -> dict[str, Any]:
         "nobody": _nobody_takes_it(job),
         "may_change": request.user.has_perm(CHANGE),
     }
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What became of the phones that an order has asked; of those that were not asked there are the job's failures."""
+
+    tells: bool
+    pace_per_minute: float
+    sent: int
+    answered: int
+    under_way: int
+    troubles: list[Notify]
+    more_troubles: int
+
+
+def _order(job: Job) -> Asked:
+    tells = orders.ORDERS[job.kind].tells is not None
+    mine = job.notifies.all()
+    # What a paused or cancelled job has taken back is no trouble; `told` counts it.
+    taken_back = Q(note__in=(telling.HELD_ORDER, telling.DROPPED_ORDER))
+    trouble = mine.filter(state__in=TROUBLES).exclude(taken_back).order_by("pk")
+    counts = mine.aggregate(
+        sent=Count("pk", filter=Q(first_sent_at__isnull=False)),
+        answered=Count("pk", filter=Q(state=NotifyState.DELIVERED)),
+        under_way=Count("pk", filter=Q(state__in=(NotifyState.WAITING, NotifyState.SENDING))),
+    )
+    troubles = list(trouble.select_related("phone").defer("datagram")[:SHOWN_FAILURES])
+    more = max(0, trouble.count() - SHOWN_FAILURES)
+    pace = round(60 * job.pace_per_second, 1)
+    return Asked(tells, pace, **counts, troubles=troubles, more_troubles=more)
 
 
 def _nobody_takes_it(job: Job) -> bool:

@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from devices.choices import Neighbour, Stage
@@ -147,6 +148,8 @@ def way(phone: Phone, version: ConfigFile | None) -> list[Step]:
     """The five stations with their times, for the present version of the configuration."""
     reached = STEPS.index(Stage(phone.stage)) if phone.stage in STEPS else 0
     at: dict[Stage, datetime | None] = {Stage.SEEN: phone.first_seen_at}
+    if version is None and phone.is_assigned:
+        at[Stage.ASSIGNED] = phone.stage_at
     if version is not None:
         at |= {
             Stage.ASSIGNED: version.created_at,
@@ -155,14 +158,21 @@ def way(phone: Phone, version: ConfigFile | None) -> list[Step]:
             Stage.APPLIED: version.applied_at,
         }
     words = {
-        Stage.SEEN: "heard on the network",
+        Stage.SEEN: "heard on the network" if phone.is_heard else _("listed, not heard yet"),
         Stage.ASSIGNED: "configuration saved",
         Stage.NOTIFIED: "answered our NOTIFY",
         Stage.FETCHED: "took its file",
         Stage.APPLIED: "proved that it uses it",
     }
     return [
-        Step(stage.label, ICONS[stage], words[stage], at.get(stage), index <= reached, index == reached)
+        Step(
+            str(stage.label),
+            ICONS[stage],
+            words[stage],
+            at.get(stage),
+            done=index <= reached and (stage is not Stage.SEEN or phone.is_heard or reached == 0),
+            current=index == reached,
+        )
         for index, stage in enumerate(STEPS)
     ]
 

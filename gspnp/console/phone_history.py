@@ -86,7 +86,7 @@ def back(request: HttpRequest, mac: str, number: int) -> HttpResponse:
         messages.error(request, str(UNREADABLE))
     else:
         words = saved_words(saved)
-        if saved.changed:
+        if saved.changed and saved.config_file is not None:
             made = _("Version %(new)d says what version %(old)d said.")
             words = f"{made % {'new': saved.config_file.number, 'old': number}} {words}"
         messages.success(request, words)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db.models import F, Max, OuterRef, Prefetch, Q, Subquery
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from devices.choices import WAY, Neighbour, Stage
 from devices.models import Account, Phone
@@ -38,6 +39,14 @@ OPEN_WORDS = {
     NotifyState.SENDING: "NOTIFY sent, waiting for its answer.",
     NotifyState.WITHHELD: "Its NOTIFY is withheld until the address is confirmed.",
 }
+LISTED = gettext_lazy("Listed")
+NOT_HEARD = gettext_lazy("It is listed, and was not heard yet. Assign it, or plug it in.")
+FILE_COMES = gettext_lazy("It was plugged in: its file is being made.")
+NO_WORKER = gettext_lazy(
+    "It was plugged in, and nobody makes its file: the worker is not running. Start everything with make run, or the "
+    "worker alone with manage.py work."
+)
+FILE_SECONDS = 30  # a worker makes it within two. Our choice.
 ONLINE, OFFLINE, UNKNOWN = "online", "offline", "unknown"
 CANNOT_BE_ASKED = "it cannot be asked: "
 NOT_ASKED_YET = "It was not asked yet whether it is there"
@@ -87,7 +96,7 @@ class Row:
 
     phone: Phone
     account: Account | None
-    more_accounts: int
+    others: list[Account]
     step: int
     icon: str
     words: str
@@ -96,9 +105,19 @@ class Row:
     command: Mark | None = None
 
     @property
+    def more_accounts(self) -> int:
+        return len(self.others)
+
+    @property
     def hole(self) -> Hole | None:
         """The known vulnerability of its firmware that needs the newest version."""
         return max(holes(self.phone.model, self.phone.firmware), key=lambda one: order(one.fixed_in), default=None)
+
+    @property
+    def stage_label(self) -> str:
+        """As its stage is called; a phone that only a person has spoken of was not seen."""
+        listed_only = self.phone.stage == Stage.SEEN and not self.phone.is_heard
+        return str(LISTED) if listed_only else self.phone.get_stage_display()
 
     @property
     def can_assign(self) -> bool:
@@ -137,7 +156,7 @@ def _row(phone: Phone, owed: Notify | None, listening: Listening, reach: Reach |
     return Row(
         phone=phone,
         account=accounts[0] if accounts else None,
-        more_accounts=max(len(accounts) - 1, 0),
+        others=accounts[1:],
         step=STEPS.index(Stage(phone.stage)) + 1 if phone.stage in STEPS else 0,
         icon=ICONS.get(Stage(phone.stage), "help"),
         words=words,
@@ -149,6 +168,10 @@ def _row(phone: Phone, owed: Notify | None, listening: Listening, reach: Reach |
 
 def _words(phone: Phone, owed: Notify | None, listening: Listening) -> tuple[str, bool]:
     """What a technician reads below the stage, and whether the phone has stopped on its way."""
+    if not phone.is_heard and phone.stage in STEPS:
+        return phone.stage_reason or str(NOT_HEARD), False
+    if phone.awaits_file and phone.stage == Stage.ASSIGNED:
+        return _file_comes(phone)
     if owed is not None and owed.state != NotifyState.WITHHELD and not listening.running:
         return LISTENER_AWAY, True
     if phone.stage_reason:
@@ -158,6 +181,11 @@ def _words(phone: Phone, owed: Notify | None, listening: Listening) -> tuple[str
     if phone.stage == Stage.SEEN and phone.known_model is None:
         return "This model cannot be configured yet.", False
     return NEXT_WORDS.get(Stage(phone.stage), ""), False
+
+
+def _file_comes(phone: Phone) -> tuple[str, bool]:
+    late = phone.first_seen_at is not None and timezone.now() - phone.first_seen_at > timedelta(seconds=FILE_SECONDS)
+    return str(NO_WORKER if late else FILE_COMES), late
 
 
 # --- is it there? -------------------------------------------------------------------------------------------------
@@ -177,12 +205,13 @@ def reach_of(phone: Phone, asked: bool, silent_because: str) -> Reach | None:
 
     `asked` says whether a listener runs that asks; without one, what was known last is past.
     """
-    if not phone.is_assigned:
+    if not phone.is_assigned or not phone.is_heard:
         return None
     if phone.online is None:
         why = _why_unknown(silent_because)
         return Reach(UNKNOWN, REACH_LABELS[UNKNOWN] if why else NOT_ASKED_YET, why=why)
-    seen_since = not phone.online and phone.online_at is not None and phone.last_seen_at > phone.online_at
+    seen_at, asked_at = phone.last_seen_at, phone.online_at
+    seen_since = not phone.online and asked_at is not None and seen_at is not None and seen_at > asked_at
     state = ONLINE if phone.online or seen_since else OFFLINE
     since = phone.last_seen_at if seen_since else phone.online_at
     if not asked or not settings.GSPNP_OPTIONS_SECONDS:

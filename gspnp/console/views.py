@@ -8,9 +8,10 @@ from django.contrib import messages
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from devices.models import Phone
+from gspnp.console import columns, filters
 from gspnp.console.access import CHANGE, FORGET, VIEW, needs
 from gspnp.console.listening import listening
 from gspnp.console.phone_json import as_json
@@ -34,7 +35,7 @@ def rows(request: HttpRequest) -> HttpResponse:
 
 
 def _list_context(request: HttpRequest) -> dict[str, Any]:
-    page, heard = read_page(ListQuery.read(request.GET)), listening()
+    page, heard = read_page(ListQuery.read(request.GET), columns.chosen(request.user)), listening()
     return {
         "page": page,
         "listening": heard,
@@ -43,6 +44,23 @@ def _list_context(request: HttpRequest) -> dict[str, Any]:
         "may_change": request.user.has_perm(CHANGE),
         "may_forget": request.user.has_perm(FORGET),
     }
+
+
+@require_safe
+@needs(VIEW)
+def offered_filters(request: HttpRequest) -> HttpResponse:
+    """What the list can be filtered by besides: models, firmware and sites that some phone has."""
+    kinds = filters.offered(ListQuery.read(request.GET))
+    return render(request, "console/_filters.html", {"kinds": kinds})
+
+
+@require_http_methods(["GET", "POST"])
+@needs(VIEW)
+def list_columns(request: HttpRequest) -> HttpResponse:
+    """The reader's own columns: which there are, and the choice that is kept."""
+    if request.method == "POST":
+        columns.choose(request.user, request.POST.getlist("column") or columns.DEFAULT)
+    return render(request, "console/_columns.html", {"choices": columns.choices(columns.chosen(request.user))})
 
 
 @require_safe

@@ -5,6 +5,8 @@ from django.utils.translation import gettext_lazy as _
 
 from devices.models import Phone
 
+RERENDER = "rerender"  # new files after a change of settings; every other kind is an order, see orders.py
+
 
 class JobState(models.TextChoices):
     WAITING = "waiting", _("Waiting")
@@ -24,7 +26,9 @@ class Job(models.Model):
 
     kind = models.CharField(max_length=20)
     title = models.CharField(max_length=200)
-    scope = models.JSONField(default=dict, help_text="Which phones; see provisioning/layers/scope.py.")
+    scope = models.JSONField(
+        default=dict, help_text="Which phones; see provisioning/layers/scope.py. Orders have targets instead."
+    )
     state = models.CharField(max_length=10, choices=JobState, default=JobState.WAITING)
     pace_per_second = models.FloatField(default=5.0, help_text="How many NOTIFYs leave in a second.")
     total = models.PositiveIntegerField(default=0)
@@ -52,6 +56,22 @@ class Job(models.Model):
     def percent(self) -> int:
         """How far it has come."""
         return 100 if not self.total else min(100, 100 * self.done // self.total)
+
+
+class JobTarget(models.Model):
+    """A phone that an order has yet to do. The row goes in the very transaction that does it, so that nothing is done
+    twice, whenever a worker dies."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="targets", db_index=False)
+    phone = models.ForeignKey(Phone, on_delete=models.CASCADE, related_name="+")
+    host = models.GenericIPAddressField(null=True, help_text="The address that was shown when it was ordered.")
+
+    class Meta:
+        ordering = ("id",)
+        indexes = (models.Index(name="target_of_job", fields=("job", "id")),)
+
+    def __str__(self) -> str:
+        return f"{self.phone} at {self.host}"
 
 
 class JobFailure(models.Model):

@@ -157,7 +157,7 @@ def _store(job: Job, made: Sequence[Made]) -> tuple[int, list[int]]:
         good = [one for one in same if one.phone_id in there]
         for one in good:
             one.created_at = now
-        ids_of = _insert(good)
+        ids_of = insert_versions(good)
         for fresh in made:
             if fresh.own is not None and fresh.version.phone_id in ids_of:
                 store.keep(fresh.version.phone, fresh.own, None, job.created_by)
@@ -165,18 +165,18 @@ def _store(job: Job, made: Sequence[Made]) -> tuple[int, list[int]]:
         superseded.update(state=NotifyState.SUPERSEDED, settled_at=now)
         like = Notify(origin=NotifyOrigin.JOB, job_id=job.pk, state=state, note=note, created_at=now, next_at=now)
         turns = zip(good, telling.turns(job, len(good), now), strict=True)
-        _owe(like, [(one.phone_id, ids_of[one.phone_id], at) for one, at in turns])
+        owe_notifies(like, [(one.phone_id, ids_of[one.phone_id], at) for one, at in turns])
     return len(good), [phone_id for phone_id in ids if phone_id in numbers.keys() - {one.phone_id for one in same}]
 
 
-def _insert(versions: Sequence[ConfigFile]) -> dict[int, int]:
+def insert_versions(versions: Sequence[ConfigFile]) -> dict[int, int]:
     """Store versions; their ids by phone."""
     names, rows = _columns(ConfigFile, versions)
     stored = batch.insert(ConfigFile, names, rows, unique="first_hash", returning=("phone", "pk"))
     return dict(stored)
 
 
-def _owe(like: Notify, rows: Sequence[tuple[int, int, datetime]]) -> None:
+def owe_notifies(like: Notify, rows: Sequence[tuple[int, int, datetime]]) -> None:
     """Owe such NOTIFYs: phone, version and turn of each. Django would take longer to make an object of each."""
     names, (row,) = _columns(Notify, [like])
     phone, version, turn = (names.index(name) for name in ("phone", "config_file", "next_at"))

@@ -10,25 +10,25 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.crypto import get_random_string
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext
 from django_tasks import task
 from django_tasks_db.models import DBTaskResult
 
 from devices.models import Phone
 from provisioning.jobs import telling
-from provisioning.jobs.models import OPEN_JOBS, Job, JobFailure, JobState
+from provisioning.jobs.models import OPEN_JOBS, RERENDER, Job, JobFailure, JobState, JobTarget
 from provisioning.jobs.rerender import rerender
 from provisioning.layers.scope import next_ids, phones_under
 
 log = logging.getLogger(__name__)
 
-RERENDER = "rerender"
 CHUNK = 100  # phones between two looks at whether somebody paused or cancelled
 PAUSE_SECONDS = 0.002  # between two chunks: SQLite's lock is not fair
 LOST_AFTER_SECONDS = 60  # a chunk takes far less than a second; a worker that is silent for so long is gone
@@ -37,6 +37,9 @@ PRUNED_AT_ONCE = 100
 MAX_FAILURES = 1000  # rows kept of one job; the number of failures goes on
 PACES_PER_SECOND = (0.1, 200.0)
 LONGEST_SECONDS = 86_400  # of telling. What is due in two days and more counts as of a clock that went back (due.py).
+DROPPED_AT_ONCE = 500  # targets in one transaction
+TASKS = {RERENDER: "provisioning.jobs.runner.run"}  # what carries out a job of this kind
+ORDERS = "provisioning.jobs.orders.run"  # and of every other
 OUR_FAULT = "Something went wrong in gspnp itself; the worker's log has more. Report it, then save the layer again."
 
 
@@ -146,7 +149,7 @@ def resume(job_id: int) -> None:
     with transaction.atomic():
         waits = _change(job_id, (JobState.PAUSED,), JobState.WAITING)
         if waits:
-            run.enqueue(job_id)
+            call(job)
     # Only now: a chunk that is being stored while it is paused holds its own back.
     if not telling.go_on(job) and not waits:
         raise _cannot(_look(job_id))
@@ -157,8 +160,24 @@ def cancel(job_id: int) -> None:
     start. Raises JobError."""
     job = _look(job_id)
     cancelled = _change(job_id, OPEN_JOBS, JobState.CANCELLED, ended_at=timezone.now())
+    if cancelled:
+        _forget_targets([job_id])
     if not telling.drop(job) and not cancelled:
         raise _cannot(_look(job_id))
+
+
+def call(job: Job, at: datetime | None = None) -> None:
+    """Have a worker look at it, at once or at that time."""
+    task = import_string(TASKS.get(job.kind, ORDERS))
+    (task.using(run_after=at) if at else task).enqueue(job.pk)
+
+
+def _forget_targets(job_ids: Sequence[int]) -> None:
+    """What these jobs have not done is not done any more; in bites, so that nobody waits long."""
+    targets = JobTarget.objects.filter(job__in=job_ids).order_by("pk")
+    while bite := list(targets.values_list("pk", flat=True)[:DROPPED_AT_ONCE]):
+        JobTarget.objects.filter(pk__in=bite).delete()
+        time.sleep(PAUSE_SECONDS)
 
 
 def _look(job_id: int) -> Job:
@@ -181,7 +200,9 @@ def prune() -> int:
     """Delete jobs that ended long ago, and calls of the queue that are over; at most one bite of each. How many."""
     now = timezone.now()
     old = Job.objects.filter(ended_at__lt=now - timedelta(days=KEPT_DAYS)).order_by("pk").values_list("pk", flat=True)
-    jobs, _ = Job.objects.filter(pk__in=list(old[:PRUNED_AT_ONCE])).delete()
+    ended = list(old[:PRUNED_AT_ONCE])
+    _forget_targets(ended)
+    jobs, _ = Job.objects.filter(pk__in=ended).delete()
     over = DBTaskResult.objects.filter(finished_at__lt=now - timedelta(days=1)).values_list("pk", flat=True)
     calls, _ = DBTaskResult.objects.filter(pk__in=list(over[:PRUNED_AT_ONCE])).delete()
     return jobs + calls
@@ -192,7 +213,7 @@ def revive() -> int:
     lost = timezone.now() - timedelta(seconds=LOST_AFTER_SECONDS)
     silent = Q(state=JobState.RUNNING, beat_at__lt=lost) | Q(state=JobState.WAITING)
     stale = Job.objects.filter(silent, called_at__lt=lost)
-    ids = [pk for pk in stale.values_list("pk", flat=True) if stale.filter(pk=pk).update(called_at=timezone.now())]
-    for job_id in ids:
-        run.enqueue(job_id)
-    return len(ids)
+    jobs = [job for job in stale.defer("scope") if stale.filter(pk=job.pk).update(called_at=timezone.now())]
+    for job in jobs:
+        call(job)
+    return len(jobs)

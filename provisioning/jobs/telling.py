@@ -15,12 +15,14 @@ from django.utils import timezone
 
 from devices import batch
 from provisioning import outbox
-from provisioning.jobs.models import Job, JobState
+from provisioning.jobs.models import RERENDER, Job, JobState
 from provisioning.models import Notify, NotifyState
 
 AT_ONCE = 500  # rows in one transaction. Our choice.
 HELD = "Its job is paused: it takes its new file at its next start, or when the job goes on."
 DROPPED = "Its job was cancelled: it takes its new file at its next start, or when you press “Notify again”."
+HELD_ORDER = "Its job is paused: it is asked when the job goes on."
+DROPPED_ORDER = "Its job was cancelled: it is not asked any more."
 _UNSENT = (NotifyState.WAITING, NotifyState.WITHHELD)
 
 
@@ -38,12 +40,13 @@ class Told:
 
 def told(job: Job) -> Told:
     """How far the telling has come."""
-    held = Q(state=NotifyState.WITHHELD, note=HELD)  # others are withheld for their address
+    held_words, dropped_words = _words(job)
+    held = Q(state=NotifyState.WITHHELD, note=held_words)  # others are withheld for their address
     counts = job.notifies.aggregate(
         sent=Count("pk", filter=Q(first_sent_at__isnull=False)),
         waiting=Count("pk", filter=Q(state=NotifyState.WAITING)),
         held=Count("pk", filter=held),
-        dropped=Count("pk", filter=Q(state=NotifyState.NOT_NEEDED, note=DROPPED)),
+        dropped=Count("pk", filter=Q(state=NotifyState.NOT_NEEDED, note=dropped_words)),
     )
     waiting = job.notifies.filter(state=NotifyState.WAITING).order_by("-next_at")
     return Told(**counts, until=waiting.values_list("next_at", flat=True).first())
@@ -64,13 +67,13 @@ def state_and_note(job: Job) -> tuple[NotifyState, str]:
 
 def hold(job: Job) -> int:
     """Hold back what has not left yet; how many."""
-    rows = [(pk, NotifyState.WITHHELD, HELD) for pk in _ids(job, NotifyState.WAITING)]
+    rows = [(pk, NotifyState.WITHHELD, _words(job)[0]) for pk in _ids(job, NotifyState.WAITING)]
     return _write(("pk", "state", "note"), rows, [NotifyState.WAITING])
 
 
 def go_on(job: Job) -> int:
     """Give those that were held back their turns anew; how many."""
-    ids = [pk for pk, note in _rows(job, NotifyState.WITHHELD) if note == HELD]
+    ids = [pk for pk, note in _rows(job, NotifyState.WITHHELD) if note == _words(job)[0]]
     # The times of those that were held back have passed, or are of an order that is over.
     turns = _spaced(job, timezone.now(), len(ids))
     rows = [(pk, NotifyState.WAITING, "", at) for pk, at in zip(ids, turns, strict=True)]
@@ -80,8 +83,13 @@ def go_on(job: Job) -> int:
 def drop(job: Job) -> int:
     """What has not left yet is not sent any more; how many."""
     now = timezone.now()
-    rows = [(pk, NotifyState.NOT_NEEDED, DROPPED, now) for pk in _ids(job, *_UNSENT)]
+    rows = [(pk, NotifyState.NOT_NEEDED, _words(job)[1], now) for pk in _ids(job, *_UNSENT)]
     return _write(("pk", "state", "note", "settled_at"), rows, list(_UNSENT))
+
+
+def _words(job: Job) -> tuple[str, str]:
+    """What is said of one that is held back, and of one that is dropped."""
+    return (HELD, DROPPED) if job.kind == RERENDER else (HELD_ORDER, DROPPED_ORDER)
 
 
 def _step(job: Job) -> timedelta:

@@ -1,8 +1,10 @@
 // The assignment drawer: opens beside the list, keeps the focus inside, gives it back, and forgets nothing that was typed.
 
 import { prepareForm } from "./assign_form.js";
+import { handOver, leave, look, showChanges, watch } from "./meanwhile.js";
 import { Refused, send, sessionEnded, wordsOf } from "./net.js";
-import { toast } from "./toast.js";
+import { toast, toFront } from "./toast.js";
+import { gettext } from "./words.js";
 
 const kept = new Map(); // MAC -> a form that was closed with unsaved entries, in memory only
 let opener = null; // MAC of the row that it was opened from
@@ -10,6 +12,8 @@ let asked = 0;
 let saved = () => {};
 
 const drawer = () => document.getElementById("drawer");
+const formNow = () => drawer().querySelector("form");
+const AWAY = () => gettext("The server cannot be reached. Try again in a moment.");
 
 /** Wire it up once; `onSaved(mac)` is called after a save. */
 export function prepareDrawer(onSaved) {
@@ -23,13 +27,23 @@ export function prepareDrawer(onSaved) {
     if (event.target === here) closeDrawer();
   });
   here.addEventListener("click", (event) => {
-    const button = event.target.closest("[data-act]");
-    if (button?.dataset.act === "close") closeDrawer();
-    if (button?.dataset.act === "reload-form") load(here.querySelector("form").getAttribute("action"), opener, true);
+    const act = event.target.closest("[data-act]")?.dataset.act;
+    if (act === "close") closeDrawer();
+    if (act === "show-changes") showChanges(formNow());
+    if (act === "reset" || act === "reload-form") reset();
+    if (act === "save-next") save(formNow(), true);
   });
-  here.addEventListener("input", () => { here.querySelector("form")?.setAttribute("data-dirty", ""); });
-  here.addEventListener("submit", submit);
-  here.addEventListener("keydown", keepFocusInside);
+  here.addEventListener("input", () => { formNow()?.setAttribute("data-dirty", ""); });
+  here.addEventListener("submit", (event) => {
+    event.preventDefault();
+    save(event.target, false);
+  });
+  here.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && formNow()) {
+      event.preventDefault();
+      save(formNow(), event.shiftKey);
+    } else keepFocusInside(event);
+  });
 }
 
 /** Open it for a phone; `mac` names the row that gets the focus back. */
@@ -44,7 +58,8 @@ async function load(url, mac, afresh) {
   if (before) {
     kept.delete(mac);
     show(before);
-    toast("What you typed before is still here.");
+    look(before);
+    toast(gettext("What you typed before is still here."));
     return;
   }
   try {
@@ -53,20 +68,25 @@ async function load(url, mac, afresh) {
     if (!answer.ok) toast(await wordsOf(answer), "bad");
     else show(formOf(await answer.text()));
   } catch (error) {
-    if (!(error instanceof Refused)) toast("The server cannot be reached. Try again in a moment.", "bad");
+    if (!(error instanceof Refused)) toast(AWAY(), "bad");
   }
 }
 
-function formOf(html) {
+/** A form that nobody has touched: what is in it is what is stored. */
+function formOf(html, before = null) {
   const form = document.importNode(new DOMParser().parseFromString(html, "text/html").querySelector("form"), true);
+  handOver(form, before);
   prepareForm(form);
   return form;
 }
 
 function show(form) {
   const here = drawer();
-  here.replaceChildren(form);
+  formNow()?.remove();
+  here.prepend(form);
   if (!here.open) here.showModal();
+  toFront();
+  watch(form);
   focusFirst(form);
 }
 
@@ -80,44 +100,82 @@ function focusFirst(form) {
   if (!bad && target?.select) target.select();
 }
 
+/** Close it, and keep what was typed. */
 export function closeDrawer() {
   const here = drawer();
   if (!here.open) return;
-  const form = here.querySelector("form");
+  const form = formNow();
   if (form?.hasAttribute("data-dirty")) kept.set(opener, form);
+  leave();
   here.close();
-  here.replaceChildren();
+  form?.remove();
+  toFront();
   const row = document.querySelector(`tr[data-mac="${opener}"]`);
   (row ?? document.querySelector("[data-act=assign]"))?.focus({ preventScroll: true });
 }
 
-async function submit(event) {
-  event.preventDefault();
-  const form = event.target;
-  const button = form.querySelector("button[type=submit]");
-  if (!button || button.disabled) return;
-  button.disabled = true;
-  button.setAttribute("aria-busy", "true");
+/** Show again what is stored; what was typed can be had back. */
+async function reset() {
+  const before = formNow();
+  const [mac, dirty] = [opener, before.hasAttribute("data-dirty")];
+  await load(before.getAttribute("action"), mac, true);
+  if (!dirty || formNow() === before) return;
+  const run = () => {
+    if (opener !== mac || !drawer().open) return;
+    show(before);
+    look(before);
+  };
+  toast(gettext("The form shows what is stored."), "good", { label: gettext("Undo"), run });
+}
+
+async function save(form, andNext) {
+  const buttons = form.querySelectorAll(".gs-drawer-foot :is([type=submit], [data-act=save-next])");
+  if (!buttons.length || buttons[0].disabled) return;
+  const busy = (is) => buttons.forEach((one) => {
+    one.disabled = is;
+    if (is) one.setAttribute("aria-busy", "true");
+    else one.removeAttribute("aria-busy");
+  });
+  const body = new URLSearchParams(new FormData(form));
+  if (andNext) body.set("then", "next");
+  busy(true);
   try {
-    const answer = await send(form.getAttribute("action"), { method: "POST", body: new URLSearchParams(new FormData(form)) });
+    const answer = await send(form.getAttribute("action"), { method: "POST", body });
     if (answer.status === 422 || (answer.ok && !isJson(answer))) {
-      replaceForm(form, formOf(await answer.text()));
+      replaceForm(form, formOf(await answer.text(), form));
     } else if (answer.ok) {
-      const said = await answer.json();
-      form.removeAttribute("data-dirty");
-      kept.delete(opener);
-      closeDrawer();
-      toast(said.message);
-      saved(said.mac);
+      await done(form, await answer.json());
     } else {
       toast(await wordsOf(answer), "bad");
     }
   } catch (error) {
     if (error instanceof Refused) sessionEnded();
-    else toast("The server cannot be reached. Nothing was saved; your entries are still here.", "bad");
+    else toast(gettext("The server cannot be reached. Nothing was saved; your entries are still here."), "bad");
   } finally {
-    button.disabled = false;
-    button.removeAttribute("aria-busy");
+    busy(false);
+  }
+}
+
+async function done(form, said) {
+  form.removeAttribute("data-dirty");
+  kept.delete(opener);
+  const offer = said.undo ? { label: gettext("Undo"), run: () => takeBack(form), undoes: true } : null;
+  if (said.next) await load(said.next.url, said.next.mac, false);
+  if (formNow() === form) closeDrawer();
+  toast(said.message, "good", offer);
+  if (said.next === null) toast(gettext("No other new phone is waiting."));
+  saved(said.mac);
+}
+
+/** The phone gets again what it had before the save; the server knows what that was. */
+async function takeBack(form) {
+  try {
+    const body = new URLSearchParams({ seen_host: form.elements.seen_host.value });
+    const answer = await send(form.dataset.undoUrl, { method: "POST", body });
+    toast(await wordsOf(answer), answer.ok ? "good" : "bad");
+    if (answer.ok) saved(form.dataset.mac);
+  } catch (error) {
+    if (!(error instanceof Refused)) toast(AWAY(), "bad");
   }
 }
 
@@ -134,7 +192,7 @@ function replaceForm(old, fresh) {
   }
   const scrolled = old.querySelector(".gs-drawer-body").scrollTop;
   fresh.setAttribute("data-dirty", "");
-  drawer().replaceChildren(fresh);
+  show(fresh);
   fresh.querySelector(".gs-drawer-body").scrollTop = scrolled;
   focusFirst(fresh);
 }

@@ -6,9 +6,13 @@ import { hush, putAside } from "./hush.js";
 import { debounced, follow } from "./live.js";
 import { closeMenu, menuIsOpen, openMenu, prepareMenu } from "./menu.js";
 import { Refused, send, wordsOf } from "./net.js";
+import { prepareOrders } from "./order.js";
+import { preparePops, showKeys } from "./pops.js";
+import { markPicked, prepareSelection, selectionKey } from "./select.js";
 import { parse, remember, swapContent, swapRows } from "./swap.js";
 import { announce, toast } from "./toast.js";
 import { refresh } from "./times.js";
+import { onLongPress } from "./touch.js";
 
 const REFRESH_MS = 60;
 const LISTENER_MS = 10000;
@@ -59,6 +63,7 @@ function swapPage(page) {
     rows().filter((row) => !before.has(row.dataset.mac)).forEach(welcome);
   }
   mark();
+  markPicked();
   rove();
 }
 
@@ -88,12 +93,26 @@ function goTo(url, remembered = true) {
   return fetchRows();
 }
 
+function followLink(url) {
+  search.value = new URL(url).searchParams.get("q") ?? "";
+  return goTo(url);
+}
+
+/** Another page by a key: its first row, or its last one, has the focus then. */
+async function turnPage(key, last = false) {
+  const link = document.querySelector(`#pager [data-key=${key}]`);
+  if (!link) return;
+  await followLink(link.href);
+  const row = rows().at(last ? -1 : 0);
+  if (row) focusRow(row);
+  row?.scrollIntoView({ block: "nearest" });
+}
+
 list.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-list-link]");
   if (link && event.button === 0 && !(event.metaKey || event.ctrlKey || event.shiftKey)) {
     event.preventDefault();
-    goTo(link.href);
-    search.value = new URL(link.href).searchParams.get("q") ?? "";
+    followLink(link.href);
     return;
   }
   const button = event.target.closest("[data-act]");
@@ -139,12 +158,15 @@ document.getElementById("search").addEventListener("submit", (event) => {
 
 // --- what one does with a row ----------------------------------------------------------------------------------------
 
-function choose(what, row, host = row.dataset.host) {
+/** `go`: the rest of an address below the phone's page, for what is a page of its own. */
+function choose(what, row, host = row.dataset.host, go = null) {
   const { mac, colons, name, assignUrl, phoneUrl } = row.dataset;
   touch(row);
-  if (what === "assign") openDrawer(assignUrl, mac);
+  if (go !== null) location.assign(`${phoneUrl}${go}`);
+  else if (what === "assign") openDrawer(assignUrl, mac);
   else if (what === "copy") copy(colons);
   else if (what === "timeline") location.assign(phoneUrl);
+  else if (what === "swap") location.assign(`${phoneUrl}swap/`);
   else perform(what, name, `${phoneUrl}${what}/`, host).then(update);
 }
 
@@ -166,7 +188,7 @@ list.addEventListener("focusin", (event) => {
 list.addEventListener("pointerdown", (event) => {
   const row = rowOf(event.target);
   touch(row);
-  if (row && !event.target.closest("a, button") && !window.getSelection()?.toString()) focusRow(row);
+  if (row && !event.target.closest("a, button, input") && !window.getSelection()?.toString()) focusRow(row);
 });
 
 function focusRow(row) {
@@ -182,19 +204,25 @@ function rove(current = null) {
     const mine = row === chosen ? 0 : -1;
     if (row.tabIndex !== mine || current === null) {
       row.tabIndex = mine;
-      for (const part of row.querySelectorAll("a, button")) part.tabIndex = mine;
+      for (const part of row.querySelectorAll("a, button, input")) part.tabIndex = mine;
     }
   }
 }
 
 document.addEventListener("keydown", (event) => {
-  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || menuIsOpen()) return;
-  if (document.querySelector("dialog[open]")) return;
+  if (event.defaultPrevented || menuIsOpen() || document.querySelector("dialog[open], .gs-pop:popover-open")) return;
+  if (selectionKey(event) || event.ctrlKey || event.metaKey || event.altKey) return;
   const inText = event.target.closest?.("input, textarea, select, [contenteditable]");
   if (event.key === "/" && !inText) {
     event.preventDefault();
     search.focus();
     search.select();
+  } else if (event.key === "?" && !inText) {
+    event.preventDefault();
+    showKeys();
+  } else if ((event.key === "[" || event.key === "]") && !inText) {
+    event.preventDefault();
+    turnPage(event.key === "[" ? "previous" : "next");
   } else if (event.key === "Escape" && event.target === search) {
     if (search.value) {
       search.value = "";
@@ -210,7 +238,13 @@ function onRowKey(event) {
   const all = rows();
   const at = all.indexOf(event.target);
   const next = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: all.length - 1, PageDown: at + 10, PageUp: at - 10 }[event.key];
-  if (next !== undefined) {
+  if (event.key === "PageDown" && at === all.length - 1) {
+    event.preventDefault();
+    turnPage("next");
+  } else if (event.key === "PageUp" && at === 0) {
+    event.preventDefault();
+    turnPage("previous", true);
+  } else if (next !== undefined) {
     event.preventDefault();
     const row = all[Math.max(0, Math.min(next, all.length - 1))];
     row.focus();
@@ -227,9 +261,17 @@ function onRowKey(event) {
 // --- start ----------------------------------------------------------------------------------------------------------
 
 remember(document);
+prepareSelection(list);
+prepareOrders(update);
+preparePops(followLink, fetchRows);
+onLongPress(list, "tr[data-mac]", (row, x, y) => {
+  touch(row);
+  openMenu(row, x, y);
+});
 refresh();
 hush();
 mark();
+markPicked();
 rove();
 prepareMenu(choose);
 prepareDrawer(update);

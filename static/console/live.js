@@ -11,6 +11,8 @@ const WORDS = {
   live: gettext("live"), connecting: gettext("connecting"), reconnecting: gettext("reconnecting"), ended: gettext("signed out"),
 };
 
+const heard = (detail) => document.dispatchEvent(new CustomEvent("gs:heard", { detail }));
+
 /** Follow events. `onEvents(message)` gets what is new, `onPoll()` is called instead while there is no link. */
 export function follow({ onEvents, onPoll }) {
   const root = document.getElementById("console");
@@ -42,6 +44,7 @@ export function follow({ onEvents, onPoll }) {
       retry = FIRST_RETRY_MS;
       show("live");
       const message = JSON.parse(event.data);
+      heard(message);
       if (message.type === "live.events") {
         last = Math.max(last, message.last);
         onEvents(message);
@@ -73,8 +76,15 @@ export function follow({ onEvents, onPoll }) {
   setInterval(() => {
     if (ended || document.hidden) return;
     if (socket && socket.readyState === WebSocket.OPEN && Date.now() - heardAt > SILENT_MS) socket.close();
-    if (!socket || socket.readyState !== WebSocket.OPEN) onPoll();
+    if (!socket || socket.readyState !== WebSocket.OPEN) {
+      onPoll();
+      heard({ type: "poll" });
+    }
   }, POLL_MS);
+  // What an open drawer says to those who have the same phone open; while there is no link, nobody hears it.
+  document.addEventListener("gs:speak", ({ detail }) => {
+    if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(detail));
+  });
   document.addEventListener("visibilitychange", hurry);
   window.addEventListener("online", hurry);
   connect();

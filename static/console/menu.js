@@ -8,7 +8,7 @@ let chosen = () => {};
 const menu = () => document.getElementById("menu");
 const items = () => [...menu().querySelectorAll("[role=menuitem]:not([hidden])")];
 
-/** Say what happens on a choice: `onChoose(what, row, host)`. */
+/** Say what happens on a choice: `onChoose(what, row, host, go)`; an item with data-go leads below the phone's page. */
 export function prepareMenu(onChoose) {
   chosen = onChoose;
   const here = menu();
@@ -17,7 +17,7 @@ export function prepareMenu(onChoose) {
     if (!item) return;
     const row = document.querySelector(`tr[data-mac="${owner}"]`);
     closeMenu();
-    if (row) chosen(item.dataset.do, row, host);
+    if (row) chosen(item.dataset.do, row, host, item.dataset.go ?? null);
   });
   here.addEventListener("keydown", onKey);
   here.addEventListener("contextmenu", (event) => event.preventDefault());
@@ -38,8 +38,10 @@ export function openMenu(row, x, y) {
   back = row.contains(document.activeElement) ? document.activeElement : row;
   here.querySelector("[data-menu-title]").textContent = row.dataset.colons;
   for (const item of here.querySelectorAll("[data-for-assigned]")) item.hidden = !("assigned" in row.dataset);
-  const ignored = row.querySelector("[data-stage]")?.dataset.stage === "ignored";
-  for (const item of here.querySelectorAll("[data-do=ignore]")) item.hidden = ignored;
+  const stage = row.querySelector("[data-stage]")?.dataset.stage;
+  const ignored = stage === "ignored";
+  for (const item of here.querySelectorAll("[data-do=ignore]")) item.hidden = ignored || stage === "retired";
+  for (const item of here.querySelectorAll("[data-do=bring-back]")) item.hidden = stage !== "retired";
   for (const item of here.querySelectorAll("[data-do=heed]")) item.hidden = !ignored;
   here.hidden = false;
   const { width, height } = here.getBoundingClientRect();

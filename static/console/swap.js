@@ -81,9 +81,27 @@ function updateRow(row, wanted) {
     if (name !== "class" && name !== "tabindex" && row.getAttribute(name) !== value) row.setAttribute(name, value);
   }
   for (const name of ["data-assigned", "data-alarm"]) if (!wanted.hasAttribute(name)) row.removeAttribute(name);
+  if (columnsOf(row) !== columnsOf(wanted)) {
+    swapCells(row, wanted);
+    return;
+  }
   for (let at = 0; at < wanted.cells.length; at += 1) {
     if (swapContent(row.cells[at], wanted.cells[at])) flash(row.cells[at]);
   }
+}
+
+const columnsOf = (row) => [...row.cells].map((cell) => cell.className.split(" ")[0]).join();
+
+/** Other columns than before: all cells anew. */
+function swapCells(row, wanted) {
+  const key = row.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+  const cells = [...wanted.cells].map((cell) => {
+    const mine = document.importNode(cell, true);
+    carry(cell, mine);
+    return mine;
+  });
+  row.replaceChildren(...cells);
+  if (key) row.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
 }
 
 /** A short light on what has just changed. */

@@ -1,9 +1,10 @@
 // Short messages in the corner, above everything, also said to a screen reader.
 
 const SHOWN_MS = { good: 6000, bad: 12000 };
+const OFFERED_MS = 20000; // with a button
 
-/** Show `words`; `kind` is good or bad. */
-export function toast(words, kind = "good") {
+/** Show `words`; `kind` is good or bad. `offer` is a button, `{ label, run, undoes }`, or a link, `{ label, url }`. */
+export function toast(words, kind = "good", offer = null) {
   const place = document.getElementById("gs-toasts");
   const note = document.createElement("div");
   note.className = `gs-toast gs-toast-${kind}`;
@@ -15,24 +16,74 @@ export function toast(words, kind = "good") {
   const text = document.createElement("span");
   text.textContent = words;
   note.append(icon, text);
-  place.append(note);
-  // A popover stands in the top layer, in front of an open dialog; shown again, it is the foremost.
-  if (place.matches(":popover-open")) place.hidePopover();
-  place.showPopover();
-  announce(words);
   const leave = () => {
     note.remove();
     if (!place.childElementCount && place.matches(":popover-open")) place.hidePopover();
   };
+  if (offer) note.append(offer.url ? linkOf(offer) : buttonOf(offer));
   note.addEventListener("click", leave);
-  setTimeout(leave, SHOWN_MS[kind] ?? SHOWN_MS.good);
+  place.append(note);
+  toFront();
+  announce(words);
+  setTimeout(leave, offer ? OFFERED_MS : (SHOWN_MS[kind] ?? SHOWN_MS.good));
 }
 
-/** Say it to a screen reader only. */
+function shortcut(text) {
+  const made = document.createElement("kbd");
+  made.setAttribute("aria-hidden", "true");
+  made.textContent = text;
+  return made;
+}
+
+function linkOf({ label, url }) {
+  const link = document.createElement("a");
+  link.href = url;
+  link.textContent = label;
+  return link;
+}
+
+function buttonOf({ label, run, undoes = false }) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "gs-toast-button";
+  button.dataset.testid = "toast-button";
+  button.textContent = label;
+  if (undoes) {
+    button.dataset.undo = "";
+    button.setAttribute("aria-keyshortcuts", "Control+Z");
+    if (!document.querySelector("dialog[open]")) button.append(shortcut("Ctrl Z"));
+  }
+  button.addEventListener("click", run);
+  return button;
+}
+
+// Without a mouse: what a message offers to undo, as everywhere. Where something is typed or a dialog is open, the keys are theirs.
+document.addEventListener("keydown", (event) => {
+  const isUndo = event.key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey) && !event.shiftKey && !event.altKey;
+  if (!isUndo || event.defaultPrevented || document.querySelector("dialog[open]")) return;
+  if (event.target.closest?.("input, textarea, select, [contenteditable]")) return;
+  const [button] = [...document.querySelectorAll("#gs-toasts [data-undo]")].slice(-1);
+  if (button) event.preventDefault();
+  button?.click();
+});
+
+/** In front of everything, and where it can be pressed: outside an open dialog nothing can. */
+export function toFront() {
+  const place = document.getElementById("gs-toasts");
+  const home = document.querySelector("dialog[open]") ?? document.body;
+  if (place.parentElement !== home) home.append(place);
+  // A popover stands in the top layer; shown again, it is the foremost.
+  if (place.matches(":popover-open")) place.hidePopover();
+  if (place.childElementCount) place.showPopover();
+}
+
+/** Say it to a screen reader only; outside an open dialog it would not be heard. */
 export function announce(words) {
-  const region = document.getElementById("gs-live-region");
-  const line = document.createElement("p");
-  line.textContent = words;
-  region.append(line);
-  while (region.childElementCount > 5) region.firstElementChild.remove();
+  const regions = [document.getElementById("gs-live-region"), document.querySelector("dialog[open] [data-live]")];
+  for (const region of regions.filter(Boolean)) {
+    const line = document.createElement("p");
+    line.textContent = words;
+    region.append(line);
+    while (region.childElementCount > 5) region.firstElementChild.remove();
+  }
 }

@@ -85,6 +85,53 @@ async def test_a_new_phone_arrives_within_a_second():
     assert message["first"] == message["last"] == event["id"]
 
 
+def make_technician(name: str) -> str:
+    user = User.objects.create_user(name)
+    user.user_permissions.set(Permission.objects.filter(codename__in=("view_phone", "change_phone")))
+    client = Client()
+    client.force_login(user)
+    return client.cookies["sessionid"].value
+
+
+async def next_present(socket) -> tuple[str, bool]:
+    """Who came or went, as the next message about that says; beats and events are passed over."""
+    while True:
+        message = json.loads(await socket.receive_from(timeout=10))
+        if message["type"] == "live.present":
+            assert set(message) == {"type", "mac", "who", "name", "here"}
+            return message["name"], message["here"]
+
+
+async def test_two_who_have_one_phone_open_hear_of_each_other_and_when_one_leaves():
+    tess, maria = [await sync_to_async(make_technician)(name) for name in ("tess", "maria")]
+    async with open_socket(tess) as hers:
+        await hers.send_to(json.dumps({"open": cast.MAC}))
+        async with open_socket(maria) as theirs:
+            await theirs.send_to(json.dumps({"open": cast.MAC}))
+            assert await next_present(hers) == ("maria", True)
+            assert await next_present(theirs) == ("tess", True)
+            await theirs.send_to(json.dumps({"open": None}))
+            assert await next_present(hers) == ("maria", False)
+            await theirs.send_to(json.dumps({"open": cast.MAC}))
+            assert await next_present(hers) == ("maria", True)
+        assert await next_present(hers) == ("maria", False), "a link that breaks is a leaving too"
+
+
+async def test_who_may_not_open_a_form_or_has_another_phone_open_hears_of_nobody():
+    _, viewer = await sync_to_async(make_viewer)()
+    tess, maria = [await sync_to_async(make_technician)(name) for name in ("tess", "maria")]
+    async with open_socket(viewer) as lurker, open_socket(tess) as hers, open_socket(maria) as theirs:
+        await lurker.send_to(json.dumps({"open": cast.MAC}))
+        await theirs.send_to(json.dumps({"open": cast.OTHER_MAC}))
+        for odd in ("[]", '{"open": 7}', '{"open": "x"}', '{"open": ' + "[" * 150 + "}", "null"):
+            await hers.send_to(odd)
+        await hers.send_to(json.dumps({"open": cast.MAC}))
+        await sync_to_async(happen)("the mark up to which all three have heard")
+        for socket in (lurker, hers, theirs):
+            while (message := json.loads(await socket.receive_from(timeout=10)))["type"] != "live.events":
+                assert message["type"] != "live.present"
+
+
 async def test_many_events_of_one_moment_are_one_message():
     _, session = await sync_to_async(make_viewer)()
     async with open_socket(session) as socket:

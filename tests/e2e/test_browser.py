@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.support.browser import chromium_on, sign_in
 from tests.support.site import ROOT, SOON_SECONDS, wait_for
+from tests.support.steps import provisioned
 from tests.support.strict_phone import StrictPhone
 from tests.support.world import World, together
 
@@ -142,6 +143,34 @@ def test_an_error_stands_beside_its_field_and_nothing_typed_is_lost(world: World
     assert world.site.stage(phone.mac) == "seen"
 
 
+def test_two_who_have_one_phone_open_see_each_other_and_a_save_at_once(world: World, page: Page, browser: Browser):
+    phone = world.phone()
+    phone.boot()
+    other = browser.new_context().new_page()
+    other.set_default_timeout(SHOWN_SECONDS * 1000)
+    sign_in(other, f"http://{world.pbx.address}:8000/", "admin", PASSWORD)
+    for one in (page, other):
+        expect(one.locator("[data-testid=connection]").first).to_have_attribute("data-state", "live")
+        row_of(one, phone).get_by_role("button", name="Assign").click()
+        expect(one.locator("#drawer [name='account-1-user_id']")).to_be_focused()
+    for one in (page, other):
+        expect(one.locator("[data-present]")).to_have_text("admin has this phone open too.")
+    page.fill("#drawer [name='account-1-display_name']", "Mine")
+    fill_drawer(other, "1002")
+    other.click("#drawer [data-testid=save]")
+    expect(page.locator("[data-testid=news]")).to_contain_text("Saved by admin just now.")
+    expect(page.locator("[data-present]")).to_have_text("")
+    page.click("[data-testid=news] [data-act=show-changes]")
+    expect(page.locator("[data-theirs='account-1-display_name']")).to_contain_text(CALLER)
+    expect(page.locator("#drawer [name='account-1-user_id']")).to_have_value("1002")
+    expect(page.locator("#drawer [name='account-1-display_name']")).to_have_value("Mine")
+    picture(page, "two-people")
+    page.click("#drawer [data-testid=save]")
+    expect(page.locator("#drawer")).to_be_hidden()
+    phone.answer(phone.await_notify())
+    other.context.close()
+
+
 def test_a_hostile_model_is_text_and_no_script(world: World, page: Page):
     phone = world.phone(model="<script>document.title='x'</script>")
     phone.boot()
@@ -234,3 +263,26 @@ def test_nothing_is_wider_than_the_window(world: World, page: Page, browser: Bro
     assert page_width(opened) <= width
     picture(opened, f"drawer-{width}-{scheme}")
     context.close()
+
+
+def test_two_phones_that_are_selected_are_asked_one_after_the_other_and_the_job_tells_what_they_said(
+    world: World, page: Page
+):
+    first, second = (provisioned(world, world.phone()) for _ in range(2))
+    for phone in (first, second):
+        expect_stage(page, phone, "applied")
+        row_of(page, phone).focus()
+        page.keyboard.press("Space")
+    expect(page.locator("[data-selected]")).to_have_text("2 selected")
+    page.click("[data-order=check]")
+    page.fill("#order-pace", "60")
+    page.keyboard.press("Enter")
+    page.click("[data-testid=toast] a")
+    first.answer(first.next_transaction())
+    refused = second.next_transaction()
+    second.answer(refused, 480, "Temporarily Unavailable")
+    assert refused.event == "check-sync"
+    expect(page.locator("#job")).to_have_attribute("data-open", "no")
+    expect(page.get_by_test_id("done")).to_have_text("2")
+    expect(page.get_by_test_id("answered")).to_have_text("1")
+    expect(page.get_by_test_id("troubles")).to_contain_text("480 Temporarily Unavailable")

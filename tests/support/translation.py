@@ -13,7 +13,7 @@ from django.utils import translation
 
 OPEN, CLOSE = "⟦", "⟧"
 # What a person does not read as words, and what names a thing in every language (commands, files, settings).
-SKIPPED_TAGS = {"script", "style", "code", "pre", "time", "svg", "template", "textarea"}
+SKIPPED_TAGS = {"script", "style", "code", "kbd", "pre", "time", "svg", "template", "textarea"}
 SKIPPED_CLASS = "material-symbols-outlined"
 SPOKEN = ("title", "aria-label", "placeholder", "alt", "aria-valuetext", "data-label", "data-what")
 _MARKED = re.compile(f"{OPEN}[^{OPEN}{CLOSE}]*{CLOSE}")

@@ -1,12 +1,15 @@
 """`manage.py work`: what must happen without anybody asking, and the jobs that somebody asked for.
 
-The rounds (stuck phones, old events and versions) go on in a thread of their own, however long a job takes.
+The rounds (stuck phones, old events and versions) go on in a thread of their own, however long a job takes; so do the
+files of phones that were just plugged in, because those wait for them.
 """
 
 import gc
 import logging
 import threading
+from collections.abc import Callable
 from datetime import timedelta
+from typing import TypeVar
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, InterfaceError, close_old_connections
@@ -18,7 +21,7 @@ from django_tasks_db.management.commands.db_worker import Worker
 from devices import retention
 from provisioning import stuck, versions
 from provisioning.firmware import pins
-from provisioning.jobs import runner
+from provisioning.jobs import arrivals, runner
 from provisioning.jobs.models import Job, JobFailure, JobState
 from provisioning.phonebook import books
 from provisioning.plain import files as plain_files
@@ -28,7 +31,10 @@ log = logging.getLogger(__name__)
 EVERY_SECONDS = 5.0
 FIRMWARE_JOB = "Next step of firmware"
 AGAIN_MINUTES = 60  # after which a phone whose next step could not be written is tried again
-LOOK_SECONDS = 0.5  # between two looks into the queue of jobs
+LOOK_SECONDS = 0.5  # between two looks into the queue of jobs, and for phones that were plugged in
+
+T = TypeVar("T")
+Loop = Callable[[threading.Event, bool], None]
 
 
 class Command(BaseCommand):
@@ -48,9 +54,13 @@ class Command(BaseCommand):
             return
         stopping, keep_trying = threading.Event(), options["keep_trying"]
         self._died, self._worker = False, _worker()
-        rounds = threading.Thread(target=self._go_round, args=(stopping, keep_trying), name="rounds", daemon=True)
+        threads = [
+            threading.Thread(target=self._go_on, args=(loop, stopping, keep_trying), name=name, daemon=True)
+            for name, loop in (("rounds", _rounds), ("arrivals", _arrivals))
+        ]
         gc.freeze()  # what Django has loaded stays: a full collection need not look at it during every job
-        rounds.start()
+        for thread in threads:
+            thread.start()
         log.info("working: a round every %.0f s, and jobs", EVERY_SECONDS)
         try:
             while not self._died and _jobs(self._worker, keep_trying):
@@ -58,17 +68,18 @@ class Command(BaseCommand):
                 self._worker = _worker()
         finally:
             stopping.set()
-            rounds.join(EVERY_SECONDS)
+            for thread in threads:
+                thread.join(EVERY_SECONDS)
             log.info("stopped")
         if self._died:
             raise CommandError("The rounds have ended; the log says why. Start it again, or use --keep-trying.")
 
-    def _go_round(self, stopping: threading.Event, keep_trying: bool) -> None:
-        """The rounds; if they end by an error so does the whole process, for whoever supervises it to see."""
+    def _go_on(self, loop: Loop, stopping: threading.Event, keep_trying: bool) -> None:
+        """One of the loops; if it ends by an error so does the whole process, for whoever supervises it to see."""
         try:
-            _rounds(stopping, keep_trying)
+            loop(stopping, keep_trying)
         except Exception:
-            log.exception("the rounds have ended")
+            log.exception("the %s have ended", threading.current_thread().name)
             self._died = True
             self._worker.running = False  # it ends after the present job
 
@@ -102,26 +113,43 @@ def _worker() -> Worker:
 
 def _rounds(stopping: threading.Event, keep_trying: bool) -> None:
     while not stopping.is_set():
-        try:
-            close_old_connections()
-            one_round()
-        except (DatabaseError, InterfaceError) as error:
-            log.error("the database is away (%s); trying again in %.0f s", error, EVERY_SECONDS)
-            if not keep_trying:
-                raise
-        except Exception:
-            log.exception("this round failed; the next one is in %.0f s", EVERY_SECONDS)
-            if not keep_trying:
-                raise
+        _try(one_round, "this round", keep_trying)
         stopping.wait(EVERY_SECONDS)
     close_old_connections()
+
+
+def _arrivals(stopping: threading.Event, keep_trying: bool) -> None:
+    """Files of phones that were plugged in, as long as there are any; then a look now and then."""
+    while not stopping.is_set():
+        looked_at = _try(arrivals.provide, "a look for phones that were plugged in", keep_trying)
+        if looked_at is None:
+            stopping.wait(EVERY_SECONDS)
+        else:
+            stopping.wait(runner.PAUSE_SECONDS if looked_at else LOOK_SECONDS)
+    close_old_connections()
+
+
+def _try(do: Callable[[], T], what: str, keep_trying: bool) -> T | None:
+    """Do it; None if it failed and is tried again. Without `keep_trying` the error goes on."""
+    try:
+        close_old_connections()
+        return do()
+    except (DatabaseError, InterfaceError) as error:
+        log.error("the database is away (%s); trying again in %.0f s", error, EVERY_SECONDS)
+        if not keep_trying:
+            raise
+    except Exception:
+        log.exception("%s failed; the next one is in %.0f s", what, EVERY_SECONDS)
+        if not keep_trying:
+            raise
+    return None
 
 
 def one_round() -> None:
     """Everything that is due now. What goes wrong with one thing does not keep the others from being done."""
     for do in (
-        stuck.explain_all, runner.revive, runner.prune, retention.prune_events, retention.forget_unheard,
-        versions.prune, books.refresh_all, plain_files.refresh, pins.give_up, follow_firmware,
+        arrivals.provide, stuck.explain_all, runner.revive, runner.prune, retention.prune_events,
+        retention.forget_unheard, versions.prune, books.refresh_all, plain_files.refresh, pins.give_up, follow_firmware,
     ):  # fmt: skip
         try:
             do()

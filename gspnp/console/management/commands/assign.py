@@ -1,15 +1,17 @@
 """`manage.py assign`: exactly what the console's save does."""
 
-import getpass
 import sys
 from dataclasses import replace
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 
+from devices import inventory
 from devices.catalog import CODECS, DEFAULT_CODECS, KeySlot
-from devices.inventory import VersionConflict
+from devices.inventory import CannotList, VersionConflict
 from devices.mac import MacError, colons, parse_mac
 from devices.models import Phone
+from gspnp.console.cli import me
 from provisioning import assignment, plan
 from provisioning.gxp.config import AccountConfig, ConfigError, KeyConfig
 from provisioning.gxp.layout import read_key
@@ -18,10 +20,15 @@ CODEC_NAMES = {name.upper(): name for name in CODECS}
 
 
 class Command(BaseCommand):
-    help = "Assign an account and keys to a phone that was seen; renders its file and owes it a NOTIFY."
+    help = (
+        "Assign an account and keys to a phone: its file is made, and it is owed a NOTIFY. One that was not heard yet "
+        "is listed with its --model, and gets its file as soon as it is plugged in."
+    )
 
     def add_arguments(self, parser):
         parser.add_argument("mac", help="the phone's MAC in any usual spelling")
+        parser.add_argument("--model", default="", help="of a phone that was not heard yet, such as GXP1628")
+        parser.add_argument("--site", default="", help="where a phone that was not heard yet will stand")
         parser.add_argument("--account", type=int, default=1, help="number of the account, from 1 (%(default)s)")
         parser.add_argument("--user-id", required=True, help="extension (SIP user id)")
         parser.add_argument("--auth-id", default="", help="authentication id, if it differs from the user id")
@@ -47,17 +54,20 @@ class Command(BaseCommand):
             phone = Phone.objects.filter(mac=parse_mac(mac)).first()
         except MacError as error:
             raise CommandError(str(error)) from error
-        if phone is None:
-            raise CommandError(f"{mac} was not seen yet. Plug the phone in; `manage.py phones` lists what was seen.")
-        draft = self._draft(plan.draft_of(phone), options)
+        if phone is None and not options["model"]:
+            raise CommandError(
+                f"{mac} was not seen yet. Plug the phone in (`manage.py phones` lists what was seen), or say what it "
+                "is, such as --model GXP1628, to assign it before that."
+            )
+        draft = self._draft(plan.draft_of(phone) if phone else plan.Draft(), options)
         try:
-            saved = assignment.save(phone, draft, by=f"{getpass.getuser()} (command line)", seen_host=phone.source_host)
-        except (assignment.AssignmentError, VersionConflict) as error:
+            saved = _save(phone, draft) if phone else _list_and_save(mac, draft, options)
+        except (assignment.AssignmentError, VersionConflict, CannotList) as error:
             raise CommandError(str(error)) from error
         except ConfigError as error:
             lines = "\n".join(f"  {line}" for line in error.lines)
             raise CommandError(f"Not saved:\n{lines}") from error
-        self.stdout.write(_words(phone, saved))
+        self.stdout.write(_words(parse_mac(mac), saved))
 
     def _draft(self, stored: plan.Draft, options: dict) -> plan.Draft:
         accounts = {account.number: account for account in stored.accounts}
@@ -102,8 +112,21 @@ def _key(text: str, account: int) -> KeyConfig:
         ) from error
 
 
-def _words(phone: Phone, saved: assignment.Saved) -> str:
-    name = colons(phone.mac)
+def _save(phone: Phone, draft: plan.Draft) -> assignment.Saved:
+    return assignment.save(phone, draft, by=me(), seen_host=phone.source_host)
+
+
+def _list_and_save(mac: str, draft: plan.Draft, options: dict) -> assignment.Saved:
+    """Both or nothing; what is wrong with the assignment is said before anything is written."""
+    assignment.check_ahead(inventory.to_be_listed(mac, options["model"], options["site"]), draft)
+    with transaction.atomic():
+        return _save(inventory.prestage(mac, options["model"], options["site"], me()), draft)
+
+
+def _words(mac: str, saved: assignment.Saved) -> str:
+    name = colons(mac)
+    if saved.config_file is None:
+        return f"{name}: saved; it was not heard yet, and gets its file as soon as it is plugged in."
     if saved.changed:
         return f"{name}: version {saved.config_file.number} saved; its NOTIFY is owed and goes out by the listener."
     if saved.notify is not None:

@@ -10,13 +10,13 @@ from gspnp.console.phone_json import as_json
 
 
 class Command(BaseCommand):
-    help = "List the phones that were seen."
+    help = "List the phones that were seen, or listed before that."
 
     def add_arguments(self, parser):
         parser.add_argument("--json", action="store_true", help="one JSON array with the contract's field names")
 
     def handle(self, **options):
-        phones = Phone.objects.order_by("first_seen_at", "mac")
+        phones = Phone.objects.order_by("listed_at", "mac")
         if options["json"]:
             self.stdout.write(json.dumps([as_json(phone) for phone in phones], indent=1))
             return

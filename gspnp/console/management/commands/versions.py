@@ -49,7 +49,7 @@ class Command(BaseCommand):
 
     def _back(self, phone: Phone, number: int) -> None:
         saved = versions.roll_back(phone, number, by=me(), seen_host=phone.source_host)
-        if saved.changed:
+        if saved.config_file is not None and saved.changed:
             made = f"version {saved.config_file.number} says what version {number} said; its NOTIFY is owed."
         else:
             made = f"nothing has changed: the phone already has what version {number} said."

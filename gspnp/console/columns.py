@@ -1,0 +1,71 @@
+"""The columns of the list: which there are, and which of them a person has chosen, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from gspnp.console.models import ListColumns
+
+ALWAYS = "mac"  # a row is its MAC; the box to select it and its buttons stand at the edges and are no columns
+LABELS: dict[str, Promise] = {
+    "stage": _("Stage"),
+    "mac": _("MAC"),
+    "vendor": _("Vendor"),
+    "model": _("Model"),
+    "firmware": _("Firmware"),
+    "address": _("Address"),
+    "extension": _("Extension"),
+    "name": _("Caller name"),
+    "others": _("More accounts"),
+    "site": _("Site"),
+    "reach": _("Online"),
+    "seen": _("Last seen"),
+    "new": _("First seen"),
+}
+DEFAULT = ("stage", "mac", "vendor", "model", "firmware", "address", "extension", "seen")
+UNSORTED = frozenset({"others"})
+NEWEST_FIRST = frozenset({"seen", "new"})
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A column in the dialog."""
+
+    name: str
+    label: Promise
+    shown: bool
+    always: bool
+
+
+def chosen(user: Any) -> tuple[str, ...]:
+    """The columns that this person sees, in order."""
+    row = ListColumns.objects.filter(user=user).values_list("names", flat=True).first()
+    return sensible(row) if row else DEFAULT
+
+
+def sensible(names: Iterable[str]) -> tuple[str, ...]:
+    """Columns that exist, each once; the MAC is among them."""
+    found = tuple(dict.fromkeys(name for name in names if isinstance(name, str) and name in LABELS))
+    return found if ALWAYS in found else (ALWAYS, *found)
+
+
+def choose(user: Any, names: Iterable[str]) -> tuple[str, ...]:
+    """Keep this person's choice; what is chosen now. The usual ones are no choice: they may change with the product."""
+    now = sensible(names)
+    if now == DEFAULT:
+        ListColumns.objects.filter(user=user).delete()
+    else:
+        ListColumns.objects.update_or_create(user=user, defaults={"names": list(now)})
+    return now
+
+
+def choices(names: Iterable[str]) -> list[Choice]:
+    """Every column: the shown ones in their order, then the others."""
+    shown = tuple(names)
+    rest = [name for name in LABELS if name not in shown]
+    return [Choice(name, LABELS[name], name in shown, name == ALWAYS) for name in (*shown, *rest)]

@@ -1,0 +1,47 @@
+"""What happens around an open drawer: who else saved the phone, which passwords changed, and the phone that is next."""
+
+from __future__ import annotations
+
+from django.db.models import Q
+from django.db.models.functions import Trim, Upper
+from django.utils.crypto import salted_hmac
+
+from devices.catalog import MODELS
+from devices.choices import EventKind, Stage
+from devices.inventory import ASSIGNED_BY
+from devices.models import LiveEvent, Phone
+from provisioning import plan
+
+
+def saved_by(phone: Phone, after: int) -> str:
+    """Who saved the phone last, by the events after this id; empty if none of them tells."""
+    told = LiveEvent.objects.filter(mac=phone.mac, id__gt=after, kind=EventKind.STAGE, text__startswith=ASSIGNED_BY)
+    text = told.order_by("-id").values_list("text", flat=True).first() or ""
+    return text.removeprefix(ASSIGNED_BY).removesuffix(".")
+
+
+def password_marks(phone: Phone, stored: plan.Draft) -> dict[str, str]:
+    """For each account a mark that is another one when its password is: it tells that much and nothing else.
+
+    Keyed with this installation's secret, so that nobody can try passwords against it.
+    """
+    return {
+        str(account.number): salted_hmac(
+            "gspnp.console.drawer", f"{phone.mac} {account.number} {account.password}", algorithm="sha256"
+        ).hexdigest()[:16]
+        for account in stored.accounts
+    }
+
+
+def next_new(phone: Phone) -> Phone | None:
+    """The new phone that arrived after this one, in order of arrival; after the newest one, the one that has waited
+    longest. Only such as can be configured; None if no other waits."""
+    new = (
+        Phone.objects.filter(stage=Stage.SEEN, local_host__isnull=False)
+        .exclude(pk=phone.pk)
+        .annotate(known=Upper(Trim("model")))
+        .filter(known__in=list(MODELS))
+        .order_by("first_seen_at", "mac")
+    )
+    later = Q(first_seen_at__gt=phone.first_seen_at) | Q(first_seen_at=phone.first_seen_at, mac__gt=phone.mac)
+    return new.filter(later).first() or new.first()

@@ -1,0 +1,171 @@
+"""What is done to a selection of phones: first what it would mean, then the order, which a job carries out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from django.views.decorators.http import require_POST
+
+from devices.choices import WAY, Stage
+from gspnp.console import selection
+from gspnp.console.access import CHANGE, FORGET, VIEW, needs
+from gspnp.console.selection import Found
+from provisioning.jobs import orders, runner
+
+
+@dataclass(frozen=True)
+class Deed:
+    """An order as a person is asked about it."""
+
+    title: str | Promise
+    icon: str
+    warning: str | Promise
+    yes: str | Promise
+    nobody: str | Promise
+    """What is said of phones that it does not concern."""
+    permission: str = CHANGE
+
+
+WITHOUT_FILE = gettext_lazy("without a configuration of ours: left out. Assign them first.")
+DEEDS: Mapping[str, Deed] = {
+    "notify": Deed(
+        gettext_lazy("Notify again"),
+        "notifications_active",
+        gettext_lazy(
+            "Each is told where its configuration is. This confirms no address: who is not known to be where the list "
+            "shows it, is held back and says so in the list."
+        ),
+        gettext_lazy("Notify"),
+        WITHOUT_FILE,
+    ),
+    "check": Deed(
+        gettext_lazy("Check for a new configuration"),
+        "sync",
+        gettext_lazy("Each is asked to look whether its configuration has changed."),
+        gettext_lazy("Ask them"),
+        WITHOUT_FILE,
+    ),
+    "resync": Deed(
+        gettext_lazy("Load the configuration again"),
+        "download",
+        gettext_lazy("Each loads its configuration again; some restart for that, and a call may be cut off."),
+        gettext_lazy("Ask them"),
+        WITHOUT_FILE,
+    ),
+    "reboot": Deed(
+        gettext_lazy("Restart"),
+        "restart_alt",
+        gettext_lazy(
+            "Each is away for a minute or so, and a call on it may be cut off. Who restarted in the last 10 minutes by "
+            "our order is left out."
+        ),
+        gettext_lazy("Restart"),
+        WITHOUT_FILE,
+    ),
+    "ignore": Deed(
+        gettext_lazy("Ignore"),
+        "visibility_off",
+        gettext_lazy("They leave the working list, and nothing is sent to them."),
+        gettext_lazy("Ignore"),
+        gettext_lazy("ignored already."),
+    ),
+    "heed": Deed(
+        gettext_lazy("Stop ignoring"),
+        "visibility",
+        gettext_lazy("They come back into the working list, and go on where they had come to."),
+        gettext_lazy("Stop ignoring"),
+        gettext_lazy("not ignored."),
+    ),
+    "forget": Deed(
+        gettext_lazy("Forget"),
+        "delete",
+        gettext_lazy(
+            "Their assignments, stored passwords, files and history are deleted, and their paths lead nowhere. The "
+            "phones keep what they have, and appear anew when they are next heard. This cannot be undone."
+        ),
+        gettext_lazy("Forget"),
+        "",
+        FORGET,
+    ),
+}
+
+
+@require_POST
+@needs(VIEW)
+def order(request: HttpRequest, kind: str) -> HttpResponse:
+    """With `go` the order itself, which answers in JSON; without, the questions that come before it."""
+    deed = DEEDS.get(kind)
+    if deed is None:
+        raise Http404
+    return needs(deed.permission)(_order)(request, kind, deed)
+
+
+def _order(request: HttpRequest, kind: str, deed: Deed) -> HttpResponse:
+    try:
+        chosen = selection.read(request.POST)
+    except selection.SelectionError as error:
+        return JsonResponse({"message": str(error)}, status=400)
+    found = chosen.found()
+    fit = [one for one in found if concerns(kind, one)]
+    if "go" not in request.POST:
+        return render(request, "console/_order.html", _context(kind, deed, found, fit))
+    if request.POST["go"] != str(len(fit)):
+        return JsonResponse({"message": _differs(len(fit)), "again": True}, status=409)
+    try:
+        job = orders.start(
+            kind,
+            [(one.pk, one.host) for one in fit],
+            by=request.user.get_username(),
+            pace_per_minute=_pace(request.POST.get("pace", "")),
+        )
+    except runner.JobError as error:
+        return JsonResponse({"message": str(error)}, status=409)
+    words = _("%(title)s. Job %(number)d shows how far it has come.") % {"title": job.title, "number": job.pk}
+    return JsonResponse({"message": words, "url": reverse("console:job", args=[job.pk]), "link": _("Open the job")})
+
+
+def concerns(kind: str, one: Found) -> bool:
+    """Whether this phone can be meant by the order, as far as it is known now."""
+    if orders.ORDERS[kind].tells:
+        return one.stage in WAY
+    return kind == "forget" or (one.stage == Stage.IGNORED) == (kind == "heed")
+
+
+def _context(kind: str, deed: Deed, found: list[Found], fit: list[Found]) -> dict[str, Any]:
+    tells = orders.ORDERS[kind].tells is not None
+    least, most = orders.PACES_PER_MINUTE
+    return {
+        "kind": kind,
+        "deed": deed,
+        "count": len(fit),
+        "left_out": len(found) - len(fit),
+        "moved": sum(1 for one in fit if one.now_at is not None and one.host != one.now_at) if tells else 0,
+        "tells": tells,
+        "pace": orders.PACE_PER_MINUTE,
+        "least": least,
+        "most": most,
+    }
+
+
+def _differs(count: int) -> str:
+    return ngettext(
+        "Meanwhile it is %(count)d phone. Look at it and agree again.",
+        "Meanwhile it is %(count)d phones. Look at it and agree again.",
+        count,
+    ) % {"count": count}
+
+
+def _pace(text: str) -> float:
+    """Phones a minute; what is no number is refused as a pace that is none."""
+    try:
+        return float(text.replace(",", ".")) if text else orders.PACE_PER_MINUTE
+    except ValueError:
+        return 0.0
