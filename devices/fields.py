@@ -32,6 +32,12 @@ class MacField(models.CharField):
         return value if value is None else parse_mac(value)
 
 
+class Sealed(str):
+    """A secret that was encrypted beforehand, outside the transaction that stores it."""
+
+    __slots__ = ()
+
+
 class _Sealed(models.Field):
     """What the encrypted fields share: no look-up by value, for the same text never gives the same ciphertext."""
 
@@ -50,6 +56,8 @@ class EncryptedTextField(_Sealed, models.TextField):
         return value if value in (None, "") else self._open(value)
 
     def get_db_prep_save(self, value, connection):
+        if isinstance(value, Sealed):
+            return str(value)
         value = super().get_db_prep_save(value, connection)
         if value in (None, "") or hasattr(value, "resolve_expression"):
             return value  # the values inside an expression come here one by one

@@ -28,13 +28,14 @@ from devices.claims import (
 from devices.listing import WAITS, CannotList, bring_back, cannot_be_made, file_made, prestage, retire, to_be_listed
 from devices.models import Account, Key, Phone
 from devices.sightings import NOT_OURS, Heard, Verify, record_sightings
+from devices.whole import Whole, changed_since, rewrite, tell_all, unlist
 
 __all__ = [
     "ALARM_BREAK", "CLAIM_SETTLE_SECONDS", "CLAIM_WORDS", "NOT_OURS", "WAITS", "WAY", "CannotList", "Heard", "Stage",
     "Verify", "VersionConflict", "accept_claim", "advance", "approve_address", "assign", "bring_back", "cannot_be_made",
     "dismiss_alarm", "explain", "file_made", "forget", "forget_unheard", "heed", "ignore", "judge_claims", "move",
     "prestage", "raise_alarm", "record_sightings", "record_verdicts", "renew", "retire", "tell", "to_be_listed",
-    "touch",
+    "touch", "Whole", "changed_since", "rewrite", "tell_all", "unlist",
 ]  # fmt: skip
 
 REASON_CHARS = 300
@@ -65,21 +66,23 @@ def assign(
     approved_host: str | None,
     by: str,
     awaits_file: bool = False,
+    attended: bool = True,
 ) -> None:
     """Replace the phone's accounts and keys and start its way anew; call it inside a transaction.
 
     `phone` is as the caller read it: raises VersionConflict if it was saved by somebody else since then.
-    `awaits_file` says that it has no file yet: it was not heard, and gets one when it is plugged in.
+    `awaits_file` says that it has no file yet: it was not heard, and gets one when it is plugged in. What nobody
+    `attended` confirms no address.
     """
     now = timezone.now()
+    approval = {"approved_host": approved_host, "approved_at": now} if attended else {}
     won = Phone.objects.filter(pk=phone.pk, version=phone.version).update(
         version=phone.version + 1,
         stage=Stage.ASSIGNED,
         stage_reason=WAITS if awaits_file else "",
         stage_at=now,
         awaits_file=awaits_file,
-        approved_host=approved_host,
-        approved_at=now,
+        **approval,
     )
     if not won:
         raise VersionConflict(SAVED_MEANWHILE)

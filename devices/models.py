@@ -6,7 +6,7 @@ Only `devices/inventory.py` writes them; everybody else reads.
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models.functions import Length, Now
 from django.utils import timezone
 from django.utils.translation import gettext
 
@@ -29,21 +29,25 @@ class Phone(models.Model):
     )
 
     stage = models.CharField(max_length=10, choices=Stage, default=Stage.SEEN, db_index=True)
-    stage_reason = models.CharField(max_length=300, blank=True, help_text="Why the phone stopped on its way.")
-    stage_at = models.DateTimeField()
+    stage_reason = models.CharField(
+        "why it stopped", max_length=300, blank=True, help_text="Why the phone stopped on its way."
+    )
+    stage_at = models.DateTimeField("stage since")
     version = models.PositiveIntegerField(default=0, help_text="Counts saved assignments; guards against lost updates.")
 
     source_host = models.GenericIPAddressField("address", null=True, blank=True)
     notify_port = models.PositiveIntegerField(default=5060)
     contact = models.CharField(max_length=200, blank=True, help_text="The Contact it claimed; shown, never used.")
     interface = models.CharField(max_length=40, blank=True)
-    local_host = models.GenericIPAddressField(null=True, blank=True, help_text="Our own address towards it.")
+    local_host = models.GenericIPAddressField(
+        "this server's address", null=True, blank=True, help_text="Our own address towards it."
+    )
     approved_host = models.GenericIPAddressField(
-        null=True, blank=True, help_text="The address that a person saw when saving."
+        "confirmed address", null=True, blank=True, help_text="The address that a person saw when saving."
     )
     approved_at = models.DateTimeField(null=True, blank=True)
     steady_host = models.GenericIPAddressField(
-        null=True, blank=True, help_text="Where its last complete steady download went."
+        "address of its last fetch", null=True, blank=True, help_text="Where its last complete steady download went."
     )
 
     claimed_host = models.GenericIPAddressField(
@@ -85,8 +89,10 @@ class Phone(models.Model):
         db_default=False,
         help_text="Assigned before it was heard: its file is made when it is plugged in.",
     )
-    first_seen_at = models.DateTimeField(null=True, blank=True, help_text="Empty: it was never heard.")
-    last_seen_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    first_seen_at = models.DateTimeField(
+        "first seen", null=True, blank=True, db_index=True, help_text="Empty: it was never heard."
+    )
+    last_seen_at = models.DateTimeField("last seen", null=True, blank=True, db_index=True)
     subscribed_at = models.DateTimeField(null=True, blank=True, help_text="Its last SUBSCRIBE from its own address.")
 
     class Meta:
@@ -103,8 +109,10 @@ class Phone(models.Model):
             models.Index(name="phone_kinds", fields=("model", "firmware", "site", "vendor")),
             # Few, and asked for at every look at the list: who needs attention?
             models.Index(name="phone_with_alarm", fields=("alarm_at",), condition=~Q(alarm="")),
-            models.Index(name="phone_with_reason", fields=("stage",), condition=~Q(stage_reason="")),
             models.Index(name="phone_of_another_mac", fields=("stage",), condition=Q(neighbour="mismatch")),
+            # For the overview, answered from the index alone: who runs what, who has stopped and why.
+            models.Index(name="phone_runs", fields=("model", "firmware", "stage")),
+            models.Index(name="phone_stopped", fields=("stage_reason", "stage"), condition=~Q(stage_reason="")),
         )
 
     def __str__(self) -> str:
@@ -142,6 +150,8 @@ class Account(models.Model):
     class Meta:
         ordering = ("phone", "number")
         constraints = (models.UniqueConstraint(name="account_number_once_per_phone", fields=("phone", "number")),)
+        # Which phones have this extension? Asked while somebody types, and for each page of the directory.
+        indexes = (models.Index(name="account_user_id", fields=("user_id",)),)
 
     def __str__(self) -> str:
         return gettext("account %(number)d: %(user_id)s") % {"number": self.number, "user_id": self.user_id}
@@ -161,16 +171,45 @@ class Key(models.Model):
     class Meta:
         ordering = ("phone", "kind", "number")
         constraints = (models.UniqueConstraint(name="key_once_per_phone", fields=("phone", "kind", "number")),)
+        # Which keys watch this number? Asked when somebody is renamed.
+        indexes = (models.Index(name="key_value", fields=("value",)),)
 
     def __str__(self) -> str:
         return f"{self.kind}{self.number}: {self.mode} {self.value}".rstrip()
+
+
+class Extension(models.Model):
+    """A number of the telephone system that a phone can be given: the directory from which one is chosen.
+
+    Only `devices/directory.py` writes it. What a phone has is a copy, made when it is assigned.
+    """
+
+    site = models.SlugField(max_length=40, blank=True, help_text="Where it is used; empty: the default site.")
+    number = models.CharField("number (SIP user id)", max_length=128)
+    name = models.CharField("caller name", max_length=128, blank=True)
+    secret = EncryptedTextField(blank=True)
+    auth_id = models.CharField("authentication id", max_length=128, blank=True)
+    sip_server = models.CharField("SIP server", max_length=300, blank=True)
+    voicemail = models.CharField("voicemail number", max_length=128, blank=True)
+    version = models.PositiveIntegerField(default=1, help_text="Counts changes; guards against lost updates.")
+    created_at = models.DateTimeField()
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        ordering = (Length("number"), "number", "site")
+        constraints = (models.UniqueConstraint(name="extension_once_per_site", fields=("site", "number")),)
+        # 99 before 1000: the order of the list, which is read a page at a time.
+        indexes = (models.Index(Length("number"), "number", "site", name="extension_in_order"),)
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.name}".rstrip()
 
 
 class LiveEvent(models.Model):
     """Something that happened to a phone; the carrier of live pages, and the phone's timeline. Never holds a secret."""
 
     phone = models.ForeignKey(Phone, null=True, on_delete=models.SET_NULL, related_name="events")
-    mac = MacField()
+    mac = MacField("MAC")
     kind = models.CharField(max_length=10, choices=EventKind)
     stage = models.CharField(max_length=10, choices=Stage, blank=True)
     text = models.CharField(max_length=300, blank=True)
@@ -181,4 +220,4 @@ class LiveEvent(models.Model):
         indexes = (models.Index(fields=("mac", "id"), name="liveevent_timeline"),)
 
     def __str__(self) -> str:
-        return f"{self.at:%H:%M:%S} {self.mac} {self.text}"
+        return f"{self.mac} {self.text}"

@@ -122,6 +122,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "gspnp.console.middleware.ChangeTemporaryPassword",
+    "gspnp.console.zone.ReadersZone",
 ]
 
 TEMPLATES = [
@@ -152,7 +153,7 @@ if REDIS_URL:
         "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_connect_timeout": 2, "socket_keepalive": True}]},
     }
 
-# A time in the admin names its zone.
+# A time in the admin names its zone, which is the reader's (gspnp/console/zone.py).
 FORMAT_MODULE_PATH = ["gspnp.console.formats"]
 
 STATIC_URL = "static/"
@@ -203,6 +204,8 @@ UNFOLD = {
     "SITE_URL": "/",
     "SITE_SYMBOL": "deskphone",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("console/favicon.svg")}],
+    "SCRIPTS": [lambda request: static("console/zone.js")],
+    "STYLES": [lambda request: static("console/shell.css")],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {
@@ -212,11 +215,24 @@ UNFOLD = {
             {
                 "title": _("Console"),
                 "items": [
+                    {"title": _("Overview"), "icon": "monitoring", "link": "/overview/"},
                     {
                         "title": _("Phones"),
                         "icon": "deskphone",
                         "link": "/",
                         "active": "gspnp.console.shell.is_console",
+                    },
+                    {
+                        "title": _("Extensions"),
+                        "icon": "dialpad",
+                        "link": "/extensions/",
+                        "active": "gspnp.console.shell.is_extensions",
+                    },
+                    {
+                        "title": _("Import & export"),
+                        "icon": "upload_file",
+                        "link": "/phones/import/",
+                        "active": "gspnp.console.shell.is_import",
                     },
                     {
                         "title": _("Settings"),
@@ -242,6 +258,7 @@ UNFOLD = {
                     {"title": _("Phones (bulk)"), "icon": "edit_note", "link": "/admin/devices/phone/"},
                     {"title": _("Accounts"), "icon": "badge", "link": "/admin/devices/account/"},
                     {"title": _("Keys"), "icon": "apps", "link": "/admin/devices/key/"},
+                    {"title": _("Extensions (bulk)"), "icon": "dialpad", "link": "/admin/devices/extension/"},
                     {"title": _("Contacts"), "icon": "contact_phone", "link": "/admin/provisioning/contact/"},
                     {"title": _("NOTIFYs"), "icon": "outbox", "link": "/admin/provisioning/notify/"},
                     {"title": _("Files"), "icon": "description", "link": "/admin/provisioning/configfile/"},

@@ -22,9 +22,9 @@ from devices.mac import colons
 from devices.models import Account, Phone
 from provisioning import outbox, plan, rendering
 from provisioning.gxp.config import ConfigError
-from provisioning.jobs import runner
+from provisioning.jobs import runner, telling
 from provisioning.layers import store
-from provisioning.models import ConfigFile, Notify, NotifyOrigin, SettingsLayer
+from provisioning.models import ConfigFile, Job, Notify, NotifyOrigin, SettingsLayer
 from provisioning.rendering import Wanted
 
 log = logging.getLogger(__name__)
@@ -74,12 +74,15 @@ def save(
     templates: Sequence[SettingsLayer] | None = None,
     why: str = "Saved.",
     along: Along | None = None,
+    attended: bool = True,
+    job: Job | None = None,
 ) -> Saved:
     """Give this phone this assignment; `phone` is as the technician saw it, `seen_host` the address shown then.
 
     `own` are the values of the phone's own layer and `templates` its templates, where they are to change; `along` is
-    what has to happen in the same transaction. Raises AssignmentError, ConfigError (with a field path for each
-    problem) or inventory.VersionConflict. Nothing is written if anything is raised.
+    what has to happen in the same transaction. What is not `attended` confirms no address, so that secrets go only
+    where the phone is known to be; a `job` tells the phone when it has its turn. Raises AssignmentError, ConfigError
+    (with a field path for each problem) or inventory.VersionConflict. Nothing is written if anything is raised.
     """
     model = _configurable(phone)
     if phone.source_host != seen_host:
@@ -87,7 +90,7 @@ def save(
         raise AssignmentError(words % {"old": seen_host or gettext("an unknown address"), "new": phone.source_host})
     if along is None and phone.stage == Stage.RETIRED:
         _nobody_else_has([(account.user_id, account.sip_server) for account in draft.accounts], phone)
-    order = _Order(phone, model, draft, by, why, own, templates, along or Along())
+    order = _Order(phone, model, draft, by, why, own, templates, along or Along(), attended and job is None, job)
     if not phone.is_heard:
         checked = check_ahead(phone, draft, own, templates)
         with transaction.atomic():
@@ -121,6 +124,8 @@ class _Order:
     own: Mapping[str, str | None] | None = field(repr=False)
     templates: Sequence[SettingsLayer] | None
     along: Along
+    attended: bool
+    job: Job | None
 
 
 def _save(order: _Order, current: ConfigFile | None) -> Saved:
@@ -138,8 +143,11 @@ def _save(order: _Order, current: ConfigFile | None) -> Saved:
                 _still_newest(order, current)
                 inventory.count_save(phone)
                 store.keep(phone, wanted.own, order.templates, by)
+        if not order.attended:
+            return Saved(current, None, changed=False)  # to ask again would confirm its address
         return _same_again(phone, current, by)
     with transaction.atomic():
+        told = telling.state_and_note(order.job) if order.job else None  # its row before the phone's, as everybody does
         _still_newest(order, current)
         inventory.assign(
             phone,
@@ -147,12 +155,16 @@ def _save(order: _Order, current: ConfigFile | None) -> Saved:
             plan.key_rows(phone, draft.keys),
             approved_host=phone.source_host,
             by=by,
+            attended=order.attended,
         )
         store.keep(phone, wanted.own, order.templates, by)
         config_file.number = current.number + 1 if current else 1
         config_file.created_at = timezone.now()
         config_file.save(force_insert=True)
-        notify = outbox.enqueue(config_file, NotifyOrigin.SAVE, config_file.created_at)
+        origin = NotifyOrigin.SAVE if order.attended else NotifyOrigin.JOB
+        notify = outbox.enqueue(config_file, origin, config_file.created_at)
+        if order.job is not None and told is not None:
+            telling.give_turn(order.job, notify, *told)
         order.along.run()
     log.info("%s: version %d saved by %s", colons(phone.mac), config_file.number, by)
     return Saved(config_file, notify, changed=True)

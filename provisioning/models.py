@@ -9,15 +9,18 @@ from devices.models import Phone
 from provisioning.firmware.models import FirmwareImage, FirmwareStep, FirmwareTry
 from provisioning.gxp.files import Bootstrap, FileFormat, FormatChoice, Part
 from provisioning.gxp.openssl_enc import Digest
-from provisioning.jobs.models import Job, JobFailure, JobState, JobTarget
+from provisioning.handout.models import HandedOut, Handout
+from provisioning.importing.models import ImportRow, ImportState, PhoneImport, RowOutcome, RowState
+from provisioning.jobs.models import Job, JobFailure, JobState, JobTarget, WorkerStatus
 from provisioning.layers.models import LayerLevel, PhoneTemplate, SettingsLayer
 from provisioning.phonebook.models import Contact, Phonebook
-from provisioning.plain.models import MissedAsk, ModelFile
+from provisioning.plain.models import DoorHour, MissedAsk, ModelFile
 
 __all__ = [
-    "OPEN_STATES", "ConfigFile", "Contact", "Download", "FirmwareImage", "FirmwareStep", "FirmwareTry", "Job",
-    "JobFailure", "JobState", "JobTarget", "LayerLevel", "LearnedUrlForm", "MissedAsk", "ModelFile", "Notify",
-    "NotifyKind", "NotifyOrigin", "NotifyState", "PathKind", "PhoneTemplate", "Phonebook", "SettingsLayer", "UrlForm",
+    "OPEN_STATES", "ConfigFile", "Contact", "DoorHour", "Download", "FirmwareImage", "FirmwareStep", "FirmwareTry",
+    "HandedOut", "Handout", "ImportRow", "ImportState", "Job", "JobFailure", "JobState", "JobTarget", "LayerLevel",
+    "LearnedUrlForm", "MissedAsk", "ModelFile", "Notify", "NotifyKind", "NotifyOrigin", "NotifyState", "PathKind",
+    "PhoneImport", "PhoneTemplate", "Phonebook", "RowOutcome", "RowState", "SettingsLayer", "UrlForm", "WorkerStatus",
 ]  # fmt: skip
 
 
@@ -233,6 +236,10 @@ class Download(models.Model):
 
     class Meta:
         ordering = ("-id",)
+        indexes = (
+            # How many in each hour, answered from the index alone.
+            models.Index(name="download_by_time", fields=("at", "status", "counts")),
+        )
 
     def __str__(self) -> str:
         return f"{self.phone} {self.name} {self.status}"

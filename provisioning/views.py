@@ -89,11 +89,17 @@ async def _serve(request: HttpRequest, offer: downloads.Offer, source: str) -> H
 
 async def _body(offer: downloads.Offer, content: bytes, counts: bool, source: str, agent: str) -> AsyncIterator[bytes]:
     """The file; what proves a stage is committed before the last bytes leave, and not at all if the client is gone."""
-    yield content[:-HELD_BACK_BYTES]
-    if offer.moves and counts:
-        await asyncio.sleep(GRACE_SECONDS)
-    await sync_to_async(downloads.record)(offer, 200, counts, source, agent)
-    yield content[-HELD_BACK_BYTES:]
+    recorded = False
+    try:
+        yield content[:-HELD_BACK_BYTES]
+        if offer.moves and counts:
+            await asyncio.sleep(GRACE_SECONDS)
+        await sync_to_async(downloads.record)(offer, 200, counts, source, agent)
+        recorded = True
+        yield content[-HELD_BACK_BYTES:]
+    finally:
+        if not recorded:
+            missed.broken_off()
 
 
 async def _phonebook(request: HttpRequest, ask: paths.PhonebookAsk, source: str) -> HttpResponse:

@@ -7,7 +7,7 @@ class SipmcastConfig(AppConfig):
 
     name = "sipmcast"
     default_auto_field = "django.db.models.BigAutoField"
-    verbose_name = _("Sipmcast")
+    verbose_name = _("Listening")
 
     def ready(self):
         from sipmcast import checks  # noqa: F401  (registers itself)

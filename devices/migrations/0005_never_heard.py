@@ -51,7 +51,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name="phone",
             name="first_seen_at",
-            field=models.DateTimeField(blank=True, help_text="Empty: it was never heard.", null=True),
+            field=models.DateTimeField(blank=True, db_index=True, help_text="Empty: it was never heard.", null=True),
         ),
         migrations.AlterField(
             model_name="phone",

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("devices", "0006_listed_at"),
+        ("devices", "0007_extensions"),
     ]
 
     operations = [
@@ -21,12 +21,6 @@ class Migration(migrations.Migration):
             model_name="phone",
             index=models.Index(
                 condition=models.Q(("alarm", ""), _negated=True), fields=["alarm_at"], name="phone_with_alarm"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="phone",
-            index=models.Index(
-                condition=models.Q(("stage_reason", ""), _negated=True), fields=["stage"], name="phone_with_reason"
             ),
         ),
         migrations.AddIndex(

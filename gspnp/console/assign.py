@@ -20,6 +20,7 @@ from devices.models import Phone
 from devices.trust import Verdict
 from gspnp.console import meanwhile, taken_back
 from gspnp.console.access import CHANGE, needs
+from gspnp.console.extensions.conflicts import also_on
 from gspnp.console.faces import face_of
 from gspnp.console.forms import AssignForm, posted_int
 from gspnp.console.listening import listening
@@ -67,8 +68,10 @@ def _save(request: HttpRequest, phone: Phone, form: AssignForm, version: int) ->
     if form.is_valid():
         seen_host = request.POST.get("seen_host") or None
         try:
-            saved = save(phone, form.draft(), by=request.user.get_username(), seen_host=seen_host)
-            return _saved(request, phone, form, saved)
+            draft = form.draft()
+            saved = save(phone, draft, by=request.user.get_username(), seen_host=seen_host)
+            words = " ".join([saved_words(saved), *also_on(phone, draft.accounts)])
+            return _saved(request, phone, form, saved, words)
         except ConfigError as error:
             form.place(error.problems)
         except AssignmentError as error:
@@ -78,9 +81,9 @@ def _save(request: HttpRequest, phone: Phone, form: AssignForm, version: int) ->
     return _show(request, phone, form, version)
 
 
-def _saved(request: HttpRequest, phone: Phone, form: AssignForm, saved: Saved) -> HttpResponse:
+def _saved(request: HttpRequest, phone: Phone, form: AssignForm, saved: Saved, words: str) -> HttpResponse:
     """What happens next; whether it can be taken back; and the next new phone, if the person asked for it."""
-    said: dict[str, object] = {"message": saved_words(saved), "mac": phone.mac}
+    said: dict[str, object] = {"message": words, "mac": phone.mac}
     said["undo"] = saved.changed and taken_back.remember(request, phone, form.stored)
     if request.POST.get("then") == "next":
         new = meanwhile.next_new(phone)

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from devices.choices import WAY, Neighbour, Stage
 from devices.models import Phone
+from gspnp.console import narrow
 from gspnp.console.rows import ICONS, IS_OFFLINE, IS_ONLINE, OFFLINE, ONLINE, REACH_LABELS
 
 if TYPE_CHECKING:
@@ -128,12 +129,15 @@ def reach_chips(query: ListQuery, counts: Counts) -> list[Chip]:
 
 
 def removable(query: ListQuery) -> list[Removable]:
-    """The filters by what a phone is and where it stands."""
-    return [
+    """The filters by what a phone is and where it stands, and what a figure of the overview counted."""
+    found = [
         Removable(name, label, _site(value) if name == "site" else value, query.url(**{name: ""}))
         for name, label in KINDS.items()
         if (value := getattr(query, name))
     ]
+    if query.only:
+        found.append(Removable("only", _("Only"), narrow.words(query.only), query.url(only="")))
+    return found
 
 
 def offered(query: ListQuery) -> list[Kind]:

@@ -11,16 +11,21 @@ from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
+from devices import holders
 from devices.catalog import CODECS, DEFAULT_CODECS, KEY_MODE_LABELS, KeyKind, KeyMode, KeySlot, PhoneModel, slots
-from devices.models import Account, Key, Phone
+from devices.crypto import CannotDecrypt
+from devices.holders import Holder, Wanted
+from devices.models import Account, Extension, Key, Phone
 from provisioning import plan
 from provisioning.gxp import fields as texts
 from provisioning.gxp import layout
 from provisioning.gxp.config import AccountConfig, KeyConfig, Problem, validate
 from provisioning.layers import stack
 
+MAX_ID = 2**63 - 1  # of a row
 CODEC_CHOICES = [(name, codec.label) for name, codec in CODECS.items()]
 
 
@@ -63,10 +68,21 @@ def column_limit(model: type[Account] | type[Key], name: str) -> int:
 
 
 _PLAIN = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off", "data-1p-ignore": ""}
+# ARIA 1.2: a text field that opens a list. static/console/extension_picker.js gives it life.
+_PICKER = {"role": "combobox", "aria-autocomplete": "list", "aria-expanded": "false", "aria-haspopup": "listbox"}
+GONE = _("Extension {number} is not in the directory any more: choose another one, or type its password.")
+UNREADABLE = _(
+    "The secret of extension {number} cannot be opened: the key that it was written with is not in GSPNP_FIELD_KEYS. "
+    "Put that key back, or type the password."
+)
 
 
 class AccountForm(forms.Form):
-    """One SIP identity. `stored` is what the phone has now, None if it has none of this number."""
+    """One SIP identity. `stored` is what the phone has now, None if it has none of this number.
+
+    `extension` is the id of the extension that was chosen from the directory; its secret is taken here, and never
+    travels to the browser. A password that somebody types wins.
+    """
 
     user_id = Text(
         "The extension",
@@ -74,8 +90,9 @@ class AccountForm(forms.Form):
         trim=True,
         label="Extension",
         help_text="SIP user ID",
-        widget=forms.TextInput(attrs=_PLAIN),
+        widget=forms.TextInput(attrs=_PLAIN | _PICKER),
     )
+    extension = forms.IntegerField(required=False, min_value=1, max_value=MAX_ID, widget=forms.HiddenInput())
     password = PasswordText("The password", label="Password")
     password_clear = forms.BooleanField(required=False, label="Remove the stored password")
     display_name = Text(
@@ -116,6 +133,9 @@ class AccountForm(forms.Form):
             names = ("sip_server", "user_id", "auth_id", "display_name", "voicemail")
             initial = {name: getattr(stored, name) for name in names} | {"codecs": list(stored.codecs)}
         super().__init__(data, prefix=f"account-{number}", initial=initial)
+        self.held: list[Holder] = []
+        self.secret = ""
+        self.fields["user_id"].widget.attrs["aria-controls"] = f"account-{number}-extensions"
         if self.has_password:
             self.fields["password"].widget.attrs["placeholder"] = "stored; blank keeps it"
 
@@ -136,10 +156,36 @@ class AccountForm(forms.Form):
         """Name and label in the present order."""
         return [(name, CODECS[name].label) for name in self["codecs"].value() or () if name in CODECS]
 
+    def clean(self) -> None:
+        """Take the secret of the extension that was chosen, if no password was typed."""
+        typed = self.cleaned_data
+        self.secret = ""
+        if "extension" in self.errors:
+            del self.errors["extension"]  # a hidden field that somebody made up is none
+        chosen = typed.get("extension")
+        if not chosen or typed.get("password") or typed.get("password_clear"):
+            return
+        number = typed.get("user_id", "")
+        try:
+            row = Extension.objects.filter(pk=chosen, number=number).first()
+        except CannotDecrypt:
+            self.add_error("password", UNREADABLE.format(number=number))
+            return
+        if row is None:
+            self.add_error("password", GONE.format(number=number))
+        else:
+            self.secret = row.secret
+
+    @property
+    def takes_secret(self) -> int | None:
+        """The extension whose secret is taken, while the form comes back with its errors."""
+        value = self["extension"].value()
+        return value if self.is_bound and value and str(value).isdigit() else None
+
     def config(self) -> AccountConfig:
         """What was decided, of a form whose `is_valid` was asked; a field that was refused is blank here."""
         typed = {name: self.cleaned_data.get(name, "") for name in self.fields}
-        password = typed["password"]
+        password = typed["password"] or self.secret
         if not password and self.stored is not None and not typed["password_clear"]:
             password = self.stored.password
         return AccountConfig(
@@ -192,14 +238,14 @@ class KeyForm(forms.Form):
     def short_title(self) -> str:
         """As the drawing names it."""
         number = self.slot.number
-        return _("MPK {number}").format(number=number) if self.slot.kind is KeyKind.MPK else self.title
+        return gettext("MPK {number}").format(number=number) if self.slot.kind is KeyKind.MPK else self.title
 
     @property
     def owner(self) -> str:
         """Whose key it is that stands here if the phone says nothing of its own; empty if nobody's."""
         if self.inherited is None:
             return ""
-        return _("the team") if self.origin == layout.TEAM else self.origin
+        return gettext("the team") if self.origin == layout.TEAM else self.origin
 
     @property
     def inherited_words(self) -> str:
@@ -248,6 +294,7 @@ class AssignForm:
         self.keys = [KeyForm(slot, model, keys.get(slot), data) for slot in slots(model)]
         self.problems: list[str] = []
         self._show_layouts(stored)
+        self._show_held()
 
     def _show_layouts(self, stored: plan.Draft) -> None:
         """Tell each key what stands on it if the phone says nothing of its own, and who says so."""
@@ -264,6 +311,16 @@ class AssignForm:
             form.origin = arranged.origins.get(form.slot, "")
             form.is_protected = form.slot in arranged.protected
             form.instead = form.slot in own and not form.is_protected
+
+    def _show_held(self) -> None:
+        """Tell each account which other phones have its extension, too."""
+        wanted = {
+            form: Wanted(str(form["user_id"].value() or ""), str(form["sip_server"].value() or ""), self.phone.site)
+            for form in self.accounts
+        }
+        found = holders.of(wanted.values(), but=self.phone.mac)
+        for form, one in wanted.items():
+            form.held = found.get(one, [])
 
     @property
     def line_keys(self) -> list[KeyForm]:

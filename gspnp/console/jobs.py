@@ -18,7 +18,7 @@ from django.views.decorators.http import require_POST, require_safe
 from gspnp.console.access import CHANGE, VIEW, is_fetch, needs
 from gspnp.console.shell import shell_context
 from provisioning.jobs import orders, runner, telling
-from provisioning.jobs.models import OPEN_JOBS, RERENDER
+from provisioning.jobs.models import FILE_KINDS, OPEN_JOBS
 from provisioning.models import Job, JobState, Notify, NotifyState
 
 SHOWN_JOBS = 50
@@ -78,7 +78,7 @@ def _part(request: HttpRequest, job_id: int) -> HttpResponse:
 
 
 def _context(request: HttpRequest, job: Job) -> dict[str, Any]:
-    order = _order(job) if job.kind != RERENDER else None
+    order = _order(job) if job.kind not in FILE_KINDS else None
     failures, told = job.failures.select_related("phone")[:SHOWN_FAILURES], telling.told(job)
     is_open = job.state in OPEN_JOBS
     return {

@@ -41,7 +41,17 @@ def is_plain_beyond_loopback(request: HttpRequest) -> bool:
 
 def is_console(request: HttpRequest) -> bool:
     """Whether the sidebar's entry for the phones is the present one: their list, or the page of one of them."""
-    return request.path == "/" or request.path.startswith("/phones/")
+    return request.path == "/" or (request.path.startswith("/phones/") and not is_import(request))
+
+
+def is_import(request: HttpRequest) -> bool:
+    """The same for import and export."""
+    return request.path.startswith(("/phones/import/", "/phones/export/"))
+
+
+def is_extensions(request: HttpRequest) -> bool:
+    """The same for the directory of extensions."""
+    return request.path.startswith("/extensions/")
 
 
 def is_settings(request: HttpRequest) -> bool:

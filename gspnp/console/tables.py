@@ -17,7 +17,7 @@ from django.utils.functional import Promise
 
 from devices.choices import Stage
 from devices.models import Account, Phone
-from gspnp.console import filters
+from gspnp.console import filters, narrow
 from gspnp.console.columns import DEFAULT, LABELS, NEWEST_FIRST, UNSORTED
 from gspnp.console.filters import ATTENTION, OUT_OF_SIGHT, REACHES, Chip, Counts, Removable
 from gspnp.console.rows import SHOWN_ACCOUNTS
@@ -65,6 +65,7 @@ class ListQuery:
     model: str = ""
     firmware: str = ""
     site: str = ""
+    only: str = ""
     sort: str = DEFAULT_SORT
     page: int = 1
 
@@ -76,6 +77,7 @@ class ListQuery:
             q=_text(params, "q", QUERY_CHARS),
             stage=stage if stage in (*Stage.values, ATTENTION) else "",
             reach=reach if reach in REACHES else "",
+            only=narrow.read(params.get("only", "")),
             sort=sort if sort.removeprefix("-") in SORTS else DEFAULT_SORT,
             page=_page(page),
             **{name: _text(params, name, VALUE_CHARS) for name in filters.KINDS},
@@ -174,8 +176,10 @@ def filtered(query: ListQuery) -> QuerySet[Phone]:
         phones = phones.filter(filters.needs_attention())
     elif query.stage:
         phones = phones.filter(stage=query.stage)
-    elif not query.q:
+    elif not query.q and not narrow.is_of_all(query.only):
         phones = phones.exclude(stage__in=OUT_OF_SIGHT)
+    if query.only:
+        phones = phones.filter(narrow.rule(query.only))
     if query.reach:
         phones = phones.filter(REACHES[query.reach])
     return phones.filter(matches(query.q)) if query.q else phones
@@ -219,7 +223,7 @@ def _number(query: ListQuery, total: int) -> int:
 
 def _known_total(query: ListQuery, counts: Counts) -> int | None:
     """How many there are, if a count that is shown anyway says it."""
-    if query.q or query.model or query.firmware or query.site or (query.reach and query.stage):
+    if query.q or query.only or query.model or query.firmware or query.site or (query.reach and query.stage):
         return None
     if query.reach:
         return counts.reaches[query.reach]

@@ -6,12 +6,16 @@ from devices.mac import MacError, parse_mac
 from gspnp.console import (
     actions,
     assign,
+    bulk_edit,
     doctor,
+    exports,
     firmware,
+    imports,
     jobs,
     layers,
     opinions,
     orders,
+    overview,
     phone,
     phone_history,
     phone_settings,
@@ -21,6 +25,7 @@ from gspnp.console import (
     swap,
     views,
 )
+from gspnp.console.extensions import urls as extensions
 
 
 class MacConverter:
@@ -49,6 +54,8 @@ urlpatterns = [
     path("filters/", views.offered_filters, name="filters"),
     path("columns/", views.list_columns, name="columns"),
     path("orders/<slug:kind>/", orders.order, name="order"),
+    path("overview/", overview.page, name="overview"),
+    path("overview/live/", overview.live_part, name="overview_live"),
     path("doctor/", doctor.page, name="doctor"),
     path("settings/", layers.overview, name="layers"),
     path("settings/layer/", layers.layer, name="layer"),
@@ -62,6 +69,7 @@ urlpatterns = [
         path(f"jobs/<int:job_id>/{button}/", jobs.press, {"button": button}, name=f"job_{button}")
         for button in jobs.BUTTONS
     ),
+    *extensions.urlpatterns,
     path("firmware/", firmware.page, name="firmware"),
     path("firmware/upload/", firmware.upload, name="firmware_upload"),
     path("firmware/remove/<str:version>/", firmware.remove, name="firmware_remove"),
@@ -71,6 +79,12 @@ urlpatterns = [
     path("phonebook/file/", phonebook.file, name="phonebook_file"),
     path("phonebook/renew/", phonebook.renew, name="phonebook_renew"),
     path("phones.json", views.phones_json, name="phones_json"),
+    path("phones/import/", imports.overview, name="imports"),
+    path("phones/import/sample.<str:kind>", imports.sample, name="import_sample"),
+    path("phones/import/<int:import_id>/", imports.page, name="import"),
+    path("phones/import/<int:import_id>/<str:button>/", imports.press, name="import_press"),
+    path("phones/export/", exports.export, name="export"),
+    path("phones/edit/", bulk_edit.page, name="bulk_edit"),
     path("phones/add/", prestage.add, name="add_phone"),
     path("phones/<mac:mac>/", phone.page, name="phone"),
     path("phones/<mac:mac>/live/", phone.live_part, name="phone_live"),

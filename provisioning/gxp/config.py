@@ -6,7 +6,7 @@ and every message.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -146,10 +146,11 @@ def _account_problems(path: str, account: AccountConfig, settings: Mapping[str, 
     yield from _fault(f"{path}.voicemail", "The voicemail number", fields.text_fault(account.voicemail))
     # Without a choice of its own the account takes the codecs of the layers.
     if account.codecs or not settings.get(f"account{account.number}_preferred_vocoder_1"):
-        yield from _codec_problems(f"{path}.codecs", account.codecs)
+        yield from codec_problems(f"{path}.codecs", account.codecs)
 
 
-def _codec_problems(path: str, codecs: tuple[str, ...]) -> Iterator[Problem]:
+def codec_problems(path: str, codecs: Sequence[str]) -> Iterator[Problem]:
+    """What is wrong with names of codecs, best first, for the field `path`."""
     if not codecs:
         yield Problem(path, "Choose at least one codec.")
     known = ", ".join(CODECS)

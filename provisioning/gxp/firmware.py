@@ -71,6 +71,11 @@ def holes(model: str, runs: str) -> list[Hole]:
     return [hole for models, hole in _holes() if model.upper() in models and order(runs) < order(hole.fixed_in)]
 
 
+def all_holes() -> list[Hole]:
+    """Everything that is known, whatever the model."""
+    return list(dict.fromkeys(hole for _, hole in _holes()))
+
+
 def upgrade_settings(place: str, version: str) -> Mapping[str, str]:
     """What lets a phone fetch this version by itself; `place` is host[:port][/path] of the phones' door.
 

@@ -5,7 +5,9 @@ from django.utils.translation import gettext_lazy as _
 
 from devices.models import Phone
 
-RERENDER = "rerender"  # new files after a change of settings; every other kind is an order, see orders.py
+# New files after a change of settings, after one in the directory, and from a table. Every other kind is an order, see
+# orders.py.
+RERENDER, FOLLOW, IMPORT = FILE_KINDS = ("rerender", "follow", "import")
 
 
 class JobState(models.TextChoices):
@@ -29,6 +31,7 @@ class Job(models.Model):
     scope = models.JSONField(
         default=dict, help_text="Which phones; see provisioning/layers/scope.py. Orders have targets instead."
     )
+    orders = models.JSONField(default=dict, help_text="What it is to do, where its kind does not say all. No secret.")
     state = models.CharField(max_length=10, choices=JobState, default=JobState.WAITING)
     pace_per_second = models.FloatField(default=5.0, help_text="How many NOTIFYs leave in a second.")
     total = models.PositiveIntegerField(default=0)
@@ -87,3 +90,15 @@ class JobFailure(models.Model):
 
     def __str__(self) -> str:
         return f"{self.phone}: {self.field} {self.message}"
+
+
+class WorkerStatus(models.Model):
+    """One row per machine on which `manage.py work` goes its rounds: its last sign of life, and what went wrong."""
+
+    machine = models.CharField(max_length=120, unique=True)
+    started_at = models.DateTimeField()
+    heartbeat_at = models.DateTimeField()
+    trouble = models.CharField(max_length=300, blank=True)
+
+    def __str__(self) -> str:
+        return self.machine

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import InterfaceError, OperationalError, transaction
@@ -23,12 +24,14 @@ from django_tasks_db.models import DBTaskResult
 
 from devices.models import Phone
 from provisioning.jobs import telling
-from provisioning.jobs.models import OPEN_JOBS, RERENDER, Job, JobFailure, JobState, JobTarget
-from provisioning.jobs.rerender import rerender
+from provisioning.jobs.models import FILE_KINDS, FOLLOW, OPEN_JOBS, RERENDER, Job, JobFailure, JobState, JobTarget
+from provisioning.jobs.rerender import Outcome, rerender
 from provisioning.layers.scope import next_ids, phones_under
 
 log = logging.getLogger(__name__)
 
+# What other kinds do with some phones, as `rerender` does. Named, because what saves phones orders jobs too.
+WORK = {FOLLOW: "provisioning.extensions.job.follow"}
 CHUNK = 100  # phones between two looks at whether somebody paused or cancelled
 PAUSE_SECONDS = 0.002  # between two chunks: SQLite's lock is not fair
 LOST_AFTER_SECONDS = 60  # a chunk takes far less than a second; a worker that is silent for so long is gone
@@ -38,8 +41,7 @@ MAX_FAILURES = 1000  # rows kept of one job; the number of failures goes on
 PACES_PER_SECOND = (0.1, 200.0)
 LONGEST_SECONDS = 86_400  # of telling. What is due in two days and more counts as of a clock that went back (due.py).
 DROPPED_AT_ONCE = 500  # targets in one transaction
-TASKS = {RERENDER: "provisioning.jobs.runner.run"}  # what carries out a job of this kind
-ORDERS = "provisioning.jobs.orders.run"  # and of every other
+ORDERS = "provisioning.jobs.orders.run"  # what carries out a job that gives no files
 OUR_FAULT = "Something went wrong in gspnp itself; the worker's log has more. Report it, then save the layer again."
 
 
@@ -47,13 +49,43 @@ class JobError(ValueError):
     """The job cannot do this now; the text says why."""
 
 
-def start(title: str, scope: Mapping[str, object], *, by: str, pace_per_second: float = 5.0) -> Job:
-    """Order a new look at every phone of the scope. Raises JobError for a pace that is none."""
+@dataclass(frozen=True)
+class Kind:
+    """What jobs that are no rendering anew do: `chunk` does the next piece, and is False once the job has ended or is
+    somebody else's; `cancel` says whether the job ends by itself after it was told to."""
+
+    chunk: Callable[[Job], bool]
+    cancel: Callable[[Job], bool]
+
+
+KINDS: dict[str, Kind] = {}  # by Job.kind; whoever has one registers it
+
+
+def start(
+    title: str,
+    scope: Mapping[str, object],
+    *,
+    by: str,
+    pace_per_second: float = 5.0,
+    kind: str = RERENDER,
+    orders: Mapping[str, object] | None = None,
+) -> Job:
+    """Order a new look at every phone of the scope; `orders` is what a kind other than RERENDER needs to know. Raises
+    JobError for a pace that is none."""
+    total = phones_under(scope).count()
+    check_pace(pace_per_second, total)
+    ids = scope.get("phones")
+    if isinstance(ids, list):
+        scope = {"phones": sorted(ids)}
+    return enqueue(kind, title, scope, total, by=by, pace_per_second=pace_per_second, orders=orders)
+
+
+def check_pace(pace_per_second: float, total: int) -> None:
+    """Raises JobError for a pace that is none, or at which so many phones would be told too late."""
     least, most = PACES_PER_SECOND
     if not least <= pace_per_second <= most:
         words = gettext("NOTIFYs leave at %(least)g to %(most)g a second; enter a number between.")
         raise JobError(words % {"least": least, "most": most})
-    total = phones_under(scope).count()
     if total > pace_per_second * LONGEST_SECONDS:
         needed = math.ceil(10 * total / LONGEST_SECONDS) / 10
         words = gettext(
@@ -61,13 +93,24 @@ def start(title: str, scope: Mapping[str, object], *, by: str, pace_per_second: 
             "enter %(needed)g or more."
         )
         raise JobError(words % {"pace": pace_per_second, "total": total, "needed": needed})
-    ids = scope.get("phones")
-    if isinstance(ids, list):
-        scope = {"phones": sorted(ids)}
+
+
+def enqueue(
+    kind: str,
+    title: str,
+    scope: Mapping[str, object],
+    total: int,
+    *,
+    by: str,
+    pace_per_second: float,
+    orders: Mapping[str, object] | None = None,
+) -> Job:
+    """Store a job, and call a worker to it."""
     now = timezone.now()
     with transaction.atomic():
         job = Job.objects.create(
-            kind=RERENDER,
+            kind=kind,
+            orders=dict(orders or {}),
             title=title[:200],
             scope=dict(scope),
             pace_per_second=pace_per_second,
@@ -106,10 +149,13 @@ def _one_chunk(job_id: int, worker: str) -> bool:
     job = Job.objects.filter(pk=job_id, state=JobState.RUNNING, worker=worker).first()
     if job is None:
         return False
+    if job.kind in KINDS:
+        return KINDS[job.kind].chunk(job)
     ids = next_ids(job.scope, job.after_id, CHUNK)
     if not ids:
-        return not _end(job, JobState.DONE)
-    outcome = rerender(job, ids)
+        return not end(job, JobState.DONE)
+    work = rerender if job.kind == RERENDER else import_string(WORK[job.kind])
+    outcome: Outcome = work(job, ids)
     failed = {one.phone_id for one in outcome.failures}
     with transaction.atomic():
         # Who was forgotten meanwhile is nobody's failure.
@@ -126,9 +172,15 @@ def _one_chunk(job_id: int, worker: str) -> bool:
     return True
 
 
-def _end(job: Job, state: JobState) -> bool:
+def is_mine(job: Job) -> bool:
+    """Whether the job still runs, and is this worker's; call it in the transaction that stores a chunk."""
+    return Job.objects.select_for_update().filter(pk=job.pk, state=JobState.RUNNING, worker=job.worker).exists()
+
+
+def end(job: Job, state: JobState, words: str = "") -> bool:
+    """The job has come to its end; False if it is not this worker's any more, or was stopped."""
     ended = Job.objects.filter(pk=job.pk, state=JobState.RUNNING, worker=job.worker).update(
-        state=state, ended_at=timezone.now()
+        state=state, words=words[:300], ended_at=timezone.now()
     )
     log.info("%s: %s; %d of %d phones changed, %d failed", job.title, state.value, job.changed, job.total, job.failed)
     return bool(ended)
@@ -159,6 +211,11 @@ def cancel(job_id: int) -> None:
     """End it after the present chunk, and tell no more phones. Who has a new file keeps it, and takes it at its next
     start. Raises JobError."""
     job = _look(job_id)
+    if job.kind in KINDS and job.state in OPEN_JOBS and KINDS[job.kind].cancel(job):
+        with transaction.atomic():
+            if _change(job_id, (JobState.PAUSED,), JobState.WAITING):
+                call(job)
+        return
     cancelled = _change(job_id, OPEN_JOBS, JobState.CANCELLED, ended_at=timezone.now())
     if cancelled:
         _forget_targets([job_id])
@@ -168,7 +225,7 @@ def cancel(job_id: int) -> None:
 
 def call(job: Job, at: datetime | None = None) -> None:
     """Have a worker look at it, at once or at that time."""
-    task = import_string(TASKS.get(job.kind, ORDERS))
+    task = run if job.kind in FILE_KINDS else import_string(ORDERS)
     (task.using(run_after=at) if at else task).enqueue(job.pk)
 
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from devices import batch
 from provisioning import outbox
-from provisioning.jobs.models import RERENDER, Job, JobState
+from provisioning.jobs.models import FILE_KINDS, Job, JobState
 from provisioning.models import Notify, NotifyState
 
 AT_ONCE = 500  # rows in one transaction. Our choice.
@@ -65,6 +65,14 @@ def state_and_note(job: Job) -> tuple[NotifyState, str]:
     return states.get(JobState(current), (NotifyState.WAITING, "")) if current else (NotifyState.WAITING, "")
 
 
+def give_turn(job: Job, notify: Notify, state: NotifyState, note: str) -> None:
+    """Make a NOTIFY that was just owed one of this job's, as `state_and_note` said. In the transaction that owes it."""
+    (notify.next_at,) = turns(job, 1, notify.created_at)
+    notify.job, notify.state, notify.note = job, state, note
+    notify.settled_at = notify.created_at if state == NotifyState.NOT_NEEDED else None
+    notify.save(update_fields=("job", "state", "note", "next_at", "settled_at"))
+
+
 def hold(job: Job) -> int:
     """Hold back what has not left yet; how many."""
     rows = [(pk, NotifyState.WITHHELD, _words(job)[0]) for pk in _ids(job, NotifyState.WAITING)]
@@ -73,7 +81,12 @@ def hold(job: Job) -> int:
 
 def go_on(job: Job) -> int:
     """Give those that were held back their turns anew; how many."""
-    ids = [pk for pk, note in _rows(job, NotifyState.WITHHELD) if note == _words(job)[0]]
+    return release(job, _words(job)[0])
+
+
+def release(job: Job, held: str) -> int:
+    """The same for those that were held back for another reason, which is their note."""
+    ids = [pk for pk, note in _rows(job, NotifyState.WITHHELD) if note == held]
     # The times of those that were held back have passed, or are of an order that is over.
     turns = _spaced(job, timezone.now(), len(ids))
     rows = [(pk, NotifyState.WAITING, "", at) for pk, at in zip(ids, turns, strict=True)]
@@ -89,7 +102,7 @@ def drop(job: Job) -> int:
 
 def _words(job: Job) -> tuple[str, str]:
     """What is said of one that is held back, and of one that is dropped."""
-    return (HELD, DROPPED) if job.kind == RERENDER else (HELD_ORDER, DROPPED_ORDER)
+    return (HELD, DROPPED) if job.kind in FILE_KINDS else (HELD_ORDER, DROPPED_ORDER)
 
 
 def _step(job: Job) -> timedelta:

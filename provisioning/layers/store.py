@@ -84,10 +84,15 @@ def chosen(
     """The phone's layers, with what is about to change. Raises ConfigError, and CannotDecrypt."""
     layers = stack.stack(phone)
     if templates is not None:
-        kept = [one for one in layers if one.level != LayerLevel.TEMPLATE]
-        own_layer = [one for one in kept if one.level == LayerLevel.PHONE]
-        layers = (*kept[: len(kept) - len(own_layer)], *(one.as_layer() for one in templates), *own_layer)
+        layers = with_templates(layers, templates)
     return layers if own is None else stack.with_own(layers, read(own))
+
+
+def with_templates(layers: stack.Stack, templates: Sequence[SettingsLayer]) -> stack.Stack:
+    """The same layers with other templates. Raises CannotDecrypt."""
+    kept = [one for one in layers if one.level != LayerLevel.TEMPLATE]
+    own_layer = [one for one in kept if one.level == LayerLevel.PHONE]
+    return (*kept[: len(kept) - len(own_layer)], *(one.as_layer() for one in templates), *own_layer)
 
 
 def keep(phone: Phone, own: Mapping[str, str | None], templates: Sequence[SettingsLayer] | None, by: str) -> None:
@@ -105,6 +110,19 @@ def keep(phone: Phone, own: Mapping[str, str | None], templates: Sequence[Settin
         PhoneTemplate.objects.bulk_create(
             PhoneTemplate(phone=phone, layer=layer, place=place) for place, layer in enumerate(templates)
         )
+
+
+def replace_templates(names: Mapping[int, Sequence[str]]) -> None:
+    """Give these phones exactly the templates of these names, in this order; one that is gone is passed over."""
+    PhoneTemplate.objects.filter(phone__in=list(names)).delete()
+    wanted = {name for its in names.values() for name in its}
+    ids = dict(SettingsLayer.objects.filter(level=LayerLevel.TEMPLATE, name__in=wanted).values_list("name", "pk"))
+    PhoneTemplate.objects.bulk_create(
+        PhoneTemplate(phone_id=phone_id, layer_id=ids[name], place=place)
+        for phone_id, its in names.items()
+        for place, name in enumerate(its)
+        if name in ids
+    )
 
 
 def give(phone: Phone, template: SettingsLayer) -> bool:

@@ -1,7 +1,7 @@
-"""What phones asked for in vain: ring tones, languages, files of other systems. Counted in memory, stored now and then.
+"""What phones asked for in vain: ring tones, languages, files of other systems; and how often, hour by hour.
 
-It never delays an answer, and a stranger cannot fill the disk with it: names are bounded, so are the rows, and the
-oldest go first.
+Counted in memory, stored now and then. It never delays an answer, and a stranger cannot fill the disk with it: names
+are bounded, so are the rows, and the oldest go first.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import asyncio
 import logging
 import re
 import threading
+from collections import Counter
+from datetime import datetime, timedelta
 
 from asgiref.sync import sync_to_async
 from django.db import DatabaseError, transaction
@@ -18,13 +20,14 @@ from django.utils import timezone
 from django.utils.translation import gettext, gettext_noop
 
 from devices import batch
-from provisioning.plain.models import MissedAsk
+from provisioning.plain.models import DoorHour, MissedAsk
 
 log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 1.0
 HELD_AT_MOST = 200  # different ones between two flushes; more are not counted
 KEPT_AT_MOST = 500
+HOURS_KEPT_DAYS = 90  # as long as events
 NAME_CHARS = 80
 _DEVICE = re.compile(r"DevId ([0-9A-Fa-f]{12})\b")
 
@@ -51,12 +54,15 @@ STORED_AT_ONCE = 20
 
 _lock = threading.Lock()
 _held: dict[tuple[str, str, str], int] = {}
+_counted: Counter[str] = Counter()  # columns of DoorHour
 _flushes: set[asyncio.Task[None]] = set()
 
 
 def note(source: str, agent: str, path: str) -> None:
-    """Count a refusal, if it is a phone's. Call it in the event loop; it only touches memory."""
-    if "grandstream" not in agent.lower() or path.startswith(("/p/", "/phonebook/")):
+    """Count a refusal, and its name if it is a phone's. Call it in the event loop; it only touches memory."""
+    ours = "grandstream" in agent.lower()
+    _count("refused" if ours else "refused_strangers")
+    if not ours or path.startswith(("/p/", "/phonebook/")):
         return  # a path that may hold a secret is never kept
     name = re.sub(r"[^A-Za-z0-9._-]", "?", path.rpartition("/")[2])[:NAME_CHARS]
     told = _DEVICE.search(agent[:300])
@@ -67,6 +73,16 @@ def note(source: str, agent: str, path: str) -> None:
         if key not in _held and len(_held) >= HELD_AT_MOST:
             return
         _held[key] = _held.get(key, 0) + 1
+
+
+def broken_off() -> None:
+    """Count a file whose end nobody waited for. Call it in the event loop."""
+    _count("broken_off")
+
+
+def _count(what: str) -> None:
+    with _lock:
+        _counted[what] += 1
     if not _flushes:
         task = asyncio.get_running_loop().create_task(_soon())
         _flushes.add(task)
@@ -81,10 +97,13 @@ async def _soon() -> None:
 def flush() -> int:
     """Store what was counted; how many rows."""
     with _lock:
-        taken = dict(_held)
+        taken, counted = dict(_held), dict(_counted)
         _held.clear()
+        _counted.clear()
     now = timezone.now()
     try:
+        if counted:
+            _store_hour(counted, now)
         # Few at once: whoever else wants to write waits for no more than these.
         for bite in batch.bites(sorted(taken.items()), STORED_AT_ONCE):
             with transaction.atomic():
@@ -100,6 +119,15 @@ def flush() -> int:
         log.warning("what phones asked for in vain is not stored (%s)", error)
         return 0
     return len(taken)
+
+
+def _store_hour(counted: dict[str, int], now: datetime) -> None:
+    with transaction.atomic():
+        hour = now.replace(minute=0, second=0, microsecond=0)
+        row, is_new = DoorHour.objects.get_or_create(hour=hour)
+        DoorHour.objects.filter(pk=row.pk).update(**{what: F(what) + count for what, count in counted.items()})
+        if is_new:
+            DoorHour.objects.filter(hour__lt=now - timedelta(days=HOURS_KEPT_DAYS)).delete()
 
 
 def advice(name: str) -> str:

@@ -30,3 +30,15 @@ class MissedAsk(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name}, asked for by {self.source_host}"
+
+
+class DoorHour(models.Model):
+    """What the phones' door counted in one hour, beside the downloads, which are stored one by one."""
+
+    hour = models.DateTimeField(unique=True, help_text="Its beginning.")
+    refused = models.PositiveIntegerField(default=0, help_text="Requests of phones of ours that got a 404.")
+    refused_strangers = models.PositiveIntegerField(default=0, help_text="The same, of what is no phone of ours.")
+    broken_off = models.PositiveIntegerField(default=0, help_text="Files that were not taken to their end.")
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H:00}: {self.refused} refused, {self.broken_off} broken off"

@@ -1,6 +1,7 @@
 // The assignment drawer: opens beside the list, keeps the focus inside, gives it back, and forgets nothing that was typed.
 
 import { prepareForm } from "./assign_form.js";
+import "./extension_picker.js";
 import { handOver, leave, look, showChanges, watch } from "./meanwhile.js";
 import { Refused, send, sessionEnded, wordsOf } from "./net.js";
 import { toast, toFront } from "./toast.js";

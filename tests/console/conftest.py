@@ -6,6 +6,7 @@ from django.test import Client
 from django.utils import timezone
 
 from devices.catalog import DEFAULT_CODECS, slots
+from gspnp.console import figures
 from sipmcast.models import ListenerStatus
 
 
@@ -67,3 +68,9 @@ def typed(phone, **changes) -> dict:
         "account-1-sip_server": "172.18.0.10",
     }
     return fields | changes
+
+
+@pytest.fixture(autouse=True)
+def counted_anew():
+    """No test sees what another one counted."""
+    figures.memory.clear()

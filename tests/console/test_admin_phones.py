@@ -8,7 +8,6 @@ from django.contrib.messages import get_messages
 from django.db import OperationalError, connection
 from django.urls import reverse
 
-from devices.catalog import DEFAULT_CODECS
 from devices.choices import Stage
 from devices.models import Account, Key, LiveEvent, Phone
 from gspnp.console.admin import bulk as bulk_module
@@ -193,9 +192,36 @@ def test_what_fails_is_listed_by_phone_and_field_and_the_rest_go_on(admin_browse
     assert said[0] == "Phones saved and notified: 1."
     assert any("00:0B:82:00:00:01: This phone was saved by somebody else" in words for words in said)
     assert any("00:0B:82:00:00:03: It has no account yet" in words for words in said)
-    answer = bulk(admin_browser, "set_codecs", list(Phone.objects.order_by("mac"))[:2], "PCMU, nonsense")
-    assert [words for words in words_of(answer) if "account.1.codecs: Codec 2 is not known" in words]
-    assert list(DEFAULT_CODECS) == Account.objects.get(phone=two[0]).codecs
+
+
+def test_what_fails_alike_is_said_once(admin_browser, db):
+    bare = [cast.seen(f"000B820000{number:02}", f"10.0.0.{number}") for number in range(10, 22)]
+    (said,) = words_of(bulk(admin_browser, "set_sip_server", bare, "pbx.example.org"))
+    assert said.startswith("12 phones: It has no account yet. Assign it first. (00:0B:82:00:00:10, 00:0B:82:00:00:11,")
+    assert said.endswith("00:0B:82:00:00:19, …)")
+
+
+@pytest.mark.parametrize(
+    ("action", "value", "words"),
+    [
+        ("set_sip_server", "no server", "The SIP server"),
+        ("set_sip_server", "", "enter host or host:port"),
+        ("set_codecs", "PCMU, nonsense", "Codec 2 is not known"),
+        ("set_codecs", "PCMU, PCMU", "PCMU is chosen twice"),
+        ("set_codecs", "", "Choose at least one codec."),
+    ],
+)
+def test_a_value_that_no_phone_could_use_is_refused_once_in_the_form(admin_browser, two, action, value, words):
+    page = bulk(admin_browser, action, two, value)
+    html = page.content.decode()
+    assert page.status_code == 200 and html.count(words) == 1
+    assert html.count('role="alert"') == 1
+    assert ConfigFile.objects.count() == 2
+
+
+def test_the_history_of_a_phone_is_its_page(admin_browser, two):
+    answer = admin_browser.get(f"/admin/devices/phone/{two[0].pk}/history/")
+    assert answer["Location"] == "/phones/000B82000001/"
 
 
 def test_a_control_character_in_a_bulk_value_is_refused(admin_browser, two):

@@ -12,12 +12,12 @@ from tests.support.translation import mark_translations
 def test_they_are_said_in_the_readers_language_also_in_forms_that_were_made_before(monkeypatch):
     mark_translations(monkeypatch)
     assert str(Phone._meta.verbose_name_plural) == "⟦phones⟧"
-    assert str(Phone._meta.get_field("last_seen_at").verbose_name) == "⟦last seen at⟧"
+    assert str(Phone._meta.get_field("firmware").verbose_name) == "⟦firmware⟧"
     assert "⟦" in str(ContactForm().fields["first_name"].label)
 
 
 def test_the_translators_get_each_of_them_and_no_empty_one():
-    assert "gettext_noop('last seen at')\n" in as_source() and "gettext_noop('')" not in as_source()
+    assert "gettext_noop('firmware')\n" in as_source() and "gettext_noop('')" not in as_source()
 
 
 @pytest.mark.django_db

@@ -42,8 +42,8 @@ SCRIPTS_NOT_YET = {"list.js"}
 SOURCES_NOT_YET = {"forms.py", "phone.py", "rows.py", "views.py"}
 
 # --- templates ----------------------------------------------------------------------------------------------------
-LITERALS_ALLOWED = {"-----BEGIN …"}  # the first line of a PEM file
-GLUED_ALLOWED = {"one.site|default:'default'"}  # in a data-testid
+LITERALS_ALLOWED = {"-----BEGIN …", "CSV", "XLSX"}  # the first line of a PEM file, and formats of files
+GLUED_ALLOWED = {"one.site|default:'default'", "chip.name|default:'all'"}  # in a data-testid
 GLUED = re.compile(r"""\|(?:pluralize|default:["'][^"']*[A-Za-z])|\bwith\b.*=["'][^"']*[A-Za-z]{2} """)
 
 
@@ -100,7 +100,10 @@ def test_a_script_says_nothing_past_translation(name):
 TRANSLATORS = {"_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy", "gettext_noop"}
 SENTENCE = re.compile(r"^[A-Z%{].* .*[.!?…]$", re.DOTALL)
 # Stored with what happened, and read by everybody, or said to whoever keeps a data file: docs/translating.md.
-STORED = {"Its own settings were changed.", "Assignment saved.", "Taken back: as it was before the save."}
+STORED = {
+    "Imported a file: % added, % changed.", "Exported % extensions with their secrets (%).", "Changed: %.",
+    "Nothing changed.", "Its own settings were changed.", "Assignment saved.", "Taken back: as it was before the save.",
+}  # fmt: skip
 FOR_US = re.compile("^% has no drawing for %")
 
 
@@ -149,7 +152,7 @@ def test_what_is_not_yet_in_is_still_there():
 # What is filled in: names, addresses, versions, paths, and words of tables that come from the vendor or a data file.
 DATA = (
     r"(?:[0-9A-F]{2}:){5}[0-9A-F]{2}", r"\d+(?:\.\d+){3}(?::\d+)?", r"GXP\d+W?", r"GSPNP_\w+", r"\bP\d+\b",
-    r"\b\w+\.xml\b", r"\b[0-9a-f]{64}\b",
+    r"\b\w+\.xml\b", r"\b[0-9a-f]{64}\b", r"\bUTC\b",
     r"\b(?:Tess|tess|Otto|otto|root|viewer|lab|berlin|Hall|vlan_tag|gspnp|eth\d)\b",
     *(re.escape(text) for hole in holes("GXP1628", "1.0.0.1") for text in (hole.what, hole.name)),
     r"^\s*esc\s*$",  # the name of a key, in unfold's search

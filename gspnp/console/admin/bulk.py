@@ -27,6 +27,7 @@ from gspnp.console.forms import Text, column_limit
 from provisioning import plan
 from provisioning.assignment import AssignmentError, ConfigError, save
 from provisioning.commands import CannotTell
+from provisioning.gxp.config import codec_problems
 from provisioning.gxp.fields import address_fault
 from provisioning.jobs import runner
 from provisioning.layers import store
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
 FAILURES_SHOWN = 50
+NAMED = 10  # phones in one message
 
 Work = Callable[[Phone], str]
 
@@ -53,15 +55,33 @@ class Result:
     failures: list[str] = field(default_factory=list)
 
     def tell(self, model_admin: admin.ModelAdmin, request: HttpRequest, level: int = messages.SUCCESS) -> None:
-        """As messages: one for each way it went, one for each failure. `level` is that of what was done."""
+        """As messages: one for each way it went, one for each kind of failure. `level` is that of what was done."""
         for words, count in self.done.items():
             model_admin.message_user(request, _("%(what)s: %(number)d.") % {"what": words, "number": count}, level)
-        for failure in self.failures[:FAILURES_SHOWN]:
+        said = self._by_words()
+        for failure in said[:FAILURES_SHOWN]:
             model_admin.message_user(request, failure, messages.ERROR)
-        if len(self.failures) > FAILURES_SHOWN:
-            more = len(self.failures) - FAILURES_SHOWN
-            words = ngettext("%(number)d more phone failed.", "%(number)d more phones failed.", more)
+        if len(said) > FAILURES_SHOWN:
+            more = len(said) - FAILURES_SHOWN
+            words = ngettext("%(number)d more failure.", "%(number)d more failures.", more)
             model_admin.message_user(request, words % {"number": more}, messages.ERROR)
+
+    def _by_words(self) -> list[str]:
+        """What went wrong with many phones alike is said once."""
+        phones: dict[str, list[str]] = {}
+        for failure in self.failures:
+            phone, _colon, words = failure.partition(": ")
+            phones.setdefault(words, []).append(phone)
+        return [_alike(words, named) for words, named in phones.items()]
+
+
+def _alike(words: str, named: list[str]) -> str:
+    """What went wrong, and with whom."""
+    if len(named) == 1:
+        return f"{named[0]}: {words}"
+    shown = ", ".join(named[:NAMED]) + (", …" if len(named) > NAMED else "")
+    line = ngettext("%(number)d phone: %(what)s (%(phones)s)", "%(number)d phones: %(what)s (%(phones)s)", len(named))
+    return line % {"number": len(named), "what": words, "phones": shown}
 
 
 def for_each(phone_ids: Iterable[int], work: Work) -> Result:
@@ -118,7 +138,15 @@ class ServerForm(forms.Form):
 class CodecsForm(forms.Form):
     """The codecs for every account of the chosen phones."""
 
-    value = CodecNames(label=gettext_lazy("Preferred codecs"))
+    value = CodecNames(label=gettext_lazy("Preferred codecs"), required=False)
+
+    def clean_value(self) -> list[str]:
+        """As with the server: names that no phone knows are said here."""
+        codecs: list[str] = self.cleaned_data["value"]
+        problems = [problem.message for problem in codec_problems("codecs", codecs)]
+        if problems:
+            raise forms.ValidationError(problems)
+        return codecs
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
+from unfold.decorators import display
 
 from devices.fields import sealed_names
-from devices.mac import search_digits
+from devices.mac import colons, search_digits
 from devices.models import LiveEvent
 from provisioning.models import ConfigFile, Download, Notify
 
@@ -110,8 +111,12 @@ class ConfigFileAdmin(ReadOnlyAdmin):
 class LiveEventAdmin(ReadOnlyAdmin):
     """Everything that happened to phones; a forgotten phone's events stay."""
 
-    list_display = ("at", "mac", "kind", "stage", "text")
+    list_display = ("at", "mac_address", "kind", "stage", "text")
     list_filter = ("kind", "stage", "at")
     search_fields = ("mac", "text")
     ordering = ("-id",)
     mac_field = "mac"
+
+    @display(description="MAC", ordering="mac")
+    def mac_address(self, event: LiveEvent) -> str:
+        return colons(event.mac)

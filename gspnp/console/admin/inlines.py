@@ -101,6 +101,12 @@ class KeyInlineForm(forms.ModelForm):
         model = Key
         fields = ("kind", "number", "mode", "value", "label", "account")
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            # Its label is the head of a column, which a screen reader does not read with a field.
+            field.widget.attrs.setdefault("aria-label", str(field.label))
+
     @property
     def slot(self) -> KeySlot:
         return KeySlot(KeyKind(self.cleaned_data["kind"]), self.cleaned_data["number"])

@@ -58,15 +58,19 @@ BREAK = SafeString("<br>")
 class ListenerStatusAdmin(ReadOnlyAdmin):
     """Read-only; nothing that a listener says is taken for markup."""
 
-    list_display = ("name", "site", "where", "heartbeat_at", "heard", "answered", "kernel_drops", "remarks")
+    list_display = ("name", "site", "where", "last_sign_of_life", "heard", "answered", "kernel_drops", "remarks")
     readonly_fields = ("where", "last_heard", "remarks", "counts")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """Lists and dictionaries as a person reads them."""
-        return ["name", "site", "started_at", "heartbeat_at", *self.readonly_fields]
+        return ["name", "site", "started_at", "last_sign_of_life", *self.readonly_fields]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return self.get_fields(request, obj)
+
+    @display(description=gettext_lazy("last sign of life"), ordering="heartbeat_at")
+    def last_sign_of_life(self, status: ListenerStatus) -> datetime:
+        return status.heartbeat_at
 
     @display(description=gettext_lazy("listens on"))
     def where(self, status: ListenerStatus) -> str:

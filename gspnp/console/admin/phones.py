@@ -15,12 +15,13 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
-from unfold.decorators import display
+from unfold.decorators import action, display
 
 from devices import inventory
 from devices.choices import Stage
 from devices.mac import colons, search_digits
 from devices.models import Account, Key, Phone
+from gspnp.console import bulk_edit, exports
 from gspnp.console.admin import telling
 from gspnp.console.admin.bulk import (
     GIVE_TEMPLATE,
@@ -139,9 +140,10 @@ class PhoneAdmin(PresenceColumns, ModelAdmin, UnwrappedAdmin):
     )
     actions = (
         "notify_again", telling.check, telling.resync, telling.reboot, "set_sip_server", "set_codecs", "set_site",
-        "give_template", "take_template",
+        "give_template", "take_template", "edit_fields", "export_phones",
         "ignore",
     )  # fmt: skip
+    actions_list = ("import_export",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Phone]:
         return with_presence(super().get_queryset(request)).prefetch_related(SHOWN_ACCOUNTS)
@@ -216,6 +218,13 @@ class PhoneAdmin(PresenceColumns, ModelAdmin, UnwrappedAdmin):
         lines = [words % {"phone": phone} for phone in objs]
         return lines, {_("phones"): len(lines)}, set(), []
 
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """What happened to it stands on its page in the console; the admin's own log knows a small part of it."""
+        phone = self.get_object(request, unquote(object_id))
+        if phone is None:
+            raise Http404
+        return HttpResponseRedirect(reverse("console:phone", args=[phone.mac]))
+
     # --- many phones ------------------------------------------------------------------------------------------------
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
@@ -237,6 +246,21 @@ class PhoneAdmin(PresenceColumns, ModelAdmin, UnwrappedAdmin):
             return _("Phones asked again; what each does is on its page")
 
         for_each(seen, work).tell(self, request, messages.INFO)
+
+    @action(description=gettext_lazy("Import & export"), url_path="import-export", icon="upload_file")
+    def import_export(self, request: HttpRequest) -> HttpResponse:
+        """The console's page: it has the preview, the job and the way back that files and NOTIFYs need."""
+        return HttpResponseRedirect(reverse("console:imports"))
+
+    @admin.action(description=gettext_lazy("Edit chosen fields…"), permissions=["change"])
+    def edit_fields(self, request: HttpRequest, queryset: QuerySet[Phone]) -> HttpResponse:
+        """Several fields at once, with a preview and a way back."""
+        return bulk_edit.form_of(request, queryset)
+
+    @admin.action(description=gettext_lazy("Export…"), permissions=["view"])
+    def export_phones(self, request: HttpRequest, queryset: QuerySet[Phone]) -> HttpResponse:
+        """The chosen ones as CSV, without passwords; the console's page has the other ways."""
+        return exports.answer(request, Phone.objects.filter(pk__in=_ids(queryset)))
 
     @admin.action(description=gettext_lazy("Set SIP server…"), permissions=["change"])
     def set_sip_server(self, request: HttpRequest, queryset: QuerySet[Phone]) -> HttpResponse | None:

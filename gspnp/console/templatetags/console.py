@@ -1,4 +1,4 @@
-"""Small words of the console's templates: moments and MACs."""
+"""Small words of the console's templates: moments, numbers and MACs."""
 
 from __future__ import annotations
 
@@ -34,6 +34,12 @@ def origin_words(origin: Origin) -> str:
     if origin.level and name != origin.words and (words := NAMED.get(Level(origin.level))):
         return words % {"name": name}
     return _(origin.words)
+
+
+@register.filter
+def number(count: int) -> str:
+    """A count as people read it: 12,345."""
+    return f"{count:,}"
 
 
 @register.filter

@@ -8,7 +8,8 @@ import gc
 import logging
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 from django.core.management.base import BaseCommand, CommandError
@@ -21,7 +22,9 @@ from django_tasks_db.management.commands.db_worker import Worker
 from devices import retention
 from provisioning import stuck, versions
 from provisioning.firmware import pins
-from provisioning.jobs import arrivals, runner
+from provisioning.handout import giving
+from provisioning.importing import undoing
+from provisioning.jobs import alive, arrivals, runner
 from provisioning.jobs.models import Job, JobFailure, JobState
 from provisioning.phonebook import books
 from provisioning.plain import files as plain_files
@@ -112,8 +115,9 @@ def _worker() -> Worker:
 
 
 def _rounds(stopping: threading.Event, keep_trying: bool) -> None:
+    started_at, failed = timezone.now(), list[str]()
     while not stopping.is_set():
-        _try(one_round, "this round", keep_trying)
+        failed = _try(partial(_round, started_at, failed), "this round", keep_trying) or []
         stopping.wait(EVERY_SECONDS)
     close_old_connections()
 
@@ -145,11 +149,22 @@ def _try(do: Callable[[], T], what: str, keep_trying: bool) -> T | None:
     return None
 
 
-def one_round() -> None:
-    """Everything that is due now. What goes wrong with one thing does not keep the others from being done."""
+def _round(started_at: datetime, failed: list[str]) -> list[str]:
+    """Say that we live and what went wrong last time; then one round."""
+    alive.beat(started_at, failed)
+    return one_round()
+
+
+def one_round() -> list[str]:
+    """Everything that is due now. What goes wrong with one thing does not keep the others from being done.
+
+    Returns the names of what went wrong.
+    """
+    failed = []
     for do in (
         arrivals.provide, stuck.explain_all, runner.revive, runner.prune, retention.prune_events,
-        retention.forget_unheard, versions.prune, books.refresh_all, plain_files.refresh, pins.give_up, follow_firmware,
+        retention.forget_unheard, versions.prune, books.refresh_all, plain_files.refresh, undoing.prune, pins.give_up,
+        follow_firmware, giving.hand_out,
     ):  # fmt: skip
         try:
             do()
@@ -157,6 +172,8 @@ def one_round() -> None:
             raise
         except Exception:
             log.exception("%s failed; it is tried again in the next round", do.__name__)
+            failed.append(do.__name__)
+    return failed
 
 
 def follow_firmware() -> None:

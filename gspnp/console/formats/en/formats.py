@@ -1,4 +1,4 @@
-"""A time names its zone, which is the server's: whoever reads it may sit in another one."""
+"""A time names its zone: the reader's, or the server's if the browser has not said which that is."""
 
 DATETIME_FORMAT = "Y-m-d H:i:s T"
 SHORT_DATETIME_FORMAT = "Y-m-d H:i T"

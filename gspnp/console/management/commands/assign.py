@@ -12,6 +12,7 @@ from devices.inventory import CannotList, VersionConflict
 from devices.mac import MacError, colons, parse_mac
 from devices.models import Phone
 from gspnp.console.cli import me
+from gspnp.console.extensions.conflicts import also_on
 from provisioning import assignment, plan
 from provisioning.gxp.config import AccountConfig, ConfigError, KeyConfig
 from provisioning.gxp.layout import read_key
@@ -68,6 +69,8 @@ class Command(BaseCommand):
             lines = "\n".join(f"  {line}" for line in error.lines)
             raise CommandError(f"Not saved:\n{lines}") from error
         self.stdout.write(_words(parse_mac(mac), saved))
+        for words in also_on(Phone.objects.get(mac=parse_mac(mac)), draft.accounts):
+            self.stderr.write(words)
 
     def _draft(self, stored: plan.Draft, options: dict) -> plan.Draft:
         accounts = {account.number: account for account in stored.accounts}

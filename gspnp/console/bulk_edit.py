@@ -1,0 +1,146 @@
+"""Set chosen fields of many phones: an import that is made of a form, with the same preview, job and undoing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from django.views.decorators.http import require_http_methods
+
+from devices.catalog import CODECS
+from devices.choices import WAY
+from devices.models import Account, Phone
+from gspnp.console.access import CHANGE, needs
+from gspnp.console.chosen import chosen
+from gspnp.console.forms import recent_servers
+from gspnp.console.selection import SelectionError
+from gspnp.console.shell import shell_context
+from provisioning.importing import planning
+from provisioning.importing.columns import CLEAR, MAX_ACCOUNTS, SLOTS, name_of
+from provisioning.models import LayerLevel, SettingsLayer
+from provisioning.tables.table import Row, Table, TableError
+
+SHOWN_PHONES = 12
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field that can be set: of the phone, or of the account that is chosen."""
+
+    name: str
+    label: Any
+    hint: Any
+    of_account: bool = False
+
+
+FIELDS = (
+    Field("sip_server", gettext_lazy("SIP server"), gettext_lazy("host or host:port"), True),
+    Field("codecs", gettext_lazy("Preferred codecs"), ", ".join(CODECS), True),
+    Field("voicemail", gettext_lazy("Voicemail number"), gettext_lazy("what the message key dials"), True),
+    Field("site", gettext_lazy("Site"), gettext_lazy("letters, digits, - and _; empty: the default site")),
+    Field("template", gettext_lazy("Templates"), gettext_lazy("instead of those that they have; several with ;")),
+    Field("key", gettext_lazy("Key"), gettext_lazy("MODE:VALUE:LABEL, such as blf:1002:Reception")),
+)
+
+
+class _Refused(ValueError):
+    """Nothing can be planned of what was asked; the text says why."""
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@needs(CHANGE)
+def page(request: HttpRequest) -> HttpResponse:
+    """The form for the phones that are named in the address, or posted; `do=preview` plans what was typed.
+
+    Which phones: gspnp/console/chosen.py. They are decided here once: the form brings them back by their MACs.
+    """
+    asked = request.POST if request.method == "POST" else request.GET
+    try:
+        macs = list(chosen(asked).order_by("mac").values_list("mac", flat=True)[: planning.MAX_ROWS + 1])
+    except SelectionError as error:
+        return _form(request, [], asked, str(error))
+    if request.method != "POST" or asked.get("do") != "preview":
+        return _form(request, macs, asked)
+    try:
+        return redirect("console:import", _plan(macs, asked, request.user.get_username()))
+    except (_Refused, TableError) as error:
+        return _form(request, macs, asked, str(error))
+
+
+def form_of(request: HttpRequest, phones: QuerySet[Phone]) -> HttpResponse:
+    """The form for these phones; it sends itself to `page`."""
+    macs = list(phones.order_by("mac").values_list("mac", flat=True)[: planning.MAX_ROWS + 1])
+    return _form(request, macs, QueryDict())
+
+
+def _form(request: HttpRequest, macs: list[str], asked: QueryDict, problem: str = "") -> HttpResponse:
+    if not macs and not problem:
+        problem = _("No phone is chosen. Choose some in the list, then come back.")
+    rows = [(field, asked.get(field.name, ""), f"set-{field.name}" in asked) for field in FIELDS]
+    templates = SettingsLayer.objects.filter(level=LayerLevel.TEMPLATE).order_by("name")
+    title = ngettext("Edit %(count)d phone", "Edit %(count)d phones", len(macs)) % {"count": len(macs)}
+    context = shell_context(
+        request,
+        title,
+        macs=" ".join(macs),
+        shown=macs[:SHOWN_PHONES],
+        more=max(0, len(macs) - SHOWN_PHONES),
+        count=len(macs),
+        fields=rows,
+        account=asked.get("account", "1"),
+        accounts=[str(number) for number in range(1, MAX_ACCOUNTS + 1)],
+        slot=asked.get("slot", ""),
+        slots=[slot.name for slot in SLOTS],
+        servers=recent_servers(),
+        templates=templates.values_list("name", flat=True),
+        problem=problem,
+    )
+    return render(request, "console/imports/edit.html", context, status=422 if problem else 200)
+
+
+def _plan(macs: list[str], asked: QueryDict, by: str) -> int:
+    """Store the preview; its number. Raises _Refused or TableError."""
+    if not macs:
+        raise _Refused(_("No phone is chosen. Choose some in the list, then come back."))
+    if len(macs) > planning.MAX_ROWS:
+        words = _("At most %(most)d phones are changed at once; search or filter for fewer.")
+        raise _Refused(words % {"most": planning.MAX_ROWS})
+    account = asked.get("account", "1")
+    if account not in {str(number) for number in range(1, MAX_ACCOUNTS + 1)}:
+        raise _Refused(_("Choose one of the accounts."))
+    cells = {field.name: asked.get(field.name, "").strip() or CLEAR for field in FIELDS if f"set-{field.name}" in asked}
+    if not cells:
+        raise _Refused(_("Nothing is chosen to be set. Tick a field and enter what it shall be."))
+    if "key" in cells:
+        slot = asked.get("slot", "")
+        if slot not in {one.name for one in SLOTS}:
+            raise _Refused(_("Choose which key is set."))
+        cells[slot] = cells.pop("key")
+    of_account = {field.name for field in FIELDS if field.of_account} & cells.keys()
+    headers = {name: name_of(int(account), name) if name in of_account else name for name in cells}
+    reached = _with_account(macs, int(account)) if of_account else set(macs)
+    if not reached:
+        raise _Refused(_("None of these phones has account %(number)s.") % {"number": account})
+    rows = [
+        Row(number, {"mac": mac, **{headers[name]: text for name, text in _said(cells, of_account, mac, reached)}})
+        for number, mac in enumerate(macs, start=1)
+    ]
+    labels = ", ".join(str(field.label) for field in FIELDS if f"set-{field.name}" in asked)
+    title = _("Set for %(count)d phones: %(fields)s") % {"count": len(macs), "fields": labels}
+    return planning.plan_table(title, Table(["mac", *headers.values()], rows), by=by).pk
+
+
+def _said(cells: Mapping[str, str], of_account: set[str], mac: str, reached: set[str]) -> list[tuple[str, str]]:
+    """What is said of one phone: a phone without the account keeps what it has, and gets no half of one."""
+    return [(name, text if mac in reached or name not in of_account else "") for name, text in cells.items()]
+
+
+def _with_account(macs: list[str], number: int) -> set[str]:
+    have = Account.objects.filter(number=number, phone__stage__in=WAY)
+    return set(macs) & set(have.values_list("phone__mac", flat=True))

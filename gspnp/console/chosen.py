@@ -1,0 +1,36 @@
+"""Which phones a page is about: chosen ones, those of a list's search and filter, or all."""
+
+from __future__ import annotations
+
+import re
+
+from django.db.models import QuerySet
+from django.http import QueryDict
+
+from devices.mac import MacError, parse_mac
+from devices.models import Phone
+from gspnp.console import selection
+from gspnp.console.tables import ListQuery, filtered
+
+
+def chosen(asked: QueryDict) -> QuerySet[Phone]:
+    """`mac` (again for each) or `macs` (separated by blanks or commas) name phones; `phones`, or `query` with `except`,
+    is what was selected in the list (selection.py, raises SelectionError); `query` alone is a list's query string, and
+    its parameters may stand by themselves; `all` means every phone, ignored ones too."""
+    macs = [*asked.getlist("mac"), *filter(None, re.split(r"[\s,;]+", asked.get("macs", "")))]
+    if macs:
+        return Phone.objects.filter(mac__in={digits for text in macs if (digits := _digits(text))})
+    if "phones" in asked or "except" in asked:
+        return selection.read(asked).phones()
+    if asked.get("all"):
+        return Phone.objects.all()
+    query = asked.get("query")
+    params = asked if query is None else QueryDict(str(query)[:2000])
+    return filtered(ListQuery.read(params))
+
+
+def _digits(text: str) -> str:
+    try:
+        return parse_mac(text)
+    except MacError:
+        return ""

@@ -1,0 +1,197 @@
+"""Import & export: upload, the preview of every row, applying it as a job, undoing it, and the imports of the past."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.core.files.uploadedfile import UploadedFile
+from django.db.models import Q
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from devices.mac import search_digits
+from devices.models import Phone
+from gspnp.console.access import CHANGE, REVEAL, VIEW, needs
+from gspnp.console.shell import is_plain_beyond_loopback, shell_context
+from provisioning.importing import applying, columns, planning, undoing
+from provisioning.importing.models import ImportState, PhoneImport
+from provisioning.jobs import runner
+from provisioning.tables.reading import MAX_BYTES, TableError
+from provisioning.tables.writing import CONTENT_TYPES, write_table
+
+PAGE_ROWS = 50
+SHOWN_IMPORTS = 30
+DEFAULT_PACE = 5.0
+FILTERS: Mapping[str, tuple[Any, Q]] = {
+    "faulty": (gettext_lazy("With errors"), Q(outcome="faulty")),
+    "warned": (gettext_lazy("With warnings"), Q(warned=True)),
+    "new": (gettext_lazy("New phones"), Q(outcome="new")),
+    "changed": (gettext_lazy("Changes"), Q(outcome="changed")),
+    "same": (gettext_lazy("No change"), Q(outcome="same")),
+    "kept": (gettext_lazy("Left as it is"), Q(state="kept")),
+}
+ICONS = {
+    ImportState.PREVIEW: "preview", ImportState.APPLYING: "sync", ImportState.RESTORING: "undo",
+    ImportState.APPLIED: "check_circle", ImportState.FAILED: "error", ImportState.UNDOING: "undo",
+    ImportState.UNDONE: "undo", ImportState.READING: "hourglass_top",
+}  # fmt: skip
+UNDER_WAY = (ImportState.APPLYING, ImportState.RESTORING, ImportState.UNDOING)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@needs(VIEW)
+def overview(request: HttpRequest) -> HttpResponse:
+    """The page of import and export; a POST is a file, which becomes a preview or is refused with words."""
+    if request.method == "POST":
+        return _upload(request)
+    return _overview(request)
+
+
+@needs(CHANGE)
+def _upload(request: HttpRequest) -> HttpResponse:
+    file = request.FILES.get("file")
+    if not isinstance(file, UploadedFile):
+        return _overview(request, _("Choose a file first."))
+    try:
+        if (file.size or 0) > MAX_BYTES:
+            raise TableError(_("The file has more than %(mb)d MB. Split it.") % {"mb": MAX_BYTES // 1_000_000})
+        one = planning.read_file(file.name or "", file.read(), by=request.user.get_username())
+    except TableError as error:
+        return _overview(request, str(error))
+    return redirect("console:import", one.pk)
+
+
+def _overview(request: HttpRequest, problem: str = "") -> HttpResponse:
+    context = shell_context(
+        request,
+        _("Import & export"),
+        problem=problem,
+        imports=PhoneImport.objects.exclude(state__in=(ImportState.READING, ImportState.DISCARDED))[:SHOWN_IMPORTS],
+        phones=Phone.objects.count(),
+        query=request.GET.urlencode(),
+        known=columns.KNOWN,
+        max_rows=planning.MAX_ROWS,
+        undo_days=undoing.UNDO_DAYS,
+        may_change=request.user.has_perm(CHANGE),
+        may_reveal=request.user.has_perm(REVEAL),
+        too_plain=is_plain_beyond_loopback(request),
+    )
+    return render(request, "console/imports/overview.html", context, status=422 if problem else 200)
+
+
+@require_safe
+@needs(VIEW)
+def sample(request: HttpRequest, kind: str) -> HttpResponse:
+    """A file to begin with."""
+    if kind not in CONTENT_TYPES:
+        raise Http404
+    response = HttpResponse(write_table(kind, *columns.sample()), content_type=CONTENT_TYPES[kind])
+    response["Content-Disposition"] = f'attachment; filename="phones-sample.{kind}"'
+    return response
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A filter of the rows with its count."""
+
+    name: str
+    label: str
+    count: int
+    url: str
+    current: bool
+
+
+@require_safe
+@needs(VIEW)
+def page(request: HttpRequest, import_id: int) -> HttpResponse:
+    """One import: every row with its errors or changes, filtered and paged."""
+    return _show(request, get_object_or_404(PhoneImport.objects.select_related("job"), pk=import_id))
+
+
+def _show(request: HttpRequest, one: PhoneImport, problem: str = "") -> HttpResponse:
+    rows = one.rows.order_by("pk").defer("before", "after")
+    show = request.GET.get("show", "faulty" if one.faulty else "")
+    if show in FILTERS:
+        rows = rows.filter(FILTERS[show][1])
+    q = request.GET.get("q", "").replace("\0", "").strip()[:60]
+    if q:
+        rows = rows.filter(Q(mac__icontains=search_digits(q) or q) | Q(number=int(q) if _is_number(q) else 0))
+    total = rows.count()
+    last_page = max(1, -(-total // PAGE_ROWS))
+    number = min(int(text) if _is_number(text := request.GET.get("page", "1")) else 1, last_page) or 1
+    start = (number - 1) * PAGE_ROWS
+    state = ImportState(one.state)
+    context = shell_context(
+        request,
+        one.title,
+        one=one,
+        icon=ICONS.get(state, "upload_file"),
+        rows=list(rows[start : start + PAGE_ROWS]),
+        chips=_chips(one, show),
+        found=total,
+        q=q,
+        show=show,
+        first=start + 1,
+        previous=_url(show, q, number - 1) if number > 1 else "",
+        next=_url(show, q, number + 1) if number < last_page else "",
+        problem=problem,
+        pace=request.POST.get("pace", f"{DEFAULT_PACE:g}"),
+        under_way=state in UNDER_WAY,
+        may_apply=state is ImportState.PREVIEW and not one.faulty and bool(one.new + one.changed),
+        may_undo=state is ImportState.APPLIED,
+        may_change=request.user.has_perm(CHANGE),
+        undo_days=undoing.UNDO_DAYS,
+    )
+    return render(request, "console/imports/page.html", context, status=409 if problem else 200)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 9
+
+
+def _chips(one: PhoneImport, show: str) -> list[Chip]:
+    chips = [Chip("", _("All rows"), one.total, "?show=", show not in FILTERS)]
+    for name, (label, _rule) in FILTERS.items():
+        count = getattr(one, name)
+        if count:
+            chips.append(Chip(name, str(label), count, f"?show={name}", show == name))
+    return chips
+
+
+def _url(show: str, q: str, number: int) -> str:
+    return "?" + urlencode({"show": show, "q": q, "page": number})
+
+
+@require_POST
+@needs(CHANGE)
+def press(request: HttpRequest, import_id: int, button: str) -> HttpResponse:
+    """Apply, discard or undo; 409 with words if it cannot be done as things stand."""
+    one = get_object_or_404(PhoneImport, pk=import_id)
+    do = {"apply": applying.apply, "undo": undoing.undo}.get(button)
+    if button == "discard":
+        if undoing.discard(one):
+            messages.success(request, _("The preview is discarded; what was uploaded is deleted."))
+        return redirect("console:imports")
+    if do is None:
+        raise Http404
+    try:
+        job = do(one, by=request.user.get_username(), pace_per_second=_pace(request.POST.get("pace", "")))
+    except (applying.ImportRefused, undoing.CannotUndo, runner.JobError) as error:
+        one.refresh_from_db()
+        return _show(request, one, str(error))
+    return HttpResponseRedirect(reverse("console:job", args=[job.pk]))
+
+
+def _pace(text: str) -> float:
+    try:
+        return float(text.replace(",", ".") or DEFAULT_PACE)
+    except ValueError:
+        return 0.0  # is refused with words, as every pace that is none

@@ -1,0 +1,86 @@
+"""The job that brings phones after a change in the directory: each is saved as a technician would, at the job's pace.
+
+It confirms no address: a phone is told only where it is known to be. A phone that was done is found unchanged.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from devices.crypto import CannotDecrypt
+from devices.inventory import VersionConflict
+from devices.mac import colons
+from devices.models import Phone
+from provisioning import assignment, plan
+from provisioning.extensions import following
+from provisioning.extensions.following import Change
+from provisioning.gxp.config import ConfigError
+from provisioning.jobs import runner
+from provisioning.jobs.rerender import BUSY, OUR_FAULT, ROUNDS, UNREADABLE, Outcome
+from provisioning.models import Job, JobFailure
+
+log = logging.getLogger(__name__)
+
+
+def start(change: Change, phone_ids: Sequence[int], *, by: str, pace_per_second: float) -> Job:
+    """Order it for these phones. Raises JobError."""
+    return runner.start(
+        change.title,
+        {"phones": list(phone_ids)},
+        by=by,
+        pace_per_second=pace_per_second,
+        kind=runner.FOLLOW,
+        orders=asdict(change),
+    )
+
+
+def follow(job: Job, phone_ids: Sequence[int]) -> Outcome:
+    """Change what of these phones follows; those of which nothing does are left alone."""
+    outcome, change = Outcome(), Change.read(job.orders)
+    try:
+        secret = following.secret_of(change)
+    except CannotDecrypt:
+        outcome.failures = [JobFailure(job=job, phone_id=pk, message=UNREADABLE) for pk in phone_ids]
+        return outcome
+    for phone_id in phone_ids:
+        _one(job, change, secret, phone_id, outcome)
+    return outcome
+
+
+def _one(job: Job, change: Change, secret: str | None, phone_id: int, outcome: Outcome) -> None:
+    def failed(message: str, field: str = "") -> None:
+        outcome.failures.append(JobFailure(job=job, phone_id=phone_id, field=field[:80], message=message[:300]))
+
+    for _ in range(ROUNDS):
+        phone = Phone.objects.filter(pk=phone_id).first()
+        if phone is None or not phone.is_assigned:
+            return
+        try:
+            outcome.changed += _saved(job, change, secret, phone)
+        except VersionConflict:
+            continue
+        except ConfigError as error:
+            for problem in error.problems:
+                failed(problem.message, problem.field)
+        except CannotDecrypt:
+            failed(UNREADABLE)
+        except assignment.AssignmentError as error:
+            failed(str(error))
+        except Exception:  # a fault of ours with one phone must not keep the others from it
+            log.exception("%s: it cannot follow", colons(phone.mac))
+            failed(OUR_FAULT)
+        return
+    failed(BUSY)
+
+
+def _saved(job: Job, change: Change, secret: str | None, phone: Phone) -> bool:
+    """Whether anything of it followed."""
+    before = plan.draft_of(phone)
+    after = following.applied(before, change, phone.site, secret)
+    if after == before:
+        return False
+    by, host = job.created_by, phone.source_host
+    assignment.save(phone, after, by=by, seen_host=host, why=change.title, attended=False, job=job)
+    return True

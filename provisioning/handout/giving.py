@@ -1,0 +1,180 @@
+"""Hand the next free extension of a range to each new phone of its site, in order of arrival.
+
+A row of HandedOut is written first, under the lock of its Handout: it is the claim of that number for that phone, and
+what a worker that died has left is taken up by the next one, with the same number. Nobody attends this, so that no
+address is confirmed: secrets go only where the phone is known to be (design, "Letting a secret out of the door").
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Length, Upper
+from django.utils import timezone
+
+from devices import holders
+from devices.catalog import DEFAULT_CODECS, MODELS
+from devices.choices import Neighbour, Stage
+from devices.crypto import CannotDecrypt
+from devices.inventory import VersionConflict
+from devices.mac import colons
+from devices.models import Extension, Phone
+from provisioning import assignment
+from provisioning.gxp.config import AccountConfig, ConfigError
+from provisioning.models import HandedOut, Handout, SettingsLayer
+from provisioning.plan import Draft
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 50  # phones of a site in one round
+ROUNDS = 5  # how often a number that another worker takes at this moment is given up for the next one
+RETRY_MINUTES = 5  # until a phone that could not be saved is tried again
+NONE_LEFT = "No extension of the range is free any more. Add some to the directory, or widen the range."
+OTHERWISE = "Somebody assigned this phone otherwise."
+GONE = "Extension {} is not in the directory any more. Assign the phone by hand."
+UNREADABLE = "The secret of extension {} cannot be opened: put the key that it was written with back."
+BY = "gspnp"
+
+
+def hand_out() -> int:
+    """One round over every range that is on; how many phones got an extension. Call it now and then."""
+    given = 0
+    for handout in Handout.objects.filter(is_on=True):
+        given += sum(_finish(row) for row in _claims(handout))
+    return given
+
+
+def waiting(handout: Handout) -> QuerySet[Phone]:
+    """The phones that are to get one, in order of arrival: new ones of the site, whom nobody has assigned. None that
+    has an alarm, or at whose address another device is: who only says to be a phone must not use up the range."""
+    wanted = handout.only_models or list(MODELS)
+    phones = Phone.objects.annotate(model_name=Upper("model")).filter(
+        site=handout.site, stage=Stage.SEEN, version=0, alarm="", model_name__in=wanted, local_host__isnull=False
+    )
+    phones = phones.exclude(neighbour=Neighbour.MISMATCH).filter(first_seen_at__gte=handout.since or timezone.now())
+    return phones.order_by("first_seen_at", "pk")
+
+
+def in_range(handout: Handout) -> QuerySet[Extension]:
+    """The extensions of the directory that may be handed out, in their order; without their secrets. Both ends have as
+    many digits, and so has everything between."""
+    rows = Extension.objects.defer("secret").annotate(chars=Length("number"))
+    between = {"number__gte": handout.first, "number__lte": handout.last, "number__regex": r"^[0-9]+$"}
+    return rows.filter(site=handout.site, chars=len(handout.first), **between).order_by("number")
+
+
+def left(handout: Handout) -> QuerySet[Extension]:
+    """Those that no phone has and nobody has claimed."""
+    claimed = HandedOut.objects.filter(handout=handout, done_at=None).values("number")
+    return holders.free(in_range(handout).exclude(number__in=claimed))
+
+
+def _claims(handout: Handout) -> Iterator[HandedOut]:
+    """What was claimed and not finished, and then a claim for each phone that waits; one at a time."""
+    again = timezone.now() - timedelta(minutes=RETRY_MINUTES)
+    open_rows = HandedOut.objects.filter(handout=handout, done_at=None)
+    yield from open_rows.filter(Q(words="") | Q(at__lt=again)).select_related("handout").order_by("pk")
+    phones = waiting(handout).filter(handed_out=None)
+    for phone_id in list(phones.values_list("pk", flat=True)[:AT_ONCE]):
+        claim = _claim(handout, phone_id)
+        if claim is None:
+            return
+        yield claim
+
+
+def _claim(handout: Handout, phone_id: int) -> HandedOut | None:
+    """The next free number for this phone; None if none is left, somebody switched it off, or has the phone already."""
+    for _ in range(ROUNDS):
+        # A long range takes a while to look through: only the one that was found is looked at again under the lock.
+        found = left(handout).first()
+        _remark(handout, "" if found is not None else NONE_LEFT)
+        if found is None:
+            return None
+        with transaction.atomic():
+            locked = Handout.objects.select_for_update().filter(pk=handout.pk, is_on=True).first()
+            if locked is None or HandedOut.objects.filter(phone=phone_id).exists():
+                return None
+            # Claims before phones: a claim that is over by now is on its phone.
+            claimed = HandedOut.objects.filter(handout=handout, done_at=None, number=found.number).exists()
+            if claimed or holders.of_one(holders.wanted_of(found)):
+                continue
+            if not Phone.objects.filter(pk=phone_id).exists():
+                return None
+            return HandedOut.objects.create(handout=locked, phone_id=phone_id, number=found.number, at=timezone.now())
+    return None
+
+
+def _remark(handout: Handout, words: str) -> None:
+    """Say once why nothing more is handed out, and take it back when that is over."""
+    if Handout.objects.filter(pk=handout.pk).exclude(words=words).update(words=words):
+        log.warning("%s: %s", handout, words or "there are free extensions again")
+
+
+def _finish(claim: HandedOut) -> bool:
+    """Save the phone with what was claimed for it; whether it was."""
+    phone = Phone.objects.filter(pk=claim.phone_id).first()
+    if phone is None:
+        return False
+    if phone.version or phone.stage != Stage.SEEN:
+        # Saved already, by a worker that died thereafter or by a person: the claim is over either way.
+        has_it = phone.accounts.filter(user_id=claim.number).exists()
+        return _over(claim, "" if has_it else OTHERWISE)
+    try:
+        extension = Extension.objects.filter(site=claim.handout.site, number=claim.number).first()
+        if extension is None:
+            return _fail(claim, GONE.format(claim.number))
+        assignment.save(
+            phone,
+            Draft((_account(claim.handout, extension),)),
+            by=BY,
+            seen_host=phone.source_host,
+            templates=_templates(phone, claim.handout),
+            why=f"Extension {claim.number} was handed out.",
+            attended=False,
+        )
+    except VersionConflict:
+        return False  # somebody saves it at this moment: the next round sees what came of it
+    except CannotDecrypt:
+        return _fail(claim, UNREADABLE.format(claim.number))
+    except ConfigError as error:
+        return _fail(claim, " ".join(error.lines))
+    except assignment.AssignmentError as error:
+        return _fail(claim, str(error))
+    log.info("%s: extension %s was handed out", colons(phone.mac), claim.number)
+    _over(claim)
+    return True
+
+
+def _account(handout: Handout, extension: Extension) -> AccountConfig:
+    return AccountConfig(
+        number=1,
+        sip_server=extension.sip_server or handout.sip_server,
+        user_id=extension.number,
+        auth_id=extension.auth_id,
+        password=extension.secret,
+        display_name=extension.name,
+        voicemail=extension.voicemail,
+        codecs=tuple(handout.codecs) or DEFAULT_CODECS,
+    )
+
+
+def _templates(phone: Phone, handout: Handout) -> list[SettingsLayer] | None:
+    """The phone's templates with the range's, which wins over them; None if nothing changes."""
+    chosen, has = handout.template, [one.layer for one in phone.templates.select_related("layer")]
+    return None if chosen is None or chosen in has else [*has, chosen]
+
+
+def _over(claim: HandedOut, words: str = "") -> bool:
+    HandedOut.objects.filter(pk=claim.pk, done_at=None).update(done_at=timezone.now(), words=words)
+    return False
+
+
+def _fail(claim: HandedOut, words: str) -> bool:
+    """Say why; it is tried again after a while, with the same number."""
+    HandedOut.objects.filter(pk=claim.pk).update(words=words[:300], at=timezone.now())
+    log.warning("%s: extension %s could not be handed out: %s", claim.phone, claim.number, words)
+    return False

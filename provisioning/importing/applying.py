@@ -1,0 +1,166 @@
+"""An import becomes true: by a job, in chunks, all or nothing as a person sees it.
+
+Each chunk is rendered outside any transaction, and stored in one short transaction together with how far the job has
+come, under the condition that every phone of it is still what the preview saw. NOTIFYs are held back until the last
+chunk is stored. If a phone was changed meanwhile, whatever was stored is taken back (undoing.py), and nobody was told
+anything. A worker that dies leaves both as far as they came; the next one goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from django.db import transaction
+from django.utils import timezone
+
+from devices import inventory
+from devices.crypto import CannotDecrypt
+from devices.mac import colons
+from devices.models import Phone
+from provisioning.importing import making, planning, undoing
+from provisioning.importing.columns import Target
+from provisioning.importing.making import ChangedMeanwhile, Made, ReadAgain
+from provisioning.importing.models import ImportRow, ImportState, PhoneImport, RowOutcome, RowState
+from provisioning.jobs import runner, telling
+from provisioning.jobs.models import IMPORT, Job, JobState
+
+log = logging.getLogger(__name__)
+
+TO_DO = (RowOutcome.NEW, RowOutcome.CHANGED)
+CHANGED = "{} was changed by somebody while this was applied, so nothing of it stays. Upload the file again."
+
+
+class ImportRefused(ValueError):
+    """This cannot be done with an import as it stands; the text says why."""
+
+
+class _Broken(Exception):
+    """The import cannot be completed; the text says why."""
+
+
+def apply(of: PhoneImport, *, by: str, pace_per_second: float = 5.0) -> Job:
+    """Order a preview to be applied. Raises ImportRefused, or JobError for a pace that is none."""
+    total = of.new + of.changed
+    if not total and not of.faulty:
+        raise ImportRefused("Nothing in it would change a phone, so there is nothing to apply.")
+    runner.check_pace(pace_per_second, total)
+    with transaction.atomic():
+        waits = PhoneImport.objects.filter(pk=of.pk, state=ImportState.PREVIEW, faulty=0)
+        if not waits.update(state=ImportState.APPLYING):
+            raise ImportRefused(_why_not(of))
+        job = runner.enqueue(IMPORT, of.title, {"import": of.pk}, total, by=by, pace_per_second=pace_per_second)
+        PhoneImport.objects.filter(pk=of.pk).update(job=job)
+    return job
+
+
+def _why_not(of: PhoneImport) -> str:
+    now = PhoneImport.objects.filter(pk=of.pk).first()
+    if now is None:
+        return "This preview is gone. Upload the file again."
+    if now.state == ImportState.PREVIEW:
+        return f"{now.faulty} rows have errors. Correct them in the file, and upload it again."
+    return f"This import is {now.get_state_display().lower()}; it can only be applied from its preview."
+
+
+def one_chunk(job: Job) -> bool:
+    """Store the next rows of an import, or take back the next ones; False if the job has ended."""
+    of = PhoneImport.objects.filter(pk=job.scope.get("import")).first()
+    if of is None:
+        return not runner.end(job, JobState.DONE)
+    if of.state == ImportState.APPLYING:
+        return _forward(job, of)
+    if of.state in (ImportState.RESTORING, ImportState.UNDOING):
+        return undoing.one_chunk(job, of)
+    # Every row is stored: its phones are told at the job's pace, also if the worker died in between.
+    telling.release(job, making.HELD)
+    if of.state == ImportState.FAILED:
+        return not runner.end(job, JobState.FAILED, of.words)
+    return not runner.end(job, JobState.DONE)
+
+
+def cancel(job: Job) -> bool:
+    """Somebody cancels the job: what was stored is taken back, by the same job. False if it is too late."""
+    of = PhoneImport.objects.filter(pk=job.scope.get("import")).first()
+    return of is not None and undoing.turn_back(of, "It was cancelled, so nothing of it stays.")
+
+
+def _forward(job: Job, of: PhoneImport) -> bool:
+    rows = list(of.rows.filter(outcome__in=TO_DO, state=RowState.PLANNED).order_by("pk")[: making.STORED_AT_ONCE])
+    if not rows:
+        now = timezone.now()
+        mine = PhoneImport.objects.filter(pk=of.pk, state=ImportState.APPLYING)
+        mine.update(state=ImportState.APPLIED, applied_at=now, ended_at=now)
+        log.info("%s: applied, %d phones", of.title, of.new + of.changed)
+        return True
+    try:
+        _store(job, of, _made(job, rows))
+    except _Broken as why:
+        undoing.turn_back(of, str(why))
+    except ChangedMeanwhile as which:
+        undoing.turn_back(of, CHANGED.format(which))
+    except ReadAgain:
+        pass
+    return True
+
+
+def _made(job: Job, rows: Sequence[ImportRow]) -> list[Made]:
+    """Read and render; nothing is locked."""
+    phones = {one.mac: one for one in Phone.objects.filter(mac__in=[row.mac for row in rows])}
+    files = making.newest_files(list(phones.values()))
+    try:
+        made = [
+            Made(row, making.opened(row.before), Target.from_json(making.opened(row.after)), phones.get(row.mac))
+            for row in rows
+        ]
+        templates = planning.templates_of(list(phones.values()))
+        for one in made:
+            if _is_other(one, templates):
+                raise ChangedMeanwhile(one.mac)
+        making.render(job, made, files)
+    except CannotDecrypt:
+        raise _Broken(planning.UNREADABLE) from None
+    for one in made:
+        if one.fault:
+            raise _Broken(f"{colons(one.mac)}: {one.fault} Nothing of this import stays.")
+    return made
+
+
+def _is_other(one: Made, templates: Mapping[int, tuple[str, ...]]) -> bool:
+    """Whether the phone is not what the preview saw."""
+    phone = one.phone
+    if phone is None:
+        return one.row.outcome != RowOutcome.NEW
+    if one.row.outcome == RowOutcome.NEW or phone.version != one.row.version or phone.stage in planning.OFF:
+        return True
+    seen = one.before
+    return phone.site != seen["site"] or templates[phone.pk] != tuple(seen["templates"])
+
+
+def _store(job: Job, of: PhoneImport, made: Sequence[Made]) -> None:
+    """One short transaction. Raises ChangedMeanwhile, ReadAgain or _Broken, and nothing of the chunk stays."""
+    now = timezone.now()
+    with transaction.atomic():
+        # Whoever cancels waits for this lock, or is heard.
+        locked = PhoneImport.objects.select_for_update().filter(pk=of.pk, state=ImportState.APPLYING)
+        if not locked.exists() or not runner.is_mine(job):
+            return
+        making.lock(made)
+        for one in made:
+            if one.phone is None:
+                one.phone = _listed(one, job)
+        making.write(job, made, now)
+        for one in made:
+            one.row.state, one.row.version = RowState.DONE, one.there.version + 1
+        making.came_further(job, [one.row for one in made], changed=sum(one.version is not None for one in made))
+        making.forget_sealed([one.row for one in made], "after")
+
+
+def _listed(one: Made, job: Job) -> Phone:
+    try:
+        return inventory.prestage(one.mac, one.target.model, one.target.site, job.created_by)
+    except inventory.CannotList:  # heard, or listed by somebody, at this very moment
+        raise ChangedMeanwhile(one.mac) from None
+
+
+runner.KINDS[IMPORT] = runner.Kind(one_chunk, cancel)

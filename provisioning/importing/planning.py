@@ -1,0 +1,336 @@
+"""From a table to a preview: what each row would make of its phone, and everything that is wrong with it.
+
+Nothing but the import itself is written. Rows are checked by what a save is checked by: the phone's layers, and the
+renderer's own validation.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from devices import batch
+from devices.catalog import MODELS, find_model
+from devices.choices import Stage
+from devices.crypto import CannotDecrypt
+from devices.mac import MacError, colons, parse_mac
+from devices.models import Account, Phone
+from provisioning import plan, rendering
+from provisioning.gxp import document
+from provisioning.gxp.config import ConfigError
+from provisioning.importing.columns import CLEAR, KNOWN, Fault, Target, changed, changes, column_of, known, name_of
+from provisioning.importing.models import ImportRow, ImportState, PhoneImport, RowOutcome
+from provisioning.layers import stack, store
+from provisioning.layers.models import LayerLevel, PhoneTemplate, SettingsLayer
+from provisioning.tables.reading import read_table
+from provisioning.tables.table import Row, Table, TableError
+
+MAX_ROWS = 10_000
+CHUNK = 200  # rows that are read and stored together
+UNHEARD_HOST = "127.0.0.1"  # our address towards a phone that was not heard; no file is made with it
+_DIGITS = re.compile(r"[0-9A-F]{12}", re.ASCII)
+_SITE = re.compile(r"[A-Za-z0-9_-]{0,40}", re.ASCII)
+OFF = {
+    Stage.IGNORED: "This phone is ignored. Stop ignoring it, or take its row out.",
+    Stage.RETIRED: "This phone is retired. Bring it back, or take its row out.",
+}
+TEMPLATE_UNREADABLE = "A template cannot be opened: put the key that it was written with back into GSPNP_FIELD_KEYS."
+UNREADABLE = "Its stored secrets cannot be opened: put the key that they were written with back into GSPNP_FIELD_KEYS."
+
+
+@dataclass
+class Planned:
+    """One row with what it comes to."""
+
+    row: Row
+    mac: str
+    faults: list[Fault] = field(default_factory=list)
+    warnings: list[Fault] = field(default_factory=list)
+    phone: Phone | None = None
+    before: Target = field(default_factory=Target)
+    after: Target = field(default_factory=Target)
+
+    @property
+    def outcome(self) -> RowOutcome:
+        if self.faults:
+            return RowOutcome.FAULTY
+        if self.phone is None:
+            return RowOutcome.NEW
+        return RowOutcome.SAME if self.before == self.after else RowOutcome.CHANGED
+
+
+def read_file(name: str, data: bytes, *, by: str) -> PhoneImport:
+    """Read an uploaded file and plan it. Raises TableError; nothing is stored then."""
+    return plan_table(name[-200:] or "Import", read_table(name, data, max_rows=MAX_ROWS), by=by)
+
+
+def plan_table(title: str, table: Table, *, by: str) -> PhoneImport:
+    """Plan what a table asks for, and store it as a preview. Raises TableError; nothing is stored then."""
+    names = known(table)
+    rows = [Row(row.number, {names[header]: text for header, text in row.cells.items()}) for row in table.rows]
+    macs = [_mac(row) for row in rows]
+    twice = _twice(rows, macs)
+    templates = _Templates()
+    one = PhoneImport.objects.create(title=title[:200], created_by=by[:150], created_at=timezone.now())
+    counts: Counter[str] = Counter()
+    extensions: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for bite in batch.bites(zip(rows, macs, strict=True), CHUNK):
+        planned = _planned(bite, twice, templates)
+        for row in planned:
+            for account in row.after.accounts:
+                extensions[account.user_id, account.sip_server.lower()].add(row.mac)
+        _store(one, planned)
+        counts.update(row.outcome.value for row in planned)
+    counts["warned"] = _warn(one, extensions, set(macs))
+    fields = {name: counts[name] for name in ("new", "changed", "same", "faulty", "warned")}
+    PhoneImport.objects.filter(pk=one.pk).update(state=ImportState.PREVIEW, total=len(rows), **fields)
+    one.refresh_from_db()
+    return one
+
+
+def _mac(row: Row) -> str:
+    """The digits, or the text as it stands there if it is no MAC."""
+    text = row.cells.get("mac", "")
+    try:
+        return parse_mac(text)
+    except MacError:
+        return text.strip()
+
+
+def _twice(rows: Sequence[Row], macs: Sequence[str]) -> dict[int, int]:
+    """Rows whose phone an earlier row names already, with that row's number."""
+    first: dict[str, int] = {}
+    found = {}
+    for row, mac in zip(rows, macs, strict=True):
+        if mac in first:
+            found[row.number] = first[mac]
+        first.setdefault(mac, row.number)
+    return found
+
+
+class _Templates:
+    """All templates by name and by id; each is opened once."""
+
+    def __init__(self) -> None:
+        try:
+            self.by_name = {one.name: one for one in SettingsLayer.objects.filter(level=LayerLevel.TEMPLATE)}
+        except CannotDecrypt:
+            raise TableError(TEMPLATE_UNREADABLE) from None
+
+    def read(self, text: str) -> tuple[tuple[str, ...], str]:
+        """The names that a cell says, and the first that there is none of."""
+        text = text.strip()
+        if text == CLEAR:
+            return (), ""
+        names = [text] if text in self.by_name else [part.strip() for part in text.split(";") if part.strip()]
+        names = list(dict.fromkeys(names))
+        return tuple(names), next((name for name in names if name not in self.by_name), "")
+
+
+def _planned(bite: Sequence[tuple[Row, str]], twice: Mapping[int, int], templates: _Templates) -> list[Planned]:
+    macs = [mac for _, mac in bite if _DIGITS.fullmatch(mac)]
+    phones = {phone.mac: phone for phone in with_accounts(Phone.objects.filter(mac__in=macs))}
+    befores = targets_of(list(phones.values()))
+    planned = []
+    for row, mac in bite:
+        one = Planned(row, mac, phone=phones.get(mac))
+        planned.append(one)
+        if one.phone is not None and one.phone.pk not in befores:
+            one.faults.append(Fault("mac", UNREADABLE))
+            continue
+        if one.phone is not None:
+            one.before = befores[one.phone.pk]
+        _look(one, twice, templates)
+    _validate(planned, templates)
+    return planned
+
+
+def with_accounts(phones: QuerySet[Phone]) -> list[Phone]:
+    """These phones with accounts and keys, read together; one by one later if a password cannot be opened."""
+    try:
+        return list(phones.prefetch_related("accounts", "keys"))
+    except CannotDecrypt:
+        return list(phones)
+
+
+def targets_of(phones: Sequence[Phone]) -> dict[int, Target]:
+    """What these phones have; whose passwords cannot be opened is left out. Accounts and keys may be prefetched."""
+    names = templates_of(phones)
+    found = {}
+    for phone in phones:
+        try:
+            draft = plan.draft_of(phone)
+        except CannotDecrypt:
+            continue
+        target = Target(phone.model, phone.site, names[phone.pk], draft.accounts, draft.keys)
+        found[phone.pk] = target.in_order()
+    return found
+
+
+def templates_of(phones: Sequence[Phone]) -> dict[int, tuple[str, ...]]:
+    """The names of these phones' templates, the weakest first."""
+    names: dict[int, list[str]] = {phone.pk: [] for phone in phones}
+    rows = PhoneTemplate.objects.filter(phone__in=list(names)).order_by("phone", "place")
+    for phone_id, name in rows.values_list("phone", "layer__name"):
+        names[phone_id].append(name)
+    return {phone_id: tuple(its) for phone_id, its in names.items()}
+
+
+def _look(one: Planned, twice: Mapping[int, int], templates: _Templates) -> None:
+    """What can be said of a row before its file is thought of."""
+    cells = one.row.cells
+    try:
+        parse_mac(cells.get("mac", ""))
+    except MacError as error:
+        one.faults.append(Fault("mac", str(error)))
+    if one.row.number in twice:
+        one.faults.append(Fault("mac", f"Row {twice[one.row.number]} is this phone already. Keep one of them."))
+    one.after, faults = changed(one.before, cells)
+    one.faults += faults
+    one.faults += _model_faults(one, cells.get("model", "").strip())
+    if not _SITE.fullmatch(one.after.site):
+        one.faults.append(Fault("site", "A site is named with at most 40 letters, digits, - and _; change the name."))
+    if cells.get("template", "").strip():
+        names, unknown = templates.read(cells["template"])
+        one.after = replace(one.after, templates=names)
+        if unknown:
+            words = f"There is no template “{unknown[:40]}”. Make it under Settings, or name another one."
+            one.faults.append(Fault("template", words))
+    if one.phone is not None and one.before != one.after and one.phone.stage in OFF:
+        one.faults.append(Fault("mac", OFF[Stage(one.phone.stage)]))
+
+
+def _model_faults(one: Planned, text: str) -> list[Fault]:
+    choose = f"choose from {', '.join(MODELS)}"
+    if one.phone is None:
+        if not text:
+            return [Fault("model", f"This phone was never heard. Enter its model; {choose}.")]
+        model = find_model(text)
+        if model is None:
+            return [Fault("model", f"There is no model {text[:20]!r}; {choose}.")]
+        one.after = replace(one.after, model=model.name)
+        return []
+    if text and text.upper() != one.phone.model.upper():
+        said = one.phone.model or "nothing"
+        return [Fault("model", f"This phone is a {said}. Correct the model or the MAC.")]
+    if one.phone.known_model is None and one.before != one.after:
+        said = one.phone.model or "This model"
+        return [Fault("model", f"{said} cannot be configured. Take its row out.")]
+    return []
+
+
+def shadow(phone: Phone | None, mac: str, target: Target, stand_in: int) -> Phone:
+    """The phone as it would be, for looking at its layers; `stand_in` is an id for one that is not listed yet."""
+    if phone is None:
+        return Phone(pk=stand_in, mac=mac, model=target.model, site=target.site)
+    moved = copy.copy(phone)
+    moved.site = target.site
+    return moved
+
+
+def _validate(planned: Sequence[Planned], templates: _Templates) -> None:
+    """Everything that the renderer would refuse, beside its column."""
+    asked = [one for one in planned if not one.faults and one.before != one.after and wants_file(one.phone, one.after)]
+    shadows = [shadow(one.phone, one.mac, one.after, -place) for place, one in enumerate(asked, start=1)]
+    try:
+        layers = stack.stacks(shadows)
+    except CannotDecrypt:
+        if len(asked) == 1:
+            asked[0].faults.append(Fault("", UNREADABLE))
+            return
+        for one in asked:  # one of them cannot be read; the others can
+            _validate([one], templates)
+        return
+    for one, phone in zip(asked, shadows, strict=True):
+        model = find_model(one.after.model)
+        assert model is not None  # looked at before
+        own = layers[phone.pk]
+        if one.after.templates != one.before.templates:
+            own = store.with_templates(own, [templates.by_name[name] for name in one.after.templates])
+        draft = plan.Draft(one.after.accounts, one.after.keys)
+        wanted = rendering.Wanted(phone, model, draft, own, plan.base_url(phone.local_host or UNHEARD_HOST))
+        try:
+            document.settings(rendering.config_of(wanted, "-" * 22, ()))
+        except ConfigError as error:
+            one.faults += [Fault(column_of(problem.field), problem.message) for problem in error.problems]
+
+
+def wants_file(phone: Phone | None, target: Target) -> bool:
+    """Whether a phone is assigned, or becomes so: one without any account was only listed, or put somewhere."""
+    return bool(target.accounts) or (phone is not None and phone.is_assigned)
+
+
+def _store(of: PhoneImport, planned: Sequence[Planned]) -> None:
+    """Their rows; encrypted here, before any lock is taken."""
+    rows = [_row(of, one) for one in planned]
+    with transaction.atomic():
+        ImportRow.objects.bulk_create(rows)
+
+
+def _row(of: PhoneImport, one: Planned) -> ImportRow:
+    outcome = one.outcome
+    to_do = outcome in (RowOutcome.NEW, RowOutcome.CHANGED)
+    phone = one.phone
+    before: dict[str, Any] | None = None
+    if phone is not None:
+        before = one.before.to_json() | {
+            "stage": phone.stage, "stage_reason": phone.stage_reason, "stage_at": phone.stage_at.isoformat(),
+            "awaits_file": phone.awaits_file,
+        }  # fmt: skip
+    return ImportRow(
+        of=of,
+        number=one.row.number,
+        mac=one.mac[:60],
+        outcome=outcome,
+        shown=_shown(one, outcome),
+        version=phone.version if phone else 0,
+        before=_sealed(before) if to_do else None,
+        after=_sealed(one.after.to_json()) if to_do else None,
+    )
+
+
+def _shown(one: Planned, outcome: RowOutcome) -> dict[str, Any]:
+    if outcome is RowOutcome.FAULTY:
+        order = {name: place for place, name in enumerate(("", *KNOWN))}
+        faults = sorted(one.faults, key=lambda fault: order.get(fault.column, 0))
+        return {"faults": [[fault.column, fault.message] for fault in faults]}
+    return {"changes": [[c.column, c.before, c.after] for c in changes(one.before, one.after)]}
+
+
+def _sealed(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _warn(of: PhoneImport, extensions: Mapping[tuple[str, str], set[str]], listed: Iterable[str]) -> int:
+    """Tell rows whose extension another phone has too; how many rows."""
+    listed = set(listed)
+    has: dict[tuple[str, str], set[str]] = {key: set(macs) for key, macs in extensions.items()}
+    users = sorted({user for user, _ in extensions})
+    for bite in batch.bites(users, 500):
+        rows = Account.objects.filter(user_id__in=bite).exclude(phone__stage__in=(Stage.IGNORED, Stage.RETIRED))
+        for user, server, mac in rows.values_list("user_id", "sip_server", "phone__mac"):
+            key = (user, server.lower())
+            if key in has and mac not in listed:
+                has[key].add(mac)
+    words: dict[str, list[list[str]]] = defaultdict(list)
+    for (user, _), macs in has.items():
+        if len(macs) < 2:
+            continue
+        for mac in extensions[user, _]:
+            others = ", ".join(colons(other) for other in sorted(macs - {mac})[:3])
+            words[mac].append([name_of(1, "extension"), f"Extension {user} is on {others} too."])
+    for bite in batch.bites(sorted(words), CHUNK):
+        good = ImportRow.objects.filter(of=of, mac__in=bite).exclude(outcome=RowOutcome.FAULTY)
+        rows_of = good.values_list("pk", "mac", "shown")
+        told = [(pk, shown | {"warnings": words[mac]}, True) for pk, mac, shown in rows_of]
+        batch.update(ImportRow, ("pk", "shown", "warned"), told)
+    return ImportRow.objects.filter(of=of, warned=True).count()

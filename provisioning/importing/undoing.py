@@ -1,0 +1,233 @@
+"""The way back from an import: while it is applied, if a phone is not what the preview saw; or later, by a person.
+
+A phone comes back only if nobody saved it since. One that was not told anything yet becomes exactly what it was; one
+that was gets what it had as a new version. A phone that the import listed and that was not heard yet is removed.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from devices import inventory
+from devices.choices import WAY, Stage
+from devices.crypto import CannotDecrypt
+from devices.inventory import Whole
+from devices.models import Phone
+from provisioning import outbox, plan
+from provisioning.importing import making, planning
+from provisioning.importing.columns import Target
+from provisioning.importing.making import ChangedMeanwhile, Made, ReadAgain
+from provisioning.importing.models import ImportRow, ImportState, PhoneImport, RowOutcome, RowState
+from provisioning.jobs import runner
+from provisioning.jobs.models import IMPORT, Job
+from provisioning.models import ConfigFile, Notify, NotifyOrigin
+
+log = logging.getLogger(__name__)
+
+UNDO_DAYS = 30  # after which what was there before is deleted. Our choice
+PREVIEW_HOURS = 24  # after which a preview that nobody applied is deleted, with what was uploaded. Our choice
+PRUNED_AT_ONCE = 200
+_UNAPPLIED = (ImportState.READING, ImportState.PREVIEW)
+SAVED_SINCE = "It was saved by somebody since."
+HEARD_SINCE = "It was plugged in since, and keeps what it got. Assign it anew, or forget it."
+TOO_LATE = "This import is {}; only one that was applied can be undone."
+
+
+class CannotUndo(ValueError):
+    """This import cannot be undone; the text says why."""
+
+
+def undo(of: PhoneImport, *, by: str, pace_per_second: float = 5.0) -> Job:
+    """Order an applied import to be undone. Raises CannotUndo, or JobError for a pace that is none."""
+    total = of.rows.filter(state=RowState.DONE).count()
+    runner.check_pace(pace_per_second, total)
+    with transaction.atomic():
+        applied = PhoneImport.objects.filter(pk=of.pk, state=ImportState.APPLIED)
+        recent = applied.filter(applied_at__gt=timezone.now() - timedelta(days=UNDO_DAYS))
+        if not recent.update(state=ImportState.UNDOING, undone_by=by[:150]):
+            if applied.exists():
+                raise CannotUndo(f"It was applied more than {UNDO_DAYS} days ago; what was there before is deleted.")
+            of.refresh_from_db()
+            raise CannotUndo(TOO_LATE.format(of.get_state_display().lower()))
+        job = runner.enqueue(
+            IMPORT, f"Undo: {of.title}", {"import": of.pk}, total, by=by, pace_per_second=pace_per_second
+        )
+        PhoneImport.objects.filter(pk=of.pk).update(job=job)
+    return job
+
+
+def discard(of: PhoneImport) -> bool:
+    """Delete a preview, with what was uploaded; False if it is none any more. In bites: nobody waits long."""
+    if not PhoneImport.objects.filter(pk=of.pk, state__in=_UNAPPLIED).update(state=ImportState.DISCARDED):
+        return False
+    while _delete_rows(PhoneImport.objects.filter(pk=of.pk)):
+        time.sleep(runner.PAUSE_SECONDS)
+    PhoneImport.objects.filter(pk=of.pk).delete()
+    return True
+
+
+def _delete_rows(imports: QuerySet[PhoneImport]) -> int:
+    rows = list(ImportRow.objects.filter(of__in=imports).values_list("pk", flat=True)[:PRUNED_AT_ONCE])
+    ImportRow.objects.filter(pk__in=rows).delete()
+    return len(rows)
+
+
+def turn_back(of: PhoneImport, words: str) -> bool:
+    """An import that is being applied is taken back from here on; False if it is not being applied any more."""
+    waits = PhoneImport.objects.filter(pk=of.pk, state=ImportState.APPLYING)
+    return bool(waits.update(state=ImportState.RESTORING, words=words[:300]))
+
+
+def one_chunk(job: Job, of: PhoneImport) -> bool:
+    """Take the next rows back, the last ones first; always True, because the job ends by `applying.one_chunk`."""
+    rows = list(of.rows.filter(state=RowState.DONE).order_by("-pk")[: making.STORED_AT_ONCE])
+    if not rows:
+        _end(of)
+        return True
+    made = [_made(of, row) for row in rows]
+    phones = {one.mac: one for one in Phone.objects.filter(mac__in=[row.mac for row in rows])}
+    for one in made:
+        one.phone = phones.get(one.mac)
+        _judge(of, one)
+    good = [one for one in made if one.row.state == RowState.DONE]
+    untold, told = _by_what_they_know(of, good)
+    try:
+        making.render(job, told, making.newest_files([one.there for one in told]))
+    except CannotDecrypt:
+        for one in told:
+            one.fault = planning.UNREADABLE
+    for one in told:
+        if one.fault:
+            _keep(one, f"It keeps what it got: {one.fault}")
+    with suppress(ChangedMeanwhile, ReadAgain):  # read again: what was saved meanwhile is kept in the next round
+        _store(job, of, made, untold, [one for one in told if not one.fault])
+    return True
+
+
+def _made(of: PhoneImport, row: ImportRow) -> Made:
+    """A row with what was there before."""
+    try:
+        before = making.opened(row.before)
+    except CannotDecrypt:
+        return Made(row, {}, Target(), None, fault=planning.UNREADABLE)
+    return Made(row, before | {"back": True}, Target.from_json(before) if before else Target(), None)
+
+
+def _judge(of: PhoneImport, one: Made) -> None:
+    """Keep a phone as it is if it cannot go back."""
+    phone, row = one.phone, one.row
+    if one.fault:
+        _keep(one, one.fault)
+    elif phone is None:
+        _keep(one, "It was forgotten since.")
+    elif phone.version != row.version or phone.stage in planning.OFF:
+        _keep(one, SAVED_SINCE)
+    elif row.outcome == RowOutcome.NEW and phone.is_heard and of.state == ImportState.UNDOING:
+        _keep(one, HEARD_SINCE)
+
+
+def _keep(one: Made, why: str) -> None:
+    one.row.state, one.row.note = RowState.KEPT, why[:300]
+
+
+def _by_what_they_know(of: PhoneImport, good: Sequence[Made]) -> tuple[list[Made], list[Made]]:
+    """Those that become exactly what they were, and those that need a new version: they were told of this one."""
+    files = {one.row.file_id for one in good if one.row.file_id}
+    sent = Notify.objects.filter(config_file__in=files, first_sent_at__isnull=False)
+    known = set(sent.values_list("config_file", flat=True))
+    known |= set(ConfigFile.objects.filter(pk__in=files, fetched_at__isnull=False).values_list("pk", flat=True))
+    newest = {phone_id: one.pk for phone_id, one in making.newest_files([one.there for one in good]).items()}
+    untold: list[Made] = []
+    told: list[Made] = []
+    for one in good:
+        was_assigned = one.before.get("stage") in WAY
+        as_it_was = newest.get(one.there.pk) == one.row.file_id and one.row.file_id not in known
+        (untold if as_it_was or not was_assigned else told).append(one)
+    return untold, told
+
+
+def _store(job: Job, of: PhoneImport, made: Sequence[Made], untold: Sequence[Made], told: Sequence[Made]) -> None:
+    now = timezone.now()
+    with transaction.atomic():
+        if not PhoneImport.objects.select_for_update().filter(pk=of.pk, state=of.state).exists():
+            return
+        if not runner.is_mine(job):
+            return
+        making.lock([*untold, *told])
+        removed = [one for one in untold if one.row.outcome == RowOutcome.NEW and not one.there.is_heard]
+        if removed:
+            words = f"Taken out of the list again: {job.title}, by {job.created_by}."
+            inventory.unlist([one.there for one in removed], words, now)
+        returned = [one for one in untold if one not in removed]
+        _return(job, returned, now)
+        making.write(job, told, now)
+        for one in (*untold, *told):
+            one.row.state, one.row.version = RowState.BACK, one.there.version + 1
+        kept = sum(one.row.state == RowState.KEPT for one in made)
+        anew = sum(one.version is not None for one in told)
+        making.came_further(job, [one.row for one in made], changed=anew if of.state == ImportState.UNDOING else 0)
+        making.forget_sealed([one.row for one in made], "before")
+        if kept:
+            PhoneImport.objects.filter(pk=of.pk).update(kept=of.kept + kept)
+
+
+def _return(job: Job, made: Sequence[Made], now: datetime) -> None:
+    """Phones become what they were: their accounts and keys, their stage, their file of before, and what was owed."""
+    inventory.rewrite([_as_it_was(one, job, now) for one in made], now)
+    making.replace_templates(made)
+    unassigned = [one.there.pk for one in made if one.before.get("stage") not in WAY]
+    ConfigFile.objects.filter(pk__in=[one.row.file_id for one in made if one.row.file_id]).delete()
+    ConfigFile.objects.filter(phone__in=unassigned).delete()  # their paths lead nowhere any more
+    for one in made:
+        current = outbox.current_file(one.there.pk) if one.there.pk not in unassigned else None
+        if current is not None and current.fetched_at is None:
+            outbox.enqueue(current, NotifyOrigin.JOB, now)
+
+
+def _as_it_was(one: Made, job: Job, now: datetime) -> Whole:
+    phone, before = one.there, one.before
+    stage = Stage(before.get("stage", Stage.SEEN))
+    return Whole(
+        phone,
+        plan.account_rows(phone, one.target.accounts),
+        plan.key_rows(phone, one.target.keys),
+        site=one.target.site if before.get("stage") else phone.site,
+        stage=stage,
+        stage_reason=before.get("stage_reason", ""),
+        stage_at=parse_datetime(before.get("stage_at", "")) or now,
+        awaits_file=bool(before.get("awaits_file")),
+        text=f"{job.title}: as it was before, by {job.created_by}.",
+    )
+
+
+def _end(of: PhoneImport) -> None:
+    ended = ImportState.UNDONE if of.state == ImportState.UNDOING else ImportState.FAILED
+    PhoneImport.objects.filter(pk=of.pk, state=of.state).update(state=ended, ended_at=timezone.now())
+    log.info("%s: %s", of.title, ended.label.lower())
+
+
+def prune() -> int:
+    """Delete previews that nobody applied, and what old imports would need to be undone; at most one bite. How many."""
+    now = timezone.now()
+    old_ones = PhoneImport.objects.filter(created_at__lt=now - timedelta(hours=PREVIEW_HOURS))
+    stale = old_ones.filter(state__in=(*_UNAPPLIED, ImportState.DISCARDED))
+    rows = _delete_rows(stale)
+    if not rows:
+        stale.filter(rows=None).delete()
+    settled = PhoneImport.objects.filter(state__in=(ImportState.APPLIED, ImportState.UNDONE, ImportState.FAILED))
+    old = settled.filter(ended_at__lt=now - timedelta(days=UNDO_DAYS))
+    kept = ImportRow.objects.filter(of__in=old, before__isnull=False) | ImportRow.objects.filter(
+        of__in=old, after__isnull=False
+    )
+    sealed = list(kept.values_list("pk", flat=True)[:PRUNED_AT_ONCE])
+    ImportRow.objects.filter(pk__in=sealed).update(before=None, after=None)
+    return rows + len(sealed)

@@ -1,0 +1,28 @@
+"""The worker's sign of life, for whoever wants to know whether jobs are done and stuck phones explained."""
+
+import platform
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from provisioning.jobs.models import WorkerStatus
+
+STALE_SECONDS = 60.0  # a round is begun every 5 s, and takes longer when there is much to do
+FORGET_HOURS = 24  # after which a machine that has no worker any more is not named
+
+
+def beat(started_at: datetime, failed: Sequence[str] = ()) -> None:
+    """Say that the worker of this machine begins a round; `failed` names what went wrong in the last one."""
+    now = timezone.now()
+    trouble = f"In its last round this failed: {', '.join(failed)}. Its log says why." if failed else ""
+    said = {"started_at": started_at, "heartbeat_at": now, "trouble": trouble[:300]}
+    machine = platform.node()[:120] or "this machine"
+    if not WorkerStatus.objects.filter(machine=machine).update(**said):
+        WorkerStatus.objects.update_or_create(machine=machine, defaults=said)
+        WorkerStatus.objects.filter(heartbeat_at__lt=now - timedelta(hours=FORGET_HOURS)).delete()
+
+
+def is_fresh(status: WorkerStatus) -> bool:
+    """Whether it lives."""
+    return timezone.now() - status.heartbeat_at < timedelta(seconds=STALE_SECONDS)

@@ -1,0 +1,1 @@
+"""Tables that come from outside and go there: CSV and XLSX, with nothing in them but text. Imports no Django."""

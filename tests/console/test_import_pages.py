@@ -1,0 +1,305 @@
+"""Import & export in the console: nothing is written before the preview, secrets stay where they are, and who may."""
+
+import asyncio
+import io
+
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from django.contrib.admin.models import LogEntry
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.management import CommandError, call_command
+from django.test import AsyncClient, Client, override_settings
+
+from devices.choices import EventKind
+from devices.models import LiveEvent, Phone
+from gspnp.console import exports
+from provisioning.importing import planning
+from provisioning.importing.models import ImportState, PhoneImport
+from provisioning.jobs import runner
+from provisioning.models import Job
+from provisioning.tables.reading import read_table
+from provisioning.tables.writing import write_table
+from tests import cast
+from tests.console.conftest import person, signed_in
+
+pytestmark = pytest.mark.django_db
+SECRET = "uploaded-s3cret"
+NEW = "000B82000E10"
+GOOD = f"mac,model,extension,password,name,sip_server\n{NEW},GXP1628,1009,{SECRET},Ada,pbx\n"
+
+
+def upload(console: Client, text: str | bytes, name: str = "phones.csv", follow: bool = True):
+    data = text.encode() if isinstance(text, str) else text
+    return console.post("/phones/import/", {"file": SimpleUploadedFile(name, data)}, follow=follow)
+
+
+def body(response) -> str:
+    return response.content.decode()
+
+
+def streamed(response) -> bytes:
+    async def collect() -> bytes:
+        return b"".join([piece async for piece in response.streaming_content])
+
+    return async_to_sync(collect)()  # in this thread, as Django does it: it sees the test's own transaction
+
+
+def carry_out() -> Job:
+    job = Job.objects.latest("pk")
+    runner.run.call(job.pk)
+    return job
+
+
+def test_from_the_file_to_the_phone_and_back(console):
+    page = upload(console, GOOD)
+    assert page.redirect_chain and "It would list 1 new phones" in body(page)
+    assert SECRET not in body(page) and not Phone.objects.exists()
+    one = PhoneImport.objects.get()
+    done = console.post(f"/phones/import/{one.pk}/apply/", {"pace": "7"})
+    assert done.headers["Location"] == f"/jobs/{carry_out().pk}/"
+    assert Phone.objects.get().accounts.get().password == SECRET
+    assert "can be undone" in body(console.get(f"/phones/import/{one.pk}/"))
+    console.post(f"/phones/import/{one.pk}/undo/")
+    carry_out()
+    assert not Phone.objects.exists()
+    assert "Undone by tess" in body(console.get(f"/phones/import/{one.pk}/"))
+    again = console.post(f"/phones/import/{one.pk}/undo/")
+    assert again.status_code == 409 and "only one that was applied" in body(again)
+
+
+def test_an_xlsx_with_errors_shows_each_beside_its_row_and_cannot_be_applied(console):
+    rows = [("nonsense", "GXP1628", "1"), (NEW, "GXP9", "2"), ("000B82000E11", "GXP1628", "3")]
+    page = upload(console, write_table("xlsx", ["MAC", "Model", "Extension"], rows), "<b>.xlsx")
+    text = body(page)
+    assert "3 of 3 rows have errors" in text and 'data-testid="apply"' not in text
+    assert "There is no model" in text and "needs a SIP server" in text
+    assert "<b>.xlsx" not in text and "no:ns" not in text
+    one = PhoneImport.objects.get()
+    assert console.post(f"/phones/import/{one.pk}/apply/").status_code == 409
+    console.post(f"/phones/import/{one.pk}/discard/")
+    assert not PhoneImport.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("", "empty"), ("mac,foo\n1,2", "Unknown column"), (b"\xd0\xcf\x11\xe0", "old Excel file")]
+)
+def test_a_file_that_cannot_be_read_is_refused_with_words(console, text, words):
+    page = upload(console, text)
+    assert page.status_code == 422 and words in body(page)
+    assert not PhoneImport.objects.exists()
+
+
+def test_rows_are_filtered_searched_and_paged(console):
+    rows = "".join(f"000B83{number:06X},GXP1628,{number},pbx\n" for number in range(120)) + "broken,,,\n"
+    upload(console, "mac,model,extension,sip_server\n" + rows)
+    url = f"/phones/import/{PhoneImport.objects.get().pk}/"
+    assert "broken" in body(console.get(url)), "errors come first"
+    page = console.get(url + "?show=new&page=3")
+    assert len(page.context["rows"]) == 20 and page.context["next"] == ""
+    assert [row.number for row in console.get(url + "?show=&q=00:0B:83:00:00:07").context["rows"]] == [9]
+    assert console.get(url + "?show=&q=122").context["rows"][0].mac == "broken"
+    assert console.get(url + "?show=%00&page=99999999999&q=%00").status_code == 200
+
+
+def test_who_may(viewer, technician):
+    one = planning.read_file("x", GOOD.encode(), by="tess")
+    looker = signed_in(viewer)
+    assert "Ask an administrator" in body(looker.get("/phones/import/"))
+    assert looker.get(f"/phones/import/{one.pk}/").status_code == 200
+    for url in (
+        "/phones/import/",
+        f"/phones/import/{one.pk}/apply/",
+        f"/phones/import/{one.pk}/undo/",
+        "/phones/edit/",
+    ):
+        assert looker.post(url).status_code == 403
+    assert Client(headers={"host": "localhost"}).get("/phones/import/").status_code == 302
+    assert PhoneImport.objects.get().state == ImportState.PREVIEW
+
+
+def test_a_pace_that_is_none_is_refused_and_nothing_begins(console):
+    upload(console, GOOD)
+    one = PhoneImport.objects.get()
+    page = console.post(f"/phones/import/{one.pk}/apply/", {"pace": "many"})
+    assert page.status_code == 409 and "enter a number between" in body(page)
+    one.refresh_from_db()
+    assert one.state == ImportState.PREVIEW and not Job.objects.exists()
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_the_sample_is_a_file_that_can_be_imported(console, kind):
+    data = console.get(f"/phones/import/sample.{kind}").content
+    one = planning.read_file("sample", data, by="tess")
+    assert (one.new, one.faulty) == (2, 0), list(one.rows.values_list("shown", flat=True))
+    assert console.get("/phones/import/sample.pdf").status_code == 404
+
+
+class TestExport:
+    def test_all_of_them_a_filter_or_a_choice(self, console):
+        cast.assigned()
+        cast.seen(cast.OTHER_MAC, "10.0.0.21")
+
+        def macs(**asked) -> set[str]:
+            data = streamed(console.post("/phones/export/", asked))
+            return {row.cells["mac"] for row in read_table("x", data, max_rows=9).rows}
+
+        assert macs(all="1") == {cast.MAC, cast.OTHER_MAC}
+        assert macs(query="stage=seen") == {cast.OTHER_MAC}
+        assert macs(mac=["00:0b:82:27:3b:89"]) == {cast.MAC}
+        response = console.get("/phones/export/?q=1001&kind=xlsx")
+        assert read_table("x", response.content, max_rows=9).rows[0].cells["mac"] == cast.MAC
+        assert response.headers["Content-Disposition"] == 'attachment; filename="phones.xlsx"'
+
+    def test_passwords_need_the_permission_a_tick_and_a_safe_way(self, console):
+        cast.assigned()
+        revealer = signed_in(person("rita", "view_phone", "reveal_secret"))
+        asked = {"all": "1", "secrets": "yes"}
+        assert cast.PASSWORD.encode() not in streamed(revealer.post("/phones/export/", {"all": "1"}))
+        assert "may not export passwords" in body(console.post("/phones/export/", asked, follow=True))
+        with override_settings(ALLOWED_HOSTS=["*"]):
+            far = revealer.post("/phones/export/", asked, follow=True, headers={"host": "phones.example.net"})
+        assert "Over plain HTTP" in body(far)
+        assert cast.PASSWORD.encode() not in streamed(revealer.get("/phones/export/", asked))
+        assert not LiveEvent.objects.filter(kind=EventKind.LOOKED).exists()
+        assert cast.PASSWORD.encode() in streamed(revealer.post("/phones/export/", asked))
+        assert LiveEvent.objects.get(kind=EventKind.LOOKED).text == "rita exported its SIP passwords."
+        assert LogEntry.objects.latest("pk").change_message == "With SIP passwords."
+        assert LogEntry.objects.latest("pk").object_repr == "1 phone exported"
+
+    def test_the_tick_is_offered_to_whom_it_is_for(self, console):
+        assert 'name="secrets"' not in body(console.get("/phones/import/"))
+        assert 'name="secrets"' in body(signed_in(person("rita", "view_phone", "reveal_secret")).get("/phones/import/"))
+
+    def test_a_list_s_filter_is_offered(self, console):
+        assert "as searched and filtered" in body(console.get("/phones/import/?stage=seen"))
+
+    @pytest.mark.django_db(transaction=True)
+    async def test_it_leaves_by_the_console_s_own_server(self):
+        browser = AsyncClient(headers={"host": "localhost"})
+        user = await sync_to_async(person)("vera", "view_phone")
+        await sync_to_async(cast.assigned)()
+        await browser.aforce_login(user)
+        response = await browser.get("/phones/export/")
+        data = b"".join([piece async for piece in response.streaming_content])
+        assert read_table("x", data, max_rows=9).rows[0].cells["mac"] == cast.MAC
+
+    def test_it_leaves_in_pieces(self, monkeypatch):
+        monkeypatch.setattr(exports, "ROWS_AT_ONCE", 2)
+        asked: list[int] = []
+
+        def pieces():
+            for number in range(5):
+                asked.append(number)
+                yield str(number)
+
+        async def collect():
+            stream = exports._stream(pieces())
+            first = await anext(stream)
+            return first, list(asked), [piece async for piece in stream]
+
+        assert asyncio.run(collect()) == (b"01", [0, 1], [b"23", b"4"])
+
+
+class TestBulkEdit:
+    def test_chosen_fields_of_chosen_phones(self, console):
+        phones = [cast.assigned().phone, cast.assigned(cast.OTHER_MAC, "10.0.0.21").phone]
+        cast.seen("000B82CCCCCC", "10.0.0.22")
+        page = console.get("/phones/edit/?stage=assigned")
+        assert "Edit 2 phones" in body(page)
+        asked = {
+            "do": "preview", "macs": page.context["macs"], "account": "1", "set-sip_server": "1",
+            "sip_server": "new.pbx", "set-voicemail": "1", "voicemail": "", "set-key": "1", "slot": "mpk2",
+            "key": "blf:1002:Door",
+            "codecs": "PCMU",
+        }  # fmt: skip
+        page = console.post("/phones/edit/", asked, follow=True)
+        assert "new.pbx" in body(page) and "change 2" in body(page)
+        one = PhoneImport.objects.get()
+        console.post(f"/phones/import/{one.pk}/apply/")
+        carry_out()
+        for phone in phones:
+            account = phone.accounts.get()
+            assert (account.sip_server, account.voicemail, account.user_id) == ("new.pbx", "", "1001")
+            assert account.codecs != ["PCMU"], "it was not ticked"
+            assert phone.keys.get().label == "Door"
+        console.post(f"/phones/import/{one.pk}/undo/")
+        carry_out()
+        assert phones[0].accounts.get().sip_server == "172.18.0.10"
+
+    def test_a_phone_without_the_account_keeps_what_it_has(self, console):
+        cast.assigned()
+        cast.seen(cast.OTHER_MAC, "10.0.0.21")
+        macs = f"{cast.MAC} {cast.OTHER_MAC}"
+        asked = {"do": "preview", "macs": macs, "account": "1", "set-sip_server": "1", "sip_server": "new.pbx"}
+        console.post("/phones/edit/", asked)
+        one = PhoneImport.objects.get()
+        assert (one.changed, one.same, one.faulty) == (1, 1, 0)
+
+    @pytest.mark.parametrize(
+        ("asked", "words"),
+        [
+            ({}, "Nothing is chosen"),
+            ({"set-key": "1", "key": "blf:1"}, "Choose which key"),
+            ({"set-codecs": "1", "account": "3"}, "None of these phones has account 3"),
+            ({"set-codecs": "1", "account": "9"}, "Choose one of the accounts"),
+            ({"set-site": "1", "macs": "nobody"}, "No phone is chosen"),
+        ],
+    )
+    def test_what_cannot_be_planned_is_said(self, console, asked, words):
+        cast.assigned()
+        page = console.post("/phones/edit/", {"do": "preview", "macs": cast.MAC} | asked)
+        assert page.status_code == 422 and words in body(page)
+
+
+class TestCommands:
+    def run(self, *arguments, **options) -> str:
+        out = io.StringIO()
+        call_command(*arguments, stdout=out, stderr=io.StringIO(), **options)
+        return out.getvalue()
+
+    def test_out_and_in_again(self, tmp_path):
+        cast.assigned()
+        for name in ("phones.csv", "phones.xlsx"):
+            self.run("export_phones", str(tmp_path / name), "--secrets")
+            assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+            assert "1 without a change" in self.run("import_phones", str(tmp_path / name))
+        assert not PhoneImport.objects.exists()
+
+    def test_a_dry_run_stores_nothing_and_json_says_each_row(self, tmp_path):
+        file = tmp_path / "x.csv"
+        file.write_text(GOOD)
+        assert '"outcome": "new"' in self.run("import_phones", str(file), "--dry-run", "--json")
+        assert not PhoneImport.objects.exists() and not Job.objects.exists()
+        self.run("import_phones", str(file))
+        carry_out()
+        assert Phone.objects.get().mac == NEW
+
+    def test_errors_end_it(self, tmp_path):
+        file = tmp_path / "x.csv"
+        file.write_text(GOOD + "broken,,,,,\n")
+        with pytest.raises(CommandError, match="1 of 2 rows have errors; nothing was written"):
+            self.run("import_phones", str(file))
+        assert not PhoneImport.objects.exists() and not Job.objects.exists()
+        with pytest.raises(CommandError, match="cannot be read"):
+            self.run("import_phones", str(tmp_path / "none.csv"))
+
+
+class TestAdmin:
+    """The administration leads to the same pages: one importer, one exporter."""
+
+    URL = "/admin/devices/phone/"
+
+    def test_the_button_leads_to_import_and_export(self, administrator):
+        admin = signed_in(administrator)
+        assert "Import &amp; export" in body(admin.get(self.URL))
+        assert admin.get(self.URL + "import-export/").headers["Location"] == "/phones/import/"
+
+    def test_chosen_phones_are_edited_and_exported(self, administrator):
+        version = cast.assigned()
+        cast.seen(cast.OTHER_MAC, "10.0.0.21")
+        chosen = {"_selected_action": [version.phone_id]}
+        admin = signed_in(administrator)
+        page = admin.post(self.URL, chosen | {"action": "edit_fields"})
+        assert "Edit 1 phone" in body(page) and page.context["macs"] == cast.MAC
+        rows = read_table("x", streamed(admin.post(self.URL, chosen | {"action": "export_phones"})), max_rows=9).rows
+        assert [row.cells["mac"] for row in rows] == [cast.MAC]

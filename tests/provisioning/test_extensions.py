@@ -1,0 +1,177 @@
+"""A file of extensions, and phones that follow a change in the directory."""
+
+import pytest
+
+from devices import directory, inventory
+from devices.choices import Stage
+from devices.directory import Entry, VersionConflict
+from devices.models import Account, Extension, Key, Phone
+from provisioning.extensions import following, importing, job
+from provisioning.extensions.following import Change
+from provisioning.jobs import runner
+from provisioning.models import ConfigFile, JobState, Notify, NotifyOrigin, NotifyState
+from provisioning.tables.reading import read_table
+from provisioning.tables.table import TableError
+from tests import cast
+
+pytestmark = [pytest.mark.django_db, pytest.mark.db]
+SECRET = "new-s3cr3t-canary"
+
+
+def rows(text: str) -> list:
+    return importing.rows_of(read_table("extensions.csv", text.encode(), max_rows=importing.MAX_ROWS))
+
+
+def told(text: str, site: str = "") -> list[tuple[int, str]]:
+    return [(one.row, one.action) for one in importing.preview(rows(text), site).rows]
+
+
+class TestAFile:
+    """All of it, or nothing."""
+
+    def test_rows_are_added_changed_or_the_same(self):
+        directory.add(Entry("", "1001", "Tess", "old"))
+        directory.add(Entry("", "1002", "Otto", "old", voicemail="*97"))
+        text = "Extension;Name;Password\n1001;Tess;old\n1002;Ida;\n1003;New;x\n"
+        assert told(text) == [(2, "same"), (3, "change"), (4, "add")]
+        shown = importing.preview(rows(text), "")
+        importing.store(rows(text), "", shown.mark)
+        stored = [(one.number, one.name, one.secret, one.voicemail, one.version) for one in Extension.objects.all()]
+        assert stored == [("1001", "Tess", "old", "", 1), ("1002", "Ida", "old", "*97", 2), ("1003", "New", "x", "", 1)]
+        assert {action for _, action in told(text)} == {"same"}
+
+    def test_every_wrong_row_is_named_and_nothing_is_stored(self):
+        shown = importing.preview(
+            rows("number,name,site,sip_server\n10 01,A,,\n,B,,\n1003,C,a b,\n1004,,,http://x\n1005,,,\n1005,,,\n"), ""
+        )
+        assert [(one.row, one.field) for one in shown.faults] == [
+            (2, "number"), (3, "number"), (4, "site"), (5, "sip_server"), (7, "number"),
+        ]  # fmt: skip
+        assert "Row 6 has the same number" in shown.faults[-1].message
+        with pytest.raises(VersionConflict):
+            importing.store(rows("number,name\n10 01,A\n1002,B\n"), "", shown.mark)
+        assert not Extension.objects.exists()
+
+    def test_what_somebody_changed_after_the_preview_is_not_overwritten(self):
+        pk = directory.add(Entry("", "1001", "Tess"))
+        text = "number,name\n1001,Otto\n1002,Ida\n"
+        shown = importing.preview(rows(text), "")
+        directory.change(pk, 1, Entry("", "1001", "Anna"))
+        with pytest.raises(VersionConflict, match="Look at the preview again"):
+            importing.store(rows(text), "", shown.mark)
+        assert [(one.number, one.name) for one in Extension.objects.all()] == [("1001", "Anna")]
+
+    def test_a_file_is_for_the_site_that_it_names_or_that_was_chosen(self):
+        text = "number,site\n1001,\n1001,hamburg\n"
+        importing.store(rows(text), "berlin", importing.preview(rows(text), "berlin").mark)
+        assert {(one.site, one.number) for one in Extension.objects.all()} == {("berlin", "1001"), ("hamburg", "1001")}
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ("name\nTess\n", "no column “number”"),
+            ("number,sip\n1,2\n", "Unknown column"),
+            ("number,extension\n1,2\n", "Two columns mean number"),
+        ],
+    )
+    def test_a_table_that_is_none_of_ours_is_refused(self, text, words):
+        with pytest.raises(TableError, match=words):
+            rows(text)
+
+    def test_no_secret_is_in_what_is_shown(self):
+        directory.add(Entry("", "1001", "Tess", "old"))
+        shown = importing.preview(rows(f"number,secret\n1001,{SECRET}\n1002,{SECRET}\n1 3,{SECRET}\n"), "")
+        assert SECRET not in repr(shown)
+        assert SECRET not in repr(rows(f"number,secret\n1001,{SECRET}\n"))
+
+
+# --- following ------------------------------------------------------------------------------------------------------
+
+
+def phone(mac: str, host: str, *keys, site: str = "", **account) -> Phone:
+    made = cast.seen(mac, host)
+    cast.save(made, cast.draft(*keys, **account))
+    inventory.move(made.pk, site, "tess")
+    return Phone.objects.get(pk=made.pk)
+
+
+@pytest.fixture
+def otto() -> Change:
+    """1001 was called Tess, and is Otto now."""
+    pk = directory.add(Entry("", "1001", "Tess", SECRET))
+    directory.change(pk, 1, Entry("", "1001", "Otto"))
+    return Change(pk, "1001", "", "", "Tess", "Otto")
+
+
+def carried_out(change: Change, *phones: Phone):
+    made = job.start(change, [one.pk for one in phones], by="tess", pace_per_second=1)
+    runner.run.call(made.pk)
+    made.refresh_from_db()
+    return made
+
+
+@pytest.fixture
+def three() -> list[Phone]:
+    """Tess's own phone, one that watches her, and one whose label somebody chose otherwise."""
+    return [
+        phone(cast.MAC, cast.HOST),
+        phone("000B82000002", "10.0.0.22", cast.blf("mpk1", "1001", "Tess"), user_id="1002", display_name="Ida"),
+        phone("000B82000003", "10.0.0.23", cast.blf("mpk1", "1001", "Boss"), user_id="1003", display_name="Tess"),
+    ]
+
+
+def test_who_follows_a_rename_is_who_still_says_the_old_name(otto, three):
+    own, watching, _ = three
+    assert [(one.phone_id, one.what) for one in following.followers(otto)] == [
+        (watching.pk, ["label of key 1"]),
+        (own.pk, ["caller name of account 1"]),
+    ]
+
+
+def test_followers_get_a_new_file_at_the_pace_and_nothing_else_changes(otto, three, clock):
+    own, watching, other = three
+    clock.forward(3600)
+    before = Phone.objects.get(pk=watching.pk).approved_at
+    made = carried_out(otto, own, watching, other)
+    assert (made.state, made.done, made.changed, made.failed) == (JobState.DONE, 3, 2, 0)
+    assert Account.objects.get(phone=own).display_name == "Otto"
+    assert Account.objects.get(phone=own).password == cast.PASSWORD
+    assert Key.objects.get(phone=watching).label == "Otto"
+    assert (Key.objects.get(phone=other).label, Account.objects.get(phone=other).display_name) == ("Boss", "Tess")
+    owed = [Notify.objects.get(job=made, phone=one) for one in (own, watching)]
+    assert [(one.origin, one.state) for one in owed] == [(NotifyOrigin.JOB, NotifyState.WAITING)] * 2
+    assert abs((owed[0].next_at - owed[1].next_at).total_seconds()) == 1
+    assert Phone.objects.get(pk=watching.pk).approved_at == before, "a job confirms no address"
+    again = carried_out(otto, own, watching, other)
+    assert (again.changed, ConfigFile.objects.count()) == (0, 5), "carried out twice, it changes nothing"
+
+
+def test_another_number_of_another_place_does_not_follow(otto):
+    phone(cast.MAC, cast.HOST, site="berlin")
+    phone("000B82000002", "10.0.0.22", cast.blf("mpk1", "1001", "Tess"), site="berlin", user_id="1002")
+    assert following.followers(otto) == []
+
+
+def test_a_retired_phone_does_not_follow(otto):
+    own = phone(cast.MAC, cast.HOST)
+    Phone.objects.filter(pk=own.pk).update(stage=Stage.RETIRED)
+    assert following.followers(otto) == []
+
+
+def test_a_new_secret_reaches_the_phones_that_have_the_number_and_no_job_row(three):
+    own, watching, _ = three
+    pk = directory.add(Entry("", "1001", "Tess", SECRET))
+    change = Change(pk, "1001", "", "", "Tess", "Tess", secret=True)
+    assert [one.what for one in following.followers(change)] == [["password of account 1"]]
+    made = carried_out(change, own, watching)
+    assert made.changed == 1 and SECRET not in repr(vars(made))
+    assert Account.objects.get(phone=own).password == SECRET
+    assert Account.objects.get(phone=watching).password == cast.PASSWORD
+
+
+def test_a_phone_that_cannot_follow_is_named_with_the_field(otto):
+    own = phone(cast.MAC, cast.HOST)
+    Account.objects.filter(phone=own).update(sip_server="not a host")
+    made = carried_out(otto, own)
+    failure = made.failures.get()
+    assert (made.failed, failure.phone_id, failure.field) == (1, own.pk, "account.1.sip_server")

@@ -1,0 +1,407 @@
+"""Imports of phones: everything wrong is said before anything is written; all or nothing; and back again."""
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from devices import inventory
+from devices.choices import Stage
+from devices.models import Account, LiveEvent, Phone
+from provisioning import assignment, outbox, plan
+from provisioning.gxp.document import values
+from provisioning.importing import applying, making, planning, undoing
+from provisioning.importing.models import ImportRow, ImportState, PhoneImport, RowState
+from provisioning.jobs import arrivals, runner
+from provisioning.jobs.models import Job, JobState
+from provisioning.layers import store
+from provisioning.models import ConfigFile, Notify, NotifyState
+from provisioning.tables.reading import TableError
+from tests import cast
+
+pytestmark = [pytest.mark.django_db, pytest.mark.db]
+NEW = "000B82000E10"
+HEAD = "mac,model,extension,password,name,sip_server\n"
+
+
+@pytest.fixture
+def clock():
+    with cast.stopped_clock() as clock:
+        yield clock
+
+
+def preview(text: str, name: str = "phones.csv") -> PhoneImport:
+    return planning.read_file(name, text.encode(), by="tess")
+
+
+def run(job: Job) -> Job:
+    runner.run.call(job.pk)
+    job.refresh_from_db()
+    return job
+
+
+def applied(text: str) -> PhoneImport:
+    one = preview(text)
+    assert not one.faulty, faults(one)
+    run(applying.apply(one, by="tess"))
+    one.refresh_from_db()
+    return one
+
+
+def undone(one: PhoneImport) -> PhoneImport:
+    run(undoing.undo(one, by="theo"))
+    one.refresh_from_db()
+    return one
+
+
+def faults(one: PhoneImport) -> dict[int, list[str]]:
+    rows = one.rows.filter(outcome="faulty")
+    return {row.number: [f"{column}: {words}" for column, words in row.shown["faults"]] for row in rows}
+
+
+def said(phone: Phone) -> dict[str, str]:
+    return values(bytes(outbox.current_file(phone.pk).content))
+
+
+def snapshot() -> dict:
+    """Everything of the phones that an import may touch."""
+    return {
+        phone.mac: (
+            phone.stage, phone.stage_reason, phone.stage_at, phone.site, plan.draft_of(phone).in_order(),
+            planning.templates_of([phone])[phone.pk],
+            list(phone.config_files.values_list("pk", flat=True)),
+        )
+        for phone in Phone.objects.all()
+    }  # fmt: skip
+
+
+def many(count: int) -> list[Phone]:
+    made = [cast.seen(f"000B82{number:06X}", f"10.0.1.{number}") for number in range(1, count + 1)]
+    for phone in made:
+        cast.save(phone)
+    return made
+
+
+def renamed(phones, name="Theo") -> str:
+    return "mac,name\n" + "".join(f"{phone.mac},{name}\n" for phone in phones)
+
+
+class TestPreview:
+    def test_every_error_of_every_row_is_said_with_its_column_and_nothing_is_written(self):
+        cast.assigned()
+        before = snapshot()
+        one = preview(
+            "MAC,Model,Extension,SIP server,Codecs,mpk1,mpk8,template,site\n"
+            "nonsense,GXP1628,1,pbx,,,,,\n"
+            f"{NEW},,1,pbx,,,,,\n"
+            "000b82000e11,GXP9999,1,pbx,,,,,\n"
+            "00-0B-82-00-0E-12,GXP1610,10 01,,opus nope,blf:1002,what:ever,Nobody's,über\n"
+            f"000B82000E11,GXP1610,1,pbx,,,,,\n"
+            f"{cast.MAC},GXP1610,,,,,,,\n"
+        )
+        assert (one.total, one.faulty, one.new) == (6, 6, 0)
+        found = faults(one)
+        assert "12 digits" in found[2][0]
+        assert found[3] == [
+            f"model: This phone was never heard. Enter its model; choose from {', '.join(planning.MODELS)}."
+        ]
+        assert "There is no model 'GXP9999'" in found[4][0]
+        assert [line.partition(":")[0] for line in found[5]] == ["site", "template", "codecs", "mpk8"]
+        assert "Row 4 is this phone already" in found[6][0]
+        assert "This phone is a GXP1628" in found[7][0]
+        assert snapshot() == before and not Phone.objects.filter(mac=NEW).exists()
+        with pytest.raises(applying.ImportRefused, match="6 rows have errors"):
+            applying.apply(one, by="tess")
+
+    def test_what_the_drawer_would_refuse_is_refused(self):
+        one = preview(
+            HEAD.strip() + f",mpk1\n{NEW},GXP1628,10 01,,,http://pbx,blf:\n000B82000E11,GXP1610,1,,,pbx,blf:2\n"
+        )
+        found = faults(one)
+        assert [line.partition(":")[0] for line in found[2]] == ["mpk1"], "what cannot be read comes first"
+        assert found[3] == ["mpk1: GXP1610 has no MPK keys; remove mpk1."]
+        one = preview(HEAD + f"{NEW},GXP1628,10 01,,,http://pbx\n")
+        assert [line.partition(":")[0] for line in faults(one)[2]] == ["extension", "sip_server"]
+
+    @pytest.mark.parametrize(
+        ("head", "words"),
+        [
+            ("mac,extention", "“extention” .meant “extension”"),
+            ("extension,name", "no column mac"),
+            ("mac,user_id,extension", "user_id and extension say the same"),
+            ("mac,extension_9", "Unknown column: “extension_9”"),
+        ],
+    )
+    def test_columns_that_cannot_be_understood_are_named(self, head, words):
+        with pytest.raises(TableError, match=words):
+            preview(head + "\n" + "1," * head.count(",") + "1\n")
+        assert not PhoneImport.objects.exists()
+
+    def test_changes_are_shown_without_any_password(self):
+        cast.assigned()
+        one = preview(f"mac,name,password\n{cast.MAC},Theo,brand-new-s3cret\n")
+        (row,) = one.rows.all()
+        assert row.shown["changes"] == [["name", "Tess", "Theo"], ["password", "set", "another one"]]
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT * FROM provisioning_importrow")
+            stored = repr(cursor.fetchall())
+        assert "brand-new-s3cret" not in stored and cast.PASSWORD not in stored
+
+    def test_an_extension_that_another_phone_has_is_a_warning(self):
+        cast.assigned()
+        one = preview(HEAD + f"{NEW},GXP1628,1001,pw,Theo,172.18.0.10\n000B82000E11,GXP1628,1002,pw,Theo,172.18.0.10\n")
+        assert (one.new, one.warned) == (2, 1)
+        (row,) = one.rows.filter(warned=True)
+        assert row.shown["warnings"] == [["extension", "Extension 1001 is on 00:0B:82:27:3B:89 too."]]
+
+    def test_the_same_again_is_no_change_and_nothing_to_apply(self):
+        cast.assigned()
+        one = preview(f"mac,extension,name,password\n{cast.MAC},1001,Tess,{cast.PASSWORD}\n")
+        assert (one.same, one.changed) == (1, 0)
+        with pytest.raises(applying.ImportRefused, match="Nothing in it"):
+            applying.apply(one, by="tess")
+
+    def test_one_phone_whose_own_layer_cannot_be_opened_takes_no_other_along(self):
+        phones = many(2)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE provisioning_settingslayer SET sealed = %s WHERE phone_id = %s", [b"x", phones[0].pk]
+            )
+        one = preview(renamed(phones))
+        assert (one.faulty, one.changed) == (1, 1)
+        assert "GSPNP_FIELD_KEYS" in faults(one)[2][0]
+
+    def test_a_template_that_cannot_be_opened_is_said_and_nothing_stored(self):
+        template = store.save(store.find("template", "Lobby"), {"vlan_tag": "7"}, by="tess")
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE provisioning_settingslayer SET sealed = %s WHERE id = %s", [b"x", template.pk])
+        with pytest.raises(TableError, match="GSPNP_FIELD_KEYS"):
+            preview(renamed(many(1)))
+        assert not PhoneImport.objects.exists()
+
+    def test_ignored_phones_are_refused(self):
+        phone = cast.seen()
+        inventory.ignore(phone.pk, "tess")
+        one = preview(HEAD + f"{phone.mac},,1001,pw,Theo,pbx\n")
+        assert "ignored" in faults(one)[2][0]
+
+    def test_a_thousand_rows_cost_few_queries(self):
+        rows = "".join(f"000B83{number:06X},GXP1628,{number},pw,Name,pbx\n" for number in range(1000))
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            one = preview(HEAD + rows)
+        assert one.new == 1000
+        assert len(queries) < 120
+
+
+class TestApply:
+    def test_new_changed_and_unassigned_phones_in_one_go(self, clock):
+        changed, seen = cast.assigned().phone, cast.seen(cast.OTHER_MAC, "10.0.0.21")
+        one = applied(
+            HEAD.strip() + ",site,mpk1,account2_extension,account2_sip_server\n"
+            f"{changed.mac},,,,Theo,,berlin,blf:1002:Reception,,\n"
+            f"{seen.mac},gxp1628,1003,pw3,Zoë,pbx.example.com,,,,\n"
+            f"00:0b:82:00:0e:10,gxp1625,1004,pw4,Ada,pbx.example.com,berlin,,1005,other\n"
+        )
+        assert (one.state, one.new, one.changed) == (ImportState.APPLIED, 1, 2)
+        changed.refresh_from_db()
+        assert (changed.site, changed.stage) == ("berlin", Stage.ASSIGNED)
+        assert said(changed)["account1_display_name"] == "Theo"
+        assert changed.accounts.get().password == cast.PASSWORD, "an empty cell keeps what is there"
+        assert changed.keys.get().label == "Reception"
+        assert said(seen)["account1_auth_password"] == "pw3"
+        new = Phone.objects.get(mac=NEW)
+        assert (new.model, new.site, new.stage, new.awaits_file) == ("GXP1625", "berlin", Stage.ASSIGNED, True)
+        assert list(new.accounts.values_list("user_id", flat=True)) == ["1004", "1005"]
+        assert not new.config_files.exists()
+        assert LiveEvent.objects.filter(mac=NEW, text="phones.csv, by tess.").exists()
+
+    def test_a_listed_phone_gets_its_file_when_it_is_plugged_in(self):
+        applied(HEAD + f"{NEW},GXP1628,1009,pw,Ada,pbx.example.com\n")
+        phone = cast.seen(NEW, "10.0.0.40")
+        assert arrivals.provide() == 1
+        assert said(phone)["account1_display_name"] == "Ada"
+        assert cast.owed(phone.pk).state == NotifyState.WAITING
+
+    def test_its_phones_are_told_at_the_pace_and_addresses_stay_unconfirmed(self, clock):
+        phones = many(3)
+        Phone.objects.update(approved_host=None)
+        applied(renamed(phones))
+        owed = [cast.owed(phone.pk) for phone in phones]
+        assert [(one.next_at - clock.at).total_seconds() for one in owed] == [0.0, 0.2, 0.4]
+        assert {one.state for one in owed} == {NotifyState.WAITING}
+        assert set(Phone.objects.values_list("approved_host", flat=True)) == {None}
+
+    def test_what_was_uploaded_is_deleted_and_what_was_before_is_kept_encrypted(self):
+        one = applied(renamed(many(2)))
+        assert not one.rows.filter(after__isnull=False).exists()
+        assert one.rows.filter(before__isnull=False).count() == 2
+
+    def test_nobody_is_told_before_the_last_chunk_and_a_dead_worker_is_taken_up(self, monkeypatch):
+        monkeypatch.setattr(making, "STORED_AT_ONCE", 2)
+        phones = many(5)
+        job = applying.apply(preview(renamed(phones)), by="tess")
+        Job.objects.filter(pk=job.pk).update(state=JobState.RUNNING, worker="died")
+        job.refresh_from_db()
+        assert applying.one_chunk(job) and applying.one_chunk(job)
+        assert [cast.owed(phone.pk).state for phone in phones[:4]] == [NotifyState.WITHHELD] * 4
+        Job.objects.filter(pk=job.pk).update(state=JobState.WAITING)
+        assert (run(job).state, job.done, job.changed) == (JobState.DONE, 5, 5)
+        assert {cast.owed(phone.pk).state for phone in phones} == {NotifyState.WAITING}
+        assert {outbox.current_file(phone.pk).number for phone in phones} == {2}, "none was made twice"
+
+    def test_a_worker_that_died_before_telling_is_taken_up(self):
+        phones = many(2)
+        job = applying.apply(preview(renamed(phones)), by="tess")
+        Job.objects.filter(pk=job.pk).update(state=JobState.RUNNING, worker="died")
+        job.refresh_from_db()
+        assert applying.one_chunk(job) and applying.one_chunk(job)
+        assert PhoneImport.objects.get().state == ImportState.APPLIED
+        Job.objects.filter(pk=job.pk).update(state=JobState.WAITING)
+        run(job)
+        assert {cast.owed(phone.pk).state for phone in phones} == {NotifyState.WAITING}
+
+    def test_a_phone_saved_meanwhile_takes_everything_back_and_nobody_was_told(self, monkeypatch, clock):
+        monkeypatch.setattr(making, "STORED_AT_ONCE", 2)
+        phones = [*many(4), cast.applied(cast.assigned()).phone]
+        text = renamed([phones[4], *phones[:4]]) + f"{NEW},Ada\n"
+        text = text.replace("mac,name", "mac,name,model,extension,sip_server").replace("Ada", "Ada,GXP1628,1009,pbx")
+        job = applying.apply(preview(text.replace("Theo\n", "Theo,,,\n")), by="tess")
+        cast.save(phones[3], cast.draft(display_name="Somebody else"))
+        before = snapshot()
+        assert run(job).state == JobState.FAILED
+        assert "00:0B:82:00:00:04 was changed by somebody" in job.words
+        one = PhoneImport.objects.get()
+        assert (one.state, one.words) == (ImportState.FAILED, job.words)
+        assert snapshot() == before
+        assert cast.owed(phones[0].pk).state == NotifyState.WAITING, "what was owed before is owed again"
+        assert cast.owed(phones[4].pk) is None, "one that had applied its file need not be told anything"
+        assert not Notify.objects.filter(job=job).exists()
+
+    def test_cancelling_takes_everything_back(self, monkeypatch):
+        monkeypatch.setattr(making, "STORED_AT_ONCE", 2)
+        phones = many(4)
+        before = snapshot()
+        job = applying.apply(preview(renamed(phones)), by="tess")
+        Job.objects.filter(pk=job.pk).update(state=JobState.RUNNING, worker="me")
+        job.refresh_from_db()
+        applying.one_chunk(job)
+        runner.pause(job.pk)
+        runner.cancel(job.pk)
+        assert run(job).state == JobState.FAILED and "cancelled" in job.words
+        assert snapshot() == before
+
+    def test_pausing_in_the_middle_tells_nobody_when_it_goes_on(self, monkeypatch):
+        monkeypatch.setattr(making, "STORED_AT_ONCE", 2)
+        phones = many(4)
+        job = applying.apply(preview(renamed(phones)), by="tess")
+        Job.objects.filter(pk=job.pk).update(state=JobState.RUNNING, worker="me")
+        job.refresh_from_db()
+        applying.one_chunk(job)
+        runner.pause(job.pk)
+        runner.resume(job.pk)
+        assert cast.owed(phones[0].pk).state == NotifyState.WITHHELD
+        assert run(job).state == JobState.DONE
+
+    def test_a_job_that_rendered_in_between_is_read_again(self, monkeypatch):
+        phones = many(1)
+        job = applying.apply(preview(renamed(phones)), by="tess")
+        real = making.render
+
+        def overtaken(*args):
+            monkeypatch.setattr(making, "render", real)
+            store.save(store.find("site", ""), {"vlan_tag": "9"}, by="theo")
+            real(*args)
+            runner.run.call(runner.start("Site", {"site": ""}, by="theo").pk)
+
+        monkeypatch.setattr(making, "render", overtaken)
+        assert run(job).state == JobState.DONE
+        assert (said(phones[0])["vlan_tag"], said(phones[0])["account1_display_name"]) == ("9", "Theo")
+
+
+class TestTemplates:
+    def template(self, name: str, **settings):
+        return store.save(store.find("template", name), settings, by="tess")
+
+    def test_they_are_given_in_order_and_reach_the_file(self):
+        self.template("Lobby", vlan_tag="7")
+        self.template("Quiet; really", vlan_tag="8")
+        phone = cast.assigned().phone
+        applied(f"mac,template\n{phone.mac},Quiet; really\n")
+        assert said(phone)["vlan_tag"] == "8"
+        one = applied(f"mac,template\n{phone.mac},Lobby\n")
+        assert said(phone)["vlan_tag"] == "7"
+        undone(one)
+        assert planning.templates_of([phone])[phone.pk] == ("Quiet; really",)
+        applied(f"mac,template\n{phone.mac},-\n")
+        assert planning.templates_of([phone])[phone.pk] == ()
+
+
+class TestUndo:
+    def test_what_was_told_nothing_becomes_exactly_what_it_was(self, clock):
+        phones = [*many(2), cast.seen(cast.OTHER_MAC, "10.0.0.21")]
+        before = snapshot()
+        one = applied(
+            HEAD + "".join(f"{phone.mac},,1007,pw,Theo,pbx\n" for phone in phones) + f"{NEW},GXP1628,1009,pw,Ada,pbx\n"
+        )
+        assert Phone.objects.filter(mac=NEW).exists()
+        clock.forward(hours=1)
+        one = undone(one)
+        assert (one.state, one.kept, one.undone_by) == (ImportState.UNDONE, 0, "theo")
+        assert snapshot() == before
+        assert not one.rows.filter(before__isnull=False).exists()
+
+    def test_what_was_told_gets_what_it_had_as_a_new_version(self):
+        phone = cast.applied(cast.assigned()).phone
+        one = applied(renamed([phone]))
+        cast.fetched(cast.now(outbox.current_file(phone.pk)))
+        undone(one)
+        assert said(phone)["account1_display_name"] == "Tess"
+        assert outbox.current_file(phone.pk).number == 3
+        assert cast.owed(phone.pk).state == NotifyState.WAITING
+
+    def test_what_was_saved_since_stays_and_is_listed(self):
+        phones = many(2)
+        one = applied(renamed(phones))
+        cast.save(phones[0], cast.draft(display_name="Later"))
+        one = undone(one)
+        assert (one.kept, phones[0].accounts.get().display_name) == (1, "Later")
+        assert phones[1].accounts.get().display_name == "Tess"
+        (row,) = one.rows.filter(state=RowState.KEPT)
+        assert (row.mac, row.note) == (phones[0].mac, undoing.SAVED_SINCE)
+
+    def test_a_listed_phone_that_was_plugged_in_since_stays(self):
+        one = applied(HEAD + f"{NEW},GXP1628,1009,pw,Ada,pbx\n")
+        cast.seen(NEW, "10.0.0.40")
+        one = undone(one)
+        assert Phone.objects.filter(mac=NEW).exists() and one.kept == 1
+
+    def test_it_is_undone_once_and_not_after_a_month(self, clock):
+        one, other = applied(renamed(many(1))), applied(renamed(Phone.objects.all(), "Other"))
+        undone(other)
+        with pytest.raises(undoing.CannotUndo, match="undone"):
+            undoing.undo(other, by="tess")
+        clock.forward(days=31)
+        with pytest.raises(undoing.CannotUndo, match="30 days"):
+            undoing.undo(one, by="tess")
+
+    def test_old_previews_and_what_is_too_old_to_undo_are_deleted(self, clock):
+        one = applied(renamed(many(1)))
+        preview(renamed(Phone.objects.all(), "Other"))
+        clock.forward(hours=25)
+        while undoing.prune():
+            pass
+        assert list(PhoneImport.objects.values_list("pk", flat=True)) == [one.pk]
+        clock.forward(days=31)
+        while undoing.prune():
+            pass
+        assert ImportRow.objects.count() == 1 and not ImportRow.objects.filter(before__isnull=False).exists()
+
+
+def test_a_save_by_hand_afterwards_is_as_ever():
+    phone = cast.assigned().phone
+    applied(renamed([phone]))
+    phone.refresh_from_db()
+    assert assignment.save(phone, cast.draft(), by="tess", seen_host=phone.source_host).changed
+    assert Account.objects.get(phone=phone).display_name == "Tess"
+    assert ConfigFile.objects.filter(phone=phone).count() == 3
