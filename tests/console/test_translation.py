@@ -42,7 +42,7 @@ SCRIPTS_NOT_YET = {"list.js"}
 SOURCES_NOT_YET = {"forms.py", "phone.py", "rows.py", "views.py"}
 
 # --- templates ----------------------------------------------------------------------------------------------------
-LITERALS_ALLOWED = {"-----BEGIN …", "CSV", "XLSX"}  # the first line of a PEM file, and formats of files
+LITERALS_ALLOWED = {"-----BEGIN …", "CSV", "XLSX", "MAC"}  # the first line of a PEM file, and names that are no words
 GLUED_ALLOWED = {"one.site|default:'default'", "chip.name|default:'all'"}  # in a data-testid
 GLUED = re.compile(r"""\|(?:pluralize|default:["'][^"']*[A-Za-z])|\bwith\b.*=["'][^"']*[A-Za-z]{2} """)
 
