@@ -5,9 +5,11 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 # More for pytest: make test ARGS="tests/sipmcast -k storm"; or for the benchmark: make bench ARGS="answers --repeats 5"
 ARGS ?=
+# A language to begin: make messages LOCALE=de
+LOCALE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-long bench lint clean venv venv-dev
+.PHONY: help run demo test test-long bench lint messages clean venv venv-dev
 .NOTPARALLEL:
 
 help:
@@ -16,6 +18,7 @@ help:
 	@echo "make test       the test suite          make test-long  the tests that take minutes"
 	@echo "make bench      how fast, beside a bare C responder and Kamailio; writes docs/benchmarks.md (as root)"
 	@echo "make lint       style, types, Django's own checks"
+	@echo "make messages   bring the catalogues of translations after the sources (docs/translating.md)"
 	@echo "make clean      remove what was built; data in ./var stays"
 
 venv:
@@ -46,6 +49,9 @@ bench: venv-dev
 
 lint: venv-dev
 	@.ci/lint
+
+messages: venv-dev
+	@.ci/messages $(LOCALE)
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/artifacts

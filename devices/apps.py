@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class DevicesConfig(AppConfig):
@@ -6,3 +7,4 @@ class DevicesConfig(AppConfig):
 
     name = "devices"
     default_auto_field = "django.db.models.BigAutoField"
+    verbose_name = _("Devices")

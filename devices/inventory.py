@@ -11,6 +11,7 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from devices import batch, live
 from devices.choices import WAY, EventKind, Stage
@@ -40,7 +41,7 @@ __all__ = [
 REASON_CHARS = 300
 ASSIGNED_BY = "Assigned by "  # begins the event of every save; who it was and a full stop follow
 
-SAVED_MEANWHILE = "This phone was saved by somebody else in the meantime. Reload it and try again."
+SAVED_MEANWHILE = gettext_lazy("This phone was saved by somebody else in the meantime. Reload it and try again.")
 
 
 class VersionConflict(Exception):

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Length, Now
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from devices.catalog import KEY_MODE_LABELS, KeyKind, KeyMode, PhoneModel, find_model
 from devices.choices import WAY, EventKind, Neighbour, Stage
@@ -153,7 +154,7 @@ class Account(models.Model):
         indexes = (models.Index(name="account_user_id", fields=("user_id",)),)
 
     def __str__(self) -> str:
-        return f"account {self.number}: {self.user_id}"
+        return gettext("account %(number)d: %(user_id)s") % {"number": self.number, "user_id": self.user_id}
 
 
 class Key(models.Model):

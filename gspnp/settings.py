@@ -5,6 +5,7 @@ The phones' door has its own module, `settings_phones`, which takes what it need
 """
 
 from django.templatetags.static import static
+from django.utils.translation import gettext_lazy as _
 
 from gspnp import keys
 from gspnp.env import BASE_DIR, env
@@ -87,7 +88,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 # English is in the source; a language is added here and by its catalogues below gspnp/locale.
-LANGUAGES = [("en", "English")]
+LANGUAGES = [("en", _("English"))]
 LOCALE_PATHS = [BASE_DIR / "gspnp" / "locale"]
 
 INSTALLED_APPS = [
@@ -199,7 +200,7 @@ else:
 UNFOLD = {
     "SITE_TITLE": "gspnp",
     "SITE_HEADER": "gspnp",
-    "SITE_SUBHEADER": "plugged in, and proven",
+    "SITE_SUBHEADER": _("plugged in, and proven"),
     "SITE_URL": "/",
     "SITE_SYMBOL": "deskphone",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("console/favicon.svg")}],
@@ -212,59 +213,59 @@ UNFOLD = {
         "show_all_applications": False,
         "navigation": [
             {
-                "title": "Console",
+                "title": _("Console"),
                 "items": [
-                    {"title": "Overview", "icon": "monitoring", "link": "/overview/"},
+                    {"title": _("Overview"), "icon": "monitoring", "link": "/overview/"},
                     {
-                        "title": "Phones",
+                        "title": _("Phones"),
                         "icon": "deskphone",
                         "link": "/",
                         "active": "gspnp.console.shell.is_console",
                     },
                     {
-                        "title": "Extensions",
+                        "title": _("Extensions"),
                         "icon": "dialpad",
                         "link": "/extensions/",
                         "active": "gspnp.console.shell.is_extensions",
                     },
                     {
-                        "title": "Import & export",
+                        "title": _("Import & export"),
                         "icon": "upload_file",
                         "link": "/phones/import/",
                         "active": "gspnp.console.shell.is_import",
                     },
                     {
-                        "title": "Settings",
+                        "title": _("Settings"),
                         "icon": "tune",
                         "link": "/settings/",
                         "active": "gspnp.console.shell.is_settings",
                     },
                     {
-                        "title": "Jobs",
+                        "title": _("Jobs"),
                         "icon": "pending_actions",
                         "link": "/jobs/",
                         "active": "gspnp.console.shell.is_jobs",
                     },
-                    {"title": "Firmware", "icon": "memory", "link": "/firmware/"},
-                    {"title": "Phonebook", "icon": "contacts", "link": "/phonebook/"},
-                    {"title": "Doctor", "icon": "stethoscope", "link": "/doctor/"},
+                    {"title": _("Firmware"), "icon": "memory", "link": "/firmware/"},
+                    {"title": _("Phonebook"), "icon": "contacts", "link": "/phonebook/"},
+                    {"title": _("Doctor"), "icon": "stethoscope", "link": "/doctor/"},
                 ],
             },
             {
-                "title": "Administration",
+                "title": _("Administration"),
                 "separator": True,
                 "items": [
-                    {"title": "Phones (bulk)", "icon": "edit_note", "link": "/admin/devices/phone/"},
-                    {"title": "Accounts", "icon": "badge", "link": "/admin/devices/account/"},
-                    {"title": "Keys", "icon": "apps", "link": "/admin/devices/key/"},
-                    {"title": "Extensions (bulk)", "icon": "dialpad", "link": "/admin/devices/extension/"},
-                    {"title": "Contacts", "icon": "contact_phone", "link": "/admin/provisioning/contact/"},
-                    {"title": "NOTIFYs", "icon": "outbox", "link": "/admin/provisioning/notify/"},
-                    {"title": "Files", "icon": "description", "link": "/admin/provisioning/configfile/"},
-                    {"title": "Downloads", "icon": "download", "link": "/admin/provisioning/download/"},
-                    {"title": "Events", "icon": "timeline", "link": "/admin/devices/liveevent/"},
-                    {"title": "Listeners", "icon": "hearing", "link": "/admin/sipmcast/listenerstatus/"},
-                    {"title": "Users", "icon": "group", "link": "/admin/auth/user/"},
+                    {"title": _("Phones (bulk)"), "icon": "edit_note", "link": "/admin/devices/phone/"},
+                    {"title": _("Accounts"), "icon": "badge", "link": "/admin/devices/account/"},
+                    {"title": _("Keys"), "icon": "apps", "link": "/admin/devices/key/"},
+                    {"title": _("Extensions (bulk)"), "icon": "dialpad", "link": "/admin/devices/extension/"},
+                    {"title": _("Contacts"), "icon": "contact_phone", "link": "/admin/provisioning/contact/"},
+                    {"title": _("NOTIFYs"), "icon": "outbox", "link": "/admin/provisioning/notify/"},
+                    {"title": _("Files"), "icon": "description", "link": "/admin/provisioning/configfile/"},
+                    {"title": _("Downloads"), "icon": "download", "link": "/admin/provisioning/download/"},
+                    {"title": _("Events"), "icon": "timeline", "link": "/admin/devices/liveevent/"},
+                    {"title": _("Listeners"), "icon": "hearing", "link": "/admin/sipmcast/listenerstatus/"},
+                    {"title": _("Users"), "icon": "group", "link": "/admin/auth/user/"},
                 ],
             },
         ],

@@ -1,4 +1,5 @@
 from django.apps import AppConfig, apps
+from django.utils.translation import gettext_lazy as _
 
 
 class ProvisioningConfig(AppConfig):
@@ -6,6 +7,7 @@ class ProvisioningConfig(AppConfig):
 
     name = "provisioning"
     default_auto_field = "django.db.models.BigAutoField"
+    verbose_name = _("Provisioning")
 
     def ready(self):
         from provisioning import checks  # noqa: F401  (registers itself)

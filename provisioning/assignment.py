@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from devices import inventory
 from devices.catalog import MODELS, PhoneModel
@@ -85,10 +86,8 @@ def save(
     """
     model = _configurable(phone)
     if phone.source_host != seen_host:
-        raise AssignmentError(
-            f"This phone has moved from {seen_host or 'an unknown address'} to {phone.source_host}. "
-            "Check that it is the same phone and save again."
-        )
+        words = gettext("This phone has moved from %(old)s to %(new)s. Check that it is the same phone and save again.")
+        raise AssignmentError(words % {"old": seen_host or gettext("an unknown address"), "new": phone.source_host})
     if along is None and phone.stage == Stage.RETIRED:
         _nobody_else_has([(account.user_id, account.sip_server) for account in draft.accounts], phone)
     order = _Order(phone, model, draft, by, why, own, templates, along or Along(), attended and job is None, job)
@@ -106,7 +105,7 @@ def save(
             return _save(order, current)
         except _NewerFile:
             continue
-    raise AssignmentError("This phone was given a new file at the same moment, three times over. Save again.")
+    raise AssignmentError(gettext("This phone was given a new file at the same moment, three times over. Save again."))
 
 
 class _NewerFile(Exception):
@@ -219,11 +218,16 @@ def _still_newest(order: _Order, current: ConfigFile | None) -> None:
 def _configurable(phone: Phone) -> PhoneModel:
     if phone.known_model is None:
         known = ", ".join(MODELS)
-        raise AssignmentError(f"{phone.model or 'This model'} cannot be configured; gspnp knows {known}.")
+        if not phone.model:
+            raise AssignmentError(gettext("This model cannot be configured; gspnp knows %(known)s.") % {"known": known})
+        words = gettext("%(model)s cannot be configured; gspnp knows %(known)s.")
+        raise AssignmentError(words % {"model": phone.model, "known": known})
     if phone.is_heard and phone.local_host is None:
         raise AssignmentError(
-            "Our address towards this phone is not known, so it could fetch from nowhere. Switch it off and on, and "
-            "save again."
+            gettext(
+                "Our address towards this phone is not known, so it could fetch from nowhere. Switch it off and on, "
+                "and save again."
+            )
         )
     return phone.known_model
 

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.utils.translation import gettext, gettext_lazy
 
-from provisioning.gxp.entries import shown
+from provisioning.gxp.entries import LEFT_ALONE, shown
 from provisioning.gxp.layers import Values
 from provisioning.jobs import runner
 from provisioning.layers import scope, store
 from provisioning.models import Job, SettingsLayer
 
-NOT_SAID = "not said"
+NOT_SAID = gettext_lazy("not said")
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,10 @@ def changes(before: Values, after: Values) -> list[LayerChange]:
 
 def _words(values: Values, name: str) -> str:
     if name not in values:
-        return NOT_SAID
-    return shown(name, values[name]) or "empty"
+        return str(NOT_SAID)
+    if values[name] is None:
+        return gettext(LEFT_ALONE)
+    return shown(name, values[name]) or gettext("empty")
 
 
 def change(

@@ -9,10 +9,12 @@ from datetime import datetime
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from devices import inventory
 from devices.choices import EventKind, Stage
 from devices.models import Phone
+from devices.wording import in_english
 from provisioning import outbox
 from provisioning.models import OPEN_STATES, ConfigFile, Download, Job, Notify, NotifyKind, NotifyOrigin, NotifyState
 
@@ -52,13 +54,13 @@ def send(
         phone = Phone.objects.select_for_update().get(pk=phone_id)
         config_file = outbox.current_file(phone_id)
         if phone.stage == Stage.RETIRED:
-            raise CannotTell("This phone is retired: nothing is sent to it. Bring it back first.")
+            raise CannotTell(gettext("This phone is retired: nothing is sent to it. Bring it back first."))
         if phone.is_assigned and not phone.is_heard:
-            raise CannotTell("This phone was not heard yet: it gets its file as soon as it is plugged in.")
+            raise CannotTell(gettext("This phone was not heard yet: it gets its file as soon as it is plugged in."))
         if config_file is None or not phone.is_assigned:
-            raise CannotTell("This phone has no configuration of ours yet. Assign it first.")
+            raise CannotTell(gettext("This phone has no configuration of ours yet. Assign it first."))
         if phone.source_host is None:
-            raise CannotTell("The address of this phone is not known. Switch it off and on.")
+            raise CannotTell(gettext("The address of this phone is not known. Switch it off and on."))
         if phone.source_host != seen_host:
             raise outbox.AddressMoved(phone.source_host)
         under_way = outbox.open_row(phone_id, kind)
@@ -69,7 +71,7 @@ def send(
             inventory.explain(phone_id, "")
         origin = NotifyOrigin.JOB if job else NotifyOrigin.PERSON
         notify = outbox.enqueue(config_file, origin, turn or now, kind=kind, job=job)
-        asked = "NOTIFY" if kind == NotifyKind.PROFILE else f"{kind.label}:"
+        asked = "NOTIFY" if kind == NotifyKind.PROFILE else f"{in_english(kind.label)}:"
         inventory.tell(phone_id, EventKind.NOTIFY, f"{asked} asked for by {by}.")
     return notify
 

@@ -15,13 +15,15 @@ from provisioning.gxp.entries import FILE_GROUP, KEY_GROUP, RAW_GROUP, entry, la
 from provisioning.gxp.layers import FILE_OPTIONS, Level, Resolved, merge
 from provisioning.gxp.layout import OWN_KEY, TEAM, is_layout
 from provisioning.gxp.pvalues import COMPUTED, KEY_FIELDS, OWNED, key_field
+from provisioning.gxp.words import gettext_noop
 from provisioning.layers import stack
 from provisioning.rendering import Wanted, switched_on
 
-ASSIGNMENT = "the assignment"
-AS_DELIVERED = "as delivered: nobody says what this key does"
-COMPUTED_HERE = "computed for this phone"
-TAKEN_BACK = "the factory's value: an earlier version said otherwise"
+ASSIGNMENT = gettext_noop("the assignment")
+AS_DELIVERED = gettext_noop("as delivered: nobody says what this key does")
+COMPUTED_HERE = gettext_noop("computed for this phone")
+THE_TEAM = gettext_noop("the team")
+TAKEN_BACK = gettext_noop("the factory's value: an earlier version said otherwise")
 _NO_PATH = "-" * 22  # stands for the secret path, which is masked in any case
 
 
@@ -90,7 +92,7 @@ def picture(phone: Phone) -> Picture:
 def _key_origins(wanted: Wanted) -> dict[str, str]:
     """Who says what stands on the keys, by the names of their settings; a key that nobody names is as delivered."""
     origins = rendering.key_origins(wanted)
-    words = {slot: {TEAM: "the team", OWN_KEY: ASSIGNMENT}.get(who, who) for slot, who in origins.items()}
+    words = {slot: {TEAM: THE_TEAM, OWN_KEY: ASSIGNMENT}.get(who, who) for slot, who in origins.items()}
     return {
         key_field(slot, field).name: words.get(slot, AS_DELIVERED)
         for slot in slots(wanted.model)

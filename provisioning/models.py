@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from devices.fields import EncryptedBytesField, EncryptedTokenField
 from devices.models import Phone
@@ -86,40 +87,40 @@ class ConfigFile(models.Model):
 
 
 class NotifyState(models.TextChoices):
-    WAITING = "waiting", "Waiting to be sent"
-    SENDING = "sending", "Sent, no final answer yet"
-    WITHHELD = "withheld", "Withheld; its note says why"
-    DELIVERED = "delivered", "Answered 2xx"
-    REFUSED = "refused", "Refused by the phone"
-    UNANSWERED = "unanswered", "Not answered in 32 s"
-    SUPERSEDED = "superseded", "Superseded by a newer save"
-    NOT_NEEDED = "not_needed", "Not needed any more"
+    WAITING = "waiting", _("Waiting to be sent")
+    SENDING = "sending", _("Sent, no final answer yet")
+    WITHHELD = "withheld", _("Withheld; its note says why")
+    DELIVERED = "delivered", _("Answered 2xx")
+    REFUSED = "refused", _("Refused by the phone")
+    UNANSWERED = "unanswered", _("Not answered in 32 s")
+    SUPERSEDED = "superseded", _("Superseded by a newer save")
+    NOT_NEEDED = "not_needed", _("Not needed any more")
 
 
 OPEN_STATES = (NotifyState.WAITING, NotifyState.SENDING, NotifyState.WITHHELD)
 
 
 class NotifyOrigin(models.TextChoices):
-    SAVE = "save", "A save"
-    JOB = "job", "A change of settings for many phones"
-    PERSON = "person", "A person"
-    AUTOMATIC = "automatic", "The phone was seen again, or did not answer"
+    SAVE = "save", _("A save")
+    JOB = "job", _("A change of settings for many phones")
+    PERSON = "person", _("A person")
+    AUTOMATIC = "automatic", _("The phone was seen again, or did not answer")
 
 
 class NotifyKind(models.TextChoices):
     """What a NOTIFY asks of a phone; formats.md (f) and (g)."""
 
-    PROFILE = "profile", "Configuration"
-    CHECK_SYNC = "check-sync", "Check for a new configuration"
-    RESYNC = "resync", "Load the configuration again"
-    REBOOT = "reboot", "Restart"
+    PROFILE = "profile", _("Configuration")
+    CHECK_SYNC = "check-sync", _("Check for a new configuration")
+    RESYNC = "resync", _("Load the configuration again")
+    REBOOT = "reboot", _("Restart")
 
 
 class UrlForm(models.TextChoices):
     """How the NOTIFY names the file; formats.md f33 to f36."""
 
-    FILE = "file", "Full file path"
-    FOLDER = "folder", "Folder"
+    FILE = "file", _("Full file path")
+    FOLDER = "folder", _("Folder")
 
 
 class LearnedUrlForm(models.Model):
@@ -216,9 +217,9 @@ class Notify(models.Model):
 
 
 class PathKind(models.TextChoices):
-    FIRST = "first", "First path"
-    STEADY = "steady", "Steady path"
-    OLD = "old", "Steady path of an earlier version"
+    FIRST = "first", _("First path")
+    STEADY = "steady", _("Steady path")
+    OLD = "old", _("Steady path of an earlier version")
 
 
 class Download(models.Model):

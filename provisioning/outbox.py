@@ -12,11 +12,13 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from devices import batch, inventory, live
 from devices.choices import WAY, EventKind, Stage
 from devices.fields import sealed_names
 from devices.models import Phone
+from devices.wording import in_english
 from provisioning.due import Due, due, read
 from provisioning.models import OPEN_STATES, ConfigFile, Job, Notify, NotifyKind, NotifyOrigin, NotifyState
 
@@ -50,7 +52,8 @@ class AddressMoved(Exception):
     """The phone is at another address than the one that the person saw; the text says where."""
 
     def __init__(self, host: str | None) -> None:
-        super().__init__(f"This phone is now at {host}. Check that it is the same one; try again.")
+        words = gettext("This phone is now at %(host)s. Check that it is the same one; try again.")
+        super().__init__(words % {"host": host})
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +285,7 @@ def expire_commands(now: datetime) -> None:
     with transaction.atomic():
         lock_phones(phone_id for _, phone_id, _ in found)
         ended = _not_needed([pk for pk, _, _ in found], TOO_LATE, [NotifyState.WAITING], now)
-        asked = [(phone_id, NotifyKind(kind).label) for pk, phone_id, kind in found if pk in ended]
+        asked = [(phone_id, in_english(NotifyKind(kind).label)) for pk, phone_id, kind in found if pk in ended]
         phones = batch.select(Phone, ("pk", "mac", "stage"), "pk", [phone_id for phone_id, _ in asked])
         told = {pk: (mac, EventKind.NOTIFY.value, stage) for pk, mac, stage in phones}
         live.append_rows([(phone_id, *told[phone_id], f"{label}: {TOO_LATE}", now) for phone_id, label in asked])

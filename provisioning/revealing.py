@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from devices import inventory
 from devices.choices import EventKind
@@ -31,17 +32,19 @@ def reveal(phone: Phone, name: str, *, by: str) -> str:
     Raises CannotReveal.
     """
     if name not in REVEALABLE:
-        raise CannotReveal(f"Only these can be looked at: {', '.join(REVEALABLE)}. Others can be replaced.")
+        words = gettext("Only these can be looked at: %(names)s. Others can be replaced.")
+        raise CannotReveal(words % {"names": ", ".join(REVEALABLE)})
     version = ConfigFile.objects.filter(phone=phone).order_by("-number").only("content", "number").first()
     if version is None:
-        raise CannotReveal("This phone has no configuration of ours yet. Assign it first.")
+        raise CannotReveal(gettext("This phone has no configuration of ours yet. Assign it first."))
     try:
         text = document.values(bytes(version.content)).get(name)
     except (CannotDecrypt, DocumentError):
-        raise CannotReveal("Its file cannot be opened: put the key that it was written with back into "
-                           "GSPNP_FIELD_KEYS.") from None  # fmt: skip
+        raise CannotReveal(gettext("Its file cannot be opened: put the key that it was written with back into "
+                                   "GSPNP_FIELD_KEYS.")) from None  # fmt: skip
     if not text:
-        raise CannotReveal(f"The phone was not told {REVEALABLE[name]} by this server.")
+        words = gettext("The phone was not told %(setting)s by this server.")
+        raise CannotReveal(words % {"setting": REVEALABLE[name]})
     with transaction.atomic():
         inventory.tell(phone.pk, EventKind.LOOKED, f"{by} looked at {REVEALABLE[name]}.")
     return text

@@ -13,6 +13,7 @@ from django.utils import timezone
 from devices import batch, inventory, live
 from devices.choices import EventKind, Stage
 from devices.models import Phone
+from devices.wording import in_english
 from provisioning import outbox, starts
 from provisioning.models import Notify, NotifyKind, NotifyState
 
@@ -137,7 +138,7 @@ def _say(row: Notify, words: str) -> None:
 
 
 def _asked(kind: str) -> str:
-    return NotifyKind(kind).label
+    return in_english(NotifyKind(kind).label)
 
 
 def _settle(notify_id: int, state: NotifyState, answer: Answer | None = None) -> Notify | None:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db.models import F, OuterRef, Subquery
+from django.utils.translation import gettext
 
 from devices.catalog import PhoneModel
 from devices.crypto import CannotDecrypt
@@ -68,14 +69,16 @@ def roll_back(phone: Phone, number: int, *, by: str, seen_host: str | None) -> a
     """
     model = phone.known_model
     if model is None:
-        raise RollbackError(f"{phone.model} cannot be configured any more.")
+        raise RollbackError(gettext("%(model)s cannot be configured any more.") % {"model": phone.model})
     if ConfigFile.objects.filter(phone=phone, number=number, held_back=True).exists():
-        raise RollbackError(
-            f"Version {number} had no account and no password, until the firmware was upgraded; choose another one."
+        words = gettext(
+            "Version %(number)d had no account and no password, until the firmware was upgraded; choose another one."
         )
+        raise RollbackError(words % {"number": number})
     texts = _texts(phone, number)
     if not fits(texts, model):
-        raise RollbackError(f"Version {number} was made for a model with other accounts or keys; choose another one.")
+        words = gettext("Version %(number)d was made for a model with other accounts or keys; choose another one.")
+        raise RollbackError(words % {"number": number})
     old, layers = decided(texts, model), stack.stack(phone)
     own = _own_settings(phone, model, old, layers)
     # What we made from what was switched on then is made anew from what is switched on now.
@@ -162,10 +165,12 @@ def _texts(phone: Phone, number: int) -> dict[str, str]:
         if version is not None:
             return document.values(bytes(version.content))
     except (CannotDecrypt, DocumentError):
-        raise RollbackError(
-            f"Version {number} cannot be opened: put the key that it was written with back into GSPNP_FIELD_KEYS."
-        ) from None
-    raise RollbackError(f"There is no version {number} of this phone, or none any more; choose another one.")
+        words = gettext(
+            "Version %(number)d cannot be opened: put the key that it was written with back into GSPNP_FIELD_KEYS."
+        )
+        raise RollbackError(words % {"number": number}) from None
+    words = gettext("There is no version %(number)d of this phone, or none any more; choose another one.")
+    raise RollbackError(words % {"number": number})
 
 
 def prune(keep: int | None = None) -> int:

@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 
 from devices import networks
 from devices.mac import colons
+from devices.wording import in_english
 from provisioning import attempts, downloads, paths
 from provisioning.etags import matches
 from provisioning.firmware import serving
@@ -73,7 +74,8 @@ async def door(request: HttpRequest, path: str) -> HttpResponseBase:
 async def _serve(request: HttpRequest, offer: downloads.Offer, source: str) -> HttpResponseBase:
     content, tag = offer.content, f'"{offer.etag}"'
     agent = request.headers.get("User-Agent", "")
-    log.info("%s: %s asked for %s by its %s", colons(offer.mac), source, offer.name, offer.path_kind.label.lower())
+    kind = in_english(offer.path_kind.label).lower()
+    log.info("%s: %s asked for %s by its %s", colons(offer.mac), source, offer.name, kind)
     response: HttpResponseBase
     if request.method == "HEAD":
         attempts.fruitless(AttemptKind.HEAD, offer.mac, offer.name, len(content), source)

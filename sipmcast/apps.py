@@ -1,12 +1,13 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class SipmcastConfig(AppConfig):
     """SIP: hears phones that plug in, and sends them the NOTIFYs that they are owed."""
 
     name = "sipmcast"
-    verbose_name = "Listening"
     default_auto_field = "django.db.models.BigAutoField"
+    verbose_name = _("Listening")
 
     def ready(self):
         from sipmcast import checks  # noqa: F401  (registers itself)

@@ -8,6 +8,7 @@ from functools import wraps
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render, resolve_url
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
 from gspnp.console.shell import shell_context
@@ -17,7 +18,7 @@ CHANGE = "devices.change_phone"
 FORGET = "devices.delete_phone"
 REVEAL = "devices.reveal_secret"
 
-# What a user's page in the admin calls them.
+# What a user's page in the admin calls them; Django stores these names, so they are the same in every language.
 NAMES = {
     VIEW: "Can view phone",
     CHANGE: "Can change phone",
@@ -58,13 +59,13 @@ def wants_json(request: HttpRequest) -> bool:
 
 def _sign_in(request: HttpRequest) -> HttpResponse:
     if wants_json(request):
-        return JsonResponse({"message": "Your session has ended. Sign in again."}, status=401)
+        return JsonResponse({"message": _("Your session has ended. Sign in again.")}, status=401)
     return redirect_to_login(request.get_full_path(), resolve_url("admin:login"))
 
 
 def _refuse(request: HttpRequest, permission: str) -> HttpResponse:
-    words = "Your account may not do this. Ask an administrator for the permission."
+    words = _("Your account may not do this. Ask an administrator for the permission.")
     if wants_json(request):
         return JsonResponse({"message": words}, status=403)
-    context = shell_context(request, "No permission", permission=NAMES[permission])
+    context = shell_context(request, _("No permission"), permission=NAMES[permission])
     return render(request, "console/forbidden.html", context, status=403)

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
 from devices import inventory
@@ -26,8 +27,8 @@ from provisioning.models import NotifyKind, NotifyState
 
 Outcome = tuple[bool, str]
 
-ASKED = "Asked. What the phone does is shown here."
-ASKED_ALREADY = "It is being asked just now. What the phone does is shown here."
+ASKED = gettext_lazy("Asked. What the phone does is shown here.")
+ASKED_ALREADY = gettext_lazy("It is being asked just now. What the phone does is shown here.")
 
 
 def notify(phone: Phone, by: str, host: str | None) -> Outcome:
@@ -40,8 +41,8 @@ def notify(phone: Phone, by: str, host: str | None) -> Outcome:
         waits = _("This phone has no file yet: it gets it as soon as it is plugged in.")
         return False, _("This phone has no file yet. Open it and save.") if phone.is_heard else waits
     if notified is None:
-        return False, "This phone has no configuration yet. Assign it first."
-    return True, ASKED if listening().running else LISTENER_AWAY
+        return False, _("This phone has no configuration yet. Assign it first.")
+    return True, str(ASKED if listening().running else LISTENER_AWAY)
 
 
 def tell(kind: NotifyKind) -> Callable[[Phone, str, str | None], Outcome]:
@@ -53,8 +54,8 @@ def tell(kind: NotifyKind) -> Callable[[Phone, str, str | None], Outcome]:
         except (commands.CannotTell, outbox.AddressMoved) as refusal:
             return False, str(refusal)
         if not listening().running:
-            return True, LISTENER_AWAY
-        return True, ASKED_ALREADY if notify.state == NotifyState.SENDING else ASKED
+            return True, str(LISTENER_AWAY)
+        return True, str(ASKED_ALREADY if notify.state == NotifyState.SENDING else ASKED)
 
     return run
 
@@ -62,14 +63,16 @@ def tell(kind: NotifyKind) -> Callable[[Phone, str, str | None], Outcome]:
 def ignore(phone: Phone, by: str, host: str | None) -> Outcome:
     """Out of the working list."""
     changed = inventory.ignore(phone.pk, by)
-    return True, f"{colons(phone.mac)} is ignored." if changed else "This phone was ignored already."
+    if not changed:
+        return True, _("This phone was ignored already.")
+    return True, _("%(mac)s is ignored.") % {"mac": colons(phone.mac)}
 
 
 def heed(phone: Phone, by: str, host: str | None) -> Outcome:
     """Back into the working list."""
     if not assignment.heed(phone.pk, by):
-        return False, "This phone is not ignored."
-    return True, f"{colons(phone.mac)} is back in the list."
+        return False, _("This phone is not ignored.")
+    return True, _("%(mac)s is back in the list.") % {"mac": colons(phone.mac)}
 
 
 def bring_back(phone: Phone, by: str, host: str | None) -> Outcome:
@@ -86,7 +89,8 @@ def bring_back(phone: Phone, by: str, host: str | None) -> Outcome:
 def forget(phone: Phone, by: str, host: str | None) -> Outcome:
     """Delete it with everything that belongs to it."""
     inventory.forget(phone.pk, by)
-    return True, f"{colons(phone.mac)} is forgotten. It appears anew when it is next heard."
+    words = _("%(mac)s is forgotten. It appears anew when it is next heard.")
+    return True, words % {"mac": colons(phone.mac)}
 
 
 def accept(phone: Phone, by: str, host: str | None) -> Outcome:
@@ -97,16 +101,18 @@ def accept(phone: Phone, by: str, host: str | None) -> Outcome:
         if accepted:
             starts.owe_after_start(phone.pk, phone.subscribed_at)  # it started up when its claim was heard
     if accepted:
-        return True, f"{colons(phone.mac)} is at {phone.source_host} now."
+        words = _("%(mac)s is at %(host)s now.")
+        return True, words % {"mac": colons(phone.mac), "host": phone.source_host}
     if phone.claimed_host:
-        return False, f"Now {phone.claimed_host} claims to be this phone. Look again."
-    return False, "This claim is settled already."
+        words = _("Now %(host)s claims to be this phone. Look again.")
+        return False, words % {"host": phone.claimed_host}
+    return False, _("This claim is settled already.")
 
 
 def dismiss(phone: Phone, by: str, host: str | None) -> Outcome:
     """It is not that phone, or it does not matter: the address stays."""
     changed = inventory.dismiss_alarm(phone.pk, by)
-    return True, "Alarm dismissed." if changed else "This alarm is settled already."
+    return True, _("Alarm dismissed.") if changed else _("This alarm is settled already.")
 
 
 @dataclass(frozen=True)
@@ -137,7 +143,7 @@ def act(request: HttpRequest, mac: str, action: str) -> HttpResponse:
     """Do it; the answer is JSON with words for the person. 409 if it could not be done as things stand."""
     found = ACTIONS.get(action)
     if found is None:
-        return JsonResponse({"message": "There is no such action."}, status=404)
+        return JsonResponse({"message": _("There is no such action.")}, status=404)
     return needs(found.permission)(_run)(request, mac, found)
 
 

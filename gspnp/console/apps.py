@@ -7,5 +7,12 @@ class ConsoleConfig(AppConfig):
     name = "gspnp.console"
     default_auto_field = "django.db.models.BigAutoField"
 
+    def import_models(self):
+        """This is the last app of ours: all models are there, and the administration has made no form of them yet."""
+        super().import_models()
+        from gspnp.console import model_words
+
+        model_words.make_translatable()
+
     def ready(self):
         from gspnp.console import first_password  # noqa: F401  (its receivers register themselves)

@@ -9,6 +9,7 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -31,7 +32,7 @@ from sipmcast.endings import standing
 
 log = logging.getLogger(__name__)
 
-UNREADABLE = (
+UNREADABLE = gettext_lazy(
     "The stored passwords of this phone cannot be opened: the key that they were written with is not in "
     "GSPNP_FIELD_KEYS. Put that key back, or forget the phone and assign it anew."
 )
@@ -53,7 +54,7 @@ def drawer(request: HttpRequest, mac: str) -> HttpResponse:
     if request.method != "POST":
         return _show(request, phone, form, phone.version)
     try:
-        version = posted_int(request.POST, "version", lambda: VersionConflict("This form is damaged. Reload it."))
+        version = posted_int(request.POST, "version", lambda: VersionConflict(_("This form is damaged. Reload it.")))
         return _save(request, phone, form, version)
     except VersionConflict as conflict:
         form.problems.append(str(conflict))
@@ -63,7 +64,7 @@ def drawer(request: HttpRequest, mac: str) -> HttpResponse:
 def _save(request: HttpRequest, phone: Phone, form: AssignForm, version: int) -> HttpResponse:
     shown_version, phone.version = phone.version, version
     if shown_version != version:
-        raise VersionConflict("This phone was saved by somebody else in the meantime. Reload it and try again.")
+        raise VersionConflict(_("This phone was saved by somebody else in the meantime. Reload it and try again."))
     if form.is_valid():
         seen_host = request.POST.get("seen_host") or None
         try:
@@ -76,7 +77,7 @@ def _save(request: HttpRequest, phone: Phone, form: AssignForm, version: int) ->
         except AssignmentError as error:
             form.problems.append(str(error))
         except CannotDecrypt:
-            form.problems.append(UNREADABLE)
+            form.problems.append(str(UNREADABLE))
     return _show(request, phone, form, version)
 
 
@@ -97,7 +98,7 @@ def news(request: HttpRequest, mac: str) -> HttpResponse:
     phone = get_object_or_404(Phone, mac=mac)
 
     def damaged() -> Exception:
-        return VersionConflict("This form is damaged. Reload it.")
+        return VersionConflict(_("This form is damaged. Reload it."))
 
     try:
         version, after = posted_int(request.GET, "version", damaged), posted_int(request.GET, "after", damaged)
@@ -121,7 +122,7 @@ def undo(request: HttpRequest, mac: str) -> HttpResponse:
     except (taken_back.NothingToTakeBack, AssignmentError, VersionConflict) as error:
         words = str(error)
     except CannotDecrypt:
-        words = UNREADABLE
+        words = str(UNREADABLE)
     return JsonResponse({"message": words}, status=409)
 
 
@@ -157,11 +158,11 @@ def saved_words(saved: Saved) -> str:
     if saved.config_file is None:
         return _("Saved. This phone was not heard yet: it gets its file as soon as it is plugged in.")
     if saved.notify is None:
-        return "Nothing has changed: the phone already has this configuration."
+        return _("Nothing has changed: the phone already has this configuration.")
     if not listening().running:
-        return f"Saved. {LISTENER_AWAY}"
+        return _("Saved. %(listener)s") % {"listener": LISTENER_AWAY}
     if not saved.changed:
-        return "Nothing has changed. The phone had not fetched it yet and is notified again."
+        return _("Nothing has changed. The phone had not fetched it yet and is notified again.")
     return _sent_words(saved.notify)
 
 
@@ -171,7 +172,7 @@ def _sent_words(notify: Notify) -> str:
     verdict = neighbours.verify(phone.source_host or "", phone.mac, phone.interface)
     objection = trust.objection(standing(notify, phone, timezone.now()), verdict)
     if objection is None:
-        return "Saved. The phone gets its NOTIFY now, fetches its file and restarts."
+        return _("Saved. The phone gets its NOTIFY now, fetches its file and restarts.")
     if verdict is Verdict.UNKNOWN:
-        return "Saved. It is a while since this phone was heard: it gets its NOTIFY if it is found at its address."
-    return f"Saved, and not sent: {objection}"
+        return _("Saved. It is a while since this phone was heard: it gets its NOTIFY if it is found at its address.")
+    return _("Saved, and not sent: %(why)s") % {"why": objection}

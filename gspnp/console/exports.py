@@ -79,7 +79,7 @@ def _refusal(request: HttpRequest, secrets: bool) -> str:
         return ""
     if not request.user.has_perm(REVEAL):
         return _("Your account may not export passwords. Ask an administrator for the permission.")
-    return TOO_PLAIN if is_plain_beyond_loopback(request) else ""
+    return str(TOO_PLAIN) if is_plain_beyond_loopback(request) else ""
 
 
 def _remember(request: HttpRequest, phones: QuerySet[Phone], secrets: bool) -> None:

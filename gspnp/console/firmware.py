@@ -10,6 +10,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from devices.catalog import MODELS
@@ -81,14 +82,16 @@ def upload(request: HttpRequest) -> HttpResponse:
     """Take an image; a wrong one is refused with words, and what was typed stays."""
     version, file = request.POST.get("version", ""), request.FILES.get("image")
     if not isinstance(file, UploadedFile):
-        return _show(request, upload_problem="Choose the file of the image.", version=version)
+        return _show(request, upload_problem=_("Choose the file of the image."), version=version)
     try:
         image = images.add(version, file.chunks(), by=request.user.get_username())
     except images.ImageError as error:
         return _show(request, upload_problem=str(error), version=version)
     except OSError as error:
-        return _show(request, upload_problem=f"The image cannot be stored: {error.strerror}.", version=version)
-    messages.success(request, f"Firmware {image.version} is stored. Put it on the path of a model now.")
+        problem = _("The image cannot be stored: %(why)s.") % {"why": error.strerror}
+        return _show(request, upload_problem=problem, version=version)
+    words = _("Firmware %(version)s is stored. Put it on the path of a model now.")
+    messages.success(request, words % {"version": image.version})
     return redirect("console:firmware")
 
 
@@ -100,7 +103,7 @@ def remove(request: HttpRequest, version: str) -> HttpResponse:
         images.remove(get_object_or_404(FirmwareImage, version=version))
     except images.ImageError as error:
         return _show(request, image_problem=str(error))
-    messages.success(request, f"The image of {version} is removed.")
+    messages.success(request, _("The image of %(version)s is removed.") % {"version": version})
     return redirect("console:firmware")
 
 
@@ -118,7 +121,8 @@ def pin(request: HttpRequest, model: str) -> HttpResponse:
         pins.pin(model, versions)
     except pins.PinError as error:
         return _show(request, pin_problem={model: str(error)}, typed={model: typed})
-    messages.success(request, f"The path of {model} is set. Phones that are behind get a new file within seconds.")
+    words = _("The path of %(model)s is set. Phones that are behind get a new file within seconds.")
+    messages.success(request, words % {"model": model})
     return redirect("console:firmware")
 
 
@@ -157,7 +161,7 @@ def _show(
         "may_change": request.user.has_perm(CHANGE),
     }
     status = 422 if upload_problem or image_problem or pin_problem else 200
-    return render(request, "console/firmware.html", shell_context(request, "Firmware") | context, status=status)
+    return render(request, "console/firmware.html", shell_context(request, _("Firmware")) | context, status=status)
 
 
 def _versions(typed: str) -> list[str]:
@@ -175,7 +179,7 @@ def model_rows() -> list[ModelRow]:
     counted = Phone.objects.exclude(stage=Stage.IGNORED).order_by().values_list("model", "firmware")
     of_model: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for model, version, count in counted.annotate(count=Count("pk")):
-        of_model[model.upper() or "unknown"].append((version or "unknown", count))
+        of_model[model.upper() or _("unknown")].append((version or _("unknown"), count))
     steps = pins.paths()
     return [_model_row(model, of_model.get(model, []), steps.get(model, [])) for model in {**MODELS, **of_model}]
 

@@ -16,6 +16,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
+from django.utils.translation import gettext as _
 
 from gspnp.console.models import TemporaryPassword
 
@@ -42,10 +43,10 @@ class NotTheGeneratedOne:
     def validate(self, password: str, user: Any = None) -> None:
         """Raises ValidationError."""
         if is_generated(password):
-            raise ValidationError("This is the password that the set-up made. Choose another one.", "generated")
+            raise ValidationError(_("This is the password that the set-up made. Choose another one."), "generated")
 
     def get_help_text(self) -> str:
-        return "Your password can’t be the one that the set-up made."
+        return _("Your password can’t be the one that the set-up made.")
 
 
 @receiver(post_save, sender=get_user_model(), dispatch_uid="gspnp.first_password.changed")

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonRes
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from gspnp.console.access import CHANGE, VIEW, is_fetch, needs
@@ -35,7 +36,7 @@ ICONS = {
 @needs(VIEW)
 def overview(request: HttpRequest) -> HttpResponse:
     """The newest jobs."""
-    context = shell_context(request, "Jobs", jobs=Job.objects.defer("scope")[:SHOWN_JOBS])
+    context = shell_context(request, _("Jobs"), jobs=Job.objects.defer("scope")[:SHOWN_JOBS])
     return render(request, "console/jobs/list.html", context)
 
 

@@ -10,6 +10,8 @@ from urllib.parse import urlencode
 from django.db.models import Count, Q
 from django.db.models.functions import Upper
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from devices.catalog import MODELS
 from devices.choices import WAY
@@ -18,9 +20,14 @@ from devices.models import Phone
 from provisioning.models import LayerLevel, SettingsLayer
 
 EXPLAINED = {
-    LayerLevel.SITE: "for every phone that stands there; country and time zone belong here",
-    LayerLevel.MODEL: "for every phone of the model; wins over the site",
-    LayerLevel.TEMPLATE: "for the phones that you give it to; wins over site and model",
+    LayerLevel.SITE: gettext_lazy("for every phone that stands there; country and time zone belong here"),
+    LayerLevel.MODEL: gettext_lazy("for every phone of the model; wins over the site"),
+    LayerLevel.TEMPLATE: gettext_lazy("for the phones that you give it to; wins over site and model"),
+}
+TITLES = {
+    LayerLevel.SITE: gettext_lazy("Sites"),
+    LayerLevel.MODEL: gettext_lazy("Models"),
+    LayerLevel.TEMPLATE: gettext_lazy("Templates"),
 }
 
 
@@ -65,7 +72,7 @@ def levels() -> list[LevelList]:
     wanted = {LayerLevel.SITE: (known_sites, sites), LayerLevel.MODEL: (MODELS, models),
               LayerLevel.TEMPLATE: ((), templates)}  # fmt: skip
     return [
-        LevelList(level, f"{level.label}s", EXPLAINED[level], [
+        LevelList(level, str(TITLES[level]), str(EXPLAINED[level]), [
             _line(level, name, stored.get((level, name)), sizes, phones.get(name, 0))
             for name in _names(level, names, stored)
         ])
@@ -89,7 +96,7 @@ def _sizes() -> dict[int, int | None]:
 
 
 def _line(level: LayerLevel, name: str, layer: SettingsLayer | None, sizes: dict[int, int | None], phones: int) -> Line:
-    title = name or "Default site"
+    title = name or _("Default site")
     url = f"{reverse('console:layer')}?{urlencode({'level': level.value, 'name': name})}"
     if layer is None:
         return Line(title, url, phones)

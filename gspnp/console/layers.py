@@ -13,6 +13,8 @@ from django.db.models import ProtectedError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -35,11 +37,19 @@ from provisioning.models import LayerLevel, PhoneTemplate, SettingsLayer
 SHOWN_PHONES = 20
 SHOWN_USERS = 10  # phones that are named when a template cannot be deleted
 PACE = 5.0  # NOTIFYs a second unless somebody says otherwise; a phone restarts for each
-UNREADABLE = "A layer cannot be opened: the key that it was written with is not in GSPNP_FIELD_KEYS. Put it back."
-OVERTAKEN = (
-    "{} changed this layer in the meantime. What you typed is kept below; the preview shows how it differs from what "
-    "is stored now. Look at it before you save."
+UNREADABLE = gettext_lazy(
+    "A layer cannot be opened: the key that it was written with is not in GSPNP_FIELD_KEYS. Put it back."
 )
+OVERTAKEN = gettext_lazy(
+    "%(who)s changed this layer in the meantime. What you typed is kept below; the preview shows how it differs from "
+    "what is stored now. Look at it before you save."
+)
+TITLES = {
+    LayerLevel.SITE: gettext_lazy("Site %(name)s"),
+    LayerLevel.MODEL: gettext_lazy("Model %(name)s"),
+    LayerLevel.TEMPLATE: gettext_lazy("Template %(name)s"),
+    LayerLevel.PHONE: gettext_lazy("Phone %(name)s"),
+}
 
 
 def url_of(layer: SettingsLayer) -> str:
@@ -50,15 +60,17 @@ def url_of(layer: SettingsLayer) -> str:
 def title_of(layer: SettingsLayer) -> str:
     """How people call it."""
     if layer.level == LayerLevel.SITE and not layer.name:
-        return "Default site"
-    return f"{LayerLevel(layer.level).label} {layer.name}"
+        return _("Default site")
+    return TITLES[LayerLevel(layer.level)] % {"name": layer.name}
 
 
 @require_safe
 @needs(VIEW)
 def overview(request: HttpRequest) -> HttpResponse:
     """All layers by level."""
-    context = shell_context(request, "Settings", levels=layer_list.levels(), may_change=request.user.has_perm(CHANGE))
+    context = shell_context(
+        request, _("Settings"), levels=layer_list.levels(), may_change=request.user.has_perm(CHANGE)
+    )
     return render(request, "console/settings/list.html", context)
 
 
@@ -69,7 +81,7 @@ def layer(request: HttpRequest) -> HttpResponse:
     """GET: the form of one layer. POST: what the pressed button asks for."""
     level, name = request.GET.get("level", ""), request.GET.get("name", "")
     if level not in (LayerLevel.SITE, LayerLevel.MODEL, LayerLevel.TEMPLATE):
-        return overview_with(request, "There is no such level of settings; choose one here.")
+        return overview_with(request, _("There is no such level of settings; choose one here."))
     try:
         found = store.find(level, name)
         if request.method != "POST":
@@ -78,11 +90,13 @@ def layer(request: HttpRequest) -> HttpResponse:
     except ConfigError as error:
         return overview_with(request, " ".join(problem.message for problem in error.problems))
     except CannotDecrypt:
-        return overview_with(request, UNREADABLE, status=409 if request.method == "POST" else 200)
+        return overview_with(request, str(UNREADABLE), status=409 if request.method == "POST" else 200)
 
 
 def overview_with(request: HttpRequest, problem: str, status: int = 422) -> HttpResponse:
-    context = shell_context(request, "Settings", levels=layer_list.levels(), may_change=request.user.has_perm(CHANGE))
+    context = shell_context(
+        request, _("Settings"), levels=layer_list.levels(), may_change=request.user.has_perm(CHANGE)
+    )
     return render(request, "console/settings/list.html", context | {"problem": problem}, status=status)
 
 
@@ -109,7 +123,7 @@ def _post(request: HttpRequest, found: SettingsLayer) -> HttpResponse:
         except ConfigError as error:
             form.place(error.problems)
         except CannotDecrypt:
-            form.problems.append(UNREADABLE)
+            form.problems.append(str(UNREADABLE))
     return _show(request, found, form, status=422)
 
 
@@ -126,7 +140,7 @@ def _save(request: HttpRequest, found: SettingsLayer, draft: dict[str, str | Non
     except VersionConflict:
         return _show(request, store.find(found.level, found.name), SettingsForm(draft), status=409, overtaken=True)
     if job is None:
-        messages.success(request, f"{title_of(saved)} is saved. It reaches no phone yet.")
+        messages.success(request, _("%(layer)s is saved. It reaches no phone yet.") % {"layer": title_of(saved)})
         return HttpResponseRedirect(url_of(saved))
     return HttpResponseRedirect(reverse("console:job", args=[job.pk]))
 
@@ -135,7 +149,7 @@ def _pace(typed: str) -> float:
     try:
         return float(typed.replace(",", "."))
     except ValueError:
-        raise runner.JobError("Enter how many NOTIFYs may leave in a second.") from None
+        raise runner.JobError(_("Enter how many NOTIFYs may leave in a second.")) from None
 
 
 def _delete(request: HttpRequest, found: SettingsLayer) -> HttpResponse:
@@ -149,10 +163,13 @@ def _delete(request: HttpRequest, found: SettingsLayer) -> HttpResponse:
         users = PhoneTemplate.objects.filter(layer=found.pk).select_related("phone").order_by("pk")
         have = ", ".join(colons(one.phone.mac) for one in users[:SHOWN_USERS])
         more = ", …" if users.count() > SHOWN_USERS else ""
-        words = "Only a template that no phone has can be deleted. Take it from its phones first"
-        form.problems.append(f"{words}: {have}{more}." if have else f"{words}.")
+        words = _("Only a template that no phone has can be deleted. Take it from its phones first.")
+        if have:
+            words = _("Only a template that no phone has can be deleted. Take it from its phones first: %(phones)s.")
+            words %= {"phones": have + more}
+        form.problems.append(words)
         return _show(request, found, form, status=409)
-    messages.success(request, f"{title_of(found)} is deleted.")
+    messages.success(request, _("%(layer)s is deleted.") % {"layer": title_of(found)})
     return HttpResponseRedirect(reverse("console:layers"))
 
 
@@ -167,7 +184,7 @@ def _show(
     request: HttpRequest, found: SettingsLayer, form: SettingsForm, *, status: int, overtaken: bool = False
 ) -> HttpResponse:
     if overtaken:
-        form.problems.insert(0, OVERTAKEN.format(found.changed_by or "Somebody"))
+        form.problems.insert(0, OVERTAKEN % {"who": found.changed_by or _("Somebody")})
     note = request.POST.get("note", found.note)
     draft = drafts.seal(request.user.pk, url_of(found), form.draft()) if request.method == "POST" else ""
     # Whoever was not told that it changed has still seen the old one.

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from sipmcast.models import STALE_SECONDS, ListenerStatus
 
@@ -21,6 +22,7 @@ class Remark:
 
     speaker: str
     words: str
+    is_one_of_several: bool = False
 
     @property
     def key(self) -> str:
@@ -44,7 +46,7 @@ class Listening:
 
     @property
     def interface_words(self) -> str:
-        return ", ".join(self.interfaces) or "no interface yet"
+        return ", ".join(self.interfaces) or _("no interface yet")
 
 
 def listening() -> Listening:
@@ -63,5 +65,9 @@ def listening() -> Listening:
 
 def _remarks(fresh: list[ListenerStatus], said: Iterable[tuple[ListenerStatus, str]]) -> list[Remark]:
     several = len(fresh) > 1
-    named = (Remark(f"The listener {row.name}" if several else "The listener", words) for row, words in said if words)
+    named = (Remark(_speaker(row, several), words, several) for row, words in said if words)
     return list(dict.fromkeys(named))
+
+
+def _speaker(row: ListenerStatus, several: bool) -> str:
+    return _("The listener %(name)s") % {"name": row.name} if several else _("The listener")

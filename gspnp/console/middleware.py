@@ -9,13 +9,16 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.translation import gettext_lazy
 
 from gspnp.console import first_password  # noqa: F401  (connects its receivers)
 from gspnp.console.models import TemporaryPassword
 
 CHANGE = "admin:password_change"
 ALLOWED = (CHANGE, "admin:logout", "admin:jsi18n")
-WORDS = "This is the password that the set-up made. Choose your own, and a different one; then everything opens."
+WORDS = gettext_lazy(
+    "This is the password that the set-up made. Choose your own, and a different one; then everything opens."
+)
 
 
 class ChangeTemporaryPassword:
@@ -26,7 +29,7 @@ class ChangeTemporaryPassword:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if self._must_change(request):
-            messages.warning(request, WORDS)
+            messages.warning(request, str(WORDS))
             return redirect(CHANGE)
         return self.get_response(request)
 

@@ -11,6 +11,8 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from devices.crypto import CannotDecrypt
@@ -26,8 +28,8 @@ from provisioning.gxp.pvalues import GENERATED, OPINIONS
 from provisioning.layers import store
 from provisioning.models import LayerLevel, SettingsLayer
 
-COMPUTED_WORDS = "computed for each phone"
-RANDOM_WORDS = "random, another one for each phone"
+COMPUTED_WORDS = gettext_lazy("computed for each phone")
+RANDOM_WORDS = gettext_lazy("random, another one for each phone")
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,14 @@ def page(request: HttpRequest) -> HttpResponse:
     except ConfigError as error:
         return layers.overview_with(request, " ".join(problem.message for problem in error.problems))
     except CannotDecrypt:
-        return layers.overview_with(request, layers.UNREADABLE, status=409 if request.method == "POST" else 200)
+        return layers.overview_with(request, str(layers.UNREADABLE), status=409 if request.method == "POST" else 200)
 
 
 def _post(request: HttpRequest, layer: SettingsLayer) -> HttpResponse:
     if request.POST.get("version", "") != str(layer.version):
-        return _show(request, layer, "Somebody changed this site's settings in the meantime. Look again, then decide.")
+        return _show(
+            request, layer, _("Somebody changed this site's settings in the meantime. Look again, then decide.")
+        )
     values = switched(layer.values, set(request.POST.getlist("alone")))
     return layers.show_preview(request, layer, preview(layer, values), layer.note, layers.PACE)
 
@@ -80,13 +84,17 @@ def lines(values: Values) -> list[Line]:
     """Every opinion, as it stands in a layer with these values."""
     off = set(settings.GSPNP_OPINIONS_OFF)
     said = [
-        (opinion.pvalue, COMPUTED_WORDS if opinion.value is None else shown(opinion.pvalue, opinion.value), opinion.why)
+        (
+            opinion.pvalue,
+            str(COMPUTED_WORDS) if opinion.value is None else shown(opinion.pvalue, opinion.value),
+            opinion.why,
+        )
         for opinion in OPINIONS.values()
-    ] + [(name, RANDOM_WORDS, why) for name, why in GENERATED.items()]
+    ] + [(name, str(RANDOM_WORDS), why) for name, why in GENERATED.items()]
     return [
         Line(
-            name, label_of(name), value or "empty", why, name in values and values[name] is None, name in off,
-            shown(name, text) or "empty" if (text := values.get(name)) is not None else "",
+            name, label_of(name), value or _("empty"), _(why), name in values and values[name] is None, name in off,
+            shown(name, text) or _("empty") if (text := values.get(name)) is not None else "",
         )
         for name, value, why in said
     ]  # fmt: skip
@@ -96,7 +104,7 @@ def _show(request: HttpRequest, layer: SettingsLayer, problem: str = "") -> Http
     sites = Phone.objects.order_by("site").values_list("site", flat=True).distinct()
     stored = SettingsLayer.objects.filter(level=LayerLevel.SITE).values_list("name", flat=True)
     context = shell_context(
-        request, "What gspnp sets by itself", layer=layer, layer_title=layers.title_of(layer),
+        request, _("What gspnp sets by itself"), layer=layer, layer_title=layers.title_of(layer),
         lines=lines(layer.values), sites=sorted({"", layer.name, *sites, *stored}), problem=problem,
         may_change=request.user.has_perm(CHANGE), here=reverse("console:opinions"),
     )  # fmt: skip

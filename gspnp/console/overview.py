@@ -105,7 +105,7 @@ def _share(count: int, total: int) -> float:
 def _stage_lines(fleet: Fleet) -> list[Line]:
     total = sum(fleet.stages.values())
     return [
-        Line(stage.label, count, _list_url(stage=stage.value), _share(count, total), stage.value, ICONS[stage])
+        Line(str(stage.label), count, _list_url(stage=stage.value), _share(count, total), stage.value, ICONS[stage])
         for stage in Stage
         if (count := fleet.stages.get(stage.value, 0)) or stage not in (Stage.IGNORED, Stage.RETIRED)
     ]

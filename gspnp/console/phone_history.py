@@ -6,6 +6,8 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
 from devices.crypto import CannotDecrypt
@@ -20,7 +22,7 @@ from provisioning.assignment import AssignmentError
 from provisioning.gxp.config import ConfigError
 from provisioning.gxp.reading import Change
 
-NOT_SAID = "not said"
+NOT_SAID = gettext_lazy("not said")
 
 
 @require_safe
@@ -53,7 +55,7 @@ def _number(text: str) -> int | None:
 
 def in_words(change: Change) -> Change:
     """A difference as people read it: what a file does not say, and what it says is empty, has words."""
-    before, after = (NOT_SAID if text is None else text or "empty" for text in (change.before, change.after))
+    before, after = (str(NOT_SAID) if text is None else text or _("empty") for text in (change.before, change.after))
     return Change(change.name, before, after)
 
 
@@ -70,19 +72,23 @@ def back(request: HttpRequest, mac: str, number: int) -> HttpResponse:
         ))  # fmt: skip
     try:
         if request.POST.get("version", "") != str(phone.version):
-            raise VersionConflict("This phone was saved by somebody else in the meantime. Look at its history again.")
+            raise VersionConflict(
+                _("This phone was saved by somebody else in the meantime. Look at its history again.")
+            )
         seen_host = request.POST.get("seen_host") or None
         saved = versions.roll_back(phone, number, by=request.user.get_username(), seen_host=seen_host)
     except (versions.RollbackError, AssignmentError, VersionConflict) as error:
         messages.error(request, str(error))
     except ConfigError as error:
         words = " ".join(problem.message for problem in error.problems)
-        messages.error(request, f"Version {number} cannot be made again: {words}")
+        refusal = _("Version %(number)d cannot be made again: %(why)s") % {"number": number, "why": words}
+        messages.error(request, refusal)
     except CannotDecrypt:
-        messages.error(request, UNREADABLE)
+        messages.error(request, str(UNREADABLE))
     else:
-        made = ""
+        words = saved_words(saved)
         if saved.changed and saved.config_file is not None:
-            made = f"Version {saved.config_file.number} says what version {number} said. "
-        messages.success(request, made + saved_words(saved))
+            made = _("Version %(new)d says what version %(old)d said.")
+            words = f"{made % {'new': saved.config_file.number, 'old': number}} {words}"
+        messages.success(request, words)
     return HttpResponseRedirect(reverse("console:phone_history", args=[phone.mac]))

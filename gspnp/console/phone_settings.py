@@ -8,6 +8,8 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
@@ -27,8 +29,8 @@ from provisioning.models import LayerLevel, PhoneTemplate, SettingsLayer
 from provisioning.revealing import REVEALABLE
 
 MOST_TEMPLATES = 12  # places offered on one page; our choice
-ASSIGN_FIRST = "This phone has no assignment yet. Assign it first; its own settings come after that."
-OVERTAKEN = (
+ASSIGN_FIRST = gettext_lazy("This phone has no assignment yet. Assign it first; its own settings come after that.")
+OVERTAKEN = gettext_lazy(
     "This phone was saved by somebody else in the meantime. What you typed is kept below: compare it with what the "
     "phone gets now, then save again."
 )
@@ -51,7 +53,7 @@ class Templates:
     def chosen(self) -> list[SettingsLayer]:
         """Rows in order. Raises ConfigError for one that is gone, and CannotDecrypt."""
         rows = {one.name: one for one in SettingsLayer.objects.filter(level=LayerLevel.TEMPLATE)}
-        gone = [Problem("templates", f"There is no template {name!r} any more; choose another one.")
+        gone = [Problem("templates", _("There is no template %(name)r any more; choose another one.") % {"name": name})
                 for name in self.names if name not in rows]  # fmt: skip
         if gone:
             raise ConfigError(gone)
@@ -65,14 +67,16 @@ def page(request: HttpRequest, mac: str) -> HttpResponse:
     """GET: the tab. POST: what the pressed button of the form asks for."""
     phone = get_object_or_404(Phone, mac=mac)
     if phone.known_model is None:
-        return _show(request, phone, None, None, problem=f"{phone.model or 'This model'} cannot be configured.")
+        return _show(request, phone, None, None, problem=_cannot_be_configured(phone))
     try:
         own = stack.own_values(stack.stack(phone))
         if request.method != "POST":
             return _show(request, phone, SettingsForm(own), Templates(phone))
         return needs(CHANGE)(_post)(request, phone, own)
     except CannotDecrypt:
-        return _show(request, phone, None, None, problem=UNREADABLE, status=409 if request.method == "POST" else 200)
+        return _show(
+            request, phone, None, None, problem=str(UNREADABLE), status=409 if request.method == "POST" else 200
+        )
 
 
 def _post(request: HttpRequest, phone: Phone, own: dict[str, str | None]) -> HttpResponse:
@@ -82,9 +86,9 @@ def _post(request: HttpRequest, phone: Phone, own: dict[str, str | None]) -> Htt
     if form.act(request.POST.get("do", "")):
         return _show(request, phone, form, templates, status=422 if form.problems else 200)
     if not phone.is_assigned:
-        form.problems.append(ASSIGN_FIRST)
+        form.problems.append(str(ASSIGN_FIRST))
     elif request.POST.get("seen", "") != _seen(phone):
-        form.problems.append(OVERTAKEN)
+        form.problems.append(str(OVERTAKEN))
         return _show(request, phone, form, templates, status=409, overtaken=True)
     if form.is_valid() and _save(request, phone, form, templates):
         return HttpResponseRedirect(reverse("console:phone_settings", args=[phone.mac]))
@@ -106,6 +110,12 @@ def _save(request: HttpRequest, phone: Phone, form: SettingsForm, templates: Tem
         messages.success(request, saved_words(saved))
         return True
     return False
+
+
+def _cannot_be_configured(phone: Phone) -> str:
+    if not phone.model:
+        return _("This model cannot be configured.")
+    return _("%(model)s cannot be configured.") % {"model": phone.model}
 
 
 def _seen(phone: Phone) -> str:

@@ -10,6 +10,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
 
 from devices.models import Phone
@@ -43,11 +45,25 @@ class SiteBook:
 
     @property
     def title(self) -> str:
-        return f"Site {self.site}" if self.site else "Default site"
+        return _("Site %(name)s") % {"name": self.site} if self.site else _("Default site")
 
     @property
     def is_on(self) -> bool:
         return self.book is not None and self.book.is_on
+
+    @property
+    def standing(self) -> str:
+        """On or off, and with how many entries."""
+        if self.book is None or not self.book.is_on:
+            return _("off")
+        entries, left_out = self.book.entries, self.book.left_out
+        if left_out:
+            words = ngettext(
+                "on, %(number)d entry, %(left_out)d left out", "on, %(number)d entries, %(left_out)d left out", entries
+            )
+        else:
+            words = ngettext("on, %(number)d entry", "on, %(number)d entries", entries)
+        return words % {"number": entries, "left_out": left_out}
 
 
 @require_safe
@@ -64,7 +80,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "may_change": request.user.has_perm(CHANGE),
         "may_edit_contacts": request.user.has_perm("provisioning.change_contact"),
     }
-    return render(request, "console/phonebook.html", shell_context(request, "Phonebook") | context)
+    return render(request, "console/phonebook.html", shell_context(request, _("Phonebook")) | context)
 
 
 @require_POST
@@ -74,7 +90,11 @@ def switch(request: HttpRequest) -> HttpResponse:
     site, on = request.POST.get("site", "")[:40], request.POST.get("on") == "1"
     books.switch(site, on)
     _tell_phones(request, site, f"Phonebook {'on' if on else 'off'}")
-    messages.success(request, f"The phonebook is {'on' if on else 'off'}; its phones get new files.")
+    on_words, off_words = (
+        _("The phonebook is on; its phones get new files."),
+        _("The phonebook is off; its phones get new files."),
+    )
+    messages.success(request, on_words if on else off_words)
     return redirect("console:phonebook")
 
 
@@ -86,7 +106,7 @@ def renew(request: HttpRequest) -> HttpResponse:
     get_object_or_404(Phonebook, site=site)
     books.renew(site)
     _tell_phones(request, site, "Phonebook at a new path")
-    messages.success(request, "The old path leads nowhere now; the phones are told the new one.")
+    messages.success(request, _("The old path leads nowhere now; the phones are told the new one."))
     return redirect("console:phonebook")
 
 
@@ -99,11 +119,12 @@ def file(request: HttpRequest) -> HttpResponse:
 
 
 def _tell_phones(request: HttpRequest, site: str, title: str) -> None:
-    """By a job, which is shown with the others."""
+    """By a job, which is shown with the others. Its title is stored, so it is in English for every reader."""
     where = f" of site {site}" if site else ""
     job = runner.start(f"{title}{where}", {"site": site}, by=request.user.get_username())
     url = reverse("console:job", args=[job.pk])
-    messages.info(request, format_html('<a href="{}">Job {}</a> shows how far they are.', url, job.pk))
+    words = _('<a href="{url}">Job {number}</a> shows how far they are.')
+    messages.info(request, format_html(words, url=url, number=job.pk))
 
 
 def _site(site: str, book: Phonebook | None) -> SiteBook:

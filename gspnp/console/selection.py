@@ -13,6 +13,8 @@ from ipaddress import ip_address
 
 from django.db.models import QuerySet
 from django.http import QueryDict
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from devices import batch
 from devices.mac import MacError, parse_mac
@@ -72,14 +74,15 @@ def read(posted: Mapping[str, str]) -> Selection:
         return Selection(query=ListQuery.read(QueryDict(posted["query"].removeprefix("?"))), without=without)
     rows = _list(posted.get("phones", "[]"))
     if len(rows) > MOST_BY_HAND:
-        raise SelectionError(f"These are more than {MOST_BY_HAND} phones; select all that the list finds instead.")
+        words = _("These are more than %(most)d phones; select all that the list finds instead.")
+        raise SelectionError(words % {"most": MOST_BY_HAND})
     if not all(isinstance(row, list) and len(row) == 2 for row in rows):
         raise SelectionError(UNREADABLE)
     macs = _macs(row[0] for row in rows)
     return Selection({mac: _host(host) for mac, (_said, host) in zip(macs, rows, strict=True)})
 
 
-UNREADABLE = "The selection cannot be read. Reload the page and select again."
+UNREADABLE = gettext_lazy("The selection cannot be read. Reload the page and select again.")
 
 
 def _list(text: str) -> list:

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from django.http import QueryDict
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from provisioning.gxp.catalogue import Kind
 from provisioning.gxp.config import Problem
@@ -19,7 +21,7 @@ from provisioning.gxp.zones import zone_names
 from provisioning.layers.store import MAX_VALUES
 
 NO_SUCH = Entry("", "not known", "")
-TYPE_IT = "Type it, or leave the phone's own value alone: nothing is stored here that a blank could keep."
+TYPE_IT = gettext_lazy("Type it, or leave the phone's own value alone: nothing is stored here that a blank could keep.")
 
 
 @dataclass
@@ -99,7 +101,7 @@ class SettingsForm:
     @property
     def quick(self) -> list[tuple[str, list[Entry]]]:
         """What is looked for first, in groups."""
-        return [(title, [one for name in names if (one := entry(name))]) for title, names in QUICK.items()]
+        return [(_(title), [one for name in names if (one := entry(name))]) for title, names in QUICK.items()]
 
     @property
     def zones(self) -> tuple[str, ...]:
@@ -164,7 +166,7 @@ class SettingsForm:
     def is_valid(self) -> bool:
         """Whether every value is right for itself; each problem stands beside its field then."""
         found = problems(self.values())
-        self.place([*(Problem(f"setting.{name}", TYPE_IT) for name in sorted(self.missing)), *found])
+        self.place([*(Problem(f"setting.{name}", str(TYPE_IT)) for name in sorted(self.missing)), *found])
         return not self.problems and not any(row.problem for row in self.all_rows)
 
     def place(self, found: Iterable[Problem]) -> None:
@@ -199,8 +201,8 @@ def new_row(name: str) -> Row:
     one = entry(name[:100])
     if one is None or one.name in SHORTHANDS:
         if one is not None:
-            raise NoSuchSetting(f"{one.label}: choose it on top of the page.")
+            raise NoSuchSetting(_("%(setting)s: choose it on top of the page.") % {"setting": one.label})
         found = problems({canonical(name[:100]): ""})
-        raise NoSuchSetting(found[0].message if found else f"There is no setting {name[:100]!r}.")
+        raise NoSuchSetting(found[0].message if found else _("There is no setting %(name)r.") % {"name": name[:100]})
     words = [problem.message for problem in warnings({one.name: ""})]
     return Row(one, alone=not one.settable, fresh=True, warnings=words)

@@ -47,7 +47,7 @@ def page(request: HttpRequest, mac: str) -> HttpResponse:
     except ConfigError as error:
         problem = " ".join(one.message for one in error.problems)
     except CannotDecrypt:
-        problem = UNREADABLE
+        problem = str(UNREADABLE)
     except (swapping.SwapError, AssignmentError, VersionConflict) as refusal:
         problem = str(refusal)
     refused = request.method == "POST"

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import IntegrityError
 from django.db.models import ProtectedError
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from provisioning.firmware.models import FirmwareImage, FirmwareStep
 from provisioning.gxp.firmware import version_fault
@@ -42,7 +43,8 @@ def add(version: str, pieces: Iterable[bytes], *, by: str) -> FirmwareImage:
     if wrong:
         raise ImageError(f"{version!r} {wrong}.")
     if FirmwareImage.objects.filter(version=version).exists():
-        raise ImageError(f"There is an image of {version} already; remove it first if it was the wrong one.")
+        words = gettext("There is an image of %(version)s already; remove it first if it was the wrong one.")
+        raise ImageError(words % {"version": version})
     folder().mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=folder(), suffix=".part", delete=False) as file:
         try:
@@ -62,18 +64,21 @@ def add(version: str, pieces: Iterable[bytes], *, by: str) -> FirmwareImage:
             uploaded_at=timezone.now(),
         )
     except IntegrityError:
-        raise ImageError(f"Somebody else has just uploaded {version}; reload the page.") from None
+        words = gettext("Somebody else has just uploaded %(version)s; reload the page.")
+        raise ImageError(words % {"version": version}) from None
 
 
 def remove(image: FirmwareImage) -> None:
     """Delete an image that no path names. Raises ImageError."""
     used = FirmwareStep.objects.filter(image=image).values_list("model", flat=True)
     if used:
-        raise ImageError(f"{image} is on the path of {', '.join(used)}; take it from there first.")
+        words = gettext("%(image)s is on the path of %(models)s; take it from there first.")
+        raise ImageError(words % {"image": image, "models": ", ".join(used)})
     try:
         image.delete()
     except ProtectedError:
-        raise ImageError(f"Somebody has just put {image} on a path; take it from there first.") from None
+        words = gettext("Somebody has just put %(image)s on a path; take it from there first.")
+        raise ImageError(words % {"image": image}) from None
     if not FirmwareImage.objects.filter(sha256=image.sha256).exists():
         path_of(image).unlink(missing_ok=True)
 
@@ -83,16 +88,19 @@ def _write(file, pieces: Iterable[bytes]) -> tuple[int, str]:
     for piece in pieces:
         size += len(piece)
         if size > MAX_BYTES:
-            raise ImageError(f"This file is larger than {MAX_BYTES // 2**20} MB, which no phone could take.")
+            words = gettext("This file is larger than %(megabytes)d MB, which no phone could take.")
+            raise ImageError(words % {"megabytes": MAX_BYTES // 2**20})
         head = head or bytes(piece[:512])
         digest.update(piece)
         file.write(piece)
     if size < LEAST_BYTES:
-        raise ImageError(f"This file has only {size} bytes; it is no firmware. Download it again.")
+        words = gettext("This file has only %(size)d bytes; it is no firmware. Download it again.")
+        raise ImageError(words % {"size": size})
     if head.startswith(b"PK\x03\x04"):
-        raise ImageError(f"This is a ZIP archive; unpack it, and upload the {FILE_NAME} that is in it.")
+        words = gettext("This is a ZIP archive; unpack it, and upload the %(file)s that is in it.")
+        raise ImageError(words % {"file": FILE_NAME})
     if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise ImageError("This is a web page and no firmware; download the file again.")
+        raise ImageError(gettext("This is a web page and no firmware; download the file again."))
     file.flush()
     os.fsync(file.fileno())
     return size, digest.hexdigest()

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import F, Max, OuterRef, Q, Subquery
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from devices import inventory
 from devices.catalog import MODELS
@@ -58,11 +59,12 @@ def _checked(model: str, versions: Sequence[str]) -> tuple[str, dict[str, Firmwa
     """The model's name as we write it, and the images of the path. Raises PinError."""
     model = model.strip().upper()
     if model not in MODELS:
-        raise PinError(f"There is no model {model!r}; choose from {', '.join(MODELS)}.")
+        words = gettext("There is no model %(name)r; choose from %(models)s.")
+        raise PinError(words % {"name": model, "models": ", ".join(MODELS)})
     images = {image.version: image for image in FirmwareImage.objects.filter(version__in=list(versions))}
     missing = [version for version in versions if version not in images]
     if missing:
-        raise PinError(f"There is no image of {missing[0]}; upload it first.")
+        raise PinError(gettext("There is no image of %(version)s; upload it first.") % {"version": missing[0]})
     wrong = firmware.path_fault(versions)
     if wrong:
         raise PinError(f"The path {wrong}.")

@@ -18,6 +18,7 @@ from provisioning.gxp.document import masked_text
 from provisioning.gxp.layers import EVERY_ACCOUNT, FILE_OPTIONS, MAX_RAW, SHA256_FROM, SHORTHANDS, canonical, warnings
 from provisioning.gxp.layout import KEY_NAMES, MAX_KEY_CHARS, MAX_TEAM_CHARS, TEAM
 from provisioning.gxp.pvalues import COMPUTED, OWNED
+from provisioning.gxp.words import gettext_noop
 
 RAW_GROUP = "not in the catalogue"
 SHORTHAND_GROUP = "shorthand"
@@ -25,7 +26,7 @@ FILE_GROUP = "the file itself"
 KEY_GROUP = "keys"
 EVERY_GROUP = "every account"
 MAX_QUERY_CHARS = 100
-LEFT_ALONE = "left alone"
+LEFT_ALONE = gettext_noop("left alone")
 
 _FILE_LABELS = {
     "file_format": "Format of the file",
@@ -48,35 +49,37 @@ _OWN_CASE = {"ipv4": "IPv4", "ipv6": "IPv6", "qos": "QoS", "openvpn": "OpenVPN",
 # What a technician looks for first, by the words of the field. A test holds that every name exists.
 QUICK: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "Time & language": ("ntp_server", "date_format", "time_format", "display_language", "self_defined_time_zone"),
-        "Network": (
+        gettext_noop("Time & language"): (
+            "ntp_server", "date_format", "time_format", "display_language", "self_defined_time_zone",
+        ),
+        gettext_noop("Network"): (
             "vlan_tag", "vlan_priority", "pc_port_vlan_tag", "pc_port_vlan_priority", "dhcp_vlan_enable", "lldp_enable",
             "l3_qos_sip", "l3_qos_rtp",
         ),
-        "Security": (
+        gettext_noop("Security"): (
             "admin_password", "user_password", "web_access_mode", "disable_ssh", "keypad_menu_restriction",
             "star_key_keypad_lock", "keypad_lock_password", "login_lockout_minutes",
         ),
-        "Call features": (
+        gettext_noop("Call features"): (
             "accounts_auto_answer", "accounts_ring_timeout_seconds", "accounts_delayed_call_forward_seconds",
             "accounts_enable_call_features", "accounts_call_log", "disable_call_waiting", "disable_transfer",
             "disable_conference", "offhook_auto_dial",
         ),
-        "SIP": (
+        gettext_noop("SIP"): (
             "accounts_sip_transport", "accounts_srtp_mode", "accounts_register_expiration_minutes",
             "accounts_outbound_proxy", "accounts_secondary_sip_server", "accounts_voicemail_access_number",
             "accounts_subscribe_for_mwi", "accounts_eventlist_blf_uri", "accounts_dial_plan",
         ),
-        "Syslog": ("syslog_server", "syslog_level", "syslog_send_sip_log"),
-        "Ring tones": ("accounts_ring_tone", "system_ring_tone", "accounts_ring_match_rule_1",
+        gettext_noop("Syslog"): ("syslog_server", "syslog_level", "syslog_send_sip_log"),
+        gettext_noop("Ring tones"): ("accounts_ring_tone", "system_ring_tone", "accounts_ring_match_rule_1",
                        "accounts_ring_match_rule_1_tone", "speaker_ring_volume"),
-        "LDAP": (
+        gettext_noop("LDAP"): (
             "ldap_server", "ldap_port", "ldap_base", "ldap_username", "ldap_password", "ldap_number_filter",
             "ldap_name_filter", "ldap_name_attributes", "ldap_number_attributes", "ldap_display_name",
             "ldap_lookup_incoming", "ldap_lookup_outgoing",
         ),
-        "Keys": (*(name for name in KEY_NAMES if name.startswith("key_mpk")), TEAM),
-        "File": tuple(FILE_OPTIONS),
+        gettext_noop("Keys"): (*(name for name in KEY_NAMES if name.startswith("key_mpk")), TEAM),
+        gettext_noop("File"): tuple(FILE_OPTIONS),
     }
 )  # fmt: skip
 

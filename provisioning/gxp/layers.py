@@ -23,6 +23,7 @@ from provisioning.gxp.config import Problem
 from provisioning.gxp.countries import UnknownCountry, countries, preset
 from provisioning.gxp.firmware import version_fault
 from provisioning.gxp.pvalues import COMPUTED, OWNED
+from provisioning.gxp.words import gettext_noop
 from provisioning.gxp.zones import ZoneError, phone_time_zone
 
 Values = Mapping[str, str | None]
@@ -79,13 +80,13 @@ class Layer:
     def title(self) -> str:
         """How people call it: "site Berlin", "this phone"."""
         if self.level is Level.PHONE:
-            return "this phone"
+            return gettext_noop("this phone")
         if self.level is Level.DEFAULTS:
-            return "our defaults"
+            return gettext_noop("our defaults")
         if self.level is Level.GENERATED:
-            return "made for this phone"
+            return gettext_noop("made for this phone")
         if self.level is Level.SITE and not self.name:
-            return "default site"
+            return gettext_noop("default site")
         return f"{self.level} {self.name}".rstrip()
 
 

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 from lxml import etree
 
+from provisioning.gxp.words import gettext_noop
+
 MAX_ENTRIES = 1000  # on the GXP1630 (e8), taken for all
 MAX_NAME_CHARS = 24  # what fits the display (e6)
 MAX_NUMBER_CHARS = 32
-KINDS = ("Work", "Home", "Cell")
+KINDS = (gettext_noop("Work"), gettext_noop("Home"), gettext_noop("Cell"))
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 

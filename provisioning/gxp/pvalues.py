@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from devices.catalog import KeySlot
 from provisioning.gxp.catalogue import SETTINGS, Setting, setting
+from provisioning.gxp.words import gettext_noop
 
 VOCODERS = 7
 KEY_FIELDS = ("mode", "account", "description", "value")
@@ -50,17 +51,23 @@ OPINIONS: Mapping[str, Opinion] = MappingProxyType(
     {
         opinion.switch: opinion
         for opinion in (
-            Opinion("config_server_path", None, "the phone comes back by a path that only this file names"),
-            Opinion("config_server_protocol", None, "the path carries no scheme; it stands here"),
-            Opinion("firmware_server_path", None, "firmware comes from this server, not from the internet"),
-            Opinion("firmware_server_protocol", None, "the firmware path carries no scheme; it stands here"),
-            Opinion("allow_dhcp_option_43_66_override", "0", "else DHCP option 66 takes the phone away"),
-            Opinion("firmware_file_prefix", "", "a leftover prefix asks for the wrong firmware"),
-            Opinion("firmware_file_postfix", "", "a leftover postfix asks for the wrong firmware"),
-            Opinion("config_file_prefix", "", "a leftover prefix asks for the wrong file"),
-            Opinion("config_file_postfix", "", "a leftover postfix asks for the wrong file"),
-            Opinion("config_http_username", "", "no leftover credentials are sent to this server"),
-            Opinion("config_http_password", "", "no leftover credentials are sent to this server"),
+            Opinion(
+                "config_server_path", None, gettext_noop("the phone comes back by a path that only this file names")
+            ),
+            Opinion("config_server_protocol", None, gettext_noop("the path carries no scheme; it stands here")),
+            Opinion(
+                "firmware_server_path", None, gettext_noop("firmware comes from this server, not from the internet")
+            ),
+            Opinion(
+                "firmware_server_protocol", None, gettext_noop("the firmware path carries no scheme; it stands here")
+            ),
+            Opinion("allow_dhcp_option_43_66_override", "0", gettext_noop("else DHCP option 66 takes the phone away")),
+            Opinion("firmware_file_prefix", "", gettext_noop("a leftover prefix asks for the wrong firmware")),
+            Opinion("firmware_file_postfix", "", gettext_noop("a leftover postfix asks for the wrong firmware")),
+            Opinion("config_file_prefix", "", gettext_noop("a leftover prefix asks for the wrong file")),
+            Opinion("config_file_postfix", "", gettext_noop("a leftover postfix asks for the wrong file")),
+            Opinion("config_http_username", "", gettext_noop("no leftover credentials are sent to this server")),
+            Opinion("config_http_password", "", gettext_noop("no leftover credentials are sent to this server")),
         )
     }
 )
@@ -68,8 +75,10 @@ OPINIONS: Mapping[str, Opinion] = MappingProxyType(
 # What each phone gets a random one of, unless a layer names one. The switches are the names.
 GENERATED: Mapping[str, str] = MappingProxyType(
     {
-        "admin_password": "the factory's password is known to everybody, and the web page of the phone shows all",
-        "user_password": "likewise for the password of its user",
+        "admin_password": gettext_noop(
+            "the factory's password is known to everybody, and the web page of the phone shows all"
+        ),
+        "user_password": gettext_noop("likewise for the password of its user"),
     }
 )
 

@@ -1,6 +1,7 @@
 """Rows of jobs."""
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from devices.models import Phone
 
@@ -10,12 +11,12 @@ RERENDER, FOLLOW, IMPORT = FILE_KINDS = ("rerender", "follow", "import")
 
 
 class JobState(models.TextChoices):
-    WAITING = "waiting", "Waiting"
-    RUNNING = "running", "Running"
-    PAUSED = "paused", "Paused"
-    DONE = "done", "Done"
-    CANCELLED = "cancelled", "Cancelled"
-    FAILED = "failed", "Failed"
+    WAITING = "waiting", _("Waiting")
+    RUNNING = "running", _("Running")
+    PAUSED = "paused", _("Paused")
+    DONE = "done", _("Done")
+    CANCELLED = "cancelled", _("Cancelled")
+    FAILED = "failed", _("Failed")
 
 
 OPEN_JOBS = (JobState.WAITING, JobState.RUNNING, JobState.PAUSED)

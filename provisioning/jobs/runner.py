@@ -18,6 +18,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.crypto import get_random_string
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext
 from django_tasks import task
 from django_tasks_db.models import DBTaskResult
 
@@ -83,13 +84,15 @@ def check_pace(pace_per_second: float, total: int) -> None:
     """Raises JobError for a pace that is none, or at which so many phones would be told too late."""
     least, most = PACES_PER_SECOND
     if not least <= pace_per_second <= most:
-        raise JobError(f"NOTIFYs leave at {least:g} to {most:g} a second; enter a number between.")
+        words = gettext("NOTIFYs leave at %(least)g to %(most)g a second; enter a number between.")
+        raise JobError(words % {"least": least, "most": most})
     if total > pace_per_second * LONGEST_SECONDS:
         needed = math.ceil(10 * total / LONGEST_SECONDS) / 10
-        raise JobError(
-            f"At {pace_per_second:g} a second the last of {total} phones would be told after more than a day; "
-            f"enter {needed:g} or more."
+        words = gettext(
+            "At %(pace)g a second the last of %(total)d phones would be told after more than a day; "
+            "enter %(needed)g or more."
         )
+        raise JobError(words % {"pace": pace_per_second, "total": total, "needed": needed})
 
 
 def enqueue(
@@ -179,7 +182,7 @@ def end(job: Job, state: JobState, words: str = "") -> bool:
     ended = Job.objects.filter(pk=job.pk, state=JobState.RUNNING, worker=job.worker).update(
         state=state, words=words[:300], ended_at=timezone.now()
     )
-    log.info("%s: %s; %d of %d phones changed, %d failed", job.title, state.label, job.changed, job.total, job.failed)
+    log.info("%s: %s; %d of %d phones changed, %d failed", job.title, state.value, job.changed, job.total, job.failed)
     return bool(ended)
 
 
@@ -237,12 +240,13 @@ def _forget_targets(job_ids: Sequence[int]) -> None:
 def _look(job_id: int) -> Job:
     job = Job.objects.filter(pk=job_id).first()
     if job is None:
-        raise JobError("There is no such job any more.")
+        raise JobError(gettext("There is no such job any more."))
     return job
 
 
 def _cannot(job: Job) -> JobError:
-    return JobError(f"This job is {job.get_state_display().lower()}, and nothing of it is left to stop or to go on.")
+    words = gettext("This job is %(state)s, and nothing of it is left to stop or to go on.")
+    return JobError(words % {"state": job.get_state_display().lower()})
 
 
 def _change(job_id: int, sources: Sequence[JobState], state: JobState, **values: object) -> bool:

@@ -4,6 +4,7 @@ import json
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from devices.fields import EncryptedBytesField
 from devices.models import Phone
@@ -13,10 +14,10 @@ from provisioning.gxp.layers import Layer, Level, Values
 class LayerLevel(models.TextChoices):
     """The levels that people write; `gxp.layers.Level` has those that we make ourselves too."""
 
-    SITE = Level.SITE.value, "Site"
-    MODEL = Level.MODEL.value, "Model"
-    TEMPLATE = Level.TEMPLATE.value, "Template"
-    PHONE = Level.PHONE.value, "Phone"
+    SITE = Level.SITE.value, _("Site")
+    MODEL = Level.MODEL.value, _("Model")
+    TEMPLATE = Level.TEMPLATE.value, _("Template")
+    PHONE = Level.PHONE.value, _("Phone")
 
 
 class SettingsLayer(models.Model):

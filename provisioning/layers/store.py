@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_lazy, ngettext
 
 from devices.catalog import MODELS
 from devices.inventory import VersionConflict
@@ -18,7 +19,7 @@ from provisioning.layers import stack
 from provisioning.layers.models import LayerLevel, PhoneTemplate, SettingsLayer
 
 MAX_VALUES = 1000  # settings in one layer; the catalogue knows 732. Our choice.
-CHANGED_MEANWHILE = "This layer was changed by somebody else in the meantime. Reload it and try again."
+CHANGED_MEANWHILE = gettext_lazy("This layer was changed by somebody else in the meantime. Reload it and try again.")
 
 
 def find(level: str, name: str) -> SettingsLayer:
@@ -64,10 +65,13 @@ def read(values: Mapping[str, str | None]) -> dict[str, str | None]:
     for typed, text in values.items():
         name = canonical(typed)
         if name in found:
-            wrong.append(Problem(f"setting.{name}", f"{name} is given twice; remove one of them."))
+            wrong.append(
+                Problem(f"setting.{name}", gettext("%(name)s is given twice; remove one of them.") % {"name": name})
+            )
         found[name] = text
     if len(found) > MAX_VALUES:
-        wrong.append(Problem("settings", f"A layer holds at most {MAX_VALUES} settings; spread them over several."))
+        words = gettext("A layer holds at most %(number)d settings; spread them over several.")
+        wrong.append(Problem("settings", words % {"number": MAX_VALUES}))
     wrong += problems(found)
     if wrong:
         raise ConfigError(wrong)
@@ -140,19 +144,22 @@ def remove(layer: SettingsLayer) -> None:
     """Delete a layer that no phone uses any more. Raises ConfigError if some do."""
     users = PhoneTemplate.objects.filter(layer=layer).count()
     if users:
-        raise ConfigError([Problem("name", f"{users} phones have this template; take it from them first.")])
+        words = ngettext("%(number)d phone has this template; take it from there first.",
+                         "%(number)d phones have this template; take it from them first.", users)  # fmt: skip
+        raise ConfigError([Problem("name", words % {"number": users})])
     layer.delete()
 
 
 def _name_problem(level: str, name: str) -> str | None:
     if level == LayerLevel.MODEL and name.upper() not in MODELS:
-        return f"There is no model {name!r}; choose from {', '.join(MODELS)}."
+        words = gettext("There is no model %(name)r; choose from %(models)s.")
+        return words % {"name": name, "models": ", ".join(MODELS)}
     if level == LayerLevel.TEMPLATE and not name.strip():
-        return "A template needs a name; enter one."
+        return gettext("A template needs a name; enter one.")
     if level == LayerLevel.SITE and not re.fullmatch(r"[A-Za-z0-9_-]*", name.strip(), re.ASCII):
-        return "A site is named with letters, digits, - and _, as the phones' site is; change the name."
+        return gettext("A site is named with letters, digits, - and _, as the phones' site is; change the name.")
     if len(name) > 40 or not name.isprintable():
-        return "A name has at most 40 printable characters; shorten it."
+        return gettext("A name has at most 40 printable characters; shorten it.")
     return None
 
 

@@ -17,6 +17,7 @@ from asgiref.sync import sync_to_async
 from django.db import DatabaseError, transaction
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_noop
 
 from devices import batch
 from provisioning.plain.models import DoorHour, MissedAsk
@@ -31,16 +32,22 @@ NAME_CHARS = 80
 _DEVICE = re.compile(r"DevId ([0-9A-Fa-f]{12})\b")
 
 ADVICE = (
-    (r"ring[0-9]*\.bin", "a ring tone: set the ring tones to the phone's own ones, or ignore it"),
-    (r"gxp1600fw\.bin", "firmware: no step of its path is left, or no path is set; see the firmware page"),
-    (r"cfg[0-9a-f]{12}(\.xml|\.bin)?", "its file by the plain name, which is never served: assign it, or notify again"),
+    (r"ring[0-9]*\.bin", gettext_noop("a ring tone: set the ring tones to the phone's own ones, or ignore it")),
+    (
+        r"gxp1600fw\.bin",
+        gettext_noop("firmware: no step of its path is left, or no path is set; see the firmware page"),
+    ),
+    (
+        r"cfg[0-9a-f]{12}(\.xml|\.bin)?",
+        gettext_noop("its file by the plain name, which is never served: assign it, or notify again"),
+    ),
     (
         r"cfg.*\.xml",
-        "a file for its whole model: there is one once the site's or the model's layer says something",
+        gettext_noop("a file for its whole model: there is one once the site's or the model's layer says something"),
     ),
-    (r"dev[0-9a-f]{12}\.cfg", "a file of another family; nothing is missing"),
-    (r"(gs_)?phonebook\.xml", "a phonebook at an old path: see the phonebook page"),
-    (r".*(lang|language|\.txt|gxp[0-9]*lang).*", "probably a language: it is chosen by display_language"),
+    (r"dev[0-9a-f]{12}\.cfg", gettext_noop("a file of another family; nothing is missing")),
+    (r"(gs_)?phonebook\.xml", gettext_noop("a phonebook at an old path: see the phonebook page")),
+    (r".*(lang|language|\.txt|gxp[0-9]*lang).*", gettext_noop("probably a language: it is chosen by display_language")),
 )
 
 STORED_AT_ONCE = 20
@@ -127,5 +134,5 @@ def advice(name: str) -> str:
     """What a phone probably wants with this name, and what to do."""
     for pattern, words in ADVICE:
         if re.fullmatch(pattern, name, re.IGNORECASE):
-            return words
-    return "nothing that gspnp serves"
+            return gettext(words)
+    return gettext("nothing that gspnp serves")

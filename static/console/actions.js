@@ -2,6 +2,7 @@
 
 import { act } from "./net.js";
 import { announce, toast } from "./toast.js";
+import { gettext } from "./words.js";
 
 /** Copy text, and say what was copied; without a secure context the browser keeps the clipboard away, so the old way is the fallback. */
 export async function copy(text, what = text) {
@@ -18,7 +19,7 @@ export async function copy(text, what = text) {
     area.remove();
     back?.focus();
   }
-  toast(`Copied ${what}`);
+  toast(gettext("Copied {what}", { what }));
 }
 
 /** Ask; resolves to whether the person agreed. Focus comes back by itself. */
@@ -46,12 +47,21 @@ export function confirmed(title, text, yes) {
 
 // What is asked before it is done: title, text, and the word on the button.
 const QUESTIONS = {
-  forget: (name) => ["Forget this phone?", `${name}: its assignment, stored password, files and history are deleted, and `
-    + "its paths lead nowhere. The phone keeps what it has, and appears anew when it is next heard.", "Forget"],
-  reboot: (name) => ["Restart this phone?", `${name} is asked to restart: it is away for a minute or so, and a call on it `
-    + "may be cut off.", "Restart"],
-  accept: (name, host) => ["Is it that phone?", `From now on ${name} is at ${host}: its configuration, with its password, `
-    + "goes there. Agree only if you know that this phone has moved.", `Use ${host}`],
+  forget: (name) => [
+    gettext("Forget this phone?"),
+    gettext("{name}: its assignment, stored password, files and history are deleted, and its paths lead nowhere. The phone keeps what it has, and appears anew when it is next heard.", { name }),
+    gettext("Forget"),
+  ],
+  reboot: (name) => [
+    gettext("Restart this phone?"),
+    gettext("{name} is asked to restart: it is away for a minute or so, and a call on it may be cut off.", { name }),
+    gettext("Restart"),
+  ],
+  accept: (name, host) => [
+    gettext("Is it that phone?"),
+    gettext("From now on {name} is at {host}: its configuration, with its password, goes there. Agree only if you know that this phone has moved.", { name, host }),
+    gettext("Use {host}", { host }),
+  ],
 };
 
 /** Do one of the actions, with the address that was seen, after a question where one is due; returns whether it was done. */

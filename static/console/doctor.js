@@ -4,6 +4,7 @@ import { copy } from "./actions.js";
 import { Refused, send, wordsOf } from "./net.js";
 import { refresh } from "./times.js";
 import { announce, toast } from "./toast.js";
+import { gettext } from "./words.js";
 
 const form = document.getElementById("doctor-form");
 const button = form.querySelector("button");
@@ -15,7 +16,7 @@ function busy(yes) {
   running = yes;
   button.setAttribute("aria-busy", String(yes));
   report.setAttribute("aria-busy", String(yes));
-  label.textContent = yes ? "Asking the network…" : "Run the checks";
+  label.textContent = yes ? gettext("Asking the network…") : gettext("Run the checks");
 }
 
 async function run() {
@@ -33,7 +34,7 @@ async function run() {
     refresh(report);
     announce(report.querySelector("[data-sum]").textContent);
   } catch (error) {
-    if (error instanceof TypeError) toast("The server cannot be reached. Try again.", "bad");
+    if (error instanceof TypeError) toast(gettext("The server cannot be reached. Try again."), "bad");
     else if (!(error instanceof Refused)) throw error;
   } finally {
     busy(false);

@@ -2,6 +2,7 @@
 
 import { Refused, send, wordsOf } from "./net.js";
 import { announce, toast } from "./toast.js";
+import { gettext } from "./words.js";
 
 const SHOWN_MS = 30000;
 const filter = document.getElementById("effective-filter");
@@ -35,13 +36,13 @@ for (const form of document.querySelectorAll("[data-reveal]")) {
       }
       place.textContent = (await answer.json()).value;
       button.hidden = true;
-      announce("The password is shown for 30 seconds.");
+      announce(gettext("The password is shown for 30 seconds."));
       setTimeout(() => {
         place.textContent = mask;
         button.hidden = false;
       }, SHOWN_MS);
     } catch (error) {
-      if (error instanceof TypeError) toast("The server cannot be reached. Try again.", "bad");
+      if (error instanceof TypeError) toast(gettext("The server cannot be reached. Try again."), "bad");
       else if (!(error instanceof Refused)) throw error;
     }
   });

@@ -3,6 +3,7 @@
 import { Refused, send, wordsOf } from "./net.js";
 import { refresh } from "./times.js";
 import { announce, toast } from "./toast.js";
+import { gettext } from "./words.js";
 
 const EVERY_MS = 1000;
 const here = document.getElementById("job-live");
@@ -31,7 +32,7 @@ async function look() {
     away = false;
   } catch (error) {
     if (error instanceof TypeError) {
-      if (!away) toast("The server cannot be reached. The job goes on; this page tries again.", "bad");
+      if (!away) toast(gettext("The server cannot be reached. The job goes on; this page tries again."), "bad");
       away = true;
     } else if (!(error instanceof Refused)) throw error;
   } finally {
@@ -47,7 +48,7 @@ here.addEventListener("submit", async (event) => {
     if (answer.ok) put(await answer.text());
     else toast(await wordsOf(answer), "bad");
   } catch (error) {
-    if (error instanceof TypeError) toast("The server cannot be reached. Nothing was done; try again.", "bad");
+    if (error instanceof TypeError) toast(gettext("The server cannot be reached. Nothing was done; try again."), "bad");
     else if (!(error instanceof Refused)) throw error;
   }
 });

@@ -1,12 +1,15 @@
 // The link to the server: one WebSocket that reconnects by itself and catches up; polling while it cannot be had.
 
 import { sessionEnded } from "./net.js";
+import { gettext } from "./words.js";
 
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 15000;
 const SILENT_MS = 20000; // the server says something every 5 s
 const POLL_MS = 5000;
-const WORDS = { live: "live", connecting: "connecting", reconnecting: "reconnecting", ended: "signed out" };
+const WORDS = {
+  live: gettext("live"), connecting: gettext("connecting"), reconnecting: gettext("reconnecting"), ended: gettext("signed out"),
+};
 
 const heard = (detail) => document.dispatchEvent(new CustomEvent("gs:heard", { detail }));
 
@@ -53,7 +56,7 @@ export function follow({ onEvents, onPoll }) {
       if (event.code === 4401 || event.code === 4403) {
         ended = true;
         show("ended");
-        sessionEnded(event.code === 4403 ? "Your account may not see phones any more." : undefined);
+        sessionEnded(event.code === 4403 ? gettext("Your account may not see phones any more.") : undefined);
         return;
       }
       show("reconnecting");

@@ -1,6 +1,7 @@
 // Requests to our own server: they say that a script asks, carry the CSRF token, and notice a session that ended.
 
 import { toast } from "./toast.js";
+import { gettext } from "./words.js";
 
 const root = () => document.getElementById("console");
 
@@ -26,7 +27,7 @@ export async function act(url, host) {
     toast(words, answer.ok ? "good" : "bad");
     return answer.ok;
   } catch (error) {
-    if (!(error instanceof Refused)) toast("The server cannot be reached. Nothing was done; try again.", "bad");
+    if (!(error instanceof Refused)) toast(gettext("The server cannot be reached. Nothing was done; try again."), "bad");
     return false;
   }
 }
@@ -37,13 +38,13 @@ export async function wordsOf(answer) {
     const said = await answer.json();
     if (typeof said.message === "string") return said.message;
   }
-  if (answer.status === 403) return "Refused. Reload the page and try again; if it stays, ask an administrator.";
-  if (answer.status === 404) return "This phone is not listed any more.";
-  return `The server answered ${answer.status}. Try again; its log says more.`;
+  if (answer.status === 403) return gettext("Refused. Reload the page and try again; if it stays, ask an administrator.");
+  if (answer.status === 404) return gettext("This phone is not listed any more.");
+  return gettext("The server answered {status}. Try again; its log says more.", { status: answer.status });
 }
 
 /** A standing line with the way back; what is typed stays on the page. */
-export function sessionEnded(words = "Your session has ended.") {
+export function sessionEnded(words = gettext("Your session has ended.")) {
   if (document.getElementById("session-ended")) return;
   const line = document.createElement("p");
   line.id = "session-ended";
@@ -52,7 +53,7 @@ export function sessionEnded(words = "Your session has ended.") {
   line.dataset.testid = "session-ended";
   const link = document.createElement("a");
   link.href = `${root().dataset.loginUrl}?next=${encodeURIComponent(location.pathname + location.search)}`;
-  link.textContent = "Sign in again";
+  link.textContent = gettext("Sign in again");
   line.append(`${words} `, link);
   root().prepend(line);
 }

@@ -100,7 +100,7 @@ function forgotten() {
   const line = document.createElement("p");
   line.className = "gs-notice gs-notice-warn";
   line.setAttribute("role", "alert");
-  line.textContent = "This phone was forgotten. It appears anew when it is next heard.";
+  line.textContent = gettext("This phone was forgotten. It appears anew when it is next heard.");
   here.before(line);
 }
 

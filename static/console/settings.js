@@ -3,6 +3,7 @@
 import { Refused, send, wordsOf } from "./net.js";
 import { refresh } from "./times.js";
 import { announce, toast } from "./toast.js";
+import { gettext, ngettext } from "./words.js";
 
 const SEARCH_MS = 150;
 const form = document.querySelector(".gs-settings");
@@ -15,7 +16,7 @@ let dirty = false;
 
 function count() {
   const number = rows.children.length;
-  form.querySelector("[data-count]").textContent = `${number} setting${number === 1 ? "" : "s"}`;
+  form.querySelector("[data-count]").textContent = ngettext("{count} setting", "{count} settings", number);
   form.querySelector("[data-empty]").hidden = number > 0;
 }
 
@@ -23,7 +24,7 @@ async function guarded(work) {
   try {
     await work();
   } catch (error) {
-    if (error instanceof TypeError) toast("The server cannot be reached. What you typed is still here.", "bad");
+    if (error instanceof TypeError) toast(gettext("The server cannot be reached. What you typed is still here."), "bad");
     else if (!(error instanceof Refused)) throw error;
   }
 }
@@ -75,13 +76,13 @@ async function add(name) {
     count();
     for (const open of form.querySelectorAll(".gs-quick details[open]")) open.open = false;
     enter(row);
-    announce(`${row.querySelector("label").textContent} is added.`);
+    announce(gettext("{setting} is added.", { setting: row.querySelector("label").textContent }));
   });
 }
 
 function remove(row) {
   const next = row.nextElementSibling ?? row.previousElementSibling;
-  announce(`${row.querySelector("label").textContent} is removed.`);
+  announce(gettext("{setting} is removed.", { setting: row.querySelector("label").textContent }));
   row.remove();
   dirty = true;
   count();

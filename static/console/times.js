@@ -1,16 +1,23 @@
 // Moments: relative in the text, absolute in the reader's own zone on hover.
 
-const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "narrow" });
-const absolute = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
+import { gettext } from "./words.js";
+
+// In the page's language, and there as the reader's browser has it: "3 Apr" for en-GB, "Apr 3" for en-US.
+const page = document.documentElement.lang || "en";
+const base = (language) => language.split("-")[0];
+const language = navigator.languages.find((one) => base(one) === base(page)) ?? page;
+const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto", style: "narrow" });
+const absolute = new Intl.DateTimeFormat(language, { dateStyle: "full", timeStyle: "long" });
+const day = new Intl.DateTimeFormat(language, { dateStyle: "medium" });
 const STEPS = [[60, "second", 1], [3600, "minute", 60], [86400, "hour", 3600], [86400 * 30, "day", 86400]];
 
 function words(at, now) {
   const seconds = Math.round((at - now) / 1000);
-  if (Math.abs(seconds) < 3) return "just now";
+  if (Math.abs(seconds) < 3) return gettext("just now");
   for (const [below, unit, size] of STEPS) {
     if (Math.abs(seconds) < below) return relative.format(Math.round(seconds / size), unit);
   }
-  return new Intl.DateTimeFormat(undefined, { dateStyle: "medium" }).format(at);
+  return day.format(at);
 }
 
 /** Write every moment inside `root` anew. */

@@ -38,7 +38,7 @@ def test_a_restart_is_asked_for_by_keyboard_and_followed_on_the_phones_page(live
         page.goto(f"{live_server.url}{URL}")
         block = page.wait_for_selector("[data-testid=told]").text_content()
     assert no_yet == "no"
-    assert ASKED in said
+    assert str(ASKED) in said
     assert "Restart: about to be sent" in mark
     assert "Restart" in block and "Waiting to be sent" in block
     assert owed_commands() == [NotifyKind.REBOOT]

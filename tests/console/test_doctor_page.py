@@ -87,7 +87,7 @@ def test_two_people_do_not_ask_the_network_at_the_same_time(viewer, listener):
         said = client.post(URL, headers={"X-Requested-With": "fetch"})
         assert client.get(URL).status_code == 200, "looking is always possible"
     assert (page.status_code, said.status_code) == (429, 429)
-    assert doctor.BUSY in page.content.decode() and said.json()["message"] == doctor.BUSY
+    assert str(doctor.BUSY) in page.content.decode() and said.json()["message"] == doctor.BUSY
     assert client.post(URL).status_code == 200
 
 

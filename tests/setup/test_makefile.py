@@ -56,7 +56,7 @@ def test_scripts_can_be_run_and_are_sound():
     for path in (BASE_DIR / ".ci").iterdir():
         assert path.stat().st_mode & stat.S_IXUSR, path
         subprocess.run(["bash", "-n", str(path)], check=True)
-    for target in ("run", "demo", "test", "test-long", "lint", "clean"):
+    for target in ("run", "demo", "test", "test-long", "lint", "messages", "clean"):
         subprocess.run(["make", "-n", target], cwd=BASE_DIR, check=True, capture_output=True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
 from django.contrib import admin, messages
@@ -13,6 +13,8 @@ from django.db import OperationalError, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from devices import inventory
@@ -31,6 +33,9 @@ from provisioning.jobs import runner
 from provisioning.layers import store
 from provisioning.models import LayerLevel, SettingsLayer
 from provisioning.outbox import AddressMoved
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
 
 FAILURES_SHOWN = 50
 NAMED = 10  # phones in one message
@@ -52,13 +57,14 @@ class Result:
     def tell(self, model_admin: admin.ModelAdmin, request: HttpRequest, level: int = messages.SUCCESS) -> None:
         """As messages: one for each way it went, one for each kind of failure. `level` is that of what was done."""
         for words, count in self.done.items():
-            model_admin.message_user(request, f"{words}: {count}.", level)
+            model_admin.message_user(request, _("%(what)s: %(number)d.") % {"what": words, "number": count}, level)
         said = self._by_words()
         for failure in said[:FAILURES_SHOWN]:
             model_admin.message_user(request, failure, messages.ERROR)
         if len(said) > FAILURES_SHOWN:
             more = len(said) - FAILURES_SHOWN
-            model_admin.message_user(request, f"{more} more failures.", messages.ERROR)
+            words = ngettext("%(number)d more failure.", "%(number)d more failures.", more)
+            model_admin.message_user(request, words % {"number": more}, messages.ERROR)
 
     def _by_words(self) -> list[str]:
         """What went wrong with many phones alike is said once."""
@@ -66,12 +72,16 @@ class Result:
         for failure in self.failures:
             phone, _colon, words = failure.partition(": ")
             phones.setdefault(words, []).append(phone)
-        return [
-            f"{named[0]}: {words}"
-            if len(named) == 1
-            else f"{len(named)} phones: {words} ({', '.join(named[:NAMED])}{', …' if len(named) > NAMED else ''})"
-            for words, named in phones.items()
-        ]
+        return [_alike(words, named) for words, named in phones.items()]
+
+
+def _alike(words: str, named: list[str]) -> str:
+    """What went wrong, and with whom."""
+    if len(named) == 1:
+        return f"{named[0]}: {words}"
+    shown = ", ".join(named[:NAMED]) + (", …" if len(named) > NAMED else "")
+    line = ngettext("%(number)d phone: %(what)s (%(phones)s)", "%(number)d phones: %(what)s (%(phones)s)", len(named))
+    return line % {"number": len(named), "what": words, "phones": shown}
 
 
 def for_each(phone_ids: Iterable[int], work: Work) -> Result:
@@ -82,7 +92,7 @@ def for_each(phone_ids: Iterable[int], work: Work) -> Result:
     """
     result = Result()
     for phone_id in list(phone_ids):
-        phone: Phone | str = f"Phone {phone_id}"
+        phone: Phone | str = _("Phone %(number)d") % {"number": phone_id}
         try:
             found = Phone.objects.filter(pk=phone_id).first()
             if found is None:
@@ -97,7 +107,8 @@ def for_each(phone_ids: Iterable[int], work: Work) -> Result:
         except (AssignmentError, VersionConflict, Refusal, AddressMoved, CannotTell) as error:
             result.failures.append(f"{phone}: {error}")
         except OperationalError as error:
-            result.failures.append(f"{phone}: The database refused ({error}). Nothing was changed; try again.")
+            words = _("%(phone)s: The database refused (%(why)s). Nothing was changed; try again.")
+            result.failures.append(words % {"phone": phone, "why": error})
     return result
 
 
@@ -108,8 +119,8 @@ class ServerForm(forms.Form):
         "The SIP server",
         column_limit(Account, "sip_server"),
         trim=True,
-        label="SIP server",
-        help_text="host or host:port, for every account of these phones",
+        label=gettext_lazy("SIP server"),
+        help_text=gettext_lazy("host or host:port, for every account of these phones"),
         widget=UnfoldAdminTextInputWidget(),
     )
 
@@ -117,17 +128,17 @@ class ServerForm(forms.Form):
         """What no phone could use is said here, once, and not for each phone."""
         server: str = self.cleaned_data["value"]
         if not server:
-            raise forms.ValidationError("The SIP server is missing; enter host or host:port.")
+            raise forms.ValidationError(_("The SIP server is missing; enter host or host:port."))
         fault = address_fault(server)
         if fault:
-            raise forms.ValidationError(f"The SIP server {fault}.")
+            raise forms.ValidationError(_("The SIP server %(wrong)s.") % {"wrong": fault})
         return server
 
 
 class CodecsForm(forms.Form):
     """The codecs for every account of the chosen phones."""
 
-    value = CodecNames(label="Preferred codecs", required=False)
+    value = CodecNames(label=gettext_lazy("Preferred codecs"), required=False)
 
     def clean_value(self) -> list[str]:
         """As with the server: names that no phone knows are said here."""
@@ -143,10 +154,10 @@ class BulkChange:
     """An action with a page in between: which form it asks, and which field of each account it sets."""
 
     name: str
-    title: str
+    title: StrOrPromise
     form: type[forms.Form]
     account_field: str = ""
-    explanation: str = (
+    explanation: StrOrPromise = gettext_lazy(
         "Each gets a new file and a NOTIFY at the address shown here. By going on you confirm these addresses."
     )
 
@@ -169,7 +180,8 @@ class BulkChange:
             "phones": phones,
             "action": self.name,
             "explanation": self.explanation,
-            "submit": "Change",
+            "submit": ngettext("Change %(number)d phone", "Change %(number)d phones", len(phones))
+            % {"number": len(phones)},
             "seen": json.dumps([[phone.pk, phone.version, phone.source_host] for phone in phones]),
         }
         return TemplateResponse(request, "console/bulk.html", context)
@@ -181,11 +193,11 @@ class BulkChange:
         phone.version, seen_host = seen[phone.pk]
         draft = plan.draft_of(phone)
         if not draft.accounts:
-            raise Refusal("It has no account yet. Assign it first.")
+            raise Refusal(_("It has no account yet. Assign it first."))
         change: dict[str, Any] = {self.account_field: value}
         accounts = tuple(replace(account, **change) for account in draft.accounts)
         saved = save(phone, replace(draft, accounts=accounts), by=by, seen_host=seen_host)
-        return "Phones saved and notified" if saved.changed else "Phones that had it already"
+        return _("Phones saved and notified") if saved.changed else _("Phones that had it already")
 
 
 class SiteForm(forms.Form):
@@ -194,8 +206,8 @@ class SiteForm(forms.Form):
     value = forms.SlugField(
         max_length=40,
         required=False,
-        label="Site",
-        help_text="letters, digits and hyphens; empty: the default site",
+        label=gettext_lazy("Site"),
+        help_text=gettext_lazy("letters, digits and hyphens; empty: the default site"),
         widget=UnfoldAdminTextInputWidget(),
     )
 
@@ -205,11 +217,12 @@ class SiteChange(BulkChange):
     """Phones at another site have its settings and its phonebook; a job gives them their files."""
 
     def _change(self, phone: Phone, value: object, seen: dict[int, tuple[int, str | None]], by: str) -> str:
-        return "Phones moved" if inventory.move(phone.pk, str(value), by) else "Phones that stood there already"
+        moved = inventory.move(phone.pk, str(value), by)
+        return _("Phones moved") if moved else _("Phones that stood there already")
 
     def _afterwards(self, model_admin: admin.ModelAdmin, request: HttpRequest, phone_ids: list[int]) -> None:
         job = runner.start("Phones moved to another site", {"phones": phone_ids}, by=request.user.get_username())
-        model_admin.message_user(request, f"Job {job.pk} looks which of them need a new file.", messages.INFO)
+        _tell_of(job.pk, model_admin, request)
 
 
 class TemplateField(forms.ModelChoiceField):
@@ -224,7 +237,7 @@ class TemplateForm(forms.Form):
 
     value = TemplateField(
         SettingsLayer.objects.defer("sealed").filter(level=LayerLevel.TEMPLATE).order_by("name"),
-        label="Template",
+        label=gettext_lazy("Template"),
         widget=UnfoldAdminSelectWidget(),
     )
 
@@ -236,19 +249,24 @@ class TemplateChange(BulkChange):
     gives: bool = True
 
     def _change(self, phone: Phone, value: object, seen: dict[int, tuple[int, str | None]], by: str) -> str:
-        phone.version, _ = seen[phone.pk]
+        phone.version = seen[phone.pk][0]
         template = cast(SettingsLayer, value)
         with transaction.atomic():
             inventory.count_save(phone)
             changed = store.give(phone, template) if self.gives else store.take(phone, template)
         if self.gives:
-            return "Phones that were given the template" if changed else "Phones that had it already"
-        return "Phones that lost the template" if changed else "Phones that did not have it"
+            return _("Phones that were given the template") if changed else _("Phones that had it already")
+        return _("Phones that lost the template") if changed else _("Phones that did not have it")
 
     def _afterwards(self, model_admin: admin.ModelAdmin, request: HttpRequest, phone_ids: list[int]) -> None:
         title = "A template was given to phones" if self.gives else "A template was taken from phones"
         job = runner.start(title, {"phones": phone_ids}, by=request.user.get_username())
-        model_admin.message_user(request, f"Job {job.pk} looks which of them need a new file.", messages.INFO)
+        _tell_of(job.pk, model_admin, request)
+
+
+def _tell_of(job_id: int, model_admin: admin.ModelAdmin, request: HttpRequest) -> None:
+    words = _("Job %(number)d looks which of them need a new file.")
+    model_admin.message_user(request, words % {"number": job_id}, messages.INFO)
 
 
 def seen_on_the_page(text: str) -> dict[int, tuple[int, str | None]]:
@@ -260,11 +278,18 @@ def seen_on_the_page(text: str) -> dict[int, tuple[int, str | None]]:
         return {}
 
 
-SET_SERVER = BulkChange("set_sip_server", "Set the SIP server", ServerForm, "sip_server")
+SET_SERVER = BulkChange("set_sip_server", gettext_lazy("Set the SIP server"), ServerForm, "sip_server")
 SET_SITE = SiteChange(
-    "set_site", "Set the site", SiteForm, explanation="They get the settings and the phonebook of that site, by a job."
+    "set_site",
+    gettext_lazy("Set the site"),
+    SiteForm,
+    explanation=gettext_lazy("They get the settings and the phonebook of that site, by a job."),
 )
-BY_A_JOB = "What it says reaches their files by a job; it names each phone whose own settings do not go with it."
-GIVE_TEMPLATE = TemplateChange("give_template", "Give a template", TemplateForm, explanation=BY_A_JOB)
-TAKE_TEMPLATE = TemplateChange("take_template", "Take a template", TemplateForm, explanation=BY_A_JOB, gives=False)
-SET_CODECS = BulkChange("set_codecs", "Set the preferred codecs", CodecsForm, "codecs")
+BY_A_JOB = gettext_lazy(
+    "What it says reaches their files by a job; it names each phone whose own settings do not go with it."
+)
+GIVE_TEMPLATE = TemplateChange("give_template", gettext_lazy("Give a template"), TemplateForm, explanation=BY_A_JOB)
+TAKE_TEMPLATE = TemplateChange(
+    "take_template", gettext_lazy("Take a template"), TemplateForm, explanation=BY_A_JOB, gives=False
+)
+SET_CODECS = BulkChange("set_codecs", gettext_lazy("Set the preferred codecs"), CodecsForm, "codecs")

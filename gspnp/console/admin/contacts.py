@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django import forms
 from django.contrib import admin
+from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
 
 from provisioning.gxp.phonebook import number_fault
@@ -25,9 +26,9 @@ class ContactForm(forms.ModelForm):
             number = (self.cleaned_data.get(name) or "").strip()
             wrong = number_fault(number) if number else None
             if wrong:
-                self.add_error(name, f"This {wrong}.")
+                self.add_error(name, _("This %(wrong)s.") % {"wrong": wrong})
         if not any(self.cleaned_data.get(name) for name in NUMBERS) and not self.errors:
-            raise forms.ValidationError("A contact needs a number; enter one.")
+            raise forms.ValidationError(_("A contact needs a number; enter one."))
 
 
 @admin.register(Contact)

@@ -11,7 +11,9 @@ from typing import Any, cast
 from django import forms
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
-from django.utils.text import capfirst
+from django.utils.text import capfirst, format_lazy
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.admin import StackedInline, TabularInline
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
@@ -31,7 +33,8 @@ class CodecNames(forms.CharField):
     """Codecs, best first, as names with commas between; what is unknown is said by the configuration's own check."""
 
     def __init__(self, **options: Any) -> None:
-        words = f"Best first, with commas between. Known: {', '.join(CODECS)}."
+        known = gettext_lazy("Best first, with commas between. Known: {codecs}.")
+        words = format_lazy(known, codecs=", ".join(CODECS))
         super().__init__(help_text=words, widget=UnfoldAdminTextInputWidget(), **options)
 
     def prepare_value(self, value: Any) -> Any:
@@ -46,7 +49,7 @@ class CodecNames(forms.CharField):
 
 
 def _line(subject: str, model: type[Account] | type[Key], name: str, **options: Any) -> Text:
-    label = capfirst(str(getattr(model._meta.get_field(name), "verbose_name", name)))
+    label = capfirst(getattr(model._meta.get_field(name), "verbose_name", name))
     return Text(subject, column_limit(model, name), label=label, widget=UnfoldAdminTextInputWidget(), **options)
 
 
@@ -56,15 +59,17 @@ class AccountInlineForm(forms.ModelForm):
     user_id = _line("The extension", Account, "user_id", trim=True)
     new_password = PasswordText(
         "The password",
-        label="Password",
+        label=gettext_lazy("Password"),
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
-        help_text="Write-only. Blank keeps the stored one; without one, most SIP servers refuse the account.",
+        help_text=gettext_lazy(
+            "Write-only. Blank keeps the stored one; without one, most SIP servers refuse the account."
+        ),
     )
     display_name = _line("The caller name", Account, "display_name")
     sip_server = _line("The SIP server", Account, "sip_server", trim=True)
     auth_id = _line("The authentication ID", Account, "auth_id", trim=True)
     voicemail = _line("The voicemail number", Account, "voicemail")
-    codecs = CodecNames(label="Preferred codecs", required=False, initial=list(DEFAULT_CODECS))
+    codecs = CodecNames(label=gettext_lazy("Preferred codecs"), required=False, initial=list(DEFAULT_CODECS))
 
     class Meta:
         model = Account
@@ -136,7 +141,7 @@ class KeyFormSet(forms.BaseInlineFormSet):
         phone = Phone.objects.get(pk=self.instance.pk)
         posted = self.request.POST
         try:
-            phone.version = posted_int(posted, "seen_version", lambda: VersionConflict("Reload this page."))
+            phone.version = posted_int(posted, "seen_version", lambda: VersionConflict(_("Reload this page.")))
             draft = self._draft(phone)
             by, seen_host = self.request.user.get_username(), posted.get("seen_host") or None
             self.saved = save(phone, draft, by=by, seen_host=seen_host)
@@ -145,7 +150,7 @@ class KeyFormSet(forms.BaseInlineFormSet):
         except (AssignmentError, VersionConflict) as error:
             raise ValidationError(str(error)) from error
         except CannotDecrypt as error:
-            raise ValidationError(UNREADABLE) from error
+            raise ValidationError(str(UNREADABLE)) from error
 
     def _draft(self, phone: Phone) -> plan.Draft:
         stored = {account.number: account for account in plan.draft_of(phone).accounts}
@@ -155,15 +160,15 @@ class KeyFormSet(forms.BaseInlineFormSet):
 
     def _place(self, problem: Problem) -> list[str]:
         """Beside its field; what is returned stands on top, so that the form as a whole counts as refused."""
-        kind, _, rest = problem.field.partition(".")
-        which, _, name = rest.partition(".")
+        kind, _dot, rest = problem.field.partition(".")
+        which, _dot, name = rest.partition(".")
         name = {"password": "new_password", "": "number"}.get(name, name)
         forms_of_kind = filled(self.accounts) if kind == "account" else filled(self)
         for form in reversed(forms_of_kind):
             mine = str(form.cleaned_data.get("number")) if kind == "account" else form.slot.name
             if mine == which and name in form.fields and not form.has_error(name):
                 form.add_error(name, problem.message)
-                return ["Nothing was saved: see the message beside the field."]
+                return [_("Nothing was saved: see the message beside the field.")]
         return [problem.message]
 
 

@@ -12,6 +12,8 @@ from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
@@ -130,11 +132,11 @@ class PhoneAdmin(PresenceColumns, ModelAdmin, UnwrappedAdmin):
     )
     list_per_page = 50
     search_fields = ("mac", "model", "firmware", "source_host")
-    search_help_text = "MAC in any spelling, extension, caller name, model, firmware or address"
+    search_help_text = gettext_lazy("MAC in any spelling, extension, caller name, model, firmware or address")
     readonly_fields = SHOWN
     fieldsets = (
         (None, {"fields": (*ABOUT, "seen_version", "seen_host")}),
-        ("How far it has come", {"fields": STANDING}),
+        (gettext_lazy("How far it has come"), {"fields": STANDING}),
     )
     actions = (
         "notify_again", telling.check, telling.resync, telling.reboot, "set_sip_server", "set_codecs", "set_site",
@@ -148,7 +150,7 @@ class PhoneAdmin(PresenceColumns, ModelAdmin, UnwrappedAdmin):
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         """Columns as Django does it, and MACs in any spelling, extensions and caller names."""
-        found, _ = super().get_search_results(request, queryset, search_term)
+        found, _many = super().get_search_results(request, queryset, search_term)
         term = search_term.strip()
         if not term:
             return found, False
@@ -161,15 +163,15 @@ class PhoneAdmin(PresenceColumns, ModelAdmin, UnwrappedAdmin):
 
     # --- columns --------------------------------------------------------------------------------------------------
 
-    @display(description="MAC", ordering="mac")
+    @display(description=gettext_lazy("MAC"), ordering="mac")
     def mac_address(self, phone: Phone) -> str:
         return colons(phone.mac)
 
-    @display(description="stage", ordering="stage", label=STAGE_COLOURS)
+    @display(description=gettext_lazy("stage"), ordering="stage", label=STAGE_COLOURS)
     def stage_label(self, phone: Phone) -> tuple[str, str]:
         return phone.stage, phone.get_stage_display()
 
-    @display(description="extension")
+    @display(description=gettext_lazy("extension"))
     def extension(self, phone: Phone) -> str:
         return ", ".join(f"{account.user_id} {account.display_name}".strip() for account in phone.accounts.all()) or "–"
 
@@ -197,7 +199,7 @@ class PhoneAdmin(PresenceColumns, ModelAdmin, UnwrappedAdmin):
             messages.info(request, saved_words(saved))
 
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> str:
-        """For the admin's own log; never what was typed."""
+        """For the admin's own log, in English because it is stored; never what was typed."""
         return "Assignment saved."
 
     def delete_model(self, request: HttpRequest, obj: Phone) -> None:
@@ -212,8 +214,9 @@ class PhoneAdmin(PresenceColumns, ModelAdmin, UnwrappedAdmin):
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """What forgetting takes along, in one line each; it needs no other permission than for the phone."""
-        lines = [f"{phone}: its accounts, keys, files, NOTIFYs and downloads" for phone in objs]
-        return lines, {"phones": len(lines)}, set(), []
+        words = _("%(phone)s: its accounts, keys, files, NOTIFYs and downloads")
+        lines = [words % {"phone": phone} for phone in objs]
+        return lines, {_("phones"): len(lines)}, set(), []
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """What happened to it stands on its page in the console; the admin's own log knows a small part of it."""
@@ -228,69 +231,69 @@ class PhoneAdmin(PresenceColumns, ModelAdmin, UnwrappedAdmin):
         """Django's delete action keeps its page in between, and says what it does here."""
         actions = super().get_actions(request)
         if "delete_selected" in actions:
-            function, name, _ = actions["delete_selected"]
-            actions["delete_selected"] = (function, name, "Forget selected phones")
+            function, name, _description = actions["delete_selected"]
+            actions["delete_selected"] = (function, name, _("Forget selected phones"))
         return actions
 
-    @admin.action(description="Notify again", permissions=["change"])
+    @admin.action(description=gettext_lazy("Notify again"), permissions=["change"])
     def notify_again(self, request: HttpRequest, queryset: QuerySet[Phone]) -> None:
         """Owe each another NOTIFY, at the address that it has now, before the first of them is notified."""
         seen = dict(queryset.values_list("pk", "source_host"))
 
         def work(phone: Phone) -> str:
             if outbox.notify_again(phone.pk, request.user.get_username(), seen[phone.pk]) is None:
-                raise Refusal("It has no configuration yet. Assign it first.")
-            return "Phones asked again; what each does is on its page"
+                raise Refusal(_("It has no configuration yet. Assign it first."))
+            return _("Phones asked again; what each does is on its page")
 
         for_each(seen, work).tell(self, request, messages.INFO)
 
-    @action(description="Import & export", url_path="import-export", icon="upload_file")
+    @action(description=gettext_lazy("Import & export"), url_path="import-export", icon="upload_file")
     def import_export(self, request: HttpRequest) -> HttpResponse:
         """The console's page: it has the preview, the job and the way back that files and NOTIFYs need."""
         return HttpResponseRedirect(reverse("console:imports"))
 
-    @admin.action(description="Edit chosen fields…", permissions=["change"])
+    @admin.action(description=gettext_lazy("Edit chosen fields…"), permissions=["change"])
     def edit_fields(self, request: HttpRequest, queryset: QuerySet[Phone]) -> HttpResponse:
         """Several fields at once, with a preview and a way back."""
         return bulk_edit.form_of(request, queryset)
 
-    @admin.action(description="Export…", permissions=["view"])
+    @admin.action(description=gettext_lazy("Export…"), permissions=["view"])
     def export_phones(self, request: HttpRequest, queryset: QuerySet[Phone]) -> HttpResponse:
         """The chosen ones as CSV, without passwords; the console's page has the other ways."""
         return exports.answer(request, Phone.objects.filter(pk__in=_ids(queryset)))
 
-    @admin.action(description="Set SIP server…", permissions=["change"])
+    @admin.action(description=gettext_lazy("Set SIP server…"), permissions=["change"])
     def set_sip_server(self, request: HttpRequest, queryset: QuerySet[Phone]) -> HttpResponse | None:
         """One server for every account."""
         return SET_SERVER(self, request, queryset)
 
-    @admin.action(description="Set codecs…", permissions=["change"])
+    @admin.action(description=gettext_lazy("Set codecs…"), permissions=["change"])
     def set_codecs(self, request: HttpRequest, queryset: QuerySet[Phone]) -> HttpResponse | None:
         """One list of codecs for every account."""
         return SET_CODECS(self, request, queryset)
 
-    @admin.action(description="Set site…", permissions=["change"])
+    @admin.action(description=gettext_lazy("Set site…"), permissions=["change"])
     def set_site(self, request: HttpRequest, queryset: QuerySet[Phone]) -> HttpResponse | None:
         """Where they stand."""
         return SET_SITE(self, request, queryset)
 
-    @admin.action(description="Give a template…", permissions=["change"])
+    @admin.action(description=gettext_lazy("Give a template…"), permissions=["change"])
     def give_template(self, request: HttpRequest, queryset: QuerySet[Phone]) -> HttpResponse | None:
         """One template more, which wins over those that they have."""
         return GIVE_TEMPLATE(self, request, queryset)
 
-    @admin.action(description="Take a template…", permissions=["change"])
+    @admin.action(description=gettext_lazy("Take a template…"), permissions=["change"])
     def take_template(self, request: HttpRequest, queryset: QuerySet[Phone]) -> HttpResponse | None:
         """One template less."""
         return TAKE_TEMPLATE(self, request, queryset)
 
-    @admin.action(description="Ignore", permissions=["change"])
+    @admin.action(description=gettext_lazy("Ignore"), permissions=["change"])
     def ignore(self, request: HttpRequest, queryset: QuerySet[Phone]) -> None:
         """Out of the working list."""
 
         def work(phone: Phone) -> str:
             changed = inventory.ignore(phone.pk, request.user.get_username())
-            return "Phones ignored" if changed else "Phones that were ignored already"
+            return _("Phones ignored") if changed else _("Phones that were ignored already")
 
         for_each(_ids(queryset), work).tell(self, request)
 
@@ -325,7 +328,7 @@ class PartAdmin(ModelAdmin):
         digits = search_digits(search_term)
         return (found | queryset.filter(phone__mac__contains=digits) if digits else found), duplicates
 
-    @display(description="phone", ordering="phone__mac")
+    @display(description=gettext_lazy("phone"), ordering="phone__mac")
     def phone_link(self, part: Account | Key) -> str:
         url = reverse("console:phone", args=[part.phone.mac])
         return format_html('<a href="{}">{}</a> {}', url, colons(part.phone.mac), part.phone.model)
@@ -351,6 +354,6 @@ class KeyAdmin(PartAdmin):
     list_filter = ("mode", "kind")
     search_fields = ("value", "label", "phone__mac")
 
-    @display(description="key", ordering="number")
+    @display(description=gettext_lazy("key"), ordering="number")
     def key_name(self, key: Key) -> str:
         return f"{key.kind}{key.number}"

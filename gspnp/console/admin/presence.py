@@ -10,6 +10,8 @@ from django.db.models import Exists, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
 from devices.choices import WAY, Neighbour
@@ -32,7 +34,7 @@ def with_presence(phones: QuerySet[Phone]) -> QuerySet[Phone]:
 class ReachFilter(admin.SimpleListFilter):
     """Online, offline or not known; phones without a configuration of ours are in none of them."""
 
-    title = "reachability"
+    title = gettext_lazy("reachability")
     parameter_name = "reach"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -50,7 +52,7 @@ class ReachFilter(admin.SimpleListFilter):
 class TemplateFilter(admin.SimpleListFilter):
     """Phones that have a template."""
 
-    title = "template"
+    title = gettext_lazy("template")
     parameter_name = "template"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -65,24 +67,25 @@ class TemplateFilter(admin.SimpleListFilter):
 class PresenceColumns:
     """Display methods for a ModelAdmin whose rows come from `with_presence`."""
 
-    @display(description="reachability", ordering="online", label=REACH_COLOURS)
+    @display(description=gettext_lazy("reachability"), ordering="online", label=REACH_COLOURS)
     def reach_label(self, phone: Phone) -> tuple[str, str]:
         reach = reach_of(phone, *_asked(phone))
         return (reach.state, reach.label) if reach is not None else ("", "–")
 
-    @display(description="MAC check", ordering="neighbour", label=NEIGHBOUR_COLOURS)
+    @display(description=gettext_lazy("MAC check"), ordering="neighbour", label=NEIGHBOUR_COLOURS)
     def neighbour_label(self, phone: Phone) -> tuple[str, str]:
         return phone.neighbour, phone.get_neighbour_display()
 
-    @display(description="reachability")
+    @display(description=gettext_lazy("reachability"))
     def reach_words(self, phone: Phone) -> str:
         """In full, for the page of one phone."""
         reach = reach_of(phone, *_asked(phone))
         if reach is None:
-            return "Only phones with a configuration are asked."
-        parts = [reach.label, *([reach.rtt_words] if reach.rtt_words else []), *([reach.why] if reach.why else [])]
-        since = format_html(", since {}", moment(reach.since)) if reach.since else ""
-        return format_html("{}{}", ", ".join(parts), since)
+            return _("Only phones with a configuration are asked.")
+        state = ", ".join(str(part) for part in (reach.label, reach.rtt_words, reach.why) if part)
+        if not reach.since:
+            return state
+        return format_html(_("{state}, since {since}"), state=state, since=moment(reach.since))
 
 
 def _asked(phone: Phone) -> tuple[bool, str]:

@@ -9,6 +9,8 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from devices.models import Phone
 from gspnp.console.admin.bulk import for_each, seen_on_the_page
@@ -16,9 +18,9 @@ from provisioning import commands
 from provisioning.models import NotifyKind
 
 ASKED = {
-    NotifyKind.CHECK_SYNC: "Phones asked to check for a new configuration; what each does is on its page",
-    NotifyKind.RESYNC: "Phones asked to load their configuration again; what each does is on its page",
-    NotifyKind.REBOOT: "Phones asked to restart; what each does is on its page",
+    NotifyKind.CHECK_SYNC: gettext_lazy("Phones asked to check for a new configuration; what each does is on its page"),
+    NotifyKind.RESYNC: gettext_lazy("Phones asked to load their configuration again; what each does is on its page"),
+    NotifyKind.REBOOT: gettext_lazy("Phones asked to restart; what each does is on its page"),
 }
 BulkAction = Callable[[admin.ModelAdmin, HttpRequest, QuerySet[Phone]], HttpResponse | None]
 
@@ -31,7 +33,7 @@ def tell_all(
 
     def work(phone: Phone) -> str:
         commands.send(phone.pk, kind, by, seen[phone.pk])
-        return ASKED[kind]
+        return str(ASKED[kind])
 
     for_each(seen, work).tell(model_admin, request, messages.INFO)
 
@@ -45,7 +47,7 @@ def _action(kind: NotifyKind, name: str) -> BulkAction:
     return act
 
 
-@admin.action(description="Restart…", permissions=["change"])
+@admin.action(description=gettext_lazy("Restart…"), permissions=["change"])
 def reboot(model_admin: admin.ModelAdmin, request: HttpRequest, queryset: QuerySet[Phone]) -> HttpResponse | None:
     """First a page that asks, then the phones that it showed."""
     if "apply" in request.POST:
@@ -55,12 +57,13 @@ def reboot(model_admin: admin.ModelAdmin, request: HttpRequest, queryset: QueryS
     phones = list(queryset.order_by("mac"))
     context = {
         **model_admin.admin_site.each_context(request),
-        "title": "Restart phones",
+        "title": _("Restart phones"),
         "opts": model_admin.model._meta,
         "phones": phones,
         "action": "reboot",
-        "explanation": "Each is asked to restart: it is away for a minute or so, and a call on it may be cut off.",
-        "submit": "Restart",
+        "explanation": _("Each is asked to restart: it is away for a minute or so, and a call on it may be cut off."),
+        "submit": ngettext("Restart %(number)d phone", "Restart %(number)d phones", len(phones))
+        % {"number": len(phones)},
         "seen": json.dumps([[phone.pk, phone.version, phone.source_host] for phone in phones]),
     }
     return TemplateResponse(request, "console/bulk.html", context)

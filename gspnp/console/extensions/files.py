@@ -16,6 +16,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -39,7 +40,7 @@ MAX_FILE_BYTES = 5_000_000
 MAX_DRAFT_BYTES = 20_000_000  # unpacked; our own page made it, and this bounds it all the same
 SHOWN = 300  # rows of each sort; every wrong one is shown
 SITE_CHARS = 40
-UNREADABLE = (
+UNREADABLE = gettext_lazy(
     "A secret cannot be opened: the key that it was written with is not in GSPNP_FIELD_KEYS. Put that key back, or "
     "export without secrets."
 )

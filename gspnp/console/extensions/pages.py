@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -34,7 +34,7 @@ from provisioning.models import Job
 
 PACE = 5.0  # NOTIFYs a second unless somebody says otherwise; a phone restarts for each
 SHOWN_FOLLOWERS = 500
-DAMAGED = "This form is damaged. Open the extension again."
+DAMAGED = gettext_lazy("This form is damaged. Open the extension again.")
 
 
 @require_safe

@@ -8,12 +8,32 @@ from django import template
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from devices.mac import colons
+from provisioning.effective import Origin
+from provisioning.gxp.layers import Level
+
+# How `gxp.layers.Layer.title` names a layer that has a name of its own.
+NAMED = {
+    Level.SITE: gettext_lazy("site %(name)s"),
+    Level.MODEL: gettext_lazy("model %(name)s"),
+    Level.TEMPLATE: gettext_lazy("template %(name)s"),
+}
 
 register = template.Library()
 
 register.filter("colons", colons)
+
+
+@register.filter
+def origin_words(origin: Origin) -> str:
+    """Who says a value, in the reader's language."""
+    name = origin.words.removeprefix(f"{origin.level} ")
+    if origin.level and name != origin.words and (words := NAMED.get(Level(origin.level))):
+        return words % {"name": name}
+    return _(origin.words)
 
 
 @register.filter
