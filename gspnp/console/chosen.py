@@ -18,7 +18,7 @@ def chosen(asked: QueryDict) -> QuerySet[Phone]:
     is what was selected in the list (selection.py, raises SelectionError); `query` alone is a list's query string, and
     its parameters may stand by themselves; `all` means every phone, ignored ones too."""
     macs = [*asked.getlist("mac"), *filter(None, re.split(r"[\s,;]+", asked.get("macs", "")))]
-    if macs:
+    if macs or "macs" in asked:  # a form that names nobody means nobody, and not all
         return Phone.objects.filter(mac__in={digits for text in macs if (digits := _digits(text))})
     if "phones" in asked or "except" in asked:
         return selection.read(asked).phones()

@@ -170,4 +170,5 @@ def _site(value: str) -> str | Promise:
 
 def _natural(text: str) -> list[tuple[bool, int, str]]:
     """1.0.7.6 before 1.0.7.13."""
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in text.replace("-", ".").split(".")]
+    parts = text.replace("-", ".").split(".")  # a phone's own words: isdigit() alone takes "²", which int() does not
+    return [(True, int(part), part) if part.isascii() and part.isdigit() else (False, 0, part) for part in parts]

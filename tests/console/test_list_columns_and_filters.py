@@ -162,3 +162,15 @@ def test_the_counts_agree_with_what_is_listed(console):
     for name, parameter in (("online", "reach"), ("offline", "reach"), ("attention", "stage"), ("assigned", "stage")):
         assert counts[name] == str(len(macs(console.get("/", {parameter: name})))), name
     assert (counts["online"], counts["offline"], counts["attention"], counts["all"]) == ("4", "2", "1", "11")
+
+
+@pytest.mark.parametrize("firmware", ["²", "1.0.7.٣", "①.1"])
+def test_digits_that_are_no_number_keep_nobody_from_filtering(console, firmware):
+    cast.seen(firmware=firmware)
+    assert firmware in console.get("/filters/").content.decode()
+
+
+def test_an_end_of_all_times_can_be_said_in_every_zone(console):
+    console.cookies["gspnp_zone"] = "Pacific/Kiritimati"
+    for end in (253_402_300_799, 253_402_214_399):
+        assert console.get("/", {"only": f"arrived:0-{end}"}).status_code == 200

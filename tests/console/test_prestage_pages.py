@@ -8,6 +8,7 @@ from django.core.management import CommandError, call_command
 
 from devices import inventory
 from devices.models import Phone
+from devices.trust import Verdict
 from provisioning import assignment
 from tests import cast
 from tests.console.conftest import signed_in, typed
@@ -210,3 +211,15 @@ class TestSwapping:
         assert Phone.objects.get(mac=cast.OTHER_MAC).model == "GXP1610"
         with pytest.raises(CommandError, match="retired"):
             run("swap", old.mac, "000B82CCCCCC", "--yes")
+
+
+def test_a_swap_says_what_speaks_against_the_new_phones_address(console):
+    """Whoever agrees confirms that address, and the passwords of the old phone go there."""
+    cast.assigned()
+    new = cast.seen(cast.OTHER_MAC, "10.0.0.66")
+    url = f"/phones/{cast.MAC}/swap/?new={cast.OTHER_MAC}"
+    assert "neighbour-mismatch" not in console.get(url).content.decode()
+    inventory.raise_alarm(new.pk, "10.0.0.99 claims to be this phone.")
+    with cast.neighbours_say(Verdict.MISMATCH):
+        page = console.get(url).content.decode()
+    assert "another device's MAC at 10.0.0.66" in page and "10.0.0.99 claims to be this phone." in page

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from provisioning.importing.models import PhoneImport
 from tests import cast
 from tests.console.test_import_pages import streamed
 
@@ -43,3 +44,11 @@ def test_selected_phones_come_into_the_form_for_many(console, two):
 def test_a_selection_that_is_none_is_refused_in_words(console, two, path):
     page = console.post(path, {"phones": "{"}, follow=True).content.decode()
     assert "The selection cannot be read." in page
+
+
+def test_a_form_that_names_nobody_means_nobody(console, two):
+    """The phones that it named are forgotten meanwhile: it must not become a form for all of them."""
+    page = console.post("/phones/edit/", {"macs": "", "do": "preview", "set-site": "1", "site": ""})
+    assert page.status_code == 422 and not PhoneImport.objects.exists()
+    assert exported(console.post("/phones/export/", {"macs": ""})) == set()
+    assert exported(console.post("/phones/export/", {})) == {cast.MAC, OTHER}
