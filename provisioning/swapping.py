@@ -102,8 +102,8 @@ def swap(old: Phone, new: Phone, *, by: str, seen_host: str | None = None) -> Sw
     if new.pk is None:
         checked = assignment.check_ahead(new, seen.draft, seen.own, seen.templates)
         with transaction.atomic():
+            outbox.lock_phones([old.pk])  # first: a listener that has it may insert the new one at this moment
             listed = inventory.prestage(new.mac, new.model, new.site, by)
-            outbox.lock_phones([old.pk])
             assignment.store_ahead(listed, seen.draft, checked, seen.templates, by=by)
             _hand_over(old, listed, by)
         return Swapped(old, listed, Saved(None, None, changed=True))

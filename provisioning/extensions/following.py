@@ -140,5 +140,6 @@ def secret_of(change: Change) -> str | None:
     """The secret that phones get: the directory's, as it is now; None if it is not to change, or is gone."""
     if not change.secret:
         return None
-    row = Extension.objects.filter(pk=change.extension).first()
+    # It may have another number by now: then its secret is for other phones than these.
+    row = Extension.objects.filter(pk=change.extension, number=change.number, site=change.site).first()
     return row.secret if row is not None and row.secret else None

@@ -146,7 +146,7 @@ def _store(job: Job, of: PhoneImport, made: Sequence[Made]) -> None:
         if not locked.exists() or not runner.is_mine(job):
             return
         making.lock(made)
-        for one in made:
+        for one in sorted(made, key=lambda one: one.mac):  # as a listener that hears them at this moment
             if one.phone is None:
                 one.phone = _listed(one, job)
         making.write(job, made, now)

@@ -29,7 +29,7 @@ from provisioning.importing.making import ChangedMeanwhile, Made, ReadAgain
 from provisioning.importing.models import ImportRow, ImportState, PhoneImport, RowOutcome, RowState
 from provisioning.jobs import runner
 from provisioning.jobs.models import IMPORT, Job
-from provisioning.models import ConfigFile, Notify, NotifyOrigin
+from provisioning.models import ConfigFile, Notify, NotifyOrigin, NotifyState
 
 log = logging.getLogger(__name__)
 
@@ -163,6 +163,8 @@ def _store(job: Job, of: PhoneImport, made: Sequence[Made], untold: Sequence[Mad
         if not runner.is_mine(job):
             return
         making.lock([*untold, *told])
+        if len(_by_what_they_know(of, untold)[0]) < len(untold):
+            raise ReadAgain  # a file has left, or a job has made another one
         removed = [one for one in untold if one.row.outcome == RowOutcome.NEW and not one.there.is_heard]
         if removed:
             words = f"Taken out of the list again: {job.title}, by {job.created_by}."
@@ -182,29 +184,33 @@ def _store(job: Job, of: PhoneImport, made: Sequence[Made], untold: Sequence[Mad
 
 def _return(job: Job, made: Sequence[Made], now: datetime) -> None:
     """Phones become what they were: their accounts and keys, their stage, their file of before, and what was owed."""
-    inventory.rewrite([_as_it_was(one, job, now) for one in made], now)
-    making.replace_templates(made)
     unassigned = [one.there.pk for one in made if one.before.get("stage") not in WAY]
     ConfigFile.objects.filter(pk__in=[one.row.file_id for one in made if one.row.file_id]).delete()
     ConfigFile.objects.filter(phone__in=unassigned).delete()  # their paths lead nowhere any more
-    for one in made:
-        current = outbox.current_file(one.there.pk) if one.there.pk not in unassigned else None
-        if current is not None and current.fetched_at is None:
-            outbox.enqueue(current, NotifyOrigin.JOB, now)
+    files = making.newest_files([one.there for one in made])
+    inventory.rewrite([_as_it_was(one, job, files.get(one.there.pk), now) for one in made], now)
+    making.replace_templates(made)
+    for current in files.values():
+        if current.fetched_at is None:
+            owed = outbox.enqueue(current, NotifyOrigin.JOB, now, note=making.HELD, job=job)
+            Notify.objects.filter(pk=owed.pk).update(state=NotifyState.WITHHELD)  # until its turn: `telling.release`
 
 
-def _as_it_was(one: Made, job: Job, now: datetime) -> Whole:
+def _as_it_was(one: Made, job: Job, file: ConfigFile | None, now: datetime) -> Whole:
     phone, before = one.there, one.before
-    stage = Stage(before.get("stage", Stage.SEEN))
+    stage = then = Stage(before.get("stage", Stage.SEEN))
+    plugged_in = file is not None and bool(before.get("awaits_file"))  # since the preview, as what follows
+    if file is not None:
+        stage = Stage.APPLIED if file.applied_at else Stage.FETCHED if file.fetched_at else then
     return Whole(
         phone,
         plan.account_rows(phone, one.target.accounts),
         plan.key_rows(phone, one.target.keys),
         site=one.target.site if before.get("stage") else phone.site,
         stage=stage,
-        stage_reason=before.get("stage_reason", ""),
+        stage_reason=before.get("stage_reason", "") if stage == then and not plugged_in else "",
         stage_at=parse_datetime(before.get("stage_at", "")) or now,
-        awaits_file=bool(before.get("awaits_file")),
+        awaits_file=bool(before.get("awaits_file")) and not plugged_in,
         text=f"{job.title}: as it was before, by {job.created_by}.",
     )
 
@@ -219,7 +225,8 @@ def prune() -> int:
     """Delete previews that nobody applied, and what old imports would need to be undone; at most one bite. How many."""
     now = timezone.now()
     old_ones = PhoneImport.objects.filter(created_at__lt=now - timedelta(hours=PREVIEW_HOURS))
-    stale = old_ones.filter(state__in=(*_UNAPPLIED, ImportState.DISCARDED))
+    old_ones.filter(state__in=_UNAPPLIED).update(state=ImportState.DISCARDED)  # nobody applies one that is half gone
+    stale = old_ones.filter(state=ImportState.DISCARDED)
     rows = _delete_rows(stale)
     if not rows:
         stale.filter(rows=None).delete()

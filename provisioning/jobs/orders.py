@@ -164,13 +164,15 @@ def _bite(job_id: int, worker: str) -> bool:
             return False
         ids = [one.phone_id for one in targets]
         outbox.lock_phones(ids)
+        there = set(Phone.objects.filter(pk__in=ids).values_list("pk", flat=True))
+        targets = [one for one in targets if one.phone_id in there]  # another was forgotten while we waited for its row
         failures = _tell(job, tells, targets, due) if tells else HERE[job.kind](job, ids)
         JobTarget.objects.filter(pk__in=[one.pk for one in targets]).delete()
         kept = [JobFailure(job=job, phone_id=pk, message=words[:300]) for pk, words in failures.items()]
         JobFailure.objects.bulk_create(kept[: max(0, runner.MAX_FAILURES - job.failed)])
         job.done += len(ids)
         job.failed += len(failures)
-        job.changed += len(ids) - len(failures)
+        job.changed += len(there) - len(failures)
         job.beat_at = timezone.now()
         job.save(update_fields=["done", "failed", "changed", "beat_at"])
     return True
@@ -224,7 +226,7 @@ def _last_restarts(kind: NotifyKind, phone_ids: Sequence[int]) -> dict[int, date
     if kind not in RESTARTS:
         return {}
     since = timezone.now() - timedelta(minutes=RESTART_BREAK_MINUTES)
-    asked = Notify.objects.filter(phone__in=phone_ids, kind=kind, first_sent_at__gt=since)
+    asked = Notify.objects.filter(phone__in=phone_ids, kind__in=RESTARTS, first_sent_at__gt=since)
     taken = asked.filter(state__in=(NotifyState.SENDING, NotifyState.DELIVERED)).order_by()
     return dict(taken.values_list("phone").annotate(Max("first_sent_at")))
 

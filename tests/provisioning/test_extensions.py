@@ -175,3 +175,14 @@ def test_a_phone_that_cannot_follow_is_named_with_the_field(otto):
     made = carried_out(otto, own)
     failure = made.failures.get()
     assert (made.failed, failure.phone_id, failure.field) == (1, own.pk, "account.1.sip_server")
+
+
+def test_phones_do_not_get_the_secret_of_an_extension_that_has_another_number_by_now():
+    pk = directory.add(Entry("", "1001", "Tess", "old"))
+    cast.assigned()
+    directory.change(pk, 1, Entry("", "1001", "Tess", "new"))
+    change = Change(pk, "1001", "", "172.18.0.10", "Tess", "Tess", secret=True)
+    waits = job.start(change, [one.phone_id for one in following.followers(change)], by="tess", pace_per_second=5)
+    directory.change(pk, 2, Entry("", "2001", "Boss", SECRET))
+    runner.run.call(waits.pk)
+    assert Account.objects.get().password == cast.PASSWORD

@@ -276,7 +276,7 @@ class TestApply:
         assert snapshot() == before
         assert cast.owed(phones[0].pk).state == NotifyState.WAITING, "what was owed before is owed again"
         assert cast.owed(phones[4].pk) is None, "one that had applied its file need not be told anything"
-        assert not Notify.objects.filter(job=job).exists()
+        assert not Notify.objects.filter(job=job, config_file__number__gt=1).exists()
 
     def test_cancelling_takes_everything_back(self, monkeypatch):
         monkeypatch.setattr(making, "STORED_AT_ONCE", 2)
@@ -405,3 +405,72 @@ def test_a_save_by_hand_afterwards_is_as_ever():
     assert assignment.save(phone, cast.draft(), by="tess", seen_host=phone.source_host).changed
     assert Account.objects.get(phone=phone).display_name == "Tess"
     assert ConfigFile.objects.filter(phone=phone).count() == 3
+
+
+class TestBetweenTwoSteps:
+    """What somebody else does while a chunk is read and rendered."""
+
+    @pytest.fixture
+    def meanwhile(self, monkeypatch):
+        """Do this once, while the first chunk is rendered."""
+
+        def do(what):
+            real, left = making.render, [what]
+
+            def render(*arguments):
+                if left:
+                    left.pop()()
+                return real(*arguments)
+
+            monkeypatch.setattr(making, "render", render)
+
+        return do
+
+    def test_a_file_that_leaves_while_it_is_undone_stays_and_the_phone_gets_its_old_one_anew(self, meanwhile, clock):
+        (phone,) = many(1)
+        one = applied(renamed([phone]))
+        told = outbox.current_file(phone.pk)
+
+        def fetch():
+            cast.delivered(told)
+            cast.download(f"/p/{told.first_secret}/cfg{phone.mac}", host=phone.source_host)
+
+        meanwhile(fetch)
+        assert undone(one).state == ImportState.UNDONE
+        assert ConfigFile.objects.filter(pk=told.pk).exists(), "its path stands in the phone"
+        assert (outbox.current_file(phone.pk).number, said(phone)["account1_account_name"]) == (3, "Tess")
+
+    def test_a_phone_that_is_ignored_meanwhile_stays_ignored(self, meanwhile):
+        (phone,) = many(1)
+        meanwhile(lambda: inventory.ignore(phone.pk, "theo"))
+        assert applied(renamed([phone])).state == ImportState.FAILED
+        phone.refresh_from_db()
+        assert phone.stage == Stage.IGNORED
+
+    def test_undoing_owes_old_files_at_its_pace(self, clock):
+        phones = many(3)
+        undone(applied(renamed(phones)))
+        turns = sorted(cast.owed(phone.pk).next_at for phone in phones)
+        assert len(set(turns)) == 3 and turns[0] == clock.at
+
+    def test_what_a_phone_did_after_the_preview_is_still_true_when_it_is_undone(self, clock):
+        phone = inventory.prestage(cast.MAC, "GXP1628", "", "tess")
+        assignment.save(phone, cast.draft(), by="tess", seen_host=None)
+        one = preview(f"mac,name\n{cast.MAC},Theo\n")
+        cast.seen()
+        arrivals.provide()
+        version = cast.applied(outbox.current_file(phone.pk))
+        run(applying.apply(one, by="tess"))
+        undone(PhoneImport.objects.get())
+        phone.refresh_from_db()
+        assert (phone.stage, phone.stage_reason, phone.awaits_file) == (Stage.APPLIED, "", False)
+        assert (arrivals.provide(), outbox.current_file(phone.pk)) == (0, version)
+
+    def test_a_preview_that_is_being_deleted_cannot_be_applied(self, monkeypatch, clock):
+        phones = many(3)
+        one = preview(renamed(phones))
+        clock.forward(hours=25)
+        monkeypatch.setattr(undoing, "PRUNED_AT_ONCE", 2)
+        undoing.prune()
+        with pytest.raises(applying.ImportRefused):
+            applying.apply(one, by="tess")

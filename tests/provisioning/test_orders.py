@@ -218,7 +218,7 @@ def test_a_phone_that_is_forgotten_meanwhile_is_nobodys_failure(clock):
     job = ordered("reboot", made)
     made[1].delete()
     job = carried_out(job)
-    assert (job.state, job.done, job.failed) == (JobState.DONE, 3, 0)
+    assert (job.state, job.done, job.changed, job.failed) == (JobState.DONE, 3, 2, 0)
 
 
 @pytest.mark.parametrize("pace", [0, 0.5, 601])
@@ -235,3 +235,25 @@ def test_more_than_a_day_is_refused(clock):
 def test_an_empty_selection_is_refused(clock):
     with pytest.raises(runner.JobError, match="No phone is selected"):
         orders.start("reboot", [], by="tess")
+
+
+def test_a_fleet_is_not_restarted_twice_by_orders_of_two_kinds(clock):
+    made = phones(1)
+    carried_out(ordered("reboot", made))
+    notify = cast.owed(made[0].pk)
+    assert cast.claim(notify) and cast.answered(notify, 200)
+    clock.forward(60)
+    assert carried_out(ordered("resync", made)).failed == 1
+
+
+def test_a_phone_that_is_forgotten_while_its_row_is_waited_for_takes_no_other_along(clock, monkeypatch):
+    made = phones(3)
+    job, real = ordered("reboot", made), outbox.lock_phones
+
+    def lock(ids):
+        Phone.objects.filter(pk=made[1].pk).delete()
+        real(ids)
+
+    monkeypatch.setattr(outbox, "lock_phones", lock)
+    job = carried_out(job)
+    assert (job.state, job.done, job.changed, job.failed) == (JobState.DONE, 3, 2, 0)
