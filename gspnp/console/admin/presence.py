@@ -38,7 +38,7 @@ class ReachFilter(admin.SimpleListFilter):
     parameter_name = "reach"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return list(REACH_LABELS.items())
+        return [(state, str(label)) for state, label in REACH_LABELS.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Phone]) -> QuerySet[Phone]:
         """The same rule as the console's list."""

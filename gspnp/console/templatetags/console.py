@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from devices.mac import colons
 from provisioning.effective import Origin
 from provisioning.gxp.layers import Level
+from provisioning.models import Notify, NotifyOrigin
 
 # How `gxp.layers.Layer.title` names a layer that has a name of its own.
 NAMED = {
@@ -25,6 +26,26 @@ NAMED = {
 register = template.Library()
 
 register.filter("colons", colons)
+
+
+OCCASIONS = {
+    NotifyOrigin.SAVE: gettext_lazy("occasion: a save"),
+    NotifyOrigin.JOB: gettext_lazy("occasion: a change of settings for many phones"),
+    NotifyOrigin.PERSON: gettext_lazy("occasion: a person"),
+    NotifyOrigin.AUTOMATIC: gettext_lazy("occasion: the phone was seen again, or did not answer"),
+}
+
+
+@register.filter
+def occasion(notify: Notify) -> str:
+    """What a NOTIFY was sent for."""
+    return str(OCCASIONS[NotifyOrigin(notify.origin)])
+
+
+def layer_words(title: str) -> str:
+    """The title of a layer in the reader's language."""
+    level, _blank, name = title.partition(" ")
+    return NAMED[Level(level)] % {"name": name} if level in NAMED else _(title)
 
 
 @register.filter
