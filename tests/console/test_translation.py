@@ -1,6 +1,6 @@
 """Every text that a person reads can be translated: in templates and sources branch by branch, on pages as they come.
 
-What is not yet in stands in a table, file by file; docs/translating.md says what stays in English for good.
+docs/translating.md says what stays in English.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 
+from devices import directory
+from devices.catalog import KEY_MODE_LABELS
+from devices.directory import Entry
+from devices.models import Extension
 from gspnp.console.listening import Listening, Remark
 from provisioning.firmware import images
 from provisioning.gxp.firmware import holes
@@ -35,7 +39,7 @@ CONSOLE = ROOT / "gspnp" / "console"
 
 # --- templates ----------------------------------------------------------------------------------------------------
 LITERALS_ALLOWED = {"-----BEGIN …", "CSV", "XLSX", "MAC"}  # the first line of a PEM file, and names that are no words
-GLUED_ALLOWED = {"one.site|default:'default'", "chip.name|default:'all'"}  # in a data-testid
+GLUED_ALLOWED = {"one.site|default:'default'", "chip.name|default:'all'", "chip.value|default:'all'"}  # in a data-testid
 GLUED = re.compile(r"""\|(?:pluralize|default:["'][^"']*[A-Za-z])|\bwith\b.*=["'][^"']*[A-Za-z]{2} """)
 
 
@@ -90,6 +94,8 @@ def test_a_script_says_nothing_past_translation(name):
 # --- sources of the console -------------------------------------------------------------------------------------
 TRANSLATORS = {"_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy", "gettext_noop"}
 SENTENCE = re.compile(r"^[A-Z%{].* .*[.!?…]$", re.DOTALL)
+# Put together in the pure parts, as whatever is wrong with a value is: docs/translating.md, not yet.
+FAULTS = {"%: %."}
 # Stored with what happened, and read by everybody, or said to whoever keeps a data file: docs/translating.md.
 STORED = {
     "Imported a file: % added, % changed.", "Exported % extensions with their secrets (%).", "Changed: %.",
@@ -122,7 +128,7 @@ def sentences_past_translation(source: str) -> list[str]:
             found.append("".join(map(str, parts)))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in passed:
             found.append(node.value)
-    return [text for text in found if SENTENCE.search(text) and text not in STORED and not FOR_US.search(text)]
+    return [text for text in found if SENTENCE.search(text) and text not in STORED | FAULTS and not FOR_US.search(text)]
 
 
 @pytest.mark.parametrize("name", [
@@ -138,9 +144,11 @@ def test_a_source_says_nothing_past_translation(name):
 # What is filled in: names, addresses, versions, paths, and words of tables that come from the vendor or a data file.
 DATA = (
     r"(?:[0-9A-F]{2}:){5}[0-9A-F]{2}", r"\d+(?:\.\d+){3}(?::\d+)?", r"GXP\d+W?", r"GSPNP_\w+", r"\bP\d+\b",
-    r"\b\w+\.xml\b", r"\b[0-9a-f]{64}\b", r"\bUTC\b",
+    r"\b\w+\.xml\b", r"\b(?:CSV|XLSX|PCMU|PCMA|iLBC)\b", r"\bG7\d\d\b", r"\b(?:line|mpk)\d\b",
+    r"^\s*Grandstream(?: ·)?\s*$", r"\bsip:", r"\b200 OK\b", r"\bcfg[0-9A-F]{12}\b", r"\b[0-9a-f]{64}\b", r"\bUTC\b",
     r"\b(?:Tess|tess|Otto|otto|root|viewer|lab|berlin|Hall|vlan_tag|gspnp|eth\d)\b",
     *(re.escape(text) for hole in holes("GXP1628", "1.0.0.1") for text in (hole.what, hole.name)),
+    *(rf"^\s*{re.escape(words)}\s*$" for words in KEY_MODE_LABELS.values()),  # the vendor's
     r"^\s*esc\s*$",  # the name of a key, in unfold's search
 )  # fmt: skip
 
@@ -166,6 +174,8 @@ def world(db, settings, tmp_path) -> Job:
     cast.save(version.phone, cast.draft(display_name="Otto"))
     images.add("1.0.4.6", [b"\x00firmware" * 2000], by="tess")
     books.switch("", True)
+    directory.add(Entry("", "1001", "Tess", "otto"))
+    directory.add(Entry("", "2001", "Otto"))
     job = runner.start("tess", {}, by="tess")
     Job.objects.filter(pk=job.pk).update(total=2, done=2, changed=1, failed=1, state="done")
     job.failures.create(phone=version.phone, field="setting.vlan_tag", message="otto")
@@ -188,7 +198,7 @@ PAGES = (
     "/settings/row/?name=admin_password", "/jobs/", "/jobs/1/", "/jobs/1/live/", "/firmware/", "/phonebook/",
     "/doctor/", "/", "/?q=nonsense", "/?stage=ignored", "/?model=GXP1628&sort=-seen", "/rows/", "/filters/", "/columns/",
     "/overview/", "/overview/live/", "/extensions/", "/extensions/?q=nonsense", "/extensions/add/", "/extensions/1/",
-    "/extensions/import/", "/extensions/handout/", "/phones/import/", "/phones/export/", "/phones/edit/",
+    "/extensions/import/", "/extensions/handout/", "/phones/import/", "/phones/edit/",
     "/phones/add/", PHONE, PHONE + "live/", PHONE + "?kind=stage", PHONE + "assign/", PHONE + "swap/",
     PHONE + "settings/", PHONE + "history/", PHONE + "history/?before=1&after=2", PHONE + "history/?before=1&after=9",
 )  # fmt: skip
@@ -197,6 +207,7 @@ PAGES = (
 @pytest.mark.parametrize("address", PAGES)
 def test_a_page_says_nothing_past_translation(administrator, world, pseudo, address):
     address = address.replace("/jobs/1/", f"/jobs/{world.pk}/")
+    address = address.replace("/extensions/1/", f"/extensions/{Extension.objects.earliest('pk').pk}/")
     assert not unsaid(signed_in(administrator).get(address))
 
 

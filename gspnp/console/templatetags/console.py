@@ -18,6 +18,7 @@ from provisioning.models import Notify, NotifyOrigin
 
 # How `gxp.layers.Layer.title` names a layer that has a name of its own.
 NAMED = {
+    Level.FIRMWARE: gettext_lazy("firmware %(name)s"),
     Level.SITE: gettext_lazy("site %(name)s"),
     Level.MODEL: gettext_lazy("model %(name)s"),
     Level.TEMPLATE: gettext_lazy("template %(name)s"),
@@ -45,16 +46,13 @@ def occasion(notify: Notify) -> str:
 def layer_words(title: str) -> str:
     """The title of a layer in the reader's language."""
     level, _blank, name = title.partition(" ")
-    return NAMED[Level(level)] % {"name": name} if level in NAMED else _(title)
+    return NAMED[Level(level)] % {"name": name} if name and level in NAMED else _(title)
 
 
 @register.filter
 def origin_words(origin: Origin) -> str:
     """Who says a value, in the reader's language."""
-    name = origin.words.removeprefix(f"{origin.level} ")
-    if origin.level and name != origin.words and (words := NAMED.get(Level(origin.level))):
-        return words % {"name": name}
-    return _(origin.words)
+    return layer_words(origin.words)
 
 
 @register.filter
