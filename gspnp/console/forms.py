@@ -259,7 +259,9 @@ class KeyForm(forms.Form):
         if self.is_protected:
             words = gettext("%(what)s, protected by %(where)s")
         else:
-            words = gettext("Instead of %(what)s, from %(where)s") if self.instead else gettext("%(what)s, from %(where)s")
+            words = (
+                gettext("Instead of %(what)s, from %(where)s") if self.instead else gettext("%(what)s, from %(where)s")
+            )
         return words % {"what": what, "where": self.owner}
 
     def clean(self) -> None:

@@ -37,8 +37,14 @@ HISTORY_SHOWN = 25
 FOLLOWED_MINUTES = 15  # a phone may take 6 minutes to fetch and some to restart; what is missing then was not seen
 NEIGHBOUR_WORDS = {
     Neighbour.MATCH: (gettext_lazy("MAC verified"), gettext_lazy("the neighbour table shows it at this address")),
-    Neighbour.MISMATCH: (gettext_lazy("another device's MAC"), gettext_lazy("the neighbour table shows another one at this address")),
-    Neighbour.UNKNOWN: (gettext_lazy("not known"), gettext_lazy("the phone is behind a router, or was not looked up yet")),
+    Neighbour.MISMATCH: (
+        gettext_lazy("another device's MAC"),
+        gettext_lazy("the neighbour table shows another one at this address"),
+    ),
+    Neighbour.UNKNOWN: (
+        gettext_lazy("not known"),
+        gettext_lazy("the phone is behind a router, or was not looked up yet"),
+    ),
 }
 TOLD_WORDS = {NotifyState.DELIVERED: gettext_lazy("The phone agreed.")}
 NOT_CARRIED_OUT = gettext_lazy("Not carried out: it asked for a password.")

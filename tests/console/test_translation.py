@@ -39,7 +39,11 @@ CONSOLE = ROOT / "gspnp" / "console"
 
 # --- templates ----------------------------------------------------------------------------------------------------
 LITERALS_ALLOWED = {"-----BEGIN …", "CSV", "XLSX", "MAC"}  # the first line of a PEM file, and names that are no words
-GLUED_ALLOWED = {"one.site|default:'default'", "chip.name|default:'all'", "chip.value|default:'all'"}  # in a data-testid
+GLUED_ALLOWED = {
+    "one.site|default:'default'",
+    "chip.name|default:'all'",
+    "chip.value|default:'all'",
+}  # in a data-testid
 GLUED = re.compile(r"""\|(?:pluralize|default:["'][^"']*[A-Za-z])|\bwith\b.*=["'][^"']*[A-Za-z]{2} """)
 
 
@@ -196,10 +200,10 @@ PAGES = (
     "/settings/layer/?level=nonsense", "/settings/opinions/", "/settings/catalogue/?q=vlan",
     "/settings/catalogue/?q=nonsense", "/settings/row/?name=vlan_tag", "/settings/row/?name=time_format",
     "/settings/row/?name=admin_password", "/jobs/", "/jobs/1/", "/jobs/1/live/", "/firmware/", "/phonebook/",
-    "/doctor/", "/", "/?q=nonsense", "/?stage=ignored", "/?model=GXP1628&sort=-seen", "/rows/", "/filters/", "/columns/",
-    "/overview/", "/overview/live/", "/extensions/", "/extensions/?q=nonsense", "/extensions/add/", "/extensions/1/",
-    "/extensions/import/", "/extensions/handout/", "/phones/import/", "/phones/edit/",
-    "/phones/add/", PHONE, PHONE + "live/", PHONE + "?kind=stage", PHONE + "assign/", PHONE + "swap/",
+    "/doctor/", "/", "/?q=nonsense", "/?stage=ignored", "/?model=GXP1628&sort=-seen", "/rows/", "/filters/",
+    "/columns/", "/overview/", "/overview/live/", "/extensions/", "/extensions/?q=nonsense", "/extensions/add/",
+    "/extensions/1/", "/extensions/import/", "/extensions/handout/", "/phones/import/", "/phones/edit/", "/phones/add/",
+    PHONE, PHONE + "live/", PHONE + "?kind=stage", PHONE + "assign/", PHONE + "swap/",
     PHONE + "settings/", PHONE + "history/", PHONE + "history/?before=1&after=2", PHONE + "history/?before=1&after=9",
 )  # fmt: skip
 
