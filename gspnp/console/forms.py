@@ -19,6 +19,7 @@ from devices.catalog import CODECS, DEFAULT_CODECS, KEY_MODE_LABELS, KeyKind, Ke
 from devices.crypto import CannotDecrypt
 from devices.holders import Holder, Wanted
 from devices.models import Account, Extension, Key, Phone
+from gspnp.console.templatetags.console import layer_words
 from provisioning import plan
 from provisioning.gxp import fields as texts
 from provisioning.gxp import layout
@@ -88,43 +89,43 @@ class AccountForm(forms.Form):
         "The extension",
         column_limit(Account, "user_id"),
         trim=True,
-        label="Extension",
+        label=_("Extension"),
         help_text="SIP user ID",
         widget=forms.TextInput(attrs=_PLAIN | _PICKER),
     )
     extension = forms.IntegerField(required=False, min_value=1, max_value=MAX_ID, widget=forms.HiddenInput())
-    password = PasswordText("The password", label="Password")
-    password_clear = forms.BooleanField(required=False, label="Remove the stored password")
+    password = PasswordText("The password", label=_("Password"))
+    password_clear = forms.BooleanField(required=False, label=_("Remove the stored password"))
     display_name = Text(
         "The caller name",
         column_limit(Account, "display_name"),
-        label="Caller name",
+        label=_("Caller name"),
         widget=forms.TextInput(attrs=_PLAIN | {"autocapitalize": "words"}),
     )
     sip_server = Text(
         "The SIP server",
         column_limit(Account, "sip_server"),
         trim=True,
-        label="SIP server",
-        help_text="host or host:port",
+        label=_("SIP server"),
+        help_text=_("host or host:port"),
         widget=forms.TextInput(attrs=_PLAIN | {"list": "sip-servers"}),
     )
     auth_id = Text(
         "The authentication ID",
         column_limit(Account, "auth_id"),
         trim=True,
-        label="Authentication ID",
-        help_text="blank: the extension",
+        label=_("Authentication ID"),
+        help_text=_("blank: the extension"),
         widget=forms.TextInput(attrs=_PLAIN),
     )
     voicemail = Text(
         "The voicemail number",
         column_limit(Account, "voicemail"),
-        label="Voicemail number",
-        help_text="what the message key dials",
+        label=_("Voicemail number"),
+        help_text=_("what the message key dials"),
         widget=forms.TextInput(attrs=_PLAIN),
     )
-    codecs = CodecList(label="Preferred codecs")
+    codecs = CodecList(label=_("Preferred codecs"))
 
     def __init__(self, number: int, stored: AccountConfig | None, last_server: str, data: Any = None) -> None:
         self.number, self.stored = number, stored
@@ -137,7 +138,7 @@ class AccountForm(forms.Form):
         self.secret = ""
         self.fields["user_id"].widget.attrs["aria-controls"] = f"account-{number}-extensions"
         if self.has_password:
-            self.fields["password"].widget.attrs["placeholder"] = "stored; blank keeps it"
+            self.fields["password"].widget.attrs["placeholder"] = gettext("stored; blank keeps it")
 
     @property
     def has_password(self) -> bool:
@@ -203,15 +204,15 @@ class AccountForm(forms.Form):
 class KeyForm(forms.Form):
     """One key; without a mode it is left as the phone has it from the factory."""
 
-    mode = forms.ChoiceField(required=False, label="Does")
-    value = Text("The value", column_limit(Key, "value"), label="Value", widget=forms.TextInput(attrs=_PLAIN))
+    mode = forms.ChoiceField(required=False, label=_("Does"))
+    value = Text("The value", column_limit(Key, "value"), label=_("Value"), widget=forms.TextInput(attrs=_PLAIN))
     label = Text(
         "The label",
         column_limit(Key, "label"),
-        label="Label",
-        widget=forms.TextInput(attrs=_PLAIN | {"placeholder": "label"}),
+        label=_("Label"),
+        widget=forms.TextInput(attrs=_PLAIN | {"placeholder": _("label")}),
     )
-    account = forms.TypedChoiceField(required=False, coerce=int, empty_value=1, label="Account")  # type: ignore[arg-type]
+    account = forms.TypedChoiceField(required=False, coerce=int, empty_value=1, label=_("Account"))  # type: ignore[arg-type]
 
     def __init__(self, slot: KeySlot, model: PhoneModel, stored: KeyConfig | None, data: Any = None) -> None:
         self.slot, self.stored = slot, stored
@@ -221,18 +222,19 @@ class KeyForm(forms.Form):
         super().__init__(data, prefix=f"key-{slot.name}", initial=initial)
         self.inherited: KeyConfig | None = None
         self.origin, self.is_protected, self.instead = "", False, False
-        unset = "Not set" if slot.kind is KeyKind.MPK else "Line (as delivered)"
+        unset = gettext("Not set") if slot.kind is KeyKind.MPK else gettext("Line (as delivered)")
         modes = [(mode.value, KEY_MODE_LABELS[mode]) for mode in model.modes(slot.kind)]
         cast(forms.ChoiceField, self.fields["mode"]).choices = [("", unset), *modes]
         cast(forms.ChoiceField, self.fields["account"]).choices = [
-            (n, f"Account {n}") for n in range(1, model.accounts + 1)
+            (n, gettext("Account %(number)s") % {"number": n}) for n in range(1, model.accounts + 1)
         ]
         for bound in self.fields.values():
             bound.widget.attrs["aria-label"] = f"{self.title}: {bound.label}"
 
     @property
     def title(self) -> str:
-        return f"{'Key' if self.slot.kind is KeyKind.MPK else 'Line key'} {self.slot.number}"
+        words = gettext("Key %(number)s") if self.slot.kind is KeyKind.MPK else gettext("Line key %(number)s")
+        return words % {"number": self.slot.number}
 
     @property
     def short_title(self) -> str:
@@ -245,7 +247,7 @@ class KeyForm(forms.Form):
         """Whose key it is that stands here if the phone says nothing of its own; empty if nobody's."""
         if self.inherited is None:
             return ""
-        return gettext("the team") if self.origin == layout.TEAM else self.origin
+        return gettext("the team") if self.origin == layout.TEAM else layer_words(self.origin)
 
     @property
     def inherited_words(self) -> str:
@@ -254,16 +256,22 @@ class KeyForm(forms.Form):
             return ""
         key = self.inherited
         what = " ".join(filter(None, (KEY_MODE_LABELS[key.mode], key.value, key.label)))
-        where = self.owner
         if self.is_protected:
-            return f"{what}, protected by {where}"
-        return f"Instead of {what}, from {where}" if self.instead else f"{what}, from {where}"
+            words = gettext("%(what)s, protected by %(where)s")
+        else:
+            words = (
+                gettext("Instead of %(what)s, from %(where)s") if self.instead else gettext("%(what)s, from %(where)s")
+            )
+        return words % {"what": what, "where": self.owner}
 
     def clean(self) -> None:
         """A key that says something must do something."""
         typed = self.cleaned_data
         if "mode" not in self.errors and not typed.get("mode") and (typed.get("value") or typed.get("label")):
-            self.add_error("mode", f"Choose what {self.title.lower()} does, or clear its value and label.")
+            on_mpk = gettext("Choose what key %(number)s does, or clear its value and label.")
+            on_line = gettext("Choose what line key %(number)s does, or clear its value and label.")
+            words = on_mpk if self.slot.kind is KeyKind.MPK else on_line
+            self.add_error("mode", words % {"number": self.slot.number})
 
     def config(self) -> KeyConfig | None:
         """What was decided, of a form whose `is_valid` was asked; None if it is not set."""

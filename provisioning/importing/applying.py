@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from devices import inventory
 from devices.crypto import CannotDecrypt
@@ -43,7 +44,7 @@ def apply(of: PhoneImport, *, by: str, pace_per_second: float = 5.0) -> Job:
     """Order a preview to be applied. Raises ImportRefused, or JobError for a pace that is none."""
     total = of.new + of.changed
     if not total and not of.faulty:
-        raise ImportRefused("Nothing in it would change a phone, so there is nothing to apply.")
+        raise ImportRefused(gettext("Nothing in it would change a phone, so there is nothing to apply."))
     runner.check_pace(pace_per_second, total)
     with transaction.atomic():
         waits = PhoneImport.objects.filter(pk=of.pk, state=ImportState.PREVIEW, faulty=0)
@@ -57,10 +58,11 @@ def apply(of: PhoneImport, *, by: str, pace_per_second: float = 5.0) -> Job:
 def _why_not(of: PhoneImport) -> str:
     now = PhoneImport.objects.filter(pk=of.pk).first()
     if now is None:
-        return "This preview is gone. Upload the file again."
+        return gettext("This preview is gone. Upload the file again.")
     if now.state == ImportState.PREVIEW:
-        return f"{now.faulty} rows have errors. Correct them in the file, and upload it again."
-    return f"This import is {now.get_state_display().lower()}; it can only be applied from its preview."
+        return gettext("%(n)s rows have errors. Correct them in the file, and upload it again.") % {"n": now.faulty}
+    words = gettext("This import is %(state)s; it can only be applied from its preview.")
+    return words % {"state": now.get_state_display().lower()}
 
 
 def one_chunk(job: Job) -> bool:

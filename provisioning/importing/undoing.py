@@ -16,6 +16,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext, gettext_lazy
 
 from devices import inventory
 from devices.choices import WAY, Stage
@@ -39,7 +40,7 @@ PRUNED_AT_ONCE = 200
 _UNAPPLIED = (ImportState.READING, ImportState.PREVIEW)
 SAVED_SINCE = "It was saved by somebody since."
 HEARD_SINCE = "It was plugged in since, and keeps what it got. Assign it anew, or forget it."
-TOO_LATE = "This import is {}; only one that was applied can be undone."
+TOO_LATE = gettext_lazy("This import is %(state)s; only one that was applied can be undone.")
 
 
 class CannotUndo(ValueError):
@@ -55,9 +56,10 @@ def undo(of: PhoneImport, *, by: str, pace_per_second: float = 5.0) -> Job:
         recent = applied.filter(applied_at__gt=timezone.now() - timedelta(days=UNDO_DAYS))
         if not recent.update(state=ImportState.UNDOING, undone_by=by[:150]):
             if applied.exists():
-                raise CannotUndo(f"It was applied more than {UNDO_DAYS} days ago; what was there before is deleted.")
+                words = gettext("It was applied more than %(days)s days ago; what was there before is deleted.")
+                raise CannotUndo(words % {"days": UNDO_DAYS})
             of.refresh_from_db()
-            raise CannotUndo(TOO_LATE.format(of.get_state_display().lower()))
+            raise CannotUndo(TOO_LATE % {"state": of.get_state_display().lower()})
         job = runner.enqueue(
             IMPORT, f"Undo: {of.title}", {"import": of.pk}, total, by=by, pace_per_second=pace_per_second
         )

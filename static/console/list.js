@@ -13,6 +13,7 @@ import { parse, remember, swapContent, swapRows } from "./swap.js";
 import { announce, toast } from "./toast.js";
 import { refresh } from "./times.js";
 import { onLongPress } from "./touch.js";
+import { gettext } from "./words.js";
 
 const REFRESH_MS = 60;
 const LISTENER_MS = 10000;
@@ -73,7 +74,7 @@ function welcome(row) {
   announced.add(row.dataset.mac);
   untouched.add(row.dataset.mac);
   row.classList.add("gs-arrives");
-  announce(`New phone ${row.dataset.name}`);
+  announce(gettext("New phone {name}", { name: row.dataset.name }));
 }
 
 function mark() {

@@ -45,6 +45,8 @@ STAGE_COLOURS = {
     Stage.NOTIFIED: "warning",
     Stage.FETCHED: "warning",
     Stage.APPLIED: "success",
+    Stage.IGNORED: "",
+    Stage.RETIRED: "",
 }
 ABOUT = (
     ("mac_address", "source_host"),
@@ -69,8 +71,8 @@ SHOWN = tuple(name for part in (*ABOUT, *STANDING) for name in ((part,) if isins
 class PhoneForm(forms.ModelForm):
     """The phone as the person sees it: nothing of it is typed, and its version and address come back with the form."""
 
-    seen_version = forms.IntegerField(widget=forms.HiddenInput)
-    seen_host = forms.CharField(required=False, widget=forms.HiddenInput)
+    seen_version = forms.IntegerField(label=gettext_lazy("Seen version"), widget=forms.HiddenInput)
+    seen_host = forms.CharField(label=gettext_lazy("Seen host"), required=False, widget=forms.HiddenInput)
 
     class Meta:
         model = Phone
