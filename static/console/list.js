@@ -197,10 +197,13 @@ function focusRow(row) {
   row.focus({ preventScroll: true });
 }
 
-/** One row, and what is in it, can be reached by Tab; the others by the arrows. */
+/** One row, and what is in it, can be reached by Tab; the others by the arrows. Until somebody has been on a row it is the
+ * first one, so that an arrow goes to the phone that has just arrived. */
+let visited = false;
 function rove(current = null) {
   const all = rows();
-  const chosen = current ?? all.find((row) => row.tabIndex === 0) ?? all[0];
+  visited ||= current !== null;
+  const chosen = current ?? (visited ? all.find((row) => row.tabIndex === 0) : null) ?? all[0];
   for (const row of all) {
     const mine = row === chosen ? 0 : -1;
     if (row.tabIndex !== mine || current === null) {
