@@ -22,7 +22,7 @@ class Command(BaseCommand):
             return
         if not phones:
             self.stdout.write(
-                "No phone was seen yet. Plug one in, or try: manage.py simulate_phones --interface lo --count 3"
+                "No phone was seen yet. Plug one in, or try: manage.py simulate_phones --interface lo"
             )
             return
         self.stdout.write(f"{'MAC':<18} {'MODEL':<9} {'FIRMWARE':<12} {'ADDRESS':<16} {'STAGE':<9} WHY")
