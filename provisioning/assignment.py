@@ -16,7 +16,7 @@ from django.utils.translation import gettext
 
 from devices import inventory
 from devices.catalog import MODELS, PhoneModel
-from devices.choices import WAY, Stage
+from devices.choices import WAY, EventKind, Stage
 from devices.crypto import CannotDecrypt
 from devices.mac import colons
 from devices.models import Account, Phone
@@ -76,12 +76,14 @@ def save(
     along: Along | None = None,
     attended: bool = True,
     job: Job | None = None,
+    given: Sequence[str] = (),
 ) -> Saved:
     """Give this phone this assignment; `phone` is as the technician saw it, `seen_host` the address shown then.
 
     `own` are the values of the phone's own layer and `templates` its templates, where they are to change; `along` is
     what has to happen in the same transaction. What is not `attended` confirms no address, so that secrets go only
-    where the phone is known to be; a `job` tells the phone when it has its turn. Raises AssignmentError, ConfigError
+    where the phone is known to be; a `job` tells the phone when it has its turn. `given` are extensions whose secrets
+    were taken from the directory for this, which the phone's timeline then tells. Raises AssignmentError, ConfigError
     (with a field path for each problem) or inventory.VersionConflict. Nothing is written if anything is raised.
     """
     model = _configurable(phone)
@@ -90,12 +92,15 @@ def save(
         raise AssignmentError(words % {"old": seen_host or gettext("an unknown address"), "new": phone.source_host})
     if along is None and phone.stage == Stage.RETIRED:
         _nobody_else_has([(account.user_id, account.sip_server) for account in draft.accounts], phone)
-    order = _Order(phone, model, draft, by, why, own, templates, along or Along(), attended and job is None, job)
+    order = _Order(
+        phone, model, draft, by, why, own, templates, along or Along(), attended and job is None, job, tuple(given)
+    )
     if not phone.is_heard:
         checked = check_ahead(phone, draft, own, templates)
         with transaction.atomic():
             order.along.lock(phone.pk)
             store_ahead(phone, draft, checked, templates, by=by)
+            order.tell_given()
             order.along.run()
         return Saved(None, None, changed=True)
     for _ in range(ROUNDS):
@@ -126,6 +131,13 @@ class _Order:
     along: Along
     attended: bool
     job: Job | None
+    given: tuple[str, ...]
+
+    def tell_given(self) -> None:
+        """Whose secrets went to the phone unseen: it tells them to who owns its address."""
+        for number in self.given:
+            words = f"The secret of extension {number} was given to this phone by {self.by}."
+            inventory.tell(self.phone.pk, EventKind.LOOKED, words)
 
 
 def _save(order: _Order, current: ConfigFile | None) -> Saved:
@@ -165,6 +177,7 @@ def _save(order: _Order, current: ConfigFile | None) -> Saved:
         notify = outbox.enqueue(config_file, origin, config_file.created_at)
         if order.job is not None and told is not None:
             telling.give_turn(order.job, notify, *told)
+        order.tell_given()
         order.along.run()
     log.info("%s: version %d saved by %s", colons(phone.mac), config_file.number, by)
     return Saved(config_file, notify, changed=True)

@@ -135,6 +135,7 @@ def _finish(claim: HandedOut) -> bool:
             templates=_templates(phone, claim.handout),
             why=f"Extension {claim.number} was handed out.",
             attended=False,
+            given=[claim.number] if extension.secret else [],
         )
     except VersionConflict:
         return False  # somebody saves it at this moment: the next round sees what came of it
