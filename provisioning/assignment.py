@@ -10,16 +10,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext
 
-from devices import inventory
+from devices import holders, inventory
 from devices.catalog import MODELS, PhoneModel
-from devices.choices import WAY, EventKind, Stage
+from devices.choices import EventKind, Stage
 from devices.crypto import CannotDecrypt
 from devices.mac import colons
-from devices.models import Account, Phone
+from devices.models import Phone
 from provisioning import outbox, plan, rendering
 from provisioning.gxp.config import ConfigError
 from provisioning.jobs import runner, telling
@@ -304,17 +303,16 @@ def bring_back(phone_id: int, by: str) -> bool:
 
 def _nobody_else_has(extensions: Iterable[tuple[str, str]], phone: Phone) -> None:
     """A phone that was replaced must not register what its successor has without anybody noticing: extension and
-    server of each account."""
-    same = Q(pk__in=[])
-    for user_id, sip_server in extensions:
-        same |= Q(user_id=user_id, sip_server__iexact=sip_server)
-    theirs = Account.objects.filter(same, phone__stage__in=WAY).exclude(user_id="").exclude(phone=phone)
-    taken = theirs.select_related("phone").defer("password").order_by("user_id", "pk").first()
-    if taken is not None:
-        raise AssignmentError(
-            f"Extension {taken.user_id} is on {taken.phone} now, and this phone is retired. Assign this one another "
-            f"extension, or swap {taken.phone} for it."
-        )
+    server of each account. The same number at another server of the site may be meant."""
+    wanted = [holders.Wanted(user_id, sip_server, phone.site) for user_id, sip_server in extensions]
+    for one, held in holders.of(wanted, but=phone.mac).items():
+        taken = next((holder for holder in held if one.is_at_server(holder.sip_server)), None)
+        if taken is not None:
+            words = gettext(
+                "Extension %(number)s is on %(phone)s now, and this phone is retired. Assign this one another "
+                "extension, or swap %(phone)s for it."
+            )
+            raise AssignmentError(words % {"number": one.user_id, "phone": colons(taken.mac)})
 
 
 def _how_far(phone_id: int) -> tuple[Stage, ConfigFile | None]:
