@@ -19,7 +19,7 @@ from devices.inventory import VersionConflict
 from devices.models import Phone
 from devices.trust import Verdict
 from gspnp.console import meanwhile, taken_back
-from gspnp.console.access import CHANGE, needs
+from gspnp.console.access import CHANGE, REVEAL, needs
 from gspnp.console.extensions.conflicts import also_on
 from gspnp.console.faces import face_of
 from gspnp.console.forms import AssignForm, posted_int
@@ -47,7 +47,8 @@ def drawer(request: HttpRequest, mac: str) -> HttpResponse:
     if phone.known_model is None:
         return render(request, "console/_drawer.html", {"phone": phone, "problems": []})
     try:
-        form = AssignForm(phone, phone.known_model, request.POST if request.method == "POST" else None)
+        typed = request.POST if request.method == "POST" else None
+        form = AssignForm(phone, phone.known_model, typed, may_reveal=request.user.has_perm(REVEAL))
     except CannotDecrypt:
         log.error("%s: stored passwords cannot be decrypted", phone)
         return render(request, "console/_drawer.html", {"phone": phone, "problems": [UNREADABLE]})
@@ -69,7 +70,8 @@ def _save(request: HttpRequest, phone: Phone, form: AssignForm, version: int) ->
         seen_host = request.POST.get("seen_host") or None
         try:
             draft = form.draft()
-            saved = save(phone, draft, by=request.user.get_username(), seen_host=seen_host)
+            by = request.user.get_username()
+            saved = save(phone, draft, by=by, seen_host=seen_host, given=form.given)
             words = " ".join([saved_words(saved), *also_on(phone, draft.accounts)])
             return _saved(request, phone, form, saved, words)
         except ConfigError as error:

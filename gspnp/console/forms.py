@@ -16,9 +16,9 @@ from django.utils.translation import gettext_lazy as _
 
 from devices import holders
 from devices.catalog import CODECS, DEFAULT_CODECS, KEY_MODE_LABELS, KeyKind, KeyMode, KeySlot, PhoneModel, slots
-from devices.crypto import CannotDecrypt
 from devices.holders import Holder, Wanted
-from devices.models import Account, Extension, Key, Phone
+from devices.models import Account, Key, Phone
+from gspnp.console.extensions.taking import NotTaken, Taker
 from gspnp.console.templatetags.console import layer_words
 from provisioning import plan
 from provisioning.gxp import fields as texts
@@ -71,11 +71,6 @@ def column_limit(model: type[Account] | type[Key], name: str) -> int:
 _PLAIN = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off", "data-1p-ignore": ""}
 # ARIA 1.2: a text field that opens a list. static/console/extension_picker.js gives it life.
 _PICKER = {"role": "combobox", "aria-autocomplete": "list", "aria-expanded": "false", "aria-haspopup": "listbox"}
-GONE = _("Extension {number} is not in the directory any more: choose another one, or type its password.")
-UNREADABLE = _(
-    "The secret of extension {number} cannot be opened: the key that it was written with is not in GSPNP_FIELD_KEYS. "
-    "Put that key back, or type the password."
-)
 
 
 class AccountForm(forms.Form):
@@ -127,8 +122,10 @@ class AccountForm(forms.Form):
     )
     codecs = CodecList(label=_("Preferred codecs"))
 
-    def __init__(self, number: int, stored: AccountConfig | None, last_server: str, data: Any = None) -> None:
-        self.number, self.stored = number, stored
+    def __init__(
+        self, number: int, stored: AccountConfig | None, last_server: str, taker: Taker, data: Any = None
+    ) -> None:
+        self.number, self.stored, self.taker = number, stored, taker
         initial: dict[str, Any] = {"sip_server": last_server, "codecs": list(DEFAULT_CODECS)}
         if stored is not None:
             names = ("sip_server", "user_id", "auth_id", "display_name", "voicemail")
@@ -166,16 +163,10 @@ class AccountForm(forms.Form):
         chosen = typed.get("extension")
         if not chosen or typed.get("password") or typed.get("password_clear"):
             return
-        number = typed.get("user_id", "")
         try:
-            row = Extension.objects.filter(pk=chosen, number=number).first()
-        except CannotDecrypt:
-            self.add_error("password", UNREADABLE.format(number=number))
-            return
-        if row is None:
-            self.add_error("password", GONE.format(number=number))
-        else:
-            self.secret = row.secret
+            self.secret = self.taker.take(chosen, typed.get("user_id", ""), typed.get("sip_server", ""))
+        except NotTaken as why:
+            self.add_error(why.field, str(why))
 
     @property
     def takes_secret(self) -> int | None:
@@ -290,15 +281,16 @@ class KeyForm(forms.Form):
 class AssignForm:
     """All of one phone's assignment: accounts, keys, and the phone as the technician saw it."""
 
-    def __init__(self, phone: Phone, model: PhoneModel, data: Any = None) -> None:
+    def __init__(self, phone: Phone, model: PhoneModel, data: Any = None, *, may_reveal: bool = False) -> None:
         self.phone, self.model, self.is_bound = phone, model, data is not None
+        taker = Taker(phone.site, may_reveal)
         self.stored = stored = plan.draft_of(phone)
         accounts = {account.number: account for account in stored.accounts}
         keys = {key.slot: key for key in stored.keys}
         self.servers = recent_servers()
         server = self.servers[0] if self.servers else ""
         numbers = range(1, model.accounts + 1)
-        self.accounts = [AccountForm(number, accounts.get(number), server, data) for number in numbers]
+        self.accounts = [AccountForm(number, accounts.get(number), server, taker, data) for number in numbers]
         self.keys = [KeyForm(slot, model, keys.get(slot), data) for slot in slots(model)]
         self.problems: list[str] = []
         self._show_layouts(stored)
@@ -349,6 +341,11 @@ class AssignForm:
             form.is_valid()
         keys = (key.config() for key in self.keys)
         return plan.Draft(tuple(account.config() for account in used), tuple(key for key in keys if key is not None))
+
+    @property
+    def given(self) -> list[str]:
+        """The extensions whose secrets come from the directory, of a form whose `is_valid` was asked."""
+        return [form.cleaned_data["user_id"] for form in self.accounts if form.secret]
 
     def is_valid(self) -> bool:
         """Whether it can be saved as far as the form knows; every problem stands beside its field then."""
