@@ -8,6 +8,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.admin.models import LogEntry
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.test import AsyncClient, Client, override_settings
 
 from devices.choices import EventKind
@@ -165,6 +166,24 @@ class TestExport:
         assert LiveEvent.objects.get(kind=EventKind.LOOKED).text == "rita exported its SIP passwords."
         assert LogEntry.objects.latest("pk").change_message == "With SIP passwords."
         assert LogEntry.objects.latest("pk").object_repr == "1 phone exported"
+
+    def test_a_link_writes_no_history(self, console):
+        cast.assigned()
+        streamed(console.get("/phones/export/"))
+        console.head("/phones/export/?kind=xlsx")
+        assert not LogEntry.objects.exists()
+        streamed(console.post("/phones/export/", {"all": "1"}))
+        assert LogEntry.objects.get().change_message == "Without passwords."
+
+    @pytest.mark.parametrize("kind", ["csv", "xlsx"])
+    def test_a_lost_key_refuses_the_passwords_in_words(self, kind):
+        cast.assigned()
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE devices_account SET password = 'broken'")
+        revealer = signed_in(person("rita", "view_phone", "reveal_secret"))
+        asked = {"all": "1", "secrets": "yes", "kind": kind}
+        assert "back, or export without passwords" in body(revealer.post("/phones/export/", asked, follow=True))
+        assert not LogEntry.objects.exists()
 
     def test_the_tick_is_offered_to_whom_it_is_for(self, console):
         assert 'name="secrets"' not in body(console.get("/phones/import/"))
