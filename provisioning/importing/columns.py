@@ -162,9 +162,9 @@ def _account(old: AccountConfig, given: Mapping[str, str], faults: list[Fault]) 
     new: dict[str, Any] = {what: _meant(text) for what, text in given.items() if what != "codecs"}
     if "codecs" in given:
         texts = [] if given["codecs"].strip() == CLEAR else re.split(r"[\s,;/>|]+", given["codecs"].strip())
-        unknown = [text for text in texts if text.upper() not in _CODEC_NAMES]
-        if unknown:
-            words = f"There is no codec {unknown[0][:20]!r}; choose from {', '.join(CODECS)}, the best first."
+        unknown = [place for place, text in enumerate(texts, start=1) if text.upper() not in _CODEC_NAMES]
+        if unknown:  # never quoted: a password may have slipped into this column
+            words = f"Name {unknown[0]} in this cell is no codec; choose from {', '.join(CODECS)}, the best first."
             faults.append(Fault(name_of(old.number, "codecs"), words))
         new["codecs"] = tuple(_CODEC_NAMES[text.upper()] for text in texts if text.upper() in _CODEC_NAMES)
     return replace(old, **new)

@@ -38,6 +38,7 @@ MAX_ROWS = 10_000
 CHUNK = 200  # rows that are read and stored together
 UNHEARD_HOST = "127.0.0.1"  # our address towards a phone that was not heard; no file is made with it
 _DIGITS = re.compile(r"[0-9A-F]{12}", re.ASCII)
+_MODEL_NAME = re.compile(r"GX[PV][0-9]{4}", re.ASCII | re.IGNORECASE)  # anything else may be a password
 _SITE = re.compile(r"[A-Za-z0-9_-]{0,40}", re.ASCII)
 OFF = {
     Stage.IGNORED: "This phone is ignored. Stop ignoring it, or take its row out.",
@@ -86,7 +87,7 @@ def plan_table(title: str, table: Table, *, by: str) -> PhoneImport:
     for bite in batch.bites(zip(rows, macs, strict=True), CHUNK):
         planned = _planned(bite, twice, templates)
         for row in planned:
-            for account in row.after.accounts:
+            for account in row.after.accounts if row.mac else ():
                 extensions[account.user_id, account.sip_server.lower()].add(row.mac)
         _store(one, planned)
         counts.update(row.outcome.value for row in planned)
@@ -98,12 +99,11 @@ def plan_table(title: str, table: Table, *, by: str) -> PhoneImport:
 
 
 def _mac(row: Row) -> str:
-    """The digits, or the text as it stands there if it is no MAC."""
-    text = row.cells.get("mac", "")
+    """The digits; "" if it is no MAC: what stands there may be a password that slipped into this column."""
     try:
-        return parse_mac(text)
+        return parse_mac(row.cells.get("mac", ""))
     except MacError:
-        return text.strip()
+        return ""
 
 
 def _twice(rows: Sequence[Row], macs: Sequence[str]) -> dict[int, int]:
@@ -111,7 +111,7 @@ def _twice(rows: Sequence[Row], macs: Sequence[str]) -> dict[int, int]:
     first: dict[str, int] = {}
     found = {}
     for row, mac in zip(rows, macs, strict=True):
-        if mac in first:
+        if mac and mac in first:
             found[row.number] = first[mac]
         first.setdefault(mac, row.number)
     return found
@@ -126,14 +126,14 @@ class _Templates:
         except CannotDecrypt:
             raise TableError(TEMPLATE_UNREADABLE) from None
 
-    def read(self, text: str) -> tuple[tuple[str, ...], str]:
-        """The names that a cell says, and the first that there is none of."""
+    def read(self, text: str) -> tuple[tuple[str, ...], int]:
+        """The names that a cell says, and the place (from 1) of the first that there is none of; 0 if all are known."""
         text = text.strip()
         if text == CLEAR:
-            return (), ""
+            return (), 0
         names = [text] if text in self.by_name else [part.strip() for part in text.split(";") if part.strip()]
         names = list(dict.fromkeys(names))
-        return tuple(names), next((name for name in names if name not in self.by_name), "")
+        return tuple(names), next((place for place, name in enumerate(names, 1) if name not in self.by_name), 0)
 
 
 def _planned(bite: Sequence[tuple[Row, str]], twice: Mapping[int, int], templates: _Templates) -> list[Planned]:
@@ -203,7 +203,7 @@ def _look(one: Planned, twice: Mapping[int, int], templates: _Templates) -> None
         names, unknown = templates.read(cells["template"])
         one.after = replace(one.after, templates=names)
         if unknown:
-            words = f"There is no template “{unknown[:40]}”. Make it under Settings, or name another one."
+            words = f"There is no template of name {unknown} in this cell. Make it under Settings, or name another one."
             one.faults.append(Fault("template", words))
     if one.phone is not None and one.before != one.after and one.phone.stage in OFF:
         one.faults.append(Fault("mac", OFF[Stage(one.phone.stage)]))
@@ -216,7 +216,8 @@ def _model_faults(one: Planned, text: str) -> list[Fault]:
             return [Fault("model", f"This phone was never heard. Enter its model; {choose}.")]
         model = find_model(text)
         if model is None:
-            return [Fault("model", f"There is no model {text[:20]!r}; {choose}.")]
+            said = f"model {text.upper()}" if _MODEL_NAME.fullmatch(text) else "such model"
+            return [Fault("model", f"There is no {said}; {choose}.")]
         one.after = replace(one.after, model=model.name)
         return []
     if text and text.upper() != one.phone.model.upper():
@@ -289,7 +290,7 @@ def _row(of: PhoneImport, one: Planned) -> ImportRow:
     return ImportRow(
         of=of,
         number=one.row.number,
-        mac=one.mac[:60],
+        mac=one.mac,
         outcome=outcome,
         shown=_shown(one, outcome),
         version=phone.version if phone else 0,

@@ -69,7 +69,7 @@ def test_from_the_file_to_the_phone_and_back(console):
 
 
 def test_an_xlsx_with_errors_shows_each_beside_its_row_and_cannot_be_applied(console):
-    rows = [("nonsense", "GXP1628", "1"), (NEW, "GXP9", "2"), ("000B82000E11", "GXP1628", "3")]
+    rows = [("nonsense", "GXP1628", "1"), (NEW, "GXP9999", "2"), ("000B82000E11", "GXP1628", "3")]
     page = upload(console, write_table("xlsx", ["MAC", "Model", "Extension"], rows), "<b>.xlsx")
     text = body(page)
     assert "3 of 3 rows have errors" in text and 'data-testid="apply"' not in text
@@ -94,7 +94,7 @@ def test_rows_are_filtered_searched_and_paged(console):
     rows = "".join(f"000B83{number:06X},GXP1628,{number},pbx\n" for number in range(120)) + "broken,,,\n"
     upload(console, "mac,model,extension,sip_server\n" + rows)
     url = f"/phones/import/{PhoneImport.objects.get().pk}/"
-    assert "broken" in body(console.get(url)), "errors come first"
+    assert "not a hex digit" in body(console.get(url)), "errors come first"
     page = console.get(url + "?show=new&page=3")
     assert len(page.context["rows"]) == 20 and page.context["next"] == ""
     assert [row.number for row in console.get(url + "?show=&q=00:0B:83:00:00:07").context["rows"]] == [9]
@@ -125,6 +125,14 @@ def test_a_pace_that_is_none_is_refused_and_nothing_begins(console):
     assert page.status_code == 409 and "enter a number between" in body(page)
     one.refresh_from_db()
     assert one.state == ImportState.PREVIEW and not Job.objects.exists()
+
+
+def test_what_is_wrong_is_shown_to_whoever_may_change_phones(console):
+    upload(console, "mac,model\nnonsense,GXP1628\n")
+    page = f"/phones/import/{PhoneImport.objects.get().pk}/"
+    assert "Character 1 is not a hex digit" in body(console.get(page))
+    seen = body(signed_in(person("vera", "view_phone")).get(page))
+    assert "hex digit" not in seen and "shown to whoever may change phones" in seen
 
 
 @pytest.mark.parametrize("kind", ["csv", "xlsx"])

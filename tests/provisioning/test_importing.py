@@ -1,5 +1,7 @@
 """Imports of phones: everything wrong is said before anything is written; all or nothing; and back again."""
 
+import json
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -104,13 +106,26 @@ class TestPreview:
         assert found[3] == [
             f"model: This phone was never heard. Enter its model; choose from {', '.join(planning.MODELS)}."
         ]
-        assert "There is no model 'GXP9999'" in found[4][0]
+        assert "There is no model GXP9999" in found[4][0]
         assert [line.partition(":")[0] for line in found[5]] == ["site", "template", "codecs", "mpk8"]
         assert "Row 4 is this phone already" in found[6][0]
         assert "This phone is a GXP1628" in found[7][0]
         assert snapshot() == before and not Phone.objects.filter(mac=NEW).exists()
         with pytest.raises(applying.ImportRefused, match="6 rows have errors"):
             applying.apply(one, by="tess")
+
+    @pytest.mark.parametrize("column", ["mac", "model", "codecs", "template", "site", "mpk1", "sip_server", "auth_id"])
+    def test_a_password_in_another_column_is_quoted_nowhere(self, column):
+        head = ("mac", "model", "extension", "sip_server", "codecs", "template", "site", "mpk1", "auth_id")
+        good = dict(zip(head, (NEW, "GXP1628", "1", "pbx", "PCMA", "", "", "", ""), strict=True))
+        rows = [good | {column: secret} for secret in ("hunter2 s3cret!", "hunter2 s3cret!")]
+        one = preview("\n".join(map(",".join, (head, *(row.values() for row in rows)))))
+        assert one.faulty == 2
+        assert "hunter2" not in json.dumps([[row.mac, row.shown] for row in one.rows.all()])
+        if column == "mac":
+            assert len({words for found in faults(one).values() for words in found}) == 1, (
+                "no row is said to be another"
+            )
 
     def test_what_the_drawer_would_refuse_is_refused(self):
         one = preview(
