@@ -17,7 +17,7 @@ from gspnp.console import exports
 from provisioning.importing import planning
 from provisioning.importing.models import ImportState, PhoneImport
 from provisioning.jobs import runner
-from provisioning.models import Job
+from provisioning.models import ConfigFile, Job
 from provisioning.tables.reading import read_table
 from provisioning.tables.writing import write_table
 from tests import cast
@@ -98,7 +98,7 @@ def test_rows_are_filtered_searched_and_paged(console):
     page = console.get(url + "?show=new&page=3")
     assert len(page.context["rows"]) == 20 and page.context["next"] == ""
     assert [row.number for row in console.get(url + "?show=&q=00:0B:83:00:00:07").context["rows"]] == [9]
-    assert console.get(url + "?show=&q=122").context["rows"][0].mac == "broken"
+    assert console.get(url + "?show=&q=122").context["rows"][0].number == 122
     assert console.get(url + "?show=%00&page=99999999999&q=%00").status_code == 200
 
 
@@ -141,6 +141,35 @@ def test_the_sample_is_a_file_that_can_be_imported(console, kind):
     one = planning.read_file("sample", data, by="tess")
     assert (one.new, one.faulty) == (2, 0), list(one.rows.values_list("shown", flat=True))
     assert console.get("/phones/import/sample.pdf").status_code == 404
+
+
+def test_a_preview_does_not_tell_whether_a_password_is_right_to_whom_it_is_hidden(console):
+    cast.assigned()
+    seen = []
+    for guess in (cast.PASSWORD, "0000"):
+        upload(console, f"mac,password\n{cast.MAC},{guess}\n")
+        one = PhoneImport.objects.latest("pk")
+        seen.append((one.same, one.changed, one.rows.get().outcome, one.rows.get().shown))
+    assert seen[0] == seen[1] == (0, 1, "changed", {"changes": [["password", "set", "as given"]]})
+    rita = signed_in(person("rita", "view_phone", "change_phone", "reveal_secret"))
+    upload(rita, f"mac,password\n{cast.MAC},{cast.PASSWORD}\n")
+    assert PhoneImport.objects.latest("pk").same == 1
+
+
+def test_a_password_that_a_phone_has_already_makes_no_new_file(console):
+    cast.assigned()
+    before = Phone.objects.get().version
+    upload(console, f"mac,password\n{cast.MAC},{cast.PASSWORD}\n")
+    one = PhoneImport.objects.get()
+    console.post(f"/phones/import/{one.pk}/apply/", {"pace": "7"})
+    carry_out()
+    one.refresh_from_db()
+    assert (one.state, Phone.objects.get().version, ConfigFile.objects.count()) == (ImportState.APPLIED, before, 1)
+    assert (one.rows.get().before, one.rows.get().after) == (None, None)
+    console.post(f"/phones/import/{one.pk}/undo/", {"pace": "7"})
+    carry_out()
+    one.refresh_from_db()
+    assert (one.state, Phone.objects.get().version) == (ImportState.UNDONE, before)
 
 
 class TestExport:
