@@ -108,6 +108,9 @@ def _made(job: Job, rows: Sequence[ImportRow]) -> list[Made]:
     """Read and render; nothing is locked."""
     phones = {one.mac: one for one in Phone.objects.filter(mac__in=[row.mac for row in rows])}
     files = making.newest_files(list(phones.values()))
+    for row in rows:
+        if row.after is None:  # its phone was forgotten since the preview
+            raise ChangedMeanwhile(row.mac)
     try:
         made = [
             Made(row, making.opened(row.before), Target.from_json(making.opened(row.after)), phones.get(row.mac))

@@ -6,6 +6,7 @@ import pytest
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
+from devices import inventory
 from devices.catalog import MODELS, find_model, slots
 from devices.choices import Stage
 from devices.models import Account, Key, Phone
@@ -221,3 +222,16 @@ def test_a_label_or_a_layer_that_is_markup_stays_text(console):
     fields = {"key-mpk1-mode": "blf", "key-mpk1-value": "1002", "key-mpk1-label": label}
     assert console.post(url, typed(Phone.objects.get(mac=cast.OTHER_MAC), **fields)).status_code == 200
     assert "<img" not in console.get(url).content.decode()
+
+
+@pytest.mark.parametrize("what", ["late", "forgotten"])
+def test_what_was_before_is_not_kept_longer_than_it_can_be_taken_back(console, what):
+    phone = cast.seen()
+    save(console)
+    save(console, **{"account-1-display_name": "Mine"})
+    assert "taken_back" in console.session
+    if what == "forgotten":
+        inventory.forget(phone.pk, "maria")
+    with cast.stopped_clock(timezone.now() + timedelta(minutes=16 if what == "late" else 0)):
+        console.get("/")
+    assert "taken_back" not in console.session

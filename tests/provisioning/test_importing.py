@@ -5,6 +5,7 @@ import json
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from devices import inventory
 from devices.choices import Stage
@@ -420,3 +421,35 @@ def test_a_save_by_hand_afterwards_is_as_ever():
     assert assignment.save(phone, cast.draft(), by="tess", seen_host=phone.source_host).changed
     assert Account.objects.get(phone=phone).display_name == "Tess"
     assert ConfigFile.objects.filter(phone=phone).count() == 3
+
+
+class TestForgetting:
+    def test_what_imports_keep_of_a_phone_goes_with_it(self):
+        """Before and after, of every import; those of other phones stay."""
+        phones = [cast.assigned().phone, cast.assigned(cast.OTHER_MAC, "10.0.0.21").phone]
+        applied(renamed(phones))
+        waits = preview(renamed(phones, "Ada"))
+        inventory.forget(phones[0].pk, "tess")
+        gone = ImportRow.objects.filter(mac=phones[0].mac)
+        assert gone.count() == 2 and not gone.exclude(before__isnull=True, after__isnull=True).exists()
+        assert ImportRow.objects.filter(mac=cast.OTHER_MAC, before__isnull=False).count() == 2
+        run(applying.apply(waits, by="tess"))
+        waits.refresh_from_db()
+        assert waits.state == ImportState.FAILED and "was changed by somebody" in waits.words
+
+    def test_a_phone_that_came_back_since_gets_nothing_of_what_was_before(self):
+        phone = cast.assigned().phone
+        one = applied(renamed([phone]))
+        inventory.forget(phone.pk, "tess")
+        cast.assigned()
+        Phone.objects.update(version=ImportRow.objects.get().version)
+        undone(one)
+        assert (ImportRow.objects.get().state, ImportRow.objects.get().note) == ("kept", "It was forgotten since.")
+        assert Account.objects.get().password == cast.PASSWORD
+
+    def test_phones_that_nobody_wanted_take_theirs_along(self, clock):
+        cast.seen()
+        preview(f"mac,extension,sip_server\n{cast.MAC},1,pbx\n")
+        clock.forward(days=1)
+        assert inventory.forget_unheard(timezone.now(), 10) == 1
+        assert ImportRow.objects.get().after is None
