@@ -169,6 +169,11 @@ class AccountForm(forms.Form):
             self.add_error(why.field, str(why))
 
     @property
+    def replaces_password(self) -> bool:
+        """Whether a password was given for an account that has one; of a form whose `is_valid` was asked."""
+        return self.has_password and bool(self.cleaned_data.get("password") or self.secret)
+
+    @property
     def takes_secret(self) -> int | None:
         """The extension whose secret is taken, while the form comes back with its errors."""
         value = self["extension"].value()
@@ -333,6 +338,11 @@ class AssignForm:
     @property
     def codec_choices(self) -> list[tuple[str, str]]:
         return CODEC_CHOICES
+
+    @property
+    def replaces_password(self) -> bool:
+        """Whether a password was given where there is one; of a form whose `is_valid` was asked."""
+        return any(form.replaces_password for form in self.accounts)
 
     def draft(self) -> plan.Draft:
         """What the technician decided, however wrong; `is_valid` tells."""

@@ -110,6 +110,9 @@ def _made(job: Job, rows: Sequence[ImportRow]) -> list[Made]:
     """Read and render; nothing is locked."""
     phones = {one.mac: one for one in Phone.objects.filter(mac__in=[row.mac for row in rows])}
     files = making.newest_files(list(phones.values()))
+    for row in rows:
+        if row.after is None:  # its phone was forgotten since the preview
+            raise ChangedMeanwhile(row.mac)
     try:
         made = [
             Made(row, making.opened(row.before), Target.from_json(making.opened(row.after)), phones.get(row.mac))
@@ -119,7 +122,7 @@ def _made(job: Job, rows: Sequence[ImportRow]) -> list[Made]:
         for one in made:
             if _is_other(one, templates):
                 raise ChangedMeanwhile(one.mac)
-        making.render(job, made, files)
+        making.render(job, [one for one in made if not _is_same(one)], files)
     except CannotDecrypt:
         raise _Broken(planning.UNREADABLE) from None
     for one in made:
@@ -139,6 +142,11 @@ def _is_other(one: Made, templates: Mapping[int, tuple[str, ...]]) -> bool:
     return phone.site != seen["site"] or templates[phone.pk] != tuple(seen["templates"])
 
 
+def _is_same(one: Made) -> bool:
+    """Whether the phone has exactly this: a preview does not tell everybody whether a given password is the stored."""
+    return bool(one.before) and Target.from_json(one.before) == one.target
+
+
 def _store(job: Job, of: PhoneImport, made: Sequence[Made]) -> None:
     """One short transaction. Raises ChangedMeanwhile, ReadAgain or _Broken, and nothing of the chunk stays."""
     now = timezone.now()
@@ -148,14 +156,19 @@ def _store(job: Job, of: PhoneImport, made: Sequence[Made]) -> None:
         if not locked.exists() or not runner.is_mine(job):
             return
         making.lock(made)
-        for one in sorted(made, key=lambda one: one.mac):  # as a listener that hears them at this moment
+        same = [one for one in made if _is_same(one)]
+        others = [one for one in made if one not in same]
+        for one in sorted(others, key=lambda one: one.mac):  # as a listener that hears them at this moment
             if one.phone is None:
                 one.phone = _listed(one, job)
-        making.write(job, made, now)
-        for one in made:
+        making.write(job, others, now)
+        for one in others:
             one.row.state, one.row.version = RowState.DONE, one.there.version + 1
+        for one in same:
+            one.row.state = RowState.BACK  # there is nothing that could be undone
         making.came_further(job, [one.row for one in made], changed=sum(one.version is not None for one in made))
         making.forget_sealed([one.row for one in made], "after")
+        making.forget_sealed([one.row for one in same], "before")
 
 
 def _listed(one: Made, job: Job) -> Phone:

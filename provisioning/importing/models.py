@@ -82,6 +82,7 @@ class ImportRow(models.Model):
         indexes = (
             models.Index(name="import_row_by_outcome", fields=("of", "outcome", "id")),
             models.Index(name="import_row_by_state", fields=("of", "state", "id")),
+            models.Index(name="import_row_by_mac", fields=("mac",)),
         )
 
     def __str__(self) -> str:
