@@ -54,6 +54,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
     _renewed_at = 0.0
     _later: asyncio.Task[None] | None = None
     _user: Any = None
+    _may_change = False
     _open = ""  # MAC of the phone whose form is open there
 
     async def connect(self) -> None:
@@ -115,21 +116,30 @@ class LiveConsumer(AsyncWebsocketConsumer):
         """Somebody opened or left the phone that is open here; who has just come is told of us."""
         if message["who"] == self._id or message["mac"] != self._open or not await self._is_permitted():
             return
+        if message["mac"] != self._open:
+            return  # shown the door by that very look at the user
         await self.send(json.dumps({name: message[name] for name in ("type", "mac", "who", "name", "here")}))
         if message["asks"]:
             await self._say(here=True)
 
     async def _attend(self, mac: str) -> None:
-        """This browser has the form of this phone open now, or of none. Only who may change phones can."""
+        """This browser has the form of this phone open now, or of none. Only who may change phones can, and still may."""
+        if mac:
+            self._checked_at = float("-inf")
+            if not await self._is_permitted():
+                return
         is_new = mac != self._open
         if self._open and is_new:
-            await self._say(here=False)
-            await self.channel_layer.group_discard(_room(self._open), self.channel_name)
-            self._open = ""
-        if mac and (not is_new or await may_change(self._user)):
+            await self._leave()
+        if mac and self._may_change:
             self._open = mac
             await self.channel_layer.group_add(_room(mac), self.channel_name)
             await self._say(here=True, asks=is_new)
+
+    async def _leave(self) -> None:
+        await self._say(here=False)
+        await self.channel_layer.group_discard(_room(self._open), self.channel_name)
+        self._open = ""
 
     async def _say(self, here: bool, asks: bool = False) -> None:
         name = self._user.get_username()
@@ -173,6 +183,8 @@ class LiveConsumer(AsyncWebsocketConsumer):
             await self.close(code=refusal)
             return False
         self._checked_at = time.monotonic()
+        if self._open and not self._may_change:
+            await self._leave()
         return True
 
     async def _refusal(self) -> int | None:
@@ -181,7 +193,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         user = await get_user({"session": store(self.scope["session"].session_key)})
         if not user.is_authenticated:
             return SESSION_ENDED
-        self._user = user
+        self._user, self._may_change = user, await may_change(user)
         return None if await may_view(user) else NO_PERMISSION
 
     async def _renew(self) -> None:

@@ -93,6 +93,11 @@ def make_technician(name: str) -> str:
     return client.cookies["sessionid"].value
 
 
+def demote(name: str) -> None:
+    """She may only look from now on."""
+    User.objects.get(username=name).user_permissions.set(Permission.objects.filter(codename="view_phone"))
+
+
 async def next_present(socket) -> tuple[str, bool]:
     """Who came or went, as the next message about that says; beats and events are passed over."""
     while True:
@@ -128,6 +133,27 @@ async def test_who_may_not_open_a_form_or_has_another_phone_open_hears_of_nobody
         await hers.send_to(json.dumps({"open": cast.MAC}))
         await sync_to_async(happen)("the mark up to which all three have heard")
         for socket in (lurker, hers, theirs):
+            while (message := json.loads(await socket.receive_from(timeout=10)))["type"] != "live.events":
+                assert message["type"] != "live.present"
+
+
+@pytest.mark.parametrize("by_itself", [True, False])
+async def test_who_may_no_longer_change_phones_leaves_and_hears_of_nobody(by_itself, monkeypatch):
+    monkeypatch.setattr(consumers, "USER_CHECK_SECONDS", 0)
+    tess, maria = [await sync_to_async(make_technician)(name) for name in ("tess", "maria")]
+    async with open_socket(tess) as hers, open_socket(maria) as theirs:
+        await hers.send_to(json.dumps({"open": cast.MAC}))
+        await theirs.send_to(json.dumps({"open": cast.MAC}))
+        assert await next_present(hers) == ("maria", True)
+        assert await next_present(theirs) == ("tess", True)
+        await sync_to_async(demote)("tess")
+        # Her page says again that the form is open, or somebody else does.
+        await (hers if by_itself else theirs).send_to(json.dumps({"open": cast.MAC}))
+        assert await next_present(theirs) == ("tess", False)
+        await theirs.send_to(json.dumps({"open": cast.MAC}))
+        await hers.send_to(json.dumps({"open": cast.MAC}))
+        await sync_to_async(happen)("the mark up to which both have heard")
+        for socket in (hers, theirs):
             while (message := json.loads(await socket.receive_from(timeout=10)))["type"] != "live.events":
                 assert message["type"] != "live.present"
 
