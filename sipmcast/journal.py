@@ -17,8 +17,8 @@ from sipmcast.sip.uri import Endpoint
 
 # All of these are our choice.
 MAX_EXCHANGES = 12_000
-# Of memory, with what Python needs around the datagrams: some 8,000 phones of a boot storm. The listener must not grow by
-# 50 MB in one, and a transcript is the first thing that can be missed then.
+# Of memory, with what Python needs around the datagrams: some 8,000 phones of a boot storm. The listener must not grow
+# by 50 MB in one, and a transcript is the first thing that can be missed then.
 MAX_BYTES = 16 * 1024 * 1024
 MAX_MESSAGES = 24  # of one exchange: a NOTIFY with all its logins and renewals has 14
 MAX_AGAIN = 12  # times of a repeated message; RFC 3261 17.1.2.2 makes 10 of a NOTIFY that nobody answers
