@@ -1,4 +1,4 @@
-from django.apps import AppConfig, apps
+from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
 
@@ -11,6 +11,3 @@ class ProvisioningConfig(AppConfig):
 
     def ready(self):
         from provisioning import checks  # noqa: F401  (registers itself)
-
-        if apps.is_installed("django_tasks_db"):  # the phones' door has no jobs
-            from provisioning.importing import applying  # noqa: F401  (the same, for jobs)

@@ -2,11 +2,14 @@
 
 import re
 from datetime import timedelta
+from html import unescape
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 
-from provisioning.jobs import runner
+from provisioning.importing import applying, planning, undoing
+from provisioning.jobs import kinds, runner
 from provisioning.layers import store
 from provisioning.models import Job
 from tests import cast
@@ -100,3 +103,24 @@ def test_a_job_that_no_worker_takes_says_so(console, job):
 def test_the_list_without_a_job_says_where_jobs_come_from(console):
     assert 'href="/settings/"' in console.get("/jobs/").content.decode()
     assert console.get("/jobs/77/").status_code == 404
+
+
+@pytest.mark.parametrize("kind", [*kinds.KINDS, "levitate"])
+def test_what_a_cancelled_job_leaves_is_said_in_the_words_of_its_kind(console, job, kind):
+    Job.objects.update(kind=kind, state="cancelled", scope={"import": 7} if kind == kinds.IMPORT else {})
+    page = unescape(console.get(f"/jobs/{job.pk}/").content.decode())
+    assert str(kinds.of(Job.objects.get()).words.cancelled) in page
+    assert ("again what this job is named after" in page) == (kind in (kinds.RERENDER, "levitate"))
+
+
+def test_the_button_says_what_cancelling_an_import_means_as_things_stand(console, db):
+    cast.assigned()
+    one = planning.read_file("phones.csv", f"mac,name\n{cast.MAC},Theo\n".encode(), by="tess")
+    job = applying.apply(one, by="tess")
+    assert "What is stored of it is taken back" in console.get(f"/jobs/{job.pk}/").content.decode()
+    runner.run.call(job.pk)
+    assert "Phones that have their new file keep it" in console.get(f"/jobs/{job.pk}/").content.decode()
+    back = undoing.undo(one, by="tess")
+    assert "the rest can be undone again" in console.get(f"/jobs/{back.pk}/").content.decode()
+    console.post(f"/jobs/{back.pk}/cancel/")
+    assert "Undo" in console.get(reverse("console:import", args=[one.pk])).content.decode()
