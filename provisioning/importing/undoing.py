@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
 from django.db import InterfaceError, OperationalError, transaction
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
@@ -30,7 +30,7 @@ from provisioning.importing.models import ImportRow, ImportState, PhoneImport, R
 from provisioning.jobs import chunks, runner
 from provisioning.jobs.kinds import IMPORT
 from provisioning.jobs.models import Job
-from provisioning.models import ConfigFile, Notify, NotifyOrigin, NotifyState
+from provisioning.models import ConfigFile, Notify, NotifyKind, NotifyOrigin, NotifyState
 
 log = logging.getLogger(__name__)
 
@@ -229,10 +229,19 @@ def _return(job: Job, made: Sequence[Made], now: datetime) -> None:
     files = making.newest_files([one.there for one in made])
     inventory.rewrite([_as_it_was(one, job, files.get(one.there.pk), now) for one in made], now)
     making.replace_templates(made)
+    given_way = _gave_way(files.values())
     for current in files.values():
-        if current.fetched_at is None:
+        if current.fetched_at is None and current.pk in given_way:
             owed = outbox.enqueue(current, NotifyOrigin.JOB, now, note=making.HELD, job=job)
             Notify.objects.filter(pk=owed.pk).update(state=NotifyState.WITHHELD)  # until its turn: `telling.release`
+
+
+def _gave_way(files: Iterable[ConfigFile]) -> set[int]:
+    """Those files of which their phones were still to be told when the import came. Who had refused, or was not told
+    any more because somebody had cancelled that, rests until a person acts, as before."""
+    mine = Notify.objects.filter(config_file=OuterRef("pk"), kind=NotifyKind.PROFILE).order_by("-pk")
+    last = ConfigFile.objects.filter(pk__in=[one.pk for one in files]).annotate(last=Subquery(mine.values("state")[:1]))
+    return set(last.filter(last=NotifyState.SUPERSEDED).values_list("pk", flat=True))
 
 
 def _as_it_was(one: Made, job: Job, file: ConfigFile | None, now: datetime) -> Whole:

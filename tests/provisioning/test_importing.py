@@ -380,6 +380,14 @@ class TestApply:
         assert undone(one).state == ImportState.UNDONE
         assert snapshot() == before
 
+    @pytest.mark.parametrize("state", [NotifyState.REFUSED, NotifyState.UNANSWERED, NotifyState.NOT_NEEDED])
+    def test_who_rested_until_a_person_acts_rests_again(self, state):
+        phones = many(2)
+        Notify.objects.filter(phone=phones[0]).update(state=state)
+        undone(applied(renamed(phones)))
+        assert cast.owed(phones[0].pk) is None
+        assert cast.owed(phones[1].pk).state == NotifyState.WAITING
+
     @pytest.mark.parametrize("at", [1, 2])
     def test_paused_while_its_phones_are_let_go_it_tells_nobody(self, monkeypatch, at, clock):
         """Before the first bite of them, and between two."""
