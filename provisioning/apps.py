@@ -11,3 +11,4 @@ class ProvisioningConfig(AppConfig):
 
     def ready(self):
         from provisioning import checks  # noqa: F401  (registers itself)
+        from provisioning.importing import forgetting  # noqa: F401  (the same)

@@ -108,10 +108,11 @@ RERENDERING = Words(
 FOLLOWING = Words(
     held=_FILE_HELD,
     dropped=_FILE_DROPPED,
-    our_fault=f"{_FAULT}, then change the phones that did not follow by hand.",
+    our_fault=f"{_FAULT}, then assign the phones that are left one by one.",
     cancelled=_(
-        "Phones that followed stay so, and take their new file at their next start; nobody is told of it any more. The "
-        "others keep what they had: change them by hand."
+        "Phones that have a new file keep it, and take it at their next start; nobody is told of it any more. The "
+        "directory keeps its change. Assign the phones that are left one by one; if it is a secret, enter it at the "
+        "extension again, and tick them."
     ),
 )
 IMPORTING = Words(

@@ -106,11 +106,13 @@ def test_the_list_without_a_job_says_where_jobs_come_from(console):
 
 
 @pytest.mark.parametrize("kind", [*kinds.KINDS, "levitate"])
-def test_what_a_cancelled_job_leaves_is_said_in_the_words_of_its_kind(console, job, kind):
+def test_cancelled_it_says_what_is_left_and_how_to_go_on_in_the_words_of_its_kind(console, job, kind):
     Job.objects.update(kind=kind, state="cancelled", scope={"import": 7} if kind == kinds.IMPORT else {})
     page = unescape(console.get(f"/jobs/{job.pk}/").content.decode())
-    assert str(kinds.of(Job.objects.get()).words.cancelled) in page
-    assert ("again what this job is named after" in page) == (kind in (kinds.RERENDER, "levitate"))
+    said = re.search(r'data-testid="cancelled">(.*?)</p>', page)[1]
+    assert said == str(kinds.of(Job.objects.get()).words.cancelled)
+    assert ("again what this job is named after" in said) == (kind in (kinds.RERENDER, "levitate"))
+    assert ("Assign the phones that are left" in said) == (kind == kinds.FOLLOW)
 
 
 def test_the_button_says_what_cancelling_an_import_means_as_things_stand(console, db):

@@ -9,7 +9,7 @@ from provisioning.jobs import runner
 from provisioning.jobs.models import Job, JobState
 
 pytestmark = [pytest.mark.db, pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("present")]
-BEFORE = [("provisioning", "0014_attempts")]
+BEFORE = [("provisioning", "0015_import_rows_by_mac")]
 
 
 def test_nobody_goes_back_to_a_version_that_takes_an_open_job_for_another():

@@ -1,12 +1,13 @@
 """What was said last, in memory: whole exchanges, bounded, the stored and over ones forgotten."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from sipmcast import journal
 from sipmcast.agent import Agent
-from sipmcast.events import Leg, PhoneSighted
+from sipmcast.events import Leg, Outgoing, PhoneSighted
 from sipmcast.pnp import NotifyIds, Telling, notify_datagram
 
 DATAGRAMS = Path(__file__).parent.parent / "datagrams"
@@ -56,7 +57,7 @@ def test_a_subscribe_and_its_200_are_one_exchange_with_their_repeats(agent):
     request = GUIDE.split(b"\r\n")[0].decode()
     assert said(exchange) == [(False, request, 2), (True, "SIP/2.0 200 OK", 1)]
     heard, answered = exchange.messages
-    assert (heard.on_group, heard.theirs, heard.again) == (True, PHONE, [100.5, 101.5])
+    assert (heard.on_group, heard.theirs, heard.again) == (True, PHONE, (100.5, 101.5))
     assert (answered.ours, answered.theirs, answered.at) == (OURS, PHONE, 100.6)
 
 
@@ -149,6 +150,23 @@ def test_bytes_are_bounded_whatever_a_stranger_sends():
     kept = log.ripe(100.0, 100)
     assert sum(len(message.datagram) for one in kept for message in one.messages) <= 10_000
     assert kept[0].messages[0].size == 16_000
+
+
+@pytest.mark.parametrize(("messages", "repeats"), [(1, 0), (24, 0), (2, 12)])
+def test_the_bound_is_of_memory_and_not_of_datagrams_alone(messages, repeats):
+    tracemalloc.start()
+    try:
+        log, before = journal.Journal(max_bytes=1_000_000), tracemalloc.get_traced_memory()[0]
+        for number in range(5_000):
+            now, branch = float(number), f"z9hG4bK{number:032}"
+            log.opened(number, branch, Outgoing(f"NOTIFY {number}".encode(), PHONE, LEG), now)
+            for answer in range(1, messages):
+                for again in range(1 + repeats):
+                    log.answer_heard(branch, f"SIP/2.0 1{answer:02} {number}".encode(), PHONE, LEG, now + again / 100)
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert 500_000 < grown < 1_200_000
 
 
 def test_a_phone_that_answers_with_ever_new_words_fills_nothing(agent):

@@ -15,7 +15,7 @@ def refuse_while_open(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("provisioning", "0014_attempts"),
+        ("provisioning", "0015_import_rows_by_mac"),
     ]
 
     operations = [
