@@ -1,4 +1,4 @@
-from django.apps import AppConfig, apps
+from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
 
@@ -12,6 +12,3 @@ class ProvisioningConfig(AppConfig):
     def ready(self):
         from provisioning import checks  # noqa: F401  (registers itself)
         from provisioning.importing import forgetting  # noqa: F401  (the same)
-
-        if apps.is_installed("django_tasks_db"):  # the phones' door has no jobs
-            from provisioning.importing import applying  # noqa: F401  (the same, for jobs)

@@ -32,8 +32,8 @@ ROUNDS = 3  # how often a save is rendered anew because a job was faster
 NO_ADDRESS_YET = "127.0.0.1"  # stands for our address towards a phone that was not heard; such a file is thrown away
 
 __all__ = [
-    "Along", "AssignmentError", "ConfigError", "Saved", "base_url_changed", "bring_back", "check_ahead", "heed",
-    "heed_all", "save", "store_ahead",
+    "Along", "AssignmentError", "ConfigError", "Saved", "base_url_changed", "bring_back", "catch_up", "check_ahead",
+    "heed", "heed_each", "save", "store_ahead",
 ]  # fmt: skip
 
 
@@ -261,25 +261,26 @@ def _same_again(phone: Phone, current: ConfigFile, by: str) -> Saved:
 
 def heed(phone_id: int, by: str) -> bool:
     """Stop ignoring a phone: it goes on where it had come to, and is notified when it starts up and needs it."""
-    return bool(heed_all([phone_id], by))
+    heeded = heed_each([phone_id], by)
+    if heeded.get(phone_id):
+        catch_up([phone_id], by)
+    return phone_id in heeded
 
 
-def heed_all(phone_ids: Sequence[int], by: str) -> set[int]:
-    """The same for many, whose files are looked at by one job; who was ignored until now. A caller who wants both or
-    neither calls it inside a transaction."""
-    heeded = {phone_id: has_file for phone_id in phone_ids if (has_file := _heed(phone_id, by)) is not None}
-    with_files = sorted(phone_id for phone_id, has_file in heeded.items() if has_file)
-    if with_files:
-        # What their layers said while they were ignored has not reached their files.
-        title = "A phone is not ignored any more" if len(with_files) == 1 else "Phones are not ignored any more"
-        runner.start(title, {"phones": with_files}, by=by)
-    return set(heeded)
+def heed_each(phone_ids: Sequence[int], by: str) -> dict[int, bool]:
+    """Stop ignoring many; who was ignored until now, and whether it has a file of ours. These shall `catch_up`."""
+    heeded = {}
+    for phone_id in phone_ids:
+        stage, current = _how_far(phone_id)
+        if inventory.heed(phone_id, stage, by):
+            heeded[phone_id] = current is not None
+    return heeded
 
 
-def _heed(phone_id: int, by: str) -> bool | None:
-    """Whether it has a file of ours; None if it was not ignored."""
-    stage, current = _how_far(phone_id)
-    return current is not None if inventory.heed(phone_id, stage, by) else None
+def catch_up(phone_ids: Sequence[int], by: str) -> None:
+    """Have a job look at phones that were ignored: what their layers said meanwhile has not reached their files."""
+    title = "A phone is not ignored any more" if len(phone_ids) == 1 else "Phones are not ignored any more"
+    runner.start(title, {"phones": sorted(phone_ids)}, by=by)
 
 
 def bring_back(phone_id: int, by: str) -> bool:

@@ -17,8 +17,9 @@ from django.views.decorators.http import require_POST, require_safe
 
 from gspnp.console.access import CHANGE, VIEW, is_fetch, needs
 from gspnp.console.shell import shell_context
-from provisioning.jobs import orders, runner, telling
-from provisioning.jobs.models import FILE_KINDS, OPEN_JOBS
+from provisioning.importing.models import ImportState
+from provisioning.jobs import kinds, runner, telling
+from provisioning.jobs.models import OPEN_JOBS
 from provisioning.models import Job, JobState, Notify, NotifyState
 
 SHOWN_JOBS = 50
@@ -78,13 +79,17 @@ def _part(request: HttpRequest, job_id: int) -> HttpResponse:
 
 
 def _context(request: HttpRequest, job: Job) -> dict[str, Any]:
-    order = _order(job) if job.kind not in FILE_KINDS else None
+    kind = kinds.of(job)
+    order = _order(job, kind) if kind.order else None
     failures, told = job.failures.select_related("phone")[:SHOWN_FAILURES], telling.told(job)
     is_open = job.state in OPEN_JOBS
     return {
         "job": job,
         "icon": ICONS[JobState(job.state)],
         "order": order,
+        "imported": job.scope.get("import") if job.kind == kinds.IMPORT else None,
+        "after_cancel": kind.words.cancelled if job.state == JobState.CANCELLED else "",
+        "cancel_means": _cancel_means(job, kind),
         "is_open": is_open or bool(told.waiting) or bool(order and order.under_way),
         "told": told,
         "may_pause": job.state in (JobState.WAITING, JobState.RUNNING) or bool(told.waiting),
@@ -110,11 +115,22 @@ class Asked:
     more_troubles: int
 
 
-def _order(job: Job) -> Asked:
-    tells = orders.ORDERS[job.kind].tells is not None
+def _cancel_means(job: Job, kind: kinds.Kind) -> str:
+    """What pressing the button does to what is done already."""
+    if kind.order:
+        return _("What is done stays done")
+    if job.kind == kinds.IMPORT and job.state in OPEN_JOBS:
+        if job.imports.filter(state__in=(ImportState.APPLYING, ImportState.RESTORING)).exists():
+            return _("What is stored of it is taken back")
+        return _("What is undone stays so, and the rest can be undone again")
+    return _("Phones that have their new file keep it")
+
+
+def _order(job: Job, kind: kinds.Kind) -> Asked:
+    tells = kind.order is not None and kind.order.tells is not None
     mine = job.notifies.all()
     # What a paused or cancelled job has taken back is no trouble; `told` counts it.
-    taken_back = Q(note__in=(telling.HELD_ORDER, telling.DROPPED_ORDER))
+    taken_back = Q(note__in=(kind.words.held, kind.words.dropped))
     trouble = mine.filter(state__in=TROUBLES).exclude(taken_back).order_by("pk")
     counts = mine.aggregate(
         sent=Count("pk", filter=Q(first_sent_at__isnull=False)),

@@ -19,7 +19,7 @@ from devices.choices import WAY, Stage
 from gspnp.console import selection
 from gspnp.console.access import CHANGE, FORGET, VIEW, needs
 from gspnp.console.selection import Found
-from provisioning.jobs import orders, runner
+from provisioning.jobs import kinds, orders, runner
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _order(request: HttpRequest, kind: str, deed: Deed) -> HttpResponse:
 
 def concerns(kind: str, one: Found) -> bool:
     """Whether this phone can be meant by the order, as far as it is known now."""
-    if orders.ORDERS[kind].tells:
+    if kinds.ORDERS[kind].tells:
         return one.stage in WAY
     return kind == "forget" or (one.stage == Stage.IGNORED) == (kind == "heed")
 
@@ -146,7 +146,7 @@ def digest(fit: Iterable[Found]) -> str:
 
 
 def _context(kind: str, deed: Deed, found: list[Found], fit: list[Found]) -> dict[str, Any]:
-    tells = orders.ORDERS[kind].tells is not None
+    tells = kinds.ORDERS[kind].tells is not None
     least, most = orders.PACES_PER_MINUTE
     return {
         "kind": kind,

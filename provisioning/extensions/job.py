@@ -18,7 +18,9 @@ from provisioning.extensions import following
 from provisioning.extensions.following import Change
 from provisioning.gxp.config import ConfigError
 from provisioning.jobs import runner
-from provisioning.jobs.rerender import BUSY, OUR_FAULT, ROUNDS, UNREADABLE, Outcome
+from provisioning.jobs.chunks import Outcome, by_ids
+from provisioning.jobs.kinds import FOLLOW
+from provisioning.jobs.rerender import BUSY, OUR_FAULT, ROUNDS, UNREADABLE
 from provisioning.models import Job, JobFailure
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,7 @@ def start(change: Change, phone_ids: Sequence[int], *, by: str, pace_per_second:
         {"phones": list(phone_ids)},
         by=by,
         pace_per_second=pace_per_second,
-        kind=runner.FOLLOW,
+        kind=FOLLOW,
         orders=asdict(change),
     )
 
@@ -47,6 +49,9 @@ def follow(job: Job, phone_ids: Sequence[int]) -> Outcome:
     for phone_id in phone_ids:
         _one(job, change, secret, phone_id, outcome)
     return outcome
+
+
+run_chunk = by_ids(follow)
 
 
 def _one(job: Job, change: Change, secret: str | None, phone_id: int, outcome: Outcome) -> None:

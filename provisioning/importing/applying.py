@@ -23,13 +23,18 @@ from provisioning.importing import making, planning, undoing
 from provisioning.importing.columns import Target
 from provisioning.importing.making import ChangedMeanwhile, Made, ReadAgain
 from provisioning.importing.models import ImportRow, ImportState, PhoneImport, RowOutcome, RowState
-from provisioning.jobs import runner, telling
-from provisioning.jobs.models import IMPORT, Job, JobState
+from provisioning.jobs import chunks, runner, telling
+from provisioning.jobs.kinds import AGAIN, DONE, IMPORT, Next
+from provisioning.jobs.models import Job, JobState
 
 log = logging.getLogger(__name__)
 
 TO_DO = (RowOutcome.NEW, RowOutcome.CHANGED)
 CHANGED = "{} was changed by somebody while this was applied, so nothing of it stays. Upload the file again."
+
+
+CANCELLED = "It was cancelled, so nothing of it stays."
+OUR_FAULT = "Something went wrong in gspnp itself, so nothing of it stays; the worker's log has more. Report it."
 
 
 class ImportRefused(ValueError):
@@ -65,36 +70,58 @@ def _why_not(of: PhoneImport) -> str:
     return words % {"state": now.get_state_display().lower()}
 
 
-def one_chunk(job: Job) -> bool:
-    """Store the next rows of an import, or take back the next ones; False if the job has ended."""
-    of = PhoneImport.objects.filter(pk=job.scope.get("import")).first()
+def run_chunk(job: Job) -> Next:
+    """Store the next rows of an import, or take back the next ones."""
+    of = _of(job)
     if of is None:
-        return not runner.end(job, JobState.DONE)
+        return DONE
     if of.state == ImportState.APPLYING:
-        return _forward(job, of)
+        _forward(job, of)
+        return AGAIN
     if of.state in (ImportState.RESTORING, ImportState.UNDOING):
-        return undoing.one_chunk(job, of)
+        undoing.one_chunk(job, of)
+        return AGAIN
     # Every row is stored: its phones are told at the job's pace, also if the worker died in between.
     telling.release(job, making.HELD)
     if of.state == ImportState.FAILED:
-        return not runner.end(job, JobState.FAILED, of.words)
-    return not runner.end(job, JobState.DONE)
+        return Next(ended=JobState.CANCELLED if of.words == CANCELLED else JobState.FAILED, words=of.words)
+    return DONE
 
 
 def cancel(job: Job) -> bool:
-    """Somebody cancels the job: what was stored is taken back, by the same job. False if it is too late."""
-    of = PhoneImport.objects.filter(pk=job.scope.get("import")).first()
-    return of is not None and undoing.turn_back(of, "It was cancelled, so nothing of it stays.")
+    """Somebody cancels the job: what was stored is taken back, by the same job. False if it is too late, or if it was
+    undoing: what is undone stays so, and the rest can be undone again."""
+    of = _of(job)
+    if of is None or undoing.stop(of):
+        return False
+    returns = PhoneImport.objects.filter(pk=of.pk, state=ImportState.RESTORING)
+    return undoing.turn_back(of, CANCELLED) or returns.exists()
 
 
-def _forward(job: Job, of: PhoneImport) -> bool:
+def failed(job: Job) -> Next:
+    """A fault of ours leaves no import half applied: what was stored is taken back, by the same job."""
+    of = _of(job)
+    if of is None:
+        return Next(ended=JobState.FAILED, words=OUR_FAULT)
+    if undoing.turn_back(of, OUR_FAULT):
+        return AGAIN
+    if not undoing.stop(of):
+        undoing.leave(of)
+    return Next(ended=JobState.FAILED, words=undoing.OUR_FAULT)
+
+
+def _of(job: Job) -> PhoneImport | None:
+    return PhoneImport.objects.filter(pk=job.scope.get("import")).first()
+
+
+def _forward(job: Job, of: PhoneImport) -> None:
     rows = list(of.rows.filter(outcome__in=TO_DO, state=RowState.PLANNED).order_by("pk")[: making.STORED_AT_ONCE])
     if not rows:
         now = timezone.now()
         mine = PhoneImport.objects.filter(pk=of.pk, state=ImportState.APPLYING)
         mine.update(state=ImportState.APPLIED, applied_at=now, ended_at=now)
         log.info("%s: applied, %d phones", of.title, of.new + of.changed)
-        return True
+        return
     try:
         _store(job, of, _made(job, rows))
     except _Broken as why:
@@ -103,7 +130,6 @@ def _forward(job: Job, of: PhoneImport) -> bool:
         undoing.turn_back(of, CHANGED.format(which))
     except ReadAgain:
         pass
-    return True
 
 
 def _made(job: Job, rows: Sequence[ImportRow]) -> list[Made]:
@@ -153,7 +179,7 @@ def _store(job: Job, of: PhoneImport, made: Sequence[Made]) -> None:
     with transaction.atomic():
         # Whoever cancels waits for this lock, or is heard.
         locked = PhoneImport.objects.select_for_update().filter(pk=of.pk, state=ImportState.APPLYING)
-        if not locked.exists() or not runner.is_mine(job):
+        if not locked.exists() or not chunks.is_mine(job):
             return
         making.lock(made)
         same = [one for one in made if _is_same(one)]
@@ -176,6 +202,3 @@ def _listed(one: Made, job: Job) -> Phone:
         return inventory.prestage(one.mac, one.target.model, one.target.site, job.created_by)
     except inventory.CannotList:  # heard, or listed by somebody, at this very moment
         raise ChangedMeanwhile(one.mac) from None
-
-
-runner.KINDS[IMPORT] = runner.Kind(one_chunk, cancel)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from django.db import transaction
-from django.db.models import QuerySet
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext, gettext_lazy
@@ -28,9 +28,10 @@ from provisioning.importing import making, planning
 from provisioning.importing.columns import Target
 from provisioning.importing.making import ChangedMeanwhile, Made, ReadAgain
 from provisioning.importing.models import ImportRow, ImportState, PhoneImport, RowOutcome, RowState
-from provisioning.jobs import runner
-from provisioning.jobs.models import IMPORT, Job
-from provisioning.models import ConfigFile, Notify, NotifyOrigin, NotifyState
+from provisioning.jobs import chunks, runner
+from provisioning.jobs.kinds import IMPORT
+from provisioning.jobs.models import Job
+from provisioning.models import ConfigFile, Notify, NotifyKind, NotifyOrigin, NotifyState
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ PRUNED_AT_ONCE = 200
 _UNAPPLIED = (ImportState.READING, ImportState.PREVIEW)
 SAVED_SINCE = "It was saved by somebody since."
 HEARD_SINCE = "It was plugged in since, and keeps what it got. Assign it anew, or forget it."
+OUR_FAULT = "Something went wrong in gspnp itself; the worker's log has more. Report it."
 TOO_LATE = gettext_lazy("This import is %(state)s; only one that was applied can be undone.")
 
 
@@ -89,12 +91,50 @@ def turn_back(of: PhoneImport, words: str) -> bool:
     return bool(waits.update(state=ImportState.RESTORING, words=words[:300]))
 
 
-def one_chunk(job: Job, of: PhoneImport) -> bool:
-    """Take the next rows back, the last ones first; always True, because the job ends by `applying.one_chunk`."""
+def stop(of: PhoneImport) -> bool:
+    """An import that is being undone stays undone as far as it came; the rest can be undone again. False if it is not
+    being undone."""
+    return bool(PhoneImport.objects.filter(pk=of.pk, state=ImportState.UNDOING).update(state=ImportState.APPLIED))
+
+
+def leave(of: PhoneImport) -> bool:
+    """An import that cannot be taken back now counts as applied as far as it came, so that a person can undo it. False
+    if it is not being taken back."""
+    now, waits = timezone.now(), PhoneImport.objects.filter(pk=of.pk, state=ImportState.RESTORING)
+    return bool(waits.update(state=ImportState.APPLIED, applied_at=now, ended_at=now, words=OUR_FAULT))
+
+
+def one_chunk(job: Job, of: PhoneImport) -> None:
+    """Take the next rows back, the last ones first. A row with which we are at fault stays as it is; the others do not
+    wait for it."""
     rows = list(of.rows.filter(state=RowState.DONE).order_by("-pk")[: making.STORED_AT_ONCE])
     if not rows:
         _end(of)
-        return True
+        return
+    try:
+        _take_back(job, of, rows)
+    except (OperationalError, InterfaceError):
+        raise  # it is taken up again when the database is back
+    except Exception:
+        log.exception("%s: a chunk cannot be taken back; each of its phones alone", of.title)
+        for row in rows:
+            _alone(job, of, row.pk)
+
+
+def _alone(job: Job, of: PhoneImport, row_id: int) -> None:
+    rows = list(of.rows.filter(pk=row_id, state=RowState.DONE))
+    try:
+        _take_back(job, PhoneImport.objects.get(pk=of.pk), rows)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        log.exception("%s: row %d cannot be taken back", of.title, row_id)
+        for one in (made := [Made(row, {}, Target(), None) for row in rows]):
+            _keep(one, OUR_FAULT)
+        _store(job, PhoneImport.objects.get(pk=of.pk), made, [], [])
+
+
+def _take_back(job: Job, of: PhoneImport, rows: Sequence[ImportRow]) -> None:
     made = [_made(of, row) for row in rows]
     phones = {one.mac: one for one in Phone.objects.filter(mac__in=[row.mac for row in rows])}
     for one in made:
@@ -112,7 +152,6 @@ def one_chunk(job: Job, of: PhoneImport) -> bool:
             _keep(one, f"It keeps what it got: {one.fault}")
     with suppress(ChangedMeanwhile, ReadAgain):  # read again: what was saved meanwhile is kept in the next round
         _store(job, of, made, untold, [one for one in told if not one.fault])
-    return True
 
 
 def _made(of: PhoneImport, row: ImportRow) -> Made:
@@ -162,7 +201,7 @@ def _store(job: Job, of: PhoneImport, made: Sequence[Made], untold: Sequence[Mad
     with transaction.atomic():
         if not PhoneImport.objects.select_for_update().filter(pk=of.pk, state=of.state).exists():
             return
-        if not runner.is_mine(job):
+        if not chunks.is_mine(job):
             return
         making.lock([*untold, *told])
         if len(_by_what_they_know(of, untold)[0]) < len(untold):
@@ -192,10 +231,19 @@ def _return(job: Job, made: Sequence[Made], now: datetime) -> None:
     files = making.newest_files([one.there for one in made])
     inventory.rewrite([_as_it_was(one, job, files.get(one.there.pk), now) for one in made], now)
     making.replace_templates(made)
+    given_way = _gave_way(files.values())
     for current in files.values():
-        if current.fetched_at is None:
+        if current.fetched_at is None and current.pk in given_way:
             owed = outbox.enqueue(current, NotifyOrigin.JOB, now, note=making.HELD, job=job)
             Notify.objects.filter(pk=owed.pk).update(state=NotifyState.WITHHELD)  # until its turn: `telling.release`
+
+
+def _gave_way(files: Iterable[ConfigFile]) -> set[int]:
+    """Those files of which their phones were still to be told when the import came. Who had refused, or was not told
+    any more because somebody had cancelled that, rests until a person acts, as before."""
+    mine = Notify.objects.filter(config_file=OuterRef("pk"), kind=NotifyKind.PROFILE).order_by("-pk")
+    last = ConfigFile.objects.filter(pk__in=[one.pk for one in files]).annotate(last=Subquery(mine.values("state")[:1]))
+    return set(last.filter(last=NotifyState.SUPERSEDED).values_list("pk", flat=True))
 
 
 def _as_it_was(one: Made, job: Job, file: ConfigFile | None, now: datetime) -> Whole:

@@ -5,10 +5,6 @@ from django.utils.translation import gettext_lazy as _
 
 from devices.models import Phone
 
-# New files after a change of settings, after one in the directory, and from a table. Every other kind is an order, see
-# orders.py.
-RERENDER, FOLLOW, IMPORT = FILE_KINDS = ("rerender", "follow", "import")
-
 
 class JobState(models.TextChoices):
     WAITING = "waiting", _("Waiting")
@@ -26,7 +22,7 @@ class Job(models.Model):
     """One piece of long work. It goes from phone to phone in the order of their ids; `after_id` is how far it came,
     so that it is taken up where it stopped, and a phone that was done already is found unchanged."""
 
-    kind = models.CharField(max_length=20)
+    kind = models.CharField(max_length=20)  # see kinds.py
     title = models.CharField(max_length=200)
     scope = models.JSONField(
         default=dict, help_text="Which phones; see provisioning/layers/scope.py. Orders have targets instead."

@@ -11,32 +11,26 @@ the list any more is left out and named, and what the unattended rule of devices
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import InterfaceError, OperationalError, transaction
-from django.db.models import Max, Q
+from django.db import transaction
+from django.db.models import Max
 from django.utils import timezone
-from django.utils.crypto import get_random_string
-from django_tasks import task
 
 from devices import batch, inventory
 from devices.choices import Neighbour
 from devices.models import Phone
 from provisioning import assignment, commands, outbox
-from provisioning.jobs import runner, telling
+from provisioning.jobs import chunks, runner, telling
+from provisioning.jobs.kinds import AGAIN, DONE, ORDERS, Next, Order
 from provisioning.jobs.models import OPEN_JOBS, Job, JobFailure, JobState, JobTarget
 from provisioning.models import Notify, NotifyKind, NotifyState
-
-log = logging.getLogger(__name__)
 
 PACES_PER_MINUTE = (1, 600)
 PACE_PER_MINUTE = 30  # offered: 37 restarts in little more than a minute, and a PBX sees 1 registration in 2 s
 AHEAD_SECONDS = 15  # turns are given so far ahead; a paused or cancelled order takes them back
-AT_ONCE = 10  # targets in one transaction: SQLite's lock is held for some 20 ms
 INSERTED_AT_ONCE = 2000
 RESTART_BREAK_MINUTES = 10  # two orders in a row must not restart a fleet twice. Our choice, as for automatic NOTIFYs
 RESTARTS = (NotifyKind.REBOOT, NotifyKind.RESYNC)
@@ -45,29 +39,9 @@ TOO_SOON = (
 )
 MOVED = "In the list it was at {}, now it is at {}. Check that it is the same phone; order it again."
 OTHERS_MAC = "The neighbour table shows another device's MAC at {}: find out which one it is."
-OUR_FAULT = "Something went wrong in gspnp itself; the worker's log has more. Report it, then order it again."
+WITH_FILES = "heeded_with_files"  # in `Job.orders`: of whom this one has been heeded so far
 ALREADY = "Each of these phones waits for this already, in a job that is not over."
 
-
-@dataclass(frozen=True)
-class Order:
-    """What can be ordered. `tells` is what the phones are asked; without it the order is carried out here, at once."""
-
-    title: str
-    tells: NotifyKind | None = None
-    at_once: int = AT_ONCE
-    """Phones in one transaction."""
-
-
-ORDERS: Mapping[str, Order] = {
-    "notify": Order("Notify again", NotifyKind.PROFILE),
-    "check": Order("Check for a new configuration", NotifyKind.CHECK_SYNC),
-    "resync": Order("Load the configuration again", NotifyKind.RESYNC),
-    "reboot": Order("Restart", NotifyKind.REBOOT),
-    "ignore": Order("Ignore"),
-    "heed": Order("Stop ignoring"),
-    "forget": Order("Forget", at_once=3),  # with all that belongs to them
-}
 
 Target = tuple[int, str | None]
 """A phone's id, and the address that the list showed for it."""
@@ -78,7 +52,12 @@ class _Refusal(Exception):
 
 
 def start(kind: str, targets: Iterable[Target], *, by: str, pace_per_minute: float = PACE_PER_MINUTE) -> Job:
-    """Order it for these phones. Raises runner.JobError, with words for the person."""
+    """Order it for these phones. Raises runner.JobError, with words for the person.
+
+    Two people may order the same at the same moment, and neither is told of the other: no lock keeps them apart, for a
+    phone is not asked twice by that. The command that still waits gives way to the later one (commands.send), one that
+    has left is a restart of which `RESTART_BREAK_MINUTES` hold, and what is done here is done already.
+    """
     order, wanted = ORDERS[kind], dict(targets)
     least, most = PACES_PER_MINUTE
     if not least <= pace_per_minute <= most:
@@ -122,74 +101,54 @@ def _store(kind: str, order: Order, wanted: Mapping[int, str | None], by: str, p
     return job
 
 
-@task()
-def run(job_id: int) -> None:
-    """Carry out what is due of an order; nothing if another worker has it, or its next turn is later."""
-    worker, now = get_random_string(12), timezone.now()
-    lost = Q(state=JobState.RUNNING, beat_at__lt=now - timedelta(seconds=runner.LOST_AFTER_SECONDS))
-    between = Q(state=JobState.RUNNING, worker="", called_at__lte=now)
-    mine = Job.objects.filter(Q(state=JobState.WAITING) | between | lost, pk=job_id)
-    if not mine.update(state=JobState.RUNNING, worker=worker, beat_at=now):
-        return
-    Job.objects.filter(pk=job_id, started_at=None).update(started_at=now)
-    try:
-        while _bite(job_id, worker):
-            time.sleep(runner.PAUSE_SECONDS)
-    except (OperationalError, InterfaceError):
-        raise  # it is taken up again when the database is back
-    except Exception:
-        log.exception("job %d cannot go on", job_id)
-        mine = Job.objects.filter(pk=job_id, state=JobState.RUNNING, worker=worker)
-        mine.update(state=JobState.FAILED, words=OUR_FAULT, ended_at=timezone.now())
-
-
-def _bite(job_id: int, worker: str) -> bool:
-    """A few of the phones that are due; False if none is, or somebody stopped the job."""
-    now = timezone.now()
+def run_chunk(job: Job) -> Next:
+    """Do what is asked with a few of the phones that are due."""
+    now, worker = timezone.now(), job.worker
     with transaction.atomic():
         # Its row stays locked: whoever pauses or cancels it comes before this bite, or after it.
-        job = Job.objects.select_for_update().filter(pk=job_id, state=JobState.RUNNING, worker=worker).first()
-        if job is None:
-            return False
-        order = ORDERS[job.kind]
-        tells = order.tells
-        turns = telling.turns(job, order.at_once, now) if tells else [now] * order.at_once
+        locked = Job.objects.select_for_update().filter(pk=job.pk, state=JobState.RUNNING, worker=worker).first()
+        if locked is None:
+            return AGAIN  # somebody else's, or stopped: the runner sees it
+        job, order = locked, ORDERS[locked.kind]
+        turns = _turns(job, order, now)
         due = [at for at in turns if at <= now + timedelta(seconds=AHEAD_SECONDS)]
         targets = list(job.targets.all()[: max(1, len(due))])
         if not targets:
-            _end(job)
-            return False
+            Job.objects.filter(pk=job.pk).update(done=job.total)  # those that were forgotten meanwhile count too
+            return DONE
         if not due:
-            _wait(job, turns[0])
-            return False
-        ids = [one.phone_id for one in targets]
-        outbox.lock_phones(ids)
-        there = set(Phone.objects.filter(pk__in=ids).values_list("pk", flat=True))
-        targets = [one for one in targets if one.phone_id in there]  # another was forgotten while we waited for its row
-        failures = _tell(job, tells, targets, due) if tells else HERE[job.kind](job, ids)
-        JobTarget.objects.filter(pk__in=[one.pk for one in targets]).delete()
-        kept = [JobFailure(job=job, phone_id=pk, message=words[:300]) for pk, words in failures.items()]
-        JobFailure.objects.bulk_create(kept[: max(0, runner.MAX_FAILURES - job.failed)])
-        job.done += len(ids)
-        job.failed += len(failures)
-        job.changed += len(there) - len(failures)
-        job.beat_at = timezone.now()
-        job.save(update_fields=["done", "failed", "changed", "beat_at"])
-    return True
+            return Next(at=turns[0])
+        _do(job, order, targets, due)
+    return AGAIN
 
 
-def _wait(job: Job, turn: datetime) -> None:
-    """Leave it to whoever looks at the next turn."""
-    job.worker, job.called_at, job.beat_at = "", turn, turn
-    job.save(update_fields=["worker", "called_at", "beat_at"])
-    runner.call(job, turn)
+def _turns(job: Job, order: Order, now: datetime) -> list[datetime]:
+    if not order.tells:
+        return [now] * order.at_once
+    return telling.turns(job, order.at_once, now, timedelta(seconds=runner.LONGEST_WAIT_SECONDS))
 
 
-def _end(job: Job) -> None:
-    """Every phone has been done. Those that were forgotten meanwhile count too."""
-    job.state, job.done, job.ended_at = JobState.DONE, job.total, timezone.now()
-    job.save(update_fields=["state", "done", "ended_at"])
-    log.info("%s: done by %s; %d phones, %d failed", job.title, job.created_by, job.total, job.failed)
+def _do(job: Job, order: Order, targets: Sequence[JobTarget], due: Sequence[datetime]) -> None:
+    """Do it with these, and note how far the job has come; in the transaction that has locked its row."""
+    ids = [one.phone_id for one in targets]
+    outbox.lock_phones(ids)
+    there = set(Phone.objects.filter(pk__in=ids).values_list("pk", flat=True))
+    targets = [one for one in targets if one.phone_id in there]  # another was forgotten while we waited for its row
+    failures = _tell(job, order.tells, targets, due) if order.tells else HERE[job.kind](job, ids)
+    JobTarget.objects.filter(pk__in=[one.pk for one in targets]).delete()
+    chunks.keep(job, [JobFailure(job=job, phone_id=pk, message=words[:300]) for pk, words in failures.items()])
+    job.done += len(ids)
+    job.failed += len(failures)
+    job.changed += len(there) - len(failures)
+    job.beat_at = timezone.now()
+    job.save(update_fields=["done", "failed", "changed", "beat_at", "orders"])
+
+
+def over(job: Job) -> None:
+    """Who was heeded may have a file of the time before it was ignored: one job looks at all of them, at one pace."""
+    (orders,) = Job.objects.filter(pk=job.pk).values_list("orders", flat=True)
+    if orders.get(WITH_FILES):
+        assignment.catch_up(orders[WITH_FILES], job.created_by)
 
 
 # --- what is asked of phones ----------------------------------------------------------------------------------------
@@ -241,7 +200,9 @@ def _ignore(job: Job, phone_ids: Sequence[int]) -> dict[int, str]:
 
 
 def _heed(job: Job, phone_ids: Sequence[int]) -> dict[int, str]:
-    assignment.heed_all(phone_ids, job.created_by)
+    heeded = assignment.heed_each(phone_ids, job.created_by)
+    with_files = [phone_id for phone_id, has_file in heeded.items() if has_file]
+    job.orders = {WITH_FILES: [*job.orders.get(WITH_FILES, []), *with_files]}
     return {}
 
 

@@ -22,6 +22,7 @@ from devices.models import Phone
 from provisioning import outbox, plan, rendering
 from provisioning.gxp.config import ConfigError, Problem
 from provisioning.jobs import telling
+from provisioning.jobs.chunks import Outcome, by_ids
 from provisioning.layers import stack, store
 from provisioning.models import OPEN_STATES, ConfigFile, Job, JobFailure, Notify, NotifyKind, NotifyOrigin, NotifyState
 from provisioning.rendering import Wanted
@@ -53,14 +54,6 @@ class _Rows:
     switched_on: Mapping[int, rendering.SwitchedOn] = field(repr=False)
 
 
-@dataclass
-class Outcome:
-    """What became of a chunk of phones."""
-
-    changed: int = 0
-    failures: list[JobFailure] = field(default_factory=list)
-
-
 def rerender(job: Job, phone_ids: Sequence[int]) -> Outcome:
     """Give each of these phones the version that its layers ask for now; unchanged ones are left alone."""
     outcome, left = Outcome(), list(phone_ids)
@@ -75,6 +68,9 @@ def rerender(job: Job, phone_ids: Sequence[int]) -> Outcome:
             return outcome
     outcome.failures += [JobFailure(job=job, phone_id=phone_id, message=BUSY) for phone_id in left]
     return outcome
+
+
+run_chunk = by_ids(rerender)
 
 
 def _rendered(job: Job, phone_ids: Sequence[int], outcome: Outcome) -> Iterator[Made]:

@@ -1,7 +1,9 @@
 """Jobs from the order to the end: queued by django-tasks, carried out here, taken up again if a worker died.
 
 The Job row is the truth; a task of the queue is only the call to look at it. A worker that dies leaves a row whose
-heartbeat grows old: `revive` calls anew, and the next worker goes on after the last phone that was done.
+heartbeat grows old: `revive` calls anew, and the next worker goes on after the last phone that was done. A job that has
+nothing to do before a time belongs to no worker until then, so that others can work. What is done is the affair of its
+kind (kinds.py).
 """
 
 from __future__ import annotations
@@ -9,56 +11,36 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.db import InterfaceError, OperationalError, transaction
-from django.db.models import F, Q
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.crypto import get_random_string
-from django.utils.module_loading import import_string
 from django.utils.translation import gettext
 from django_tasks import task
 from django_tasks_db.models import DBTaskResult
 
-from devices.models import Phone
-from provisioning.jobs import telling
-from provisioning.jobs.models import FILE_KINDS, FOLLOW, OPEN_JOBS, RERENDER, Job, JobFailure, JobState, JobTarget
-from provisioning.jobs.rerender import Outcome, rerender
-from provisioning.layers.scope import next_ids, phones_under
+from provisioning.jobs import kinds, telling
+from provisioning.jobs.kinds import RERENDER, Next
+from provisioning.jobs.models import OPEN_JOBS, Job, JobState, JobTarget
+from provisioning.layers.scope import phones_under
 
 log = logging.getLogger(__name__)
 
-# What other kinds do with some phones, as `rerender` does. Named, because what saves phones orders jobs too.
-WORK = {FOLLOW: "provisioning.extensions.job.follow"}
-CHUNK = 100  # phones between two looks at whether somebody paused or cancelled
 PAUSE_SECONDS = 0.002  # between two chunks: SQLite's lock is not fair
 LOST_AFTER_SECONDS = 60  # a chunk takes far less than a second; a worker that is silent for so long is gone
+LONGEST_WAIT_SECONDS = 600  # between two turns. What is due later counts as of a clock that went back (as in due.py).
 KEPT_DAYS = 90  # after its end; our choice
 PRUNED_AT_ONCE = 100
-MAX_FAILURES = 1000  # rows kept of one job; the number of failures goes on
 PACES_PER_SECOND = (0.1, 200.0)
 LONGEST_SECONDS = 86_400  # of telling. What is due in two days and more counts as of a clock that went back (due.py).
 DROPPED_AT_ONCE = 500  # targets in one transaction
-ORDERS = "provisioning.jobs.orders.run"  # what carries out a job that gives no files
-OUR_FAULT = "Something went wrong in gspnp itself; the worker's log has more. Report it, then save the layer again."
 
 
 class JobError(ValueError):
     """The job cannot do this now; the text says why."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What jobs that are no rendering anew do: `chunk` does the next piece, and is False once the job has ended or is
-    somebody else's; `cancel` says whether the job ends by itself after it was told to."""
-
-    chunk: Callable[[Job], bool]
-    cancel: Callable[[Job], bool]
-
-
-KINDS: dict[str, Kind] = {}  # by Job.kind; whoever has one registers it
 
 
 def start(
@@ -106,6 +88,7 @@ def enqueue(
     orders: Mapping[str, object] | None = None,
 ) -> Job:
     """Store a job, and call a worker to it."""
+    assert kind in kinds.KINDS, f"no such kind of job: {kind}"
     now = timezone.now()
     with transaction.atomic():
         job = Job.objects.create(
@@ -125,65 +108,67 @@ def enqueue(
 
 @task()
 def run(job_id: int) -> None:
-    """Carry out a job, or what is left of it; nothing if another worker has it."""
+    """Carry out a job, or what is due and left of it; nothing if another worker has it."""
     worker = get_random_string(12)
-    now = timezone.now()
-    lost = Q(state=JobState.RUNNING, beat_at__lt=now - timedelta(seconds=LOST_AFTER_SECONDS))
-    mine = Job.objects.filter(Q(state=JobState.WAITING) | lost, pk=job_id)
-    if not mine.update(state=JobState.RUNNING, worker=worker, beat_at=now):
+    if not _claim(job_id, worker):
         return
-    Job.objects.filter(pk=job_id, started_at=None).update(started_at=now)
-    try:
-        while _one_chunk(job_id, worker):
-            time.sleep(PAUSE_SECONDS)
-    except (OperationalError, InterfaceError):
-        raise  # it is taken up again when the database is back
-    except Exception:
-        log.exception("job %d cannot go on", job_id)
-        mine = Job.objects.filter(pk=job_id, state=JobState.RUNNING, worker=worker)
-        mine.update(state=JobState.FAILED, words=OUR_FAULT, ended_at=timezone.now())
+    mine = Job.objects.filter(pk=job_id, state=JobState.RUNNING, worker=worker)
+    while (job := mine.first()) is not None and _goes_on(job, _chunk(job)):
+        time.sleep(PAUSE_SECONDS)
 
 
-def _one_chunk(job_id: int, worker: str) -> bool:
-    """The next phones; False if nothing is left, or somebody stopped the job."""
-    job = Job.objects.filter(pk=job_id, state=JobState.RUNNING, worker=worker).first()
-    if job is None:
+def _claim(job_id: int, worker: str) -> bool:
+    now = timezone.now()
+    mine = Job.objects.filter(Q(state=JobState.WAITING) | _lost(now) | _has_its_turn(now), pk=job_id)
+    if not mine.update(state=JobState.RUNNING, worker=worker, beat_at=now):
         return False
-    if job.kind in KINDS:
-        return KINDS[job.kind].chunk(job)
-    ids = next_ids(job.scope, job.after_id, CHUNK)
-    if not ids:
-        return not end(job, JobState.DONE)
-    work = rerender if job.kind == RERENDER else import_string(WORK[job.kind])
-    outcome: Outcome = work(job, ids)
-    failed = {one.phone_id for one in outcome.failures}
-    with transaction.atomic():
-        # Who was forgotten meanwhile is nobody's failure.
-        there = set(Phone.objects.select_for_update().filter(pk__in=failed).values_list("pk", flat=True))
-        failures = [one for one in outcome.failures if one.phone_id in there]
-        JobFailure.objects.bulk_create(failures[: max(0, MAX_FAILURES - job.failed)])
-        Job.objects.filter(pk=job.pk, worker=job.worker).update(
-            done=F("done") + len(ids),
-            changed=F("changed") + outcome.changed,
-            failed=F("failed") + len(failed),
-            after_id=ids[-1],
-            beat_at=timezone.now(),
-        )
+    Job.objects.filter(pk=job_id, started_at=None).update(started_at=now)
     return True
 
 
-def is_mine(job: Job) -> bool:
-    """Whether the job still runs, and is this worker's; call it in the transaction that stores a chunk."""
-    return Job.objects.select_for_update().filter(pk=job.pk, state=JobState.RUNNING, worker=job.worker).exists()
+def _lost(now: datetime) -> Q:
+    """Jobs whose worker is gone; or nobody knows since when, because the clock went back."""
+    silent = Q(beat_at__lt=now - timedelta(seconds=LOST_AFTER_SECONDS))
+    return Q(state=JobState.RUNNING) & (silent | Q(beat_at__gt=_too_far(now)))
 
 
-def end(job: Job, state: JobState, words: str = "") -> bool:
-    """The job has come to its end; False if it is not this worker's any more, or was stopped."""
-    ended = Job.objects.filter(pk=job.pk, state=JobState.RUNNING, worker=job.worker).update(
-        state=state, words=words[:300], ended_at=timezone.now()
-    )
-    log.info("%s: %s; %d of %d phones changed, %d failed", job.title, state.value, job.changed, job.total, job.failed)
-    return bool(ended)
+def _has_its_turn(now: datetime) -> Q:
+    return Q(state=JobState.RUNNING, worker="") & (Q(called_at__lte=now) | Q(called_at__gt=_too_far(now)))
+
+
+def _too_far(now: datetime) -> datetime:
+    return now + timedelta(seconds=LONGEST_WAIT_SECONDS)
+
+
+def _chunk(job: Job) -> Next:
+    """Do the next piece. What becomes of a fault of ours is the affair of its kind, unless that is at fault too."""
+    kind = kinds.of(job)
+    for do in (kind.run_chunk, kind.failed):
+        try:
+            return do(job)
+        except (OperationalError, InterfaceError):
+            raise  # it is taken up again when the database is back
+        except Exception:
+            log.exception("job %d cannot go on", job.pk)
+    return Next(ended=JobState.FAILED, words=kind.words.our_fault)
+
+
+def _goes_on(job: Job, then: Next) -> bool:
+    """Whether this worker does the next piece at once."""
+    mine = Job.objects.filter(pk=job.pk, state=JobState.RUNNING, worker=job.worker)
+    if then.ended is not None:
+        with transaction.atomic():
+            if mine.update(state=then.ended, words=then.words[:300], ended_at=timezone.now()):
+                kinds.of(job).over(job)
+        log.info("%s: %s; %d of %d done", job.title, then.ended.value, job.done, job.total)
+        return False
+    if then.at is not None:
+        turn = min(then.at, _too_far(timezone.now()))
+        with transaction.atomic():
+            if mine.update(worker="", called_at=turn, beat_at=turn):
+                call(job, turn)
+        return False
+    return True
 
 
 def pause(job_id: int) -> None:
@@ -211,12 +196,16 @@ def cancel(job_id: int) -> None:
     """End it after the present chunk, and tell no more phones. Who has a new file keeps it, and takes it at its next
     start. Raises JobError."""
     job = _look(job_id)
-    if job.kind in KINDS and job.state in OPEN_JOBS and KINDS[job.kind].cancel(job):
+    kind = kinds.of(job)
+    if job.state in OPEN_JOBS and kind.cancel(job):
         with transaction.atomic():
             if _change(job_id, (JobState.PAUSED,), JobState.WAITING):
                 call(job)
         return
-    cancelled = _change(job_id, OPEN_JOBS, JobState.CANCELLED, ended_at=timezone.now())
+    with transaction.atomic():
+        cancelled = _change(job_id, OPEN_JOBS, JobState.CANCELLED, ended_at=timezone.now())
+        if cancelled:
+            kind.over(job)
     if cancelled:
         _forget_targets([job_id])
     if not telling.drop(job) and not cancelled:
@@ -225,8 +214,7 @@ def cancel(job_id: int) -> None:
 
 def call(job: Job, at: datetime | None = None) -> None:
     """Have a worker look at it, at once or at that time."""
-    task = run if job.kind in FILE_KINDS else import_string(ORDERS)
-    (task.using(run_after=at) if at else task).enqueue(job.pk)
+    (run.using(run_after=at) if at else run).enqueue(job.pk)
 
 
 def _forget_targets(job_ids: Sequence[int]) -> None:
@@ -267,10 +255,10 @@ def prune() -> int:
 
 def revive() -> int:
     """Call again for jobs whose worker is gone; how many. Call it now and then."""
-    lost = timezone.now() - timedelta(seconds=LOST_AFTER_SECONDS)
-    silent = Q(state=JobState.RUNNING, beat_at__lt=lost) | Q(state=JobState.WAITING)
-    stale = Job.objects.filter(silent, called_at__lt=lost)
-    jobs = [job for job in stale.defer("scope") if stale.filter(pk=job.pk).update(called_at=timezone.now())]
+    now = timezone.now()
+    called = Q(called_at__lt=now - timedelta(seconds=LOST_AFTER_SECONDS)) | Q(called_at__gt=_too_far(now))
+    stale = Job.objects.filter(_lost(now) | Q(state=JobState.WAITING), called)
+    jobs = [job for job in stale.defer("scope") if stale.filter(pk=job.pk).update(called_at=now)]
     for job in jobs:
         call(job)
     return len(jobs)

@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from devices import batch
 from provisioning import outbox
-from provisioning.jobs.models import FILE_KINDS, Job, JobState
+from provisioning.due import CLOCK_WENT_BACK_DAYS
+from provisioning.jobs import kinds
+from provisioning.jobs.models import Job, JobState
 from provisioning.models import Notify, NotifyState
 
 AT_ONCE = 500  # rows in one transaction. Our choice.
-HELD = "Its job is paused: it takes its new file at its next start, or when the job goes on."
-DROPPED = "Its job was cancelled: it takes its new file at its next start, or when you press “Notify again”."
-HELD_ORDER = "Its job is paused: it is asked when the job goes on."
-DROPPED_ORDER = "Its job was cancelled: it is not asked any more."
+BELIEVED = timedelta(days=CLOCK_WENT_BACK_DAYS)
+STOPPED = (JobState.PAUSED, JobState.CANCELLED)
 _UNSENT = (NotifyState.WAITING, NotifyState.WITHHELD)
 
 
@@ -40,27 +40,40 @@ class Told:
 
 def told(job: Job) -> Told:
     """How far the telling has come."""
-    held_words, dropped_words = _words(job)
-    held = Q(state=NotifyState.WITHHELD, note=held_words)  # others are withheld for their address
+    words = kinds.of(job).words
+    held = Q(state=NotifyState.WITHHELD, note=words.held)  # others are withheld for their address
     counts = job.notifies.aggregate(
         sent=Count("pk", filter=Q(first_sent_at__isnull=False)),
         waiting=Count("pk", filter=Q(state=NotifyState.WAITING)),
         held=Count("pk", filter=held),
-        dropped=Count("pk", filter=Q(state=NotifyState.NOT_NEEDED, note=dropped_words)),
+        dropped=Count("pk", filter=Q(state=NotifyState.NOT_NEEDED, note=words.dropped)),
     )
     waiting = job.notifies.filter(state=NotifyState.WAITING).order_by("-next_at")
     return Told(**counts, until=waiting.values_list("next_at", flat=True).first())
 
 
-def turns(job: Job, count: int, now: datetime) -> list[datetime]:
-    """When the next phones of this job have their turn: after those that have one already, and never in a bunch."""
-    last = job.notifies.order_by("-next_at").values_list("next_at", flat=True).first() if job.pk else None
-    return _spaced(job, now if last is None else max(now, last + _step(job)), count)
+def turns(job: Job, count: int, now: datetime, believed: timedelta = BELIEVED) -> list[datetime]:
+    """When the next phones of this job have their turn: after those that have one already, and never in a bunch.
+
+    What is further ahead than is `believed` is of a clock that went back, and counts for nothing.
+    """
+    return _after(job.notifies.all() if job.pk else Notify.objects.none(), job, count, now, believed)
+
+
+def _after(notifies: QuerySet[Notify], job: Job, count: int, now: datetime, believed: timedelta) -> list[datetime]:
+    in_time = notifies.filter(next_at__lte=now + believed).order_by("-next_at")
+    last, step = in_time.values_list("next_at", flat=True).first(), timedelta(seconds=1 / job.pace_per_second)
+    start = now if last is None else max(now, last + step)
+    return [start + place * step for place in range(count)]
 
 
 def state_and_note(job: Job) -> tuple[NotifyState, str]:
     """What a NOTIFY of this job begins with, now that its row is locked against pausing and cancelling."""
-    states = {JobState.PAUSED: (NotifyState.WITHHELD, HELD), JobState.CANCELLED: (NotifyState.NOT_NEEDED, DROPPED)}
+    words = kinds.of(job).words
+    states = {
+        JobState.PAUSED: (NotifyState.WITHHELD, words.held),
+        JobState.CANCELLED: (NotifyState.NOT_NEEDED, words.dropped),
+    }
     current = Job.objects.select_for_update().filter(pk=job.pk).values_list("state", flat=True).first()
     return states.get(JobState(current), (NotifyState.WAITING, "")) if current else (NotifyState.WAITING, "")
 
@@ -75,43 +88,34 @@ def give_turn(job: Job, notify: Notify, state: NotifyState, note: str) -> None:
 
 def hold(job: Job) -> int:
     """Hold back what has not left yet; how many."""
-    rows = [(pk, NotifyState.WITHHELD, _words(job)[0]) for pk in _ids(job, NotifyState.WAITING)]
+    rows = [(pk, NotifyState.WITHHELD, kinds.of(job).words.held) for pk in _ids(job, NotifyState.WAITING)]
     return _write(("pk", "state", "note"), rows, [NotifyState.WAITING])
 
 
 def go_on(job: Job) -> int:
-    """Give those that were held back their turns anew; how many."""
-    return release(job, _words(job)[0])
+    """Give those that were held back their turns anew, unless somebody stops the job again; how many."""
+    return _release(job, kinds.of(job).words.held, [state for state in JobState if state not in STOPPED])
 
 
 def release(job: Job, held: str) -> int:
-    """The same for those that were held back for another reason, which is their note."""
+    """The same, while the job runs, for those that were held back for another reason, which is their note."""
+    return _release(job, held, [JobState.RUNNING])
+
+
+def _release(job: Job, held: str, while_it_is: Sequence[JobState]) -> int:
     ids = [pk for pk, note in _rows(job, NotifyState.WITHHELD) if note == held]
     # The times of those that were held back have passed, or are of an order that is over.
-    turns = _spaced(job, timezone.now(), len(ids))
+    turns = _after(job.notifies.filter(state=NotifyState.WAITING), job, len(ids), timezone.now(), BELIEVED)
     rows = [(pk, NotifyState.WAITING, "", at) for pk, at in zip(ids, turns, strict=True)]
-    return _write(("pk", "state", "note", "next_at"), rows, [NotifyState.WITHHELD])
+    still = Job.objects.select_for_update().filter(pk=job.pk, state__in=while_it_is)
+    return _write(("pk", "state", "note", "next_at"), rows, [NotifyState.WITHHELD], still)
 
 
 def drop(job: Job) -> int:
     """What has not left yet is not sent any more; how many."""
-    now = timezone.now()
-    rows = [(pk, NotifyState.NOT_NEEDED, _words(job)[1], now) for pk in _ids(job, *_UNSENT)]
+    now, words = timezone.now(), kinds.of(job).words
+    rows = [(pk, NotifyState.NOT_NEEDED, words.dropped, now) for pk in _ids(job, *_UNSENT)]
     return _write(("pk", "state", "note", "settled_at"), rows, list(_UNSENT))
-
-
-def _words(job: Job) -> tuple[str, str]:
-    """What is said of one that is held back, and of one that is dropped."""
-    return (HELD, DROPPED) if job.kind in FILE_KINDS else (HELD_ORDER, DROPPED_ORDER)
-
-
-def _step(job: Job) -> timedelta:
-    return timedelta(seconds=1 / job.pace_per_second)
-
-
-def _spaced(job: Job, start: datetime, count: int) -> list[datetime]:
-    """So many times at the job's pace."""
-    return [start + place * _step(job) for place in range(count)]
 
 
 def _ids(job: Job, *states: NotifyState) -> list[int]:
@@ -122,11 +126,21 @@ def _rows(job: Job, *states: NotifyState) -> list[tuple[int, str]]:
     return list(job.notifies.filter(state__in=states).order_by("next_at", "pk").values_list("pk", "note"))
 
 
-def _write(names: Sequence[str], rows: Sequence[tuple], only_if: Sequence[NotifyState]) -> int:
-    """In bites, so that a listener never waits long; a row that has left meanwhile is passed over."""
+def _write(
+    names: Sequence[str],
+    rows: Sequence[tuple],
+    only_if: Sequence[NotifyState],
+    while_there: QuerySet[Job] | None = None,
+) -> int:
+    """In bites, so that a listener never waits long; a row that has left meanwhile is passed over.
+
+    `while_there` is the job, locked: whoever stops it comes before a bite, which is not written then, or finds it.
+    """
     written = 0
     for bite in batch.bites(rows, AT_ONCE):
         with transaction.atomic():
+            if while_there is not None and not while_there.exists():
+                return written
             outbox.lock_phones(Notify.objects.filter(pk__in=[row[0] for row in bite]).values_list("phone", flat=True))
             written += len(batch.update(Notify, names, bite, only_if=("state", only_if)))
     return written

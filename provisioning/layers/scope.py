@@ -18,8 +18,12 @@ CHUNK = 500  # phones read at once
 
 def phones_under(scope: Mapping[str, object]) -> QuerySet[Phone]:
     """The assigned phones of a scope: `{"site": slug}`, `{"model": name}`, `{"template": id}`, `{"phones": [id…]}`,
-    or `{}` for all."""
+    or `{}` for all. Raises ValueError for any other, which must not mean all."""
     phones = Phone.objects.filter(stage__in=WAY)
+    if not scope:
+        return phones
+    if len(scope) > 1:
+        raise ValueError(f"no such scope: {', '.join(scope)}")
     match dict(scope):
         case {"site": name}:
             return phones.filter(site=name)
@@ -29,7 +33,7 @@ def phones_under(scope: Mapping[str, object]) -> QuerySet[Phone]:
             return phones.filter(templates__layer=layer_id)
         case {"phones": list(ids)}:
             return phones.filter(pk__in=ids)
-    return phones
+    raise ValueError(f"no such scope: {', '.join(scope)}")
 
 
 def next_ids(scope: Mapping[str, object], after: int, most: int) -> list[int]:

@@ -11,7 +11,7 @@ from openpyxl import Workbook, load_workbook
 from devices import directory
 from devices.directory import Entry
 from devices.models import Account, Extension, Phone
-from provisioning.jobs import runner
+from provisioning.jobs import kinds, runner
 from provisioning.models import Job
 from tests import cast
 from tests.console.conftest import person, signed_in
@@ -176,7 +176,7 @@ def test_a_rename_shows_who_follows_and_who_is_ticked_does(console, tess):
     answer = console.post(url, fields)
     job = Job.objects.get()
     assert answer.headers["Location"] == f"/jobs/{job.pk}/"
-    assert (job.kind, job.scope, job.pace_per_second) == (runner.FOLLOW, {"phones": [watching.pk]}, 2)
+    assert (job.kind, job.scope, job.pace_per_second) == (kinds.FOLLOW, {"phones": [watching.pk]}, 2)
     assert (stored(), Extension.objects.get().secret) == ([("", "1001", "Otto")], "other-s3cr3t")
     runner.run.call(job.pk)
     assert Phone.objects.get(pk=watching.pk).keys.get().label == "Otto"

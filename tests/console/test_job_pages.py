@@ -2,11 +2,14 @@
 
 import re
 from datetime import timedelta
+from html import unescape
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 
-from provisioning.jobs import runner
+from provisioning.importing import applying, planning, undoing
+from provisioning.jobs import kinds, runner
 from provisioning.layers import store
 from provisioning.models import Job
 from tests import cast
@@ -58,18 +61,6 @@ def test_its_buttons_pause_resume_and_cancel(console, job):
     assert "nothing of it is left" in console.post(f"/jobs/{job.pk}/pause/", follow=True).content.decode()
 
 
-@pytest.mark.parametrize(
-    ("kind", "words"), [("rerender", "Save the layer, or set the path"), ("follow", "Assign the phones that are left")]
-)
-def test_cancelled_it_says_how_to_go_on_with_the_rest_of_its_kind(console, job, kind, words):
-    Job.objects.filter(pk=job.pk).update(kind=kind)
-    console.post(f"/jobs/{job.pk}/cancel/")
-    page = console.get(f"/jobs/{job.pk}/").content.decode()
-    said = re.search(r'data-testid="cancelled">(.*?)</p>', page)[1]
-    assert "nobody is told of it any more." in said and words in said
-    assert ("Save the layer" in said) == (kind == "rerender")
-
-
 def test_each_button_goes_to_its_own_address(console, job):
     """The script posts to the address of the button that was pressed, not to that of the form."""
     page = console.get(f"/jobs/{job.pk}/").content.decode()
@@ -112,3 +103,26 @@ def test_a_job_that_no_worker_takes_says_so(console, job):
 def test_the_list_without_a_job_says_where_jobs_come_from(console):
     assert 'href="/settings/"' in console.get("/jobs/").content.decode()
     assert console.get("/jobs/77/").status_code == 404
+
+
+@pytest.mark.parametrize("kind", [*kinds.KINDS, "levitate"])
+def test_cancelled_it_says_what_is_left_and_how_to_go_on_in_the_words_of_its_kind(console, job, kind):
+    Job.objects.update(kind=kind, state="cancelled", scope={"import": 7} if kind == kinds.IMPORT else {})
+    page = unescape(console.get(f"/jobs/{job.pk}/").content.decode())
+    said = re.search(r'data-testid="cancelled">(.*?)</p>', page)[1]
+    assert said == str(kinds.of(Job.objects.get()).words.cancelled)
+    assert ("again what this job is named after" in said) == (kind in (kinds.RERENDER, "levitate"))
+    assert ("Assign the phones that are left" in said) == (kind == kinds.FOLLOW)
+
+
+def test_the_button_says_what_cancelling_an_import_means_as_things_stand(console, db):
+    cast.assigned()
+    one = planning.read_file("phones.csv", f"mac,name\n{cast.MAC},Theo\n".encode(), by="tess")
+    job = applying.apply(one, by="tess")
+    assert "What is stored of it is taken back" in console.get(f"/jobs/{job.pk}/").content.decode()
+    runner.run.call(job.pk)
+    assert "Phones that have their new file keep it" in console.get(f"/jobs/{job.pk}/").content.decode()
+    back = undoing.undo(one, by="tess")
+    assert "the rest can be undone again" in console.get(f"/jobs/{back.pk}/").content.decode()
+    console.post(f"/jobs/{back.pk}/cancel/")
+    assert "Undo" in console.get(reverse("console:import", args=[one.pk])).content.decode()

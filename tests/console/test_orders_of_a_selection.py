@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from devices.choices import Stage
 from devices.models import Phone
-from provisioning.jobs import orders, runner
+from provisioning.jobs import kinds, runner
 from provisioning.models import Job, JobTarget, Notify, NotifyKind, NotifyState
 from tests import cast
 from tests.console.conftest import person, signed_in
@@ -95,7 +95,7 @@ def test_if_they_are_other_phones_by_now_nothing_is_done_and_one_is_asked_again(
 def test_each_order_concerns_the_phones_that_it_can_change(console, five, kind, concerned):
     words = console.post(f"/orders/{kind}/", by_hand(five)).content.decode()
     assert f'data-count="{concerned}"' in words
-    assert ("data-pace" in words) == (orders.ORDERS[kind].tells is not None)
+    assert ("data-pace" in words) == (kinds.ORDERS[kind].tells is not None)
 
 
 def test_nobody_is_concerned_and_there_is_nothing_to_agree_to(console, five):
@@ -138,7 +138,7 @@ def test_the_page_of_the_job_says_whom_it_asked_who_was_left_out_and_what_came_o
     Phone.objects.filter(pk=five[1].pk).update(source_host=cast.STRANGER)
     agreed(console, "reboot", by_hand(five))
     job = Job.objects.get(kind="reboot")
-    orders.run.call(job.pk)
+    runner.run.call(job.pk)
     words = console.get(f"/jobs/{job.pk}/").content.decode()
     assert "of 2 phones have had their turn" in words and 'data-open="yes"' in words
     assert "In the list it was at 10.0.1.2, now it is at 10.0.0.99" in words

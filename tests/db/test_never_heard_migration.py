@@ -20,14 +20,6 @@ def migrate(target):
     return MigrationExecutor(connection).loader.project_state(target).apps.get_model("devices", "Phone")
 
 
-@pytest.fixture
-def present():
-    """Whatever happens, the tables are as they were."""
-    yield
-    executor = MigrationExecutor(connection)
-    executor.migrate(executor.loader.graph.leaf_nodes())
-
-
 @pytest.mark.usefixtures("present")
 def test_times_of_phones_survive_both_ways():
     old = migrate(BEFORE)

@@ -1,6 +1,7 @@
 """Imports of phones: everything wrong is said before anything is written; all or nothing; and back again."""
 
 import json
+from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -14,7 +15,7 @@ from provisioning import assignment, outbox, plan
 from provisioning.gxp.document import values
 from provisioning.importing import applying, making, planning, undoing
 from provisioning.importing.models import ImportRow, ImportState, PhoneImport, RowState
-from provisioning.jobs import arrivals, runner
+from provisioning.jobs import arrivals, runner, telling
 from provisioning.jobs.models import Job, JobState
 from provisioning.layers import store
 from provisioning.models import ConfigFile, Notify, NotifyState
@@ -38,6 +39,13 @@ def preview(text: str, name: str = "phones.csv") -> PhoneImport:
 
 def run(job: Job) -> Job:
     runner.run.call(job.pk)
+    job.refresh_from_db()
+    return job
+
+
+def taken(job: Job) -> Job:
+    """A worker has it in hand."""
+    Job.objects.filter(pk=job.pk).update(state=JobState.RUNNING, worker="me")
     job.refresh_from_db()
     return job
 
@@ -259,7 +267,7 @@ class TestApply:
         job = applying.apply(preview(renamed(phones)), by="tess")
         Job.objects.filter(pk=job.pk).update(state=JobState.RUNNING, worker="died")
         job.refresh_from_db()
-        assert applying.one_chunk(job) and applying.one_chunk(job)
+        assert applying.run_chunk(job) and applying.run_chunk(job)
         assert [cast.owed(phone.pk).state for phone in phones[:4]] == [NotifyState.WITHHELD] * 4
         Job.objects.filter(pk=job.pk).update(state=JobState.WAITING)
         assert (run(job).state, job.done, job.changed) == (JobState.DONE, 5, 5)
@@ -271,7 +279,7 @@ class TestApply:
         job = applying.apply(preview(renamed(phones)), by="tess")
         Job.objects.filter(pk=job.pk).update(state=JobState.RUNNING, worker="died")
         job.refresh_from_db()
-        assert applying.one_chunk(job) and applying.one_chunk(job)
+        assert applying.run_chunk(job) and applying.run_chunk(job)
         assert PhoneImport.objects.get().state == ImportState.APPLIED
         Job.objects.filter(pk=job.pk).update(state=JobState.WAITING)
         run(job)
@@ -299,21 +307,130 @@ class TestApply:
         phones = many(4)
         before = snapshot()
         job = applying.apply(preview(renamed(phones)), by="tess")
-        Job.objects.filter(pk=job.pk).update(state=JobState.RUNNING, worker="me")
-        job.refresh_from_db()
-        applying.one_chunk(job)
+        applying.run_chunk(taken(job))
         runner.pause(job.pk)
         runner.cancel(job.pk)
-        assert run(job).state == JobState.FAILED and "cancelled" in job.words
+        assert run(job).state == JobState.CANCELLED and "cancelled" in job.words
         assert snapshot() == before
+
+    def test_pressing_cancel_again_does_not_stop_half_way_back(self, monkeypatch):
+        monkeypatch.setattr(making, "STORED_AT_ONCE", 2)
+        phones = many(4)
+        before = snapshot()
+        job = applying.apply(preview(renamed(phones)), by="tess")
+        applying.run_chunk(taken(job))
+        applying.run_chunk(job)
+        PhoneImport.objects.update(state=ImportState.APPLYING)
+        for _ in range(2):
+            runner.cancel(job.pk)
+            applying.run_chunk(job)
+        runner.pause(job.pk)
+        runner.cancel(job.pk)
+        assert run(job).state == JobState.CANCELLED
+        assert snapshot() == before
+
+    def test_a_fault_of_ours_takes_everything_back(self, monkeypatch):
+        monkeypatch.setattr(making, "STORED_AT_ONCE", 2)
+        phones = many(4)
+        before = snapshot()
+        real, calls = making.render, []
+
+        def broken(*args):
+            calls.append(args)
+            if len(calls) == 2:
+                raise RuntimeError("broken")
+            real(*args)
+
+        monkeypatch.setattr(making, "render", broken)
+        job = run(applying.apply(preview(renamed(phones)), by="tess"))
+        one = PhoneImport.objects.get()
+        assert (job.state, one.state, one.words) == (JobState.FAILED, ImportState.FAILED, applying.OUR_FAULT)
+        assert snapshot() == before
+        assert {cast.owed(phone.pk).state for phone in phones} == {NotifyState.WAITING}
+
+    def test_a_fault_on_the_way_back_keeps_that_row_alone(self, monkeypatch):
+        phones = many(4)
+        job = applying.apply(preview(renamed(phones)), by="tess")
+        applying.run_chunk(taken(job))
+        judge = undoing._judge
+
+        def broken(of, made):
+            if made.mac == phones[1].mac:
+                raise RuntimeError("broken")
+            judge(of, made)
+
+        monkeypatch.setattr(undoing, "_judge", broken)
+        runner.cancel(job.pk)
+        Job.objects.filter(pk=job.pk).update(state=JobState.WAITING)
+        assert run(job).state == JobState.CANCELLED
+        (row,) = PhoneImport.objects.get().rows.filter(state=RowState.KEPT)
+        assert (row.mac, row.note, PhoneImport.objects.get().kept) == (phones[1].mac, undoing.OUR_FAULT, 1)
+        names = [plan.draft_of(phone).accounts[0].display_name == "Theo" for phone in Phone.objects.order_by("mac")]
+        assert names == [False, True, False, False]
+        assert {cast.owed(phone.pk).state for phone in phones} == {NotifyState.WAITING}
+
+    def test_a_fault_that_even_stops_the_way_back_leaves_one_out(self, monkeypatch):
+        phones = many(2)
+        before = snapshot()
+        job = applying.apply(preview(renamed(phones)), by="tess")
+        applying.run_chunk(taken(job))
+        with monkeypatch.context() as patched:
+            patched.setattr(undoing, "_store", lambda *args: 1 / 0)
+            runner.cancel(job.pk)
+            Job.objects.filter(pk=job.pk).update(state=JobState.WAITING)
+            assert run(job).state == JobState.FAILED
+        assert undone(PhoneImport.objects.get()).state == ImportState.UNDONE
+        assert snapshot() == before
+
+    def test_an_undoing_that_is_cancelled_can_be_ordered_again(self, monkeypatch):
+        monkeypatch.setattr(making, "STORED_AT_ONCE", 2)
+        phones = many(4)
+        before = snapshot()
+        one = applied(renamed(phones))
+        job = undoing.undo(one, by="theo")
+        applying.run_chunk(taken(job))
+        runner.cancel(job.pk)
+        one.refresh_from_db()
+        assert (run(job).state, one.state) == (JobState.CANCELLED, ImportState.APPLIED)
+        assert undone(one).state == ImportState.UNDONE
+        assert snapshot() == before
+
+    @pytest.mark.parametrize("state", [NotifyState.REFUSED, NotifyState.UNANSWERED, NotifyState.NOT_NEEDED])
+    def test_who_rested_until_a_person_acts_rests_again(self, state):
+        phones = many(2)
+        Notify.objects.filter(phone=phones[0]).update(state=state)
+        undone(applied(renamed(phones)))
+        assert cast.owed(phones[0].pk) is None
+        assert cast.owed(phones[1].pk).state == NotifyState.WAITING
+
+    @pytest.mark.parametrize("at", [1, 2])
+    def test_paused_while_its_phones_are_let_go_it_tells_nobody(self, monkeypatch, at, clock):
+        """Before the first bite of them, and between two."""
+        monkeypatch.setattr(telling, "AT_ONCE", 2)
+        phones = many(4)
+        job = applying.apply(preview(renamed(phones)), by="tess")
+        bites = telling.batch.bites
+
+        def paused(rows, size):
+            for number, bite in enumerate(bites(rows, size), start=1):
+                if number == at and rows[0][1] == NotifyState.WAITING:
+                    runner.pause(job.pk)
+                yield bite
+
+        with monkeypatch.context() as patched:
+            patched.setattr(telling.batch, "bites", paused)
+            assert run(job).state == JobState.PAUSED
+        assert {cast.owed(phone.pk).state for phone in phones} == {NotifyState.WITHHELD}
+        runner.resume(job.pk)
+        assert run(job).state == JobState.DONE
+        due = sorted(cast.owed(phone.pk).next_at - clock.at for phone in phones)
+        assert due == [timedelta(seconds=place / 5) for place in range(4)], "each has its own turn"
 
     def test_pausing_in_the_middle_tells_nobody_when_it_goes_on(self, monkeypatch):
         monkeypatch.setattr(making, "STORED_AT_ONCE", 2)
         phones = many(4)
         job = applying.apply(preview(renamed(phones)), by="tess")
-        Job.objects.filter(pk=job.pk).update(state=JobState.RUNNING, worker="me")
-        job.refresh_from_db()
-        applying.one_chunk(job)
+        applying.run_chunk(taken(job))
         runner.pause(job.pk)
         runner.resume(job.pk)
         assert cast.owed(phones[0].pk).state == NotifyState.WITHHELD

@@ -11,7 +11,7 @@ from devices.choices import Stage
 from devices.models import LiveEvent, Phone
 from provisioning import assignment, outbox, plan, rendering
 from provisioning.gxp.document import values
-from provisioning.jobs import rerender, runner, telling
+from provisioning.jobs import chunks, kinds, rerender, runner, telling
 from provisioning.jobs.models import Job, JobState
 from provisioning.layers import stack, store
 from provisioning.models import ConfigFile, Notify, NotifyOrigin, NotifyState, SettingsLayer
@@ -119,12 +119,12 @@ def paused_in_its_first_chunk(monkeypatch):
         return real(job, ids)
 
     with monkeypatch.context() as patched:
-        patched.setattr(runner, "rerender", pausing)
+        patched.setattr(rerender, "run_chunk", chunks.by_ids(pausing))
         yield
 
 
 def test_it_can_be_paused_resumed_and_cancelled(monkeypatch):
-    monkeypatch.setattr(runner, "CHUNK", 1)
+    monkeypatch.setattr(chunks, "CHUNK", 1)
     made = phones(3)
     job = change(vlan_tag="9")
     with paused_in_its_first_chunk(monkeypatch):
@@ -142,7 +142,7 @@ class TestTelling:
         return [Notify.objects.filter(phone=phone).order_by("-pk").first().state for phone in made]
 
     def test_a_paused_job_tells_nobody_and_goes_on_at_its_pace(self, clock, monkeypatch):
-        monkeypatch.setattr(runner, "CHUNK", 2)
+        monkeypatch.setattr(chunks, "CHUNK", 2)
         made = phones(4)
         job = change(vlan_tag="9")
         with paused_in_its_first_chunk(monkeypatch):
@@ -225,7 +225,7 @@ def test_what_is_over_is_deleted_one_day(clock):
 
 def test_a_worker_whose_job_was_taken_over_counts_nothing(monkeypatch):
     phones(2)
-    monkeypatch.setattr(runner, "CHUNK", 1)
+    monkeypatch.setattr(chunks, "CHUNK", 1)
     job = change(vlan_tag="9")
     real = rerender.rerender
 
@@ -233,7 +233,7 @@ def test_a_worker_whose_job_was_taken_over_counts_nothing(monkeypatch):
         Job.objects.filter(pk=job.pk).update(worker="another")
         return real(job, ids)
 
-    monkeypatch.setattr(runner, "rerender", taken_over)
+    monkeypatch.setattr(rerender, "run_chunk", chunks.by_ids(taken_over))
     assert carried_out(job).done == 0
 
 
@@ -269,9 +269,9 @@ def test_a_fault_of_ours_with_one_phone_is_its_failure_and_with_the_job_ends_it(
     monkeypatch.setattr(rendering, "next_version", broken)
     done = carried_out(change(vlan_tag="9"))
     assert (done.state, done.changed, done.failed) == (JobState.DONE, 1, 1)
-    monkeypatch.setattr(runner, "rerender", broken)
+    monkeypatch.setattr(rerender, "run_chunk", broken)
     failed = carried_out(change(vlan_tag="8"))
-    assert (failed.state, failed.words) == (JobState.FAILED, runner.OUR_FAULT)
+    assert (failed.state, failed.words) == (JobState.FAILED, kinds.RERENDERING.our_fault)
     assert runner.revive() == 0
 
 
@@ -370,7 +370,7 @@ def test_a_cancelled_job_does_nothing():
 
 
 def test_it_is_taken_up_where_a_worker_died(monkeypatch, clock):
-    monkeypatch.setattr(runner, "CHUNK", 1)
+    monkeypatch.setattr(chunks, "CHUNK", 1)
     made = phones(3)
     job = change(vlan_tag="9")
     real, calls = rerender.rerender, []
@@ -381,7 +381,7 @@ def test_it_is_taken_up_where_a_worker_died(monkeypatch, clock):
             raise KeyboardInterrupt
         return real(job, ids)
 
-    monkeypatch.setattr(runner, "rerender", dying)
+    monkeypatch.setattr(rerender, "run_chunk", chunks.by_ids(dying))
     with pytest.raises(KeyboardInterrupt):
         runner.run.call(job.pk)
     assert carried_out(job).done == 1, "another worker leaves it alone while the first may still be there"

@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 
 from devices.choices import Stage
-from devices.models import LiveEvent, Phone
+from devices.models import Account, LiveEvent, Phone
 from devices.trust import Verdict
 from provisioning import outbox
-from provisioning.jobs import orders, runner, telling
+from provisioning.jobs import kinds, orders, runner, telling
 from provisioning.jobs.models import Job, JobState, JobTarget
 from provisioning.models import Notify, NotifyKind, NotifyOrigin, NotifyState
 from sipmcast import desk
@@ -38,7 +38,7 @@ def ordered(kind: str, made: list[Phone], pace: float = 30, by: str = "tess") ->
 
 
 def carried_out(job: Job) -> Job:
-    orders.run.call(job.pk)
+    runner.run.call(job.pk)
     job.refresh_from_db()
     return job
 
@@ -73,17 +73,17 @@ def test_a_second_call_before_its_next_turn_does_nothing(clock):
 def test_a_worker_that_dies_leaves_nobody_asked_twice_and_nobody_out(clock, monkeypatch):
     made = phones(20)
     job = ordered("check", made, pace=600)
-    whole, bites = orders._bite, []
+    whole, bites = orders.run_chunk, []
 
-    def dies(job_id: int, worker: str) -> bool:
+    def dies(job: Job) -> kinds.Next:
         if bites:
             raise KeyboardInterrupt
-        bites.append(job_id)
-        return whole(job_id, worker)
+        bites.append(job.pk)
+        return whole(job)
 
-    monkeypatch.setattr(orders, "_bite", dies)
+    monkeypatch.setattr(orders, "run_chunk", dies)
     with pytest.raises(KeyboardInterrupt):
-        orders.run.call(job.pk)
+        runner.run.call(job.pk)
     monkeypatch.undo()
     job = carried_out(job)
     assert (job.state, job.done) == (JobState.RUNNING, 10)  # it still belongs to the dead one
@@ -117,7 +117,7 @@ def test_cancelled_nobody_more_is_asked_and_nothing_is_left_over(clock):
     job = carried_out(ordered("reboot", phones(20)))
     runner.cancel(job.pk)
     assert {one.state for one in restarts()} == {NotifyState.NOT_NEEDED}
-    assert {one.note for one in restarts()} == {telling.DROPPED_ORDER}
+    assert {one.note for one in restarts()} == {kinds.ORDERED.dropped}
     clock.forward(60)
     job = carried_out(job)
     assert (job.state, len(restarts()), JobTarget.objects.count()) == (JobState.CANCELLED, 8, 0)
@@ -203,7 +203,28 @@ def test_ignoring_and_heeding_many_is_one_job_each_and_one_look_at_their_files(c
     job = carried_out(ordered("heed", made))
     assert (job.state, job.changed) == (JobState.DONE, 25)
     assert not Phone.objects.filter(stage=Stage.IGNORED).exists()
-    assert Job.objects.filter(kind="rerender").count() == 3  # one for each bite, not one for each phone
+    (files,) = Job.objects.filter(kind="rerender")  # one for all of them, so that there is one pace
+    assert files.scope == {"phones": [phone.pk for phone in made]}
+
+
+def test_whoever_was_heeded_is_looked_at_also_if_the_rest_is_cancelled(clock, monkeypatch):
+    """At the pace of one job: what changed while they were ignored has not reached their files."""
+    made = phones(12)
+    Phone.objects.update(stage=Stage.IGNORED)
+    Account.objects.update(display_name="Other")
+    whole = orders.run_chunk
+
+    def cancelled_after_the_first_bite(job: Job) -> kinds.Next:
+        then = whole(job)
+        runner.cancel(job.pk)
+        return then
+
+    monkeypatch.setattr(orders, "run_chunk", cancelled_after_the_first_bite)
+    job = carried_out(ordered("heed", made))
+    assert (job.state, job.done) == (JobState.CANCELLED, 10)
+    (files,) = Job.objects.filter(kind="rerender")
+    assert (carried_out(files).state, files.total) == (JobState.DONE, 10)
+    assert Notify.objects.count() == 10 and Notify.objects.filter(next_at__lte=clock.at).count() == 1
 
 
 def test_forgetting_many_leaves_none_and_is_told(clock):
