@@ -19,6 +19,10 @@ class ImportState(models.TextChoices):
     DISCARDED = "discarded", "Discarded"
 
 
+# What is stored is not settled yet: it is taken back if one more phone is not what the preview saw.
+UNSETTLED = (ImportState.APPLYING, ImportState.RESTORING)
+
+
 class PhoneImport(models.Model):
     """One table of phones, or one change of many from a form, from its preview to its undoing."""
 

@@ -39,6 +39,7 @@ PRUNED_AT_ONCE = 200
 _UNAPPLIED = (ImportState.READING, ImportState.PREVIEW)
 SAVED_SINCE = "It was saved by somebody since."
 HEARD_SINCE = "It was plugged in since, and keeps what it got. Assign it anew, or forget it."
+HAS_ITS_FILE = "It has its file already; assign it anew, or reset and forget it."
 TOO_LATE = "This import is {}; only one that was applied can be undone."
 
 
@@ -99,7 +100,7 @@ def one_chunk(job: Job, of: PhoneImport) -> bool:
         one.phone = phones.get(one.mac)
         _judge(of, one)
     good = [one for one in made if one.row.state == RowState.DONE]
-    untold, told = _by_what_they_know(of, good)
+    untold, told = _by_what_they_know(good)
     try:
         making.render(job, told, making.newest_files([one.there for one in told]))
     except CannotDecrypt:
@@ -139,20 +140,34 @@ def _keep(one: Made, why: str) -> None:
     one.row.state, one.row.note = RowState.KEPT, why[:300]
 
 
-def _by_what_they_know(of: PhoneImport, good: Sequence[Made]) -> tuple[list[Made], list[Made]]:
-    """Those that become exactly what they were, and those that need a new version: they were told of this one."""
+def _by_what_they_know(good: Sequence[Made]) -> tuple[list[Made], list[Made]]:
+    """Those that become exactly what they were, and those that need a new version: they were told of this one.
+
+    One that had no assignment before and has fetched its file registers with it, whatever we say: it is kept.
+    """
     files = {one.row.file_id for one in good if one.row.file_id}
     sent = Notify.objects.filter(config_file__in=files, first_sent_at__isnull=False)
     known = set(sent.values_list("config_file", flat=True))
     known |= set(ConfigFile.objects.filter(pk__in=files, fetched_at__isnull=False).values_list("pk", flat=True))
     newest = {phone_id: one.pk for phone_id, one in making.newest_files([one.there for one in good]).items()}
+    first = [one.there.pk for one in good if not _was_assigned(one)]
+    fetched = ConfigFile.objects.filter(phone__in=first, fetched_at__isnull=False)
+    has_its_file = set(fetched.values_list("phone", flat=True))
     untold: list[Made] = []
     told: list[Made] = []
     for one in good:
-        was_assigned = one.before.get("stage") in WAY
         as_it_was = newest.get(one.there.pk) == one.row.file_id and one.row.file_id not in known
-        (untold if as_it_was or not was_assigned else told).append(one)
+        if one.there.pk in has_its_file:
+            _keep(one, HAS_ITS_FILE)
+        elif as_it_was or not _was_assigned(one):
+            untold.append(one)
+        else:
+            told.append(one)
     return untold, told
+
+
+def _was_assigned(one: Made) -> bool:
+    return one.before.get("stage") in WAY
 
 
 def _store(job: Job, of: PhoneImport, made: Sequence[Made], untold: Sequence[Made], told: Sequence[Made]) -> None:
@@ -163,7 +178,7 @@ def _store(job: Job, of: PhoneImport, made: Sequence[Made], untold: Sequence[Mad
         if not runner.is_mine(job):
             return
         making.lock([*untold, *told])
-        if len(_by_what_they_know(of, untold)[0]) < len(untold):
+        if len(_by_what_they_know(untold)[0]) < len(untold):
             raise ReadAgain  # a file has left, or a job has made another one
         removed = [one for one in untold if one.row.outcome == RowOutcome.NEW and not one.there.is_heard]
         if removed:
@@ -184,7 +199,7 @@ def _store(job: Job, of: PhoneImport, made: Sequence[Made], untold: Sequence[Mad
 
 def _return(job: Job, made: Sequence[Made], now: datetime) -> None:
     """Phones become what they were: their accounts and keys, their stage, their file of before, and what was owed."""
-    unassigned = [one.there.pk for one in made if one.before.get("stage") not in WAY]
+    unassigned = [one.there.pk for one in made if not _was_assigned(one)]
     ConfigFile.objects.filter(pk__in=[one.row.file_id for one in made if one.row.file_id]).delete()
     ConfigFile.objects.filter(phone__in=unassigned).delete()  # their paths lead nowhere any more
     files = making.newest_files([one.there for one in made])

@@ -23,6 +23,7 @@ from devices.mac import colons
 from devices.models import Phone
 from provisioning import outbox, plan, rendering
 from provisioning.gxp.config import ConfigError
+from provisioning.importing.models import UNSETTLED, ImportRow, RowState
 from provisioning.jobs.alive import AWAY
 from provisioning.jobs.rerender import OUR_FAULT, STORED_AT_ONCE, UNREADABLE, Made, insert_versions, owe_notifies
 from provisioning.layers import stack, store
@@ -43,6 +44,8 @@ Reasons = dict[int, tuple[int, str]]  # phone -> (the version of its row, why no
 def provide() -> int:
     """Make the files of at most CHUNK phones that have arrived, the first ones first; how many were looked at."""
     here = Phone.objects.filter(awaits_file=True, first_seen_at__isnull=False)
+    # Those of an import that is not complete are told nothing; it may be taken back yet.
+    here = here.exclude(mac__in=ImportRow.objects.filter(of__state__in=UNSETTLED, state=RowState.DONE).values("mac"))
     # Not "is assigned": the index over all assigned phones would be taken, of which thousands may wait in their boxes.
     waiting = here.exclude(stage__in=(Stage.IGNORED, Stage.RETIRED))
     ids = list(waiting.order_by("first_seen_at", "pk").values_list("pk", flat=True)[:CHUNK])
