@@ -53,7 +53,7 @@ def waiting(handout: Handout) -> QuerySet[Phone]:
     has an alarm, or at whose address another device is: who only says to be a phone must not use up the range."""
     wanted = handout.only_models or list(MODELS)
     phones = Phone.objects.annotate(model_name=Upper("model")).filter(
-        site=handout.site, stage=Stage.SEEN, version=0, alarm="", model_name__in=wanted, local_host__isnull=False
+        site=handout.site, stage=Stage.SEEN, accounts=None, alarm="", model_name__in=wanted, local_host__isnull=False
     )
     phones = phones.exclude(neighbour=Neighbour.MISMATCH).filter(first_seen_at__gte=handout.since or timezone.now())
     return phones.order_by("first_seen_at", "pk")
@@ -119,10 +119,15 @@ def _finish(claim: HandedOut) -> bool:
     phone = Phone.objects.filter(pk=claim.phone_id).first()
     if phone is None:
         return False
-    if phone.version or phone.stage != Stage.SEEN:
+    has = set(phone.accounts.values_list("user_id", flat=True))
+    if has or phone.stage != Stage.SEEN:
         # Saved already, by a worker that died thereafter or by a person: the claim is over either way.
-        has_it = phone.accounts.filter(user_id=claim.number).exists()
-        return _over(claim, "" if has_it else OTHERWISE)
+        return _over(claim, "" if claim.number in has else OTHERWISE)
+    if not waiting(claim.handout).filter(pk=phone.pk).exists():
+        # Put at another site since, say, or it has an alarm: another phone can have the number. Whoever puts it
+        # elsewhere after this look counts up its version.
+        claim.delete()
+        return False
     try:
         extension = Extension.objects.filter(site=claim.handout.site, number=claim.number).first()
         if extension is None:

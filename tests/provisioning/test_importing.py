@@ -388,6 +388,14 @@ class TestUndo:
         untold.refresh_from_db()
         assert (untold.stage, untold.accounts.count(), untold.config_files.count(), one.kept) == (Stage.SEEN, 0, 0, 2)
 
+    def test_what_was_put_elsewhere_since_stays_there(self):
+        (phone,) = many(1)
+        one = applied(renamed([phone]))
+        inventory.move(phone.pk, "berlin", "theo")
+        one = undone(one)
+        phone.refresh_from_db()
+        assert (one.kept, phone.site, one.rows.get().note) == (1, "berlin", undoing.SAVED_SINCE)
+
     def test_a_listed_phone_that_was_plugged_in_since_stays(self):
         one = applied(HEAD + f"{NEW},GXP1628,1009,pw,Ada,pbx\n")
         cast.seen(NEW, "10.0.0.40")
