@@ -17,10 +17,14 @@ from sipmcast.sip.uri import Endpoint
 
 # All of these are our choice.
 MAX_EXCHANGES = 12_000  # a boot storm of 10,000 phones fits
-MAX_BYTES = 24 * 1024 * 1024
+MAX_BYTES = 32 * 1024 * 1024
 MAX_MESSAGES = 24  # of one exchange: a NOTIFY with all its logins and renewals has 14
 MAX_AGAIN = 12  # times of a repeated message; RFC 3261 17.1.2.2 makes 10 of a NOTIFY that nobody answers
 KEPT_DATAGRAM_BYTES = 4_096
+# What they take beside their datagrams, as measured with CPython 3.11 for 1 to 24 messages of an exchange.
+EXCHANGE_BYTES = 600
+MESSAGE_BYTES = 380
+AGAIN_BYTES = 32  # a time of a repeat
 QUIET_SECONDS = 1.0  # an exchange that has just gone on probably goes on: it is stored when it rests
 LATEST_SECONDS = 4.0  # but no later than this after it has changed
 AGAIN_SECONDS = 10.0  # between two times that mere repeats of the same exchange are stored
@@ -44,6 +48,11 @@ class Message:
     """When the first few repeats were."""
     repeats: int = 0
 
+    @property
+    def takes(self) -> int:
+        """Bytes of memory, about; without its repeats."""
+        return MESSAGE_BYTES + len(self.datagram)
+
 
 @dataclass(slots=True)
 class Exchange:
@@ -53,6 +62,7 @@ class Exchange:
     token: int
     messages: list[Message]
     size: int
+    """Bytes of memory, about."""
     changed_at: float
     unsaved_since: float | None
     has_news: bool = True
@@ -82,7 +92,7 @@ class Journal:
     ) -> None:
         """A phone began a transaction."""
         said = _message(False, datagram, (leg.host, leg.port), source, now, on_group)
-        self._begin(key, Exchange(mac, 0, [said], len(said.datagram), now, now))
+        self._begin(key, Exchange(mac, 0, [said], EXCHANGE_BYTES + said.takes, now, now))
 
     def heard_again(self, key: TransactionKey, now: float) -> None:
         """It repeated its request."""
@@ -97,7 +107,7 @@ class Journal:
     def opened(self, token: int, branch: str, request: Outgoing, now: float) -> None:
         """We began a NOTIFY, or went on with it by another transaction of the same token."""
         if token not in self._exchanges:
-            self._begin(token, Exchange("", token, [], 0, now, now))
+            self._begin(token, Exchange("", token, [], EXCHANGE_BYTES, now, now))
         exchange = self._exchanges[token]
         if branch not in exchange.branches:
             exchange.branches.append(branch)
@@ -164,8 +174,7 @@ class Journal:
             return
         exchange.messages.append(said)
         exchange.has_news = True
-        exchange.size += len(said.datagram)
-        self._bytes += len(said.datagram)
+        self._grow(exchange, said.takes)
         self._touch(key, exchange, now)
         self._hold_to_bounds()
 
@@ -173,7 +182,13 @@ class Journal:
         message.repeats += 1
         if len(message.again) < MAX_AGAIN:
             message.again.append(now)
+            self._grow(exchange, AGAIN_BYTES)
         self._touch(key, exchange, now)
+        self._hold_to_bounds()
+
+    def _grow(self, exchange: Exchange, count: int) -> None:
+        exchange.size += count
+        self._bytes += count
 
     def _touch(self, key: Hashable, exchange: Exchange, now: float) -> None:
         exchange.changed_at = now

@@ -1,12 +1,13 @@
 """What was said last, in memory: whole exchanges, bounded, the stored and over ones forgotten."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from sipmcast import journal
 from sipmcast.agent import Agent
-from sipmcast.events import Leg, PhoneSighted
+from sipmcast.events import Leg, Outgoing, PhoneSighted
 from sipmcast.pnp import NotifyIds, Telling, notify_datagram
 
 DATAGRAMS = Path(__file__).parent.parent / "datagrams"
@@ -149,6 +150,33 @@ def test_bytes_are_bounded_whatever_a_stranger_sends():
     kept = log.ripe(100.0, 100)
     assert sum(len(message.datagram) for one in kept for message in one.messages) <= 10_000
     assert kept[0].messages[0].size == 16_000
+
+
+def test_many_small_messages_and_repeats_are_counted_with_what_they_take():
+    """A message of a few bytes takes a hundred times its size."""
+    tracemalloc.start()
+    try:
+        log = journal.Journal(max_bytes=1_000_000)
+        for number in range(300):
+            key = (f"{number}", "h", "SUBSCRIBE")
+            log.heard(key, f"{number:012X}", b"S%d" % number, PHONE, LEG, 0.0, True)
+            for answer in range(journal.MAX_MESSAGES):
+                log.answered(key, Outgoing(b"%d.%d" % (number, answer), PHONE, LEG), 0.1)
+            for again in range(journal.MAX_AGAIN):
+                log.heard_again(key, 0.1 + again)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < 1_500_000 and 50 < len(log) < 200
+
+
+def test_a_boot_storm_of_10_000_phones_fits():
+    log = journal.Journal()
+    for number in range(10_000):
+        key = (f"z9hG4bK{number}", "h", "SUBSCRIBE")
+        log.heard(key, f"{number:012X}", b"%d " % number + b"x" * 900, PHONE, LEG, 0.0, True)
+        log.answered(key, Outgoing(b"%d " % number + b"y" * 500, PHONE, LEG), 0.1)
+    assert (len(log), log.lost) == (10_000, 0)
 
 
 def test_a_phone_that_answers_with_ever_new_words_fills_nothing(agent):
