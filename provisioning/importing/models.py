@@ -1,6 +1,7 @@
 """Rows of imports: what a table said, what became of it, and what is needed to take it back."""
 
 from django.db import models
+from django.db.models import Q
 
 from devices.fields import EncryptedBytesField
 from devices.mac import MacError, colons, parse_mac
@@ -85,6 +86,9 @@ class ImportRow(models.Model):
         indexes = (
             models.Index(name="import_row_by_outcome", fields=("of", "outcome", "id")),
             models.Index(name="import_row_by_state", fields=("of", "state", "id")),
+            # What is old and still keeps something is looked for every few seconds.
+            models.Index(name="import_row_before", fields=("of",), condition=Q(before__isnull=False)),
+            models.Index(name="import_row_after", fields=("of",), condition=Q(after__isnull=False)),
         )
 
     def __str__(self) -> str:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
@@ -35,8 +35,10 @@ log = logging.getLogger(__name__)
 
 UNDO_DAYS = 30  # after which what was there before is deleted. Our choice
 PREVIEW_HOURS = 24  # after which a preview that nobody applied is deleted, with what was uploaded. Our choice
+KEPT_DAYS = 365  # after which nothing of an import is shown any more. Our choice
 PRUNED_AT_ONCE = 200
 _UNAPPLIED = (ImportState.READING, ImportState.PREVIEW)
+_SETTLED = (ImportState.APPLIED, ImportState.UNDONE, ImportState.FAILED)
 SAVED_SINCE = "It was saved by somebody since."
 HEARD_SINCE = "It was plugged in since, and keeps what it got. Assign it anew, or forget it."
 HAS_ITS_FILE = "It has its file already; assign it anew, or reset and forget it."
@@ -77,8 +79,10 @@ def discard(of: PhoneImport) -> bool:
 
 
 def _delete_rows(imports: QuerySet[PhoneImport]) -> int:
-    rows = list(ImportRow.objects.filter(of__in=imports).values_list("pk", flat=True)[:PRUNED_AT_ONCE])
-    ImportRow.objects.filter(pk__in=rows).delete()
+    found = ImportRow.objects.filter(of__in=imports.order_by()).order_by()
+    rows = list(found.values_list("pk", flat=True)[:PRUNED_AT_ONCE])
+    if rows:
+        ImportRow.objects.filter(pk__in=rows).delete()
     return len(rows)
 
 
@@ -237,19 +241,25 @@ def _end(of: PhoneImport) -> None:
 
 
 def prune() -> int:
-    """Delete previews that nobody applied, and what old imports would need to be undone; at most one bite. How many."""
+    """Delete previews that nobody applied, what old imports would need to be undone, and imports that are history; at
+    most one bite of each. How many."""
     now = timezone.now()
     old_ones = PhoneImport.objects.filter(created_at__lt=now - timedelta(hours=PREVIEW_HOURS))
     old_ones.filter(state__in=_UNAPPLIED).update(state=ImportState.DISCARDED)  # nobody applies one that is half gone
-    stale = old_ones.filter(state=ImportState.DISCARDED)
+    history = Q(state__in=_SETTLED, ended_at__lt=now - timedelta(days=KEPT_DAYS))
+    stale = old_ones.filter(Q(state=ImportState.DISCARDED) | history)
     rows = _delete_rows(stale)
     if not rows:
         stale.filter(rows=None).delete()
-    settled = PhoneImport.objects.filter(state__in=(ImportState.APPLIED, ImportState.UNDONE, ImportState.FAILED))
-    old = settled.filter(ended_at__lt=now - timedelta(days=UNDO_DAYS))
-    kept = ImportRow.objects.filter(of__in=old, before__isnull=False) | ImportRow.objects.filter(
-        of__in=old, after__isnull=False
-    )
+    old = PhoneImport.objects.filter(state__in=_SETTLED, ended_at__lt=now - timedelta(days=UNDO_DAYS))
+    return rows + sum(_unseal(old, name) for name in ("before", "after"))
+
+
+def _unseal(imports: QuerySet[PhoneImport], name: str) -> int:
+    """Delete what the rows of these keep encrypted under that name."""
+    # Without an order: the index that has only such rows is enough, however many others there are.
+    kept = ImportRow.objects.filter(of__in=imports.order_by(), **{f"{name}__isnull": False}).order_by()
     sealed = list(kept.values_list("pk", flat=True)[:PRUNED_AT_ONCE])
-    ImportRow.objects.filter(pk__in=sealed).update(before=None, after=None)
-    return rows + len(sealed)
+    if sealed:
+        ImportRow.objects.filter(pk__in=sealed).update(**{name: None})
+    return len(sealed)

@@ -422,6 +422,21 @@ class TestUndo:
         while undoing.prune():
             pass
         assert ImportRow.objects.count() == 1 and not ImportRow.objects.filter(before__isnull=False).exists()
+        clock.forward(days=undoing.KEPT_DAYS)
+        while undoing.prune():
+            pass
+        assert not PhoneImport.objects.exists() and not ImportRow.objects.exists()
+
+    def test_what_is_too_old_to_undo_is_found_by_its_index(self):
+        """A year of imports is not read every few seconds."""
+        if connection.vendor != "sqlite":
+            pytest.skip("PostgreSQL reads a small table whole")
+        with CaptureQueriesContext(connection) as queries:
+            undoing.prune()
+        asked = [one["sql"] for one in queries if "IS NOT NULL" in one["sql"] and one["sql"].startswith("SELECT")]
+        with connection.cursor() as cursor:
+            plans = [str(cursor.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()) for sql in asked]
+        assert ["import_row_before" in plans[0], "import_row_after" in plans[1], len(plans)] == [True, True, 2]
 
 
 def test_a_save_by_hand_afterwards_is_as_ever():
