@@ -8,8 +8,24 @@ import sys
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gspnp.settings")
     from django.core.management import execute_from_command_line
+    from django.db import DatabaseError
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except DatabaseError as error:
+        if _has_tables():
+            raise
+        sys.exit(f"The database is not set up yet ({error}). Run `make run` once, or `manage.py migrate`.")
+
+
+def _has_tables() -> bool:
+    """Whether anything was ever migrated; also true if nobody can know, so that the real error is seen."""
+    from django.db import DatabaseError, connection
+
+    try:
+        return "django_migrations" in connection.introspection.table_names()
+    except DatabaseError:
+        return True
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Which phones have an extension; the one place that says when two accounts are the same extension.
 
-Shared lines exist, so this is for a warning and never a refusal. Reads only, and never a password.
+Shared lines exist, so this is for a warning. Who refuses is strict only where the server is the same
+(`Wanted.is_at_server`). Reads only, and never a password.
 """
 
 from collections import defaultdict
@@ -22,6 +23,14 @@ class Wanted:
     sip_server: str
     site: str
 
+    def is_at(self, site: str, sip_server: str) -> bool:
+        """Is this number the same extension there: at the same SIP server, or at the same site?"""
+        return self.is_at_server(sip_server) or site == self.site
+
+    def is_at_server(self, sip_server: str) -> bool:
+        """Is it beyond doubt?"""
+        return bool(self.sip_server) and sip_server.lower() == self.sip_server.lower()
+
 
 @dataclass(frozen=True)
 class Holder:
@@ -35,11 +44,6 @@ class Holder:
     sip_server: str
     display_name: str
 
-    def has(self, wanted: Wanted) -> bool:
-        """The same extension: of the same SIP server, or at the same site."""
-        same_server = bool(wanted.sip_server) and self.sip_server.lower() == wanted.sip_server.lower()
-        return same_server or self.site == wanted.site
-
 
 def of(wanted: Iterable[Wanted], but: str = "") -> Mapping[Wanted, list[Holder]]:
     """The accounts of phones that are not retired, for each of these; `but` is the MAC of a phone that counts not."""
@@ -50,7 +54,9 @@ def of(wanted: Iterable[Wanted], but: str = "") -> Mapping[Wanted, list[Holder]]
     rows = rows.exclude(phone__mac=but) if but else rows
     for user_id, *rest in rows.order_by("phone_id", "number").values_list(*names):
         by_user[user_id].append(Holder(*rest))
-    return {one: [holder for holder in by_user[one.user_id] if holder.has(one)] for one in asked}
+    return {
+        one: [holder for holder in by_user[one.user_id] if one.is_at(holder.site, holder.sip_server)] for one in asked
+    }
 
 
 def of_one(wanted: Wanted, but: str = "") -> list[Holder]:
@@ -87,7 +93,7 @@ def shared(extensions: QuerySet[Extension]) -> QuerySet[Extension]:
 
 
 def _accounts() -> QuerySet[Account]:
-    """The accounts that are the outer extension: `Holder.has` in SQL."""
+    """The accounts that are the outer extension: `Wanted.is_at` in SQL."""
     same_server = ~Q(sip_server="") & Q(server=Lower(OuterRef("sip_server")))
     rows = Account.objects.annotate(server=Lower("sip_server")).exclude(phone__stage=Stage.RETIRED)
     return rows.filter(Q(phone__site=OuterRef("site")) | same_server, user_id=OuterRef("number"))

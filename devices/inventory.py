@@ -5,7 +5,7 @@ moved by conditional UPDATE, so that SQLite and PostgreSQL behave alike and two 
 files of their own, `sightings`, `claims` and `listing`; callers know only this one.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from django.db import transaction
@@ -34,8 +34,8 @@ __all__ = [
     "ALARM_BREAK", "CLAIM_SETTLE_SECONDS", "CLAIM_WORDS", "NOT_OURS", "WAITS", "WAY", "CannotList", "Heard", "Stage",
     "Verify", "VersionConflict", "accept_claim", "advance", "approve_address", "assign", "bring_back", "cannot_be_made",
     "dismiss_alarm", "explain", "file_made", "forget", "forget_unheard", "heed", "ignore", "judge_claims", "move",
-    "prestage", "raise_alarm", "record_sightings", "record_verdicts", "renew", "retire", "tell", "to_be_listed",
-    "touch", "Whole", "changed_since", "rewrite", "tell_all", "unlist",
+    "on_forgetting", "prestage", "raise_alarm", "record_sightings", "record_verdicts", "renew", "retire", "tell",
+    "to_be_listed", "touch", "Whole", "changed_since", "rewrite", "tell_all", "unlist",
 ]  # fmt: skip
 
 REASON_CHARS = 300
@@ -200,6 +200,10 @@ def heed(phone_id: int, stage: Stage, by: str) -> bool:
     return bool(changed)
 
 
+on_forgetting: list[Callable[[Sequence[str]], None]] = []
+"""Called with the MACs of phones that go, in the same transaction: for what is kept by a MAC, and not by the phone."""
+
+
 def forget(phone_id: int, by: str) -> bool:
     """Delete a phone and everything that belongs to it; it appears anew when it is next heard."""
     with transaction.atomic():
@@ -209,6 +213,7 @@ def forget(phone_id: int, by: str) -> bool:
             return False
         gone = live.event(phone, EventKind.FORGOTTEN, f"Forgotten by {by}.", timezone.now())
         phone.delete()
+        _take_along([phone.mac])
         gone.phone = None
         live.append([gone])
     return True
@@ -229,6 +234,12 @@ def forget_unheard(before: datetime, limit: int) -> int:
         # Looked at again under the lock: one of them may have been heard or assigned since.
         gone = list(nobodys.filter(pk__in=found).select_for_update().order_by("pk").only("pk", "mac", "stage"))
         Phone.objects.filter(pk__in=[phone.pk for phone in gone]).delete()
+        _take_along([phone.mac for phone in gone])
         text, now = "Forgotten: nobody assigned it, and it was not heard for a long time.", timezone.now()
         live.append_rows([(None, phone.mac, EventKind.FORGOTTEN.value, phone.stage, text, now) for phone in gone])
     return len(gone)
+
+
+def _take_along(macs: Sequence[str]) -> None:
+    for also in on_forgetting:
+        also(macs)

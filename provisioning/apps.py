@@ -11,6 +11,7 @@ class ProvisioningConfig(AppConfig):
 
     def ready(self):
         from provisioning import checks  # noqa: F401  (registers itself)
+        from provisioning.importing import forgetting  # noqa: F401  (the same)
 
         if apps.is_installed("django_tasks_db"):  # the phones' door has no jobs
             from provisioning.importing import applying  # noqa: F401  (the same, for jobs)

@@ -10,16 +10,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext
 
-from devices import inventory
+from devices import holders, inventory
 from devices.catalog import MODELS, PhoneModel
-from devices.choices import WAY, Stage
+from devices.choices import EventKind, Stage
 from devices.crypto import CannotDecrypt
 from devices.mac import colons
-from devices.models import Account, Phone
+from devices.models import Phone
 from provisioning import outbox, plan, rendering
 from provisioning.gxp.config import ConfigError
 from provisioning.jobs import runner, telling
@@ -76,12 +75,14 @@ def save(
     along: Along | None = None,
     attended: bool = True,
     job: Job | None = None,
+    given: Sequence[str] = (),
 ) -> Saved:
     """Give this phone this assignment; `phone` is as the technician saw it, `seen_host` the address shown then.
 
     `own` are the values of the phone's own layer and `templates` its templates, where they are to change; `along` is
     what has to happen in the same transaction. What is not `attended` confirms no address, so that secrets go only
-    where the phone is known to be; a `job` tells the phone when it has its turn. Raises AssignmentError, ConfigError
+    where the phone is known to be; a `job` tells the phone when it has its turn. `given` are extensions whose secrets
+    were taken from the directory for this, which the phone's timeline then tells. Raises AssignmentError, ConfigError
     (with a field path for each problem) or inventory.VersionConflict. Nothing is written if anything is raised.
     """
     model = _configurable(phone)
@@ -90,12 +91,15 @@ def save(
         raise AssignmentError(words % {"old": seen_host or gettext("an unknown address"), "new": phone.source_host})
     if along is None and phone.stage == Stage.RETIRED:
         _nobody_else_has([(account.user_id, account.sip_server) for account in draft.accounts], phone)
-    order = _Order(phone, model, draft, by, why, own, templates, along or Along(), attended and job is None, job)
+    order = _Order(
+        phone, model, draft, by, why, own, templates, along or Along(), attended and job is None, job, tuple(given)
+    )
     if not phone.is_heard:
         checked = check_ahead(phone, draft, own, templates)
         with transaction.atomic():
             order.along.lock(phone.pk)
             store_ahead(phone, draft, checked, templates, by=by)
+            order.tell_given()
             order.along.run()
         return Saved(None, None, changed=True)
     for _ in range(ROUNDS):
@@ -126,6 +130,13 @@ class _Order:
     along: Along
     attended: bool
     job: Job | None
+    given: tuple[str, ...]
+
+    def tell_given(self) -> None:
+        """Whose secrets went to the phone unseen: it tells them to who owns its address."""
+        for number in self.given:
+            words = f"The secret of extension {number} was given to this phone by {self.by}."
+            inventory.tell(self.phone.pk, EventKind.LOOKED, words)
 
 
 def _save(order: _Order, current: ConfigFile | None) -> Saved:
@@ -165,6 +176,7 @@ def _save(order: _Order, current: ConfigFile | None) -> Saved:
         notify = outbox.enqueue(config_file, origin, config_file.created_at)
         if order.job is not None and told is not None:
             telling.give_turn(order.job, notify, *told)
+        order.tell_given()
         order.along.run()
     log.info("%s: version %d saved by %s", colons(phone.mac), config_file.number, by)
     return Saved(config_file, notify, changed=True)
@@ -291,17 +303,16 @@ def bring_back(phone_id: int, by: str) -> bool:
 
 def _nobody_else_has(extensions: Iterable[tuple[str, str]], phone: Phone) -> None:
     """A phone that was replaced must not register what its successor has without anybody noticing: extension and
-    server of each account."""
-    same = Q(pk__in=[])
-    for user_id, sip_server in extensions:
-        same |= Q(user_id=user_id, sip_server__iexact=sip_server)
-    theirs = Account.objects.filter(same, phone__stage__in=WAY).exclude(user_id="").exclude(phone=phone)
-    taken = theirs.select_related("phone").defer("password").order_by("user_id", "pk").first()
-    if taken is not None:
-        raise AssignmentError(
-            f"Extension {taken.user_id} is on {taken.phone} now, and this phone is retired. Assign this one another "
-            f"extension, or swap {taken.phone} for it."
-        )
+    server of each account. The same number at another server of the site may be meant."""
+    wanted = [holders.Wanted(user_id, sip_server, phone.site) for user_id, sip_server in extensions]
+    for one, held in holders.of(wanted, but=phone.mac).items():
+        taken = next((holder for holder in held if one.is_at_server(holder.sip_server)), None)
+        if taken is not None:
+            words = gettext(
+                "Extension %(number)s is on %(phone)s now, and this phone is retired. Assign this one another "
+                "extension, or swap %(phone)s for it."
+            )
+            raise AssignmentError(words % {"number": one.user_id, "phone": colons(taken.mac)})
 
 
 def _how_far(phone_id: int) -> tuple[Stage, ConfigFile | None]:

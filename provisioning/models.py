@@ -249,13 +249,13 @@ class Download(models.Model):
 class AttemptKind(models.TextChoices):
     """How a phone's request for its file came to nothing; the door's answer was the one 404, or no whole file."""
 
-    BROKEN = "broken", "Broke off before the end"
-    HEAD = "head", "Asked for the headers only"
-    PART = "part", "Asked for a part only"
-    PLAIN = "plain", "Asked by the plain name"
-    ELSEWHERE = "elsewhere", "Asked from another address than the one notified"
-    OLD = "old", "Asked by a path that is over"
-    NAME = "name", "Asked for a name that its file does not have"
+    BROKEN = "broken", _("Broke off before the end")
+    HEAD = "head", _("Asked for the headers only")
+    PART = "part", _("Asked for a part only")
+    PLAIN = "plain", _("Asked by the plain name")
+    ELSEWHERE = "elsewhere", _("Asked from another address than the one notified")
+    OLD = "old", _("Asked by a path that is over")
+    NAME = "name", _("Asked for a name that its file does not have")
 
 
 class Attempt(models.Model):

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from django.db import transaction
+from django.utils.translation import gettext, ngettext
 
 from devices import inventory
 from devices.catalog import KEY_MODE_LABELS, KeyKind, PhoneModel, slots
@@ -98,7 +99,10 @@ def swap(old: Phone, new: Phone, *, by: str, seen_host: str | None = None) -> Sw
     """
     seen = preview(old, new)
     if not seen.draft.accounts:
-        raise SwapError(f"None of its accounts fits on a {new.model}: choose a phone with as many accounts.")
+        raise SwapError(
+            gettext("None of its accounts fits on a %(model)s: choose a phone with as many accounts.")
+            % {"model": new.model}
+        )
     if new.pk is None:
         checked = assignment.check_ahead(new, seen.draft, seen.own, seen.templates)
         with transaction.atomic():
@@ -109,7 +113,7 @@ def swap(old: Phone, new: Phone, *, by: str, seen_host: str | None = None) -> Sw
         return Swapped(old, listed, Saved(None, None, changed=True))
     as_seen, site = Phone.objects.filter(pk=new.pk).first(), old.site
     if as_seen is None:
-        raise SwapError(f"{new} was forgotten in the meantime.")
+        raise SwapError(gettext("%(phone)s was forgotten in the meantime.") % {"phone": new})
     as_seen.version, as_seen.site = new.version, site  # rendered as it will stand
     along = Along((old.pk,), lambda: _hand_over(old, as_seen, by, site))
     saved = assignment.save(
@@ -139,16 +143,21 @@ def _hand_over(old: Phone, new: Phone, by: str, site: str | None = None) -> None
 def _fit(old: Phone, new: Phone) -> PhoneModel:
     """The new phone's model. Raises SwapError."""
     if old.mac == new.mac:
-        raise SwapError("This is the phone itself. Choose the one that replaces it.")
+        raise SwapError(gettext("This is the phone itself. Choose the one that replaces it."))
     if not old.is_assigned:
-        raise SwapError(f"{old} has no assignment that another phone could take over: it is {old.stage}.")
+        words = gettext("%(phone)s has no assignment that another phone could take over: it is %(stage)s.")
+        raise SwapError(words % {"phone": old, "stage": old.get_stage_display().lower()})
     if new.is_assigned:
-        raise SwapError(f"{new} has an assignment of its own. Choose a phone that nobody has assigned.")
+        words = gettext("%(phone)s has an assignment of its own. Choose a phone that nobody has assigned.")
+        raise SwapError(words % {"phone": new})
     if new.stage not in MAY_TAKE_OVER:
-        raise SwapError(f"{new} is {new.stage}. Stop ignoring it first.")
+        words = gettext("%(phone)s is %(stage)s. Stop ignoring it first.")
+        raise SwapError(words % {"phone": new, "stage": new.get_stage_display().lower()})
     model = new.known_model
     if model is None:
-        raise SwapError(f"{new} is a {new.model or 'phone of an unknown model'}, which cannot be configured.")
+        named = gettext("%(phone)s is a %(model)s, which cannot be configured.")
+        unnamed = gettext("%(phone)s is a phone of an unknown model, which cannot be configured.")
+        raise SwapError((named if new.model else unnamed) % {"phone": new, "model": new.model})
     return model
 
 
@@ -160,18 +169,19 @@ def _taken(
 ) -> Iterator[str]:
     yield from (_account_words(one) for one in draft.accounts)
     yield from (_key_words(one) for one in draft.keys)
-    yield from (f"Own setting: {label_of(name)}" for name in own)
-    yield from (f"Template: {one.name}" for one in templates)
+    yield from (_setting_words(name) for name in own)
+    yield from (gettext("Template: %(name)s") % {"name": one.name} for one in templates)
     if old.site or new.site:
-        where = old.site or "the default site"
-        heard = f" (it was put at {new.site or 'the default site'})" if new.site != old.site else ""
-        yield f"Site: {where}{heard}"
+        same, moved = gettext("Site: %(site)s"), gettext("Site: %(site)s (it was put at %(other)s)")
+        default = gettext("the default site")
+        words = same if new.site == old.site else moved
+        yield words % {"site": old.site or default, "other": new.site or default}
 
 
 def _left(stored: plan.Draft, own: Mapping[str, str | None], model: PhoneModel) -> Iterator[Left]:
     for account in stored.accounts:
         if account.number > model.accounts:
-            yield Left(_account_words(account), f"a {model.name} has {_count(model.accounts, 'account')}")
+            yield Left(_account_words(account), _accounts_of(model))
     for key in stored.keys:
         why = _why_no_key(key, model)
         if why:
@@ -179,19 +189,23 @@ def _left(stored: plan.Draft, own: Mapping[str, str | None], model: PhoneModel) 
     for name, text in own.items():
         why = _why_no_setting(name, text, model)
         if why:
-            yield Left(f"Own setting: {label_of(name)}", why)
+            yield Left(_setting_words(name), why)
 
 
 def _why_no_key(key: KeyConfig, model: PhoneModel) -> str:
     """Why this key cannot be on a phone of this model; empty if it can."""
     kind = key.slot.kind
     if key.slot not in slots(model):
-        noun = "key beside the screen" if kind is KeyKind.MPK else "line key"
-        return f"a {model.name} has {_count(model.key_count(kind), noun)}"
+        return _mpks_of(model) if kind is KeyKind.MPK else _line_keys_of(model)
     if key.mode not in model.modes(kind):
-        return f"such a key of a {model.name} cannot do that"
+        return gettext("such a key of a %(model)s cannot do that") % {"model": model.name}
     if key.account > model.accounts:
-        return f"it uses account {key.account}, and a {model.name} has {_count(model.accounts, 'account')}"
+        words = ngettext(
+            "it uses account %(account)s, and a %(model)s has %(n)d account",
+            "it uses account %(account)s, and a %(model)s has %(n)d accounts",
+            model.accounts,
+        )
+        return words % {"account": key.account, "model": model.name, "n": model.accounts}
     return ""
 
 
@@ -199,24 +213,40 @@ def _why_no_setting(name: str, text: str | None, model: PhoneModel) -> str:
     slot = KEY_NAMES.get(name)
     if slot is not None:
         if slot not in slots(model):
-            return f"a {model.name} has no such key"
+            return gettext("a %(model)s has no such key") % {"model": model.name}
         return _why_no_key(read_key(slot, text).key, model) if text is not None else ""
-    return "" if name in FILE_OPTIONS or expanded({name: text}, model) else f"a {model.name} has no such setting"
+    if name in FILE_OPTIONS or expanded({name: text}, model):
+        return ""
+    return gettext("a %(model)s has no such setting") % {"model": model.name}
 
 
-def _count(number: int, noun: str) -> str:
-    if number == 0:
-        return f"no {noun}"
-    first, _, rest = noun.partition(" ")
-    many = noun if number == 1 else f"{first}s {rest}".rstrip() if first == "key" else f"{noun}s"
-    return f"{number} {many}"
+def _accounts_of(model: PhoneModel) -> str:
+    words = ngettext("a %(model)s has %(n)d account", "a %(model)s has %(n)d accounts", model.accounts)
+    return words % {"model": model.name, "n": model.accounts}
+
+
+def _line_keys_of(model: PhoneModel) -> str:
+    n = model.line_keys
+    words = ngettext("a %(model)s has %(n)d line key", "a %(model)s has %(n)d line keys", n)
+    return (words if n else gettext("a %(model)s has no line key")) % {"model": model.name, "n": n}
+
+
+def _mpks_of(model: PhoneModel) -> str:
+    n = model.mpks
+    words = ngettext("a %(model)s has %(n)d key beside the screen", "a %(model)s has %(n)d keys beside the screen", n)
+    return (words if n else gettext("a %(model)s has no key beside the screen")) % {"model": model.name, "n": n}
+
+
+def _setting_words(name: str) -> str:
+    return gettext("Own setting: %(name)s") % {"name": label_of(name)}
 
 
 def _account_words(account: AccountConfig) -> str:
-    return f"Account {account.number}: {account.user_id} {account.display_name}".rstrip()
+    named = f"{account.user_id} {account.display_name}".rstrip()
+    return gettext("Account %(number)s: %(name)s") % {"number": account.number, "name": named}
 
 
 def _key_words(key: KeyConfig) -> str:
-    noun = "Key" if key.slot.kind is KeyKind.MPK else "Line key"
-    said = " ".join(filter(None, (KEY_MODE_LABELS[key.mode], key.value)))
-    return f"{noun} {key.slot.number}: {said}{f' “{key.label}”' if key.label else ''}"
+    on_mpk, on_line = gettext("Key %(number)s: %(what)s"), gettext("Line key %(number)s: %(what)s")
+    said = " ".join(filter(None, (KEY_MODE_LABELS[key.mode], key.value, key.label and f"“{key.label}”")))
+    return (on_mpk if key.slot.kind is KeyKind.MPK else on_line) % {"number": key.slot.number, "what": said}

@@ -16,18 +16,18 @@ from sipmcast.events import Leg, Outgoing, TransactionKey
 from sipmcast.sip.uri import Endpoint
 
 # All of these are our choice.
-MAX_EXCHANGES = 12_000  # a boot storm of 10,000 phones fits
-MAX_BYTES = 32 * 1024 * 1024
+MAX_EXCHANGES = 12_000
+# Of memory, with what Python needs around the datagrams: some 8,000 phones of a boot storm. The listener must not grow
+# by 50 MB in one, and a transcript is the first thing that can be missed then.
+MAX_BYTES = 16 * 1024 * 1024
 MAX_MESSAGES = 24  # of one exchange: a NOTIFY with all its logins and renewals has 14
 MAX_AGAIN = 12  # times of a repeated message; RFC 3261 17.1.2.2 makes 10 of a NOTIFY that nobody answers
 KEPT_DATAGRAM_BYTES = 4_096
-# What they take beside their datagrams, as measured with CPython 3.11 for 1 to 24 messages of an exchange.
-EXCHANGE_BYTES = 600
-MESSAGE_BYTES = 380
-AGAIN_BYTES = 32  # a time of a repeat
 QUIET_SECONDS = 1.0  # an exchange that has just gone on probably goes on: it is stored when it rests
 LATEST_SECONDS = 4.0  # but no later than this after it has changed
 AGAIN_SECONDS = 10.0  # between two times that mere repeats of the same exchange are stored
+# Rather too much: what Python 3.11 needs for one beside its datagrams, as tracemalloc counts it.
+EXCHANGE_BYTES, MESSAGE_BYTES, AGAIN_BYTES, REQUEST_BYTES = 400, 250, 36, 300
 KEPT_SECONDS = 34.0  # a repeat may come for 32 s (RFC 3261 17.1.2.2 and 17.2.2)
 
 
@@ -44,14 +44,9 @@ class Message:
     theirs: Endpoint
     at: float
     on_group: bool = False
-    again: list[float] = field(default_factory=list)
+    again: tuple[float, ...] = ()
     """When the first few repeats were."""
     repeats: int = 0
-
-    @property
-    def takes(self) -> int:
-        """Bytes of memory, about; without its repeats."""
-        return MESSAGE_BYTES + len(self.datagram)
 
 
 @dataclass(slots=True)
@@ -62,14 +57,14 @@ class Exchange:
     token: int
     messages: list[Message]
     size: int
-    """Bytes of memory, about."""
+    """Bytes of memory, roughly."""
     changed_at: float
     unsaved_since: float | None
     has_news: bool = True
     """Is there a message of which nothing is stored yet, or only repeats?"""
     stored_at: float = -math.inf
-    branches: list[str] = field(default_factory=list)
-    requests: list[bytes] = field(default_factory=list, repr=False)
+    branches: tuple[str, ...] = ()
+    requests: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 class Journal:
@@ -92,7 +87,7 @@ class Journal:
     ) -> None:
         """A phone began a transaction."""
         said = _message(False, datagram, (leg.host, leg.port), source, now, on_group)
-        self._begin(key, Exchange(mac, 0, [said], EXCHANGE_BYTES + said.takes, now, now))
+        self._begin(key, Exchange(mac, 0, [said], EXCHANGE_BYTES + _memory(said), now, now))
 
     def heard_again(self, key: TransactionKey, now: float) -> None:
         """It repeated its request."""
@@ -110,8 +105,9 @@ class Journal:
             self._begin(token, Exchange("", token, [], EXCHANGE_BYTES, now, now))
         exchange = self._exchanges[token]
         if branch not in exchange.branches:
-            exchange.branches.append(branch)
-            exchange.requests.append(request.datagram)
+            exchange.branches += (branch,)
+            exchange.requests += (request.datagram,)
+            self._grow(exchange, REQUEST_BYTES)
             self._by_branch[branch] = self._by_request[request.datagram] = token
         self._say(token, True, request.datagram, (request.leg.host, request.leg.port), request.destination, now)
 
@@ -174,21 +170,20 @@ class Journal:
             return
         exchange.messages.append(said)
         exchange.has_news = True
-        self._grow(exchange, said.takes)
+        self._grow(exchange, _memory(said))
         self._touch(key, exchange, now)
         self._hold_to_bounds()
 
     def _again(self, key: Hashable, exchange: Exchange, message: Message, now: float) -> None:
         message.repeats += 1
         if len(message.again) < MAX_AGAIN:
-            message.again.append(now)
+            message.again += (now,)
             self._grow(exchange, AGAIN_BYTES)
         self._touch(key, exchange, now)
-        self._hold_to_bounds()
 
-    def _grow(self, exchange: Exchange, count: int) -> None:
-        exchange.size += count
-        self._bytes += count
+    def _grow(self, exchange: Exchange, size: int) -> None:
+        exchange.size += size
+        self._bytes += size
 
     def _touch(self, key: Hashable, exchange: Exchange, now: float) -> None:
         exchange.changed_at = now
@@ -209,6 +204,10 @@ class Journal:
             self._by_branch.pop(branch, None)
         for request in exchange.requests:
             self._by_request.pop(request, None)
+
+
+def _memory(message: Message) -> int:
+    return MESSAGE_BYTES + len(message.datagram)
 
 
 def _message(sent: bool, datagram: bytes, ours: Endpoint, theirs: Endpoint, now: float, on_group: bool) -> Message:

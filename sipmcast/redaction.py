@@ -2,60 +2,117 @@
 
 Pure. It reads bytes and no message, because a stranger's bytes need not be one, and whatever it does not know stands
 there as it came. What a login consists of is masked by naming what may be shown, not what may not (RFC 3261 22.4,
-RFC 7616 3.3): a parameter that nobody has heard of is masked too.
+RFC 7616 3.3): a parameter that nobody has heard of is masked too. Where a secret may be spelled in many ways, rather
+too much is masked than too little.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
+from hashlib import sha256
 
 MASK = b"********"
 MAX_CHARS = 6_000  # of one message as it is shown; our choice
+SECRET_CHARS = 22  # of a path: 128 random bits in URL-safe base64 (provisioning/paths.py)
+MAX_TRIED = 1_000  # places of one message where a secret of ours is looked for; some 50 in a plain one. Our choice
 
-# Header fields that hold logins and challenges (RFC 3261 20.7, 20.27, 20.28, 20.44; RFC 7615).
-_LOGIN = re.compile(
-    rb"^([ \t]*(?:(?:proxy-)?(?:authorization|authenticate|authentication-info)|www-authenticate))"
-    rb"([ \t]*:[ \t]*)(.*)$",
-    re.IGNORECASE | re.DOTALL,
-)
+# A header field with its folds (RFC 3261 7.3.1); what is no letter of a name may stand anywhere in it or around it.
+_NEXT_LINE = re.compile(rb"((?:\r\n|\r(?!\n)|\n)(?![ \t]))")
 _FOLD = re.compile(rb"(?:\r\n|\r|\n)[ \t]+")
-_END_OF_LINE = re.compile(rb"(\r\n|\r|\n)")
-_MAY_HOLD_LOGIN = re.compile(rb"(?i)authenti|authoriz")
+_NO_NAME = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-"))
+# Logins and challenges (RFC 3261 20.7, 20.27, 20.28, 20.44; RFC 7615), and whatever is called like a secret.
+_LOGIN = re.compile(rb"auth|credential")
+_SECRET = re.compile(rb"passw|secret|token|cookie")
 _SHOWN = frozenset((b"realm", b"algorithm", b"qop", b"stale", b"username", b"uri", b"nc", b"domain"))
-_SCHEME = re.compile(rb"[A-Za-z0-9-]{1,20}(?=[ \t])")
+_SCHEME = re.compile(rb"(?i)(?:digest|basic|bearer|ntlm|negotiate)(?=[ \t])")
 _PARAMETER = re.compile(rb'([^\s,=";]{1,60})([ \t]*=[ \t]*)("(?:[^"\\]|\\.)*+"?|[^\s,]*)', re.DOTALL)
+# The same outside of such a field: in a body, or in a line that hides what it is.
+_NAMED = re.compile(
+    rb"(?i)((?:passw(?:or)?d|secret|token|nonce|response|opaque|rspauth)[\"']?[ \t]{0,9}=[ \t]{0,9}[\"']?)"
+    rb"[^\s&;,<>\"']+"
+)
+_BEHIND_SCHEME = re.compile(rb"(?i)(\b(?:basic|bearer)[ \t]{1,9})[A-Za-z0-9+/=._~-]{6,}")
 
-# The secret part of an address that leads to a file or a phonebook of ours, plain or percent-encoded.
-_PATH = re.compile(rb"(?i)((?:/|%2f)(?:p|phonebook)(?:/|%2f))[^\s/\"<>&;?]+")
-# user:password@host (RFC 3261 19.1.1; RFC 3986 3.2.1).
-_USER = re.compile(rb"(?i)((?:sips?:|https?://|ftp://)[^\s:@/<>\"]{0,128}:)[^\s@/<>\"]{1,128}(?=@)")
+# The secret part of an address that leads to a file or a phonebook of ours, in any spelling that a phone or a proxy
+# may make of it: percent-encoded once or more, escaped as in JSON or XML, with its slashes doubled, folded.
+_SLASH = rb"(?:[/\\]|%(?:25)*(?:2f|5c)|&\#(?:47|x2f);)"
+_PATH = re.compile(
+    rb"(?i)(%(s)b(?:p|%%(?:25)*70|phonebook)(?:%(s)b|\.(?=%(s)b))+(?:(?:\r\n|\r|\n)[ \t]+)?)"
+    rb"[^\s/\\\"<>&;?]+(?:(?:\r\n|\r|\n)[ \t]+[^\s/\\\"<>&;?]+)*" % {b"s": _SLASH}
+)
+# user:password@host (RFC 3261 19.1.1; RFC 3986 3.2.1), plain or percent-encoded. A password may hold an @ or a slash.
+_WORD = re.compile(rb"[^\s<>\"]+")
+_LAST_WORD = re.compile(rb"[^\s<>\"]+\Z")
+_AT = re.compile(rb"(?i)@|%(?:25)*40")
+_COLON = re.compile(rb"(?i):|%(?:25)*3a")
+_KIND = re.compile(rb"(?i)(?:sips?|tel)(?::|%(?:25)*3a)|[a-z]{2,8}(?::|%(?:25)*3a)" + _SLASH + rb"{2}")
+# Where a secret of ours may stand.
+_RUN = re.compile(rb"[A-Za-z0-9_-]{%d,}" % SECRET_CHARS)
 
 
-def redacted(datagram: bytes) -> bytes:
-    """The same message without what would help somebody to a file, a login or a phone."""
-    if _MAY_HOLD_LOGIN.search(datagram):
-        datagram = b"".join(map(_without_login, _END_OF_LINE.split(_FOLD.sub(b" ", datagram))))
+def redacted(datagram: bytes, known: Collection[str] = (), *, is_cut: bool = False) -> bytes:
+    """The same message without what would help somebody to a file, a login or a phone.
+
+    `known` are the hashes (provisioning/paths.py) of secrets that stand nowhere, whatever is in front of them. Of one
+    that was cut off, the last word may be the half of anything: it is masked.
+    """
+    if is_cut:
+        datagram = _LAST_WORD.sub(MASK, datagram)
+    datagram = b"".join(map(_without_login, _NEXT_LINE.split(datagram)))
     datagram = _PATH.sub(rb"\1" + MASK, datagram)
-    return _USER.sub(rb"\1" + MASK, datagram)
+    datagram = _WORD.sub(_without_password, datagram)
+    datagram = _NAMED.sub(rb"\1" + MASK, datagram)
+    datagram = _BEHIND_SCHEME.sub(rb"\1" + MASK, datagram)
+    return _without_known(datagram, known) if known else datagram
 
 
 def _without_login(line: bytes) -> bytes:
     """A header field with its login masked; another line as it is."""
-    found = _LOGIN.match(line)
-    if found is None:
+    said, colon, value = line.partition(b":")
+    name = said.translate(None, _NO_NAME).lower()
+    if not colon or not (_LOGIN.search(name) or _SECRET.search(name)):
         return line
-    name, colon, value = found.groups()
-    scheme = _SCHEME.match(value)
+    value = _FOLD.sub(b" ", value)
+    text = value.lstrip(b" \t")
+    head = said + colon + value[: len(value) - len(text)]
+    scheme = None if _SECRET.search(name) else _SCHEME.match(text)
     kind = b"" if scheme is None else scheme[0] + b" "
-    is_info = name.strip().lower().endswith(b"info")
-    if not is_info and kind.lower() != b"digest ":
-        return name + colon + kind + MASK  # Basic holds the password itself (RFC 7617)
-    said = [
+    if not name.endswith(b"authentication-info") and kind.lower() != b"digest ":
+        return head + kind + MASK  # Basic holds the password itself (RFC 7617)
+    shown = [
         key + equals + (text if key.lower() in _SHOWN else MASK)
-        for key, equals, text in _PARAMETER.findall(value[len(kind) :])
+        for key, equals, text in _PARAMETER.findall(text[len(kind) :])
     ]
-    return name + colon + kind + b", ".join(said)
+    return head + kind + b", ".join(shown)
+
+
+def _without_password(found: re.Match[bytes]) -> bytes:
+    """One word; in an address, what stands between the user's colon and the last @ is masked."""
+    word = found[0]
+    if b"@" not in word and b"%" not in word:
+        return word
+    end = max((at.start() for at in _AT.finditer(word)), default=0)
+    kind = _KIND.search(word, 0, end)
+    colon = _COLON.search(word, kind.end(), end) if kind else None
+    return word if colon is None else word[: colon.end()] + MASK + word[end:]
+
+
+def _without_known(datagram: bytes, known: Collection[str]) -> bytes:
+    left = MAX_TRIED
+
+    def masked(found: re.Match[bytes]) -> bytes:
+        nonlocal left
+        run = found[0]
+        places = len(run) - SECRET_CHARS + 1
+        left -= places
+        if left < 0:
+            return MASK
+        parts = (run[place : place + SECRET_CHARS] for place in range(places))
+        return MASK if any(sha256(part).hexdigest() in known for part in parts) else run
+
+    return _RUN.sub(masked, datagram)
 
 
 def visible(datagram: bytes, limit: int = MAX_CHARS) -> tuple[str, bool]:

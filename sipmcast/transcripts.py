@@ -12,7 +12,8 @@ from django.db import transaction
 
 from devices import batch
 from devices.models import Phone
-from provisioning.models import Notify
+from provisioning.models import ConfigFile, Notify
+from provisioning.phonebook.models import Phonebook
 from sipmcast.journal import Exchange, Message
 from sipmcast.models import Transcript, TranscriptKind
 from sipmcast.redaction import redacted, visible
@@ -30,6 +31,7 @@ def store(exchanges: Sequence[Exchange], now: float, at: float) -> int:
     tokens = {one.token for one in exchanges if one.token}
     phones = {mac: (pk, host) for mac, pk, host in batch.select(Phone, ("mac", "pk", "source_host"), "mac", macs)}
     notified = dict(batch.select(Notify, ("pk", "phone"), "pk", tokens))
+    known = _known_secrets({pk for pk, _ in phones.values()} | set(notified.values()))
     rows: dict[tuple[int, str], Written] = {}
     for one in exchanges:
         phone_id, host = phones.get(one.mac, (notified.get(one.token), None))
@@ -37,8 +39,14 @@ def store(exchanges: Sequence[Exchange], now: float, at: float) -> int:
             continue
         kind = _kind(one, host)
         spoken_at = datetime.fromtimestamp(at - (now - one.changed_at), UTC)
-        rows[phone_id, kind] = (phone_id, kind, spoken_at, [_told(message, now, at) for message in one.messages])
+        rows[phone_id, kind] = (phone_id, kind, spoken_at, [_told(message, known, now, at) for message in one.messages])
     return _write(rows.values())
+
+
+def _known_secrets(phone_ids: Collection[int]) -> set[str]:
+    """Hashes of what leads to these phones' files and to a phonebook. Nothing has to be decrypted for them."""
+    pairs = batch.select(ConfigFile, ("first_hash", "steady_hash"), "phone", phone_ids)
+    return {one for pair in pairs for one in pair}.union(Phonebook.objects.values_list("secret_hash", flat=True))
 
 
 def _kind(exchange: Exchange, host: str | None) -> str:
@@ -60,9 +68,10 @@ def _write(rows: Collection[Written]) -> int:
     return len(made)
 
 
-def _told(message: Message, now: float, at: float) -> dict[str, Any]:
+def _told(message: Message, known: Collection[str], now: float, at: float) -> dict[str, Any]:
     """One message as JSON: no byte of it is anything but plain text."""
-    text, cut = visible(redacted(message.datagram))
+    is_cut = message.size > len(message.datagram)
+    text, cut = visible(redacted(message.datagram, known, is_cut=is_cut))
     return {
         "sent": message.sent,
         "at": _iso(message.at, now, at),
@@ -71,7 +80,7 @@ def _told(message: Message, now: float, at: float) -> dict[str, Any]:
         "group": message.on_group,
         "text": text,
         "size": message.size,
-        "cut": cut or message.size > len(message.datagram),
+        "cut": cut or is_cut,
         "again": [_iso(one, now, at) for one in message.again],
         "repeats": message.repeats,
     }

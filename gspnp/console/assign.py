@@ -19,7 +19,7 @@ from devices.inventory import VersionConflict
 from devices.models import Phone
 from devices.trust import Verdict
 from gspnp.console import meanwhile, taken_back
-from gspnp.console.access import CHANGE, needs
+from gspnp.console.access import CHANGE, REVEAL, needs
 from gspnp.console.extensions.conflicts import also_on
 from gspnp.console.faces import face_of
 from gspnp.console.forms import AssignForm, posted_int
@@ -47,7 +47,8 @@ def drawer(request: HttpRequest, mac: str) -> HttpResponse:
     if phone.known_model is None:
         return render(request, "console/_drawer.html", {"phone": phone, "problems": []})
     try:
-        form = AssignForm(phone, phone.known_model, request.POST if request.method == "POST" else None)
+        typed = request.POST if request.method == "POST" else None
+        form = AssignForm(phone, phone.known_model, typed, may_reveal=request.user.has_perm(REVEAL))
     except CannotDecrypt:
         log.error("%s: stored passwords cannot be decrypted", phone)
         return render(request, "console/_drawer.html", {"phone": phone, "problems": [UNREADABLE]})
@@ -69,9 +70,11 @@ def _save(request: HttpRequest, phone: Phone, form: AssignForm, version: int) ->
         seen_host = request.POST.get("seen_host") or None
         try:
             draft = form.draft()
-            saved = save(phone, draft, by=request.user.get_username(), seen_host=seen_host)
-            words = " ".join([saved_words(saved), *also_on(phone, draft.accounts)])
-            return _saved(request, phone, form, saved, words)
+            by = request.user.get_username()
+            saved = save(phone, draft, by=by, seen_host=seen_host, given=form.given)
+            is_hidden = form.replaces_password and not request.user.has_perm(REVEAL)
+            words = " ".join([saved_words(saved, is_hidden), *also_on(phone, draft.accounts)])
+            return _saved(request, phone, form, saved, words, is_hidden)
         except ConfigError as error:
             form.place(error.problems)
         except AssignmentError as error:
@@ -81,10 +84,12 @@ def _save(request: HttpRequest, phone: Phone, form: AssignForm, version: int) ->
     return _show(request, phone, form, version)
 
 
-def _saved(request: HttpRequest, phone: Phone, form: AssignForm, saved: Saved, words: str) -> HttpResponse:
+def _saved(
+    request: HttpRequest, phone: Phone, form: AssignForm, saved: Saved, words: str, is_hidden: bool
+) -> HttpResponse:
     """What happens next; whether it can be taken back; and the next new phone, if the person asked for it."""
     said: dict[str, object] = {"message": words, "mac": phone.mac}
-    said["undo"] = saved.changed and taken_back.remember(request, phone, form.stored)
+    said["undo"] = (saved.changed or is_hidden) and taken_back.remember(request, phone, form.stored, is_hidden)
     if request.POST.get("then") == "next":
         new = meanwhile.next_new(phone)
         said["next"] = new and {"mac": new.mac, "url": reverse("console:assign", args=[new.mac])}
@@ -115,8 +120,9 @@ def undo(request: HttpRequest, mac: str) -> HttpResponse:
     """Take back this person's last save of the phone; JSON with words, 409 if that cannot be done as things stand."""
     phone = get_object_or_404(Phone, mac=mac)
     try:
-        saved = taken_back.take_back(request, phone)
-        return JsonResponse({"message": _("Taken back. {what}").format(what=saved_words(saved)), "mac": phone.mac})
+        saved, is_hidden = taken_back.take_back(request, phone)
+        words = _("Taken back. {what}").format(what=saved_words(saved, is_hidden))
+        return JsonResponse({"message": words, "mac": phone.mac})
     except ConfigError as error:
         words = " ".join(problem.message for problem in error.problems)
     except (taken_back.NothingToTakeBack, AssignmentError, VersionConflict) as error:
@@ -153,10 +159,18 @@ def _is_another(phone: Phone) -> bool:
     return neighbours.verify(phone.source_host or "", phone.mac) is Verdict.MISMATCH
 
 
-def saved_words(saved: Saved) -> str:
-    """What happens next, for the person who saved."""
+def saved_words(saved: Saved, is_hidden: bool = False) -> str:
+    """What happens next, for the person who saved.
+
+    Where it `is_hidden`, whether anything has changed is not said: it would tell whether a typed password is the
+    stored one, to somebody who may not look at it.
+    """
     if saved.config_file is None:
         return _("Saved. This phone was not heard yet: it gets its file as soon as it is plugged in.")
+    if is_hidden and listening().running:
+        return _("Saved. The phone is notified, if this is another configuration than it has.")
+    if is_hidden:
+        return _("Saved. %(listener)s") % {"listener": LISTENER_AWAY}
     if saved.notify is None:
         return _("Nothing has changed: the phone already has this configuration.")
     if not listening().running:

@@ -3,11 +3,12 @@
 Who has a phone's form open is told to the others who have it open, and stored nowhere.
 
 Close codes (our choice): 4401 the session has ended, 4403 the permission is gone. Neither is worth a reconnection.
+4429 it has said too much, and may come again later. What a browser says costs a bounded amount: of answers to it, of
+looks at the table, and of words to the others.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import secrets
@@ -23,13 +24,18 @@ from django.conf import settings
 from devices.mac import MacError, parse_mac
 from gspnp.console import tail
 from gspnp.console.access import CHANGE, VIEW
+from gspnp.console.debounced import Debounced
 
 log = logging.getLogger(__name__)
 
 USER_CHECK_SECONDS = 1.0  # a withdrawn permission is noticed at the first event after this time
 RENEW_SECONDS = 600.0  # the layer forgets a member after a day
-SESSION_ENDED, NO_PERMISSION = 4401, 4403
+SESSION_ENDED, NO_PERMISSION, TOO_MUCH = 4401, 4403, 4429
 MAX_TEXT_CHARS = 200  # a browser says one small thing
+MAX_MESSAGES, MESSAGES_SECONDS = 20, 10.0  # live.js says one a second at most
+CATCH_UP_SECONDS = 1.0  # between two looks at the table for one browser
+MAX_CAUGHT_UP = 200  # events; who has missed more is told to look at its list again
+ANSWER_SECONDS = 1.0  # between two answers to those who have just come
 RETRY_SECONDS = 1.0
 
 
@@ -52,8 +58,10 @@ class LiveConsumer(AsyncWebsocketConsumer):
     _last = 0
     _checked_at = float("-inf")
     _renewed_at = 0.0
-    _later: asyncio.Task[None] | None = None
+    _heard_since = float("-inf")
+    _heard = 0
     _user: Any = None
+    _may_change = False
     _open = ""  # MAC of the phone whose form is open there
 
     async def connect(self) -> None:
@@ -61,6 +69,8 @@ class LiveConsumer(AsyncWebsocketConsumer):
         if await self._refusal() is not None:
             await self.close()
             return
+        self._catching_up = Debounced(self._catch_up, CATCH_UP_SECONDS)
+        self._answering = Debounced(self._answer, ANSWER_SECONDS)
         tail.current().join()
         self.joined = True
         self._id = secrets.token_hex(4)
@@ -71,10 +81,10 @@ class LiveConsumer(AsyncWebsocketConsumer):
 
     async def disconnect(self, code: int) -> None:
         """Leave the group; the last one ends the tail."""
-        if self._later is not None:
-            self._later.cancel()
         if self.joined:
             self.joined = False
+            self._catching_up.stop()
+            self._answering.stop()
             try:
                 await self._attend("")
             finally:
@@ -84,11 +94,15 @@ class LiveConsumer(AsyncWebsocketConsumer):
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """`{"since": id}`: the newest event that the page already shows. `{"open": MAC or null}`: the phone whose form
         is open there, said again now and then. Anything else is passed over."""
+        if not self._may_speak():
+            if self._heard == MAX_MESSAGES + 1:
+                await self.close(code=TOO_MUCH)
+            return
         said = _read(text_data)
         since = said.get("since")
         if type(since) is int and 0 <= since < self._last:
             self._last = since
-            await self._catch_up()
+            await self._catching_up.ask()
         if "open" in said:
             await self._attend(_mac(said["open"]))
 
@@ -105,7 +119,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
     async def live_beat(self, message: dict[str, Any]) -> None:
         """Nothing new. It keeps the link alive, our membership too, and shows whether we are behind."""
         if message["last"] > self._last:
-            await self._catch_up()
+            await self._catching_up.ask()
         elif await self._is_permitted():
             await self.send(message["text"])
         if time.monotonic() - self._renewed_at > RENEW_SECONDS:
@@ -115,21 +129,42 @@ class LiveConsumer(AsyncWebsocketConsumer):
         """Somebody opened or left the phone that is open here; who has just come is told of us."""
         if message["who"] == self._id or message["mac"] != self._open or not await self._is_permitted():
             return
+        if message["mac"] != self._open:
+            return  # shown the door by that very look at the user
         await self.send(json.dumps({name: message[name] for name in ("type", "mac", "who", "name", "here")}))
         if message["asks"]:
-            await self._say(here=True)
+            await self._answering.ask()
+
+    def _may_speak(self) -> bool:
+        """Whether this message is within what a browser may say; one that has said too much says nothing more."""
+        now = time.monotonic()
+        if self._heard <= MAX_MESSAGES and now - self._heard_since > MESSAGES_SECONDS:
+            self._heard_since, self._heard = now, 0
+        self._heard += 1
+        return self._heard <= MAX_MESSAGES
 
     async def _attend(self, mac: str) -> None:
-        """This browser has the form of this phone open now, or of none. Only who may change phones can."""
+        """This browser has the form of this phone open now, or of none. Only who still may change phones can."""
+        if mac:
+            self._checked_at = float("-inf")
+            if not await self._is_permitted():
+                return
         is_new = mac != self._open
         if self._open and is_new:
-            await self._say(here=False)
-            await self.channel_layer.group_discard(_room(self._open), self.channel_name)
-            self._open = ""
-        if mac and (not is_new or await may_change(self._user)):
+            await self._leave()
+        if mac and self._may_change:
             self._open = mac
             await self.channel_layer.group_add(_room(mac), self.channel_name)
             await self._say(here=True, asks=is_new)
+
+    async def _leave(self) -> None:
+        await self._say(here=False)
+        await self.channel_layer.group_discard(_room(self._open), self.channel_name)
+        self._open = ""
+
+    async def _answer(self) -> None:
+        if self._open:
+            await self._say(here=True)
 
     async def _say(self, here: bool, asks: bool = False) -> None:
         name = self._user.get_username()
@@ -139,25 +174,17 @@ class LiveConsumer(AsyncWebsocketConsumer):
     async def _catch_up(self) -> None:
         """Send what came after `_last`, from the table; if the table cannot be read, try again a little later."""
         try:
-            events = await tail.read_after(self._last, tail.READ_ROWS)
-            newest = await tail.read_newest_id()
+            events = await tail.read_after(self._last, MAX_CAUGHT_UP + 1)
+            newest = await tail.read_newest_id() if len(events) > MAX_CAUGHT_UP else 0
         except Exception as error:
             log.warning("live events cannot be caught up (%s); trying again", type(error).__name__)
-            self._try_later()
+            self._catching_up.later(RETRY_SECONDS)
             return
         if events and await self._is_permitted():
-            text = tail.as_text(events, self._last)
-            self._last = max(newest, events[-1].pk) if len(events) >= tail.READ_ROWS else events[-1].pk
+            last = max(newest, events[-1].pk)
+            text = tail.reload_text(self._last, last) if newest else tail.as_text(events, self._last)
+            self._last = last
             await self.send(text)
-
-    def _try_later(self) -> None:
-        async def later() -> None:
-            await asyncio.sleep(RETRY_SECONDS)
-            self._later = None
-            await self._catch_up()
-
-        if self._later is None:
-            self._later = asyncio.get_running_loop().create_task(later())
 
     async def _is_permitted(self) -> bool:
         """Whether this browser may be told now; closes if not, and tells nothing while nobody can know."""
@@ -167,12 +194,14 @@ class LiveConsumer(AsyncWebsocketConsumer):
             refusal = await self._refusal()
         except Exception as error:
             log.warning("a browser's permission cannot be read (%s); it waits", type(error).__name__)
-            self._try_later()
+            self._catching_up.later(RETRY_SECONDS)
             return False
         if refusal is not None:
             await self.close(code=refusal)
             return False
         self._checked_at = time.monotonic()
+        if self._open and not self._may_change:
+            await self._leave()
         return True
 
     async def _refusal(self) -> int | None:
@@ -181,7 +210,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         user = await get_user({"session": store(self.scope["session"].session_key)})
         if not user.is_authenticated:
             return SESSION_ENDED
-        self._user = user
+        self._user, self._may_change = user, await may_change(user)
         return None if await may_view(user) else NO_PERMISSION
 
     async def _renew(self) -> None:

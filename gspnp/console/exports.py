@@ -56,19 +56,20 @@ def answer(request: HttpRequest, phones: QuerySet[Phone], kind: str = CSV, *, se
         messages.error(request, refusal or _("Choose CSV or XLSX."))
         return redirect("console:imports")
     by = request.user.get_username()
-    names = exporting.headers(phones, secrets=secrets)
-    rows = exporting.rows(phones, names, secrets=secrets, by=by)
     response: Any  # streamed or not
-    if kind == XLSX:
-        try:
+    try:
+        names = exporting.headers(phones, secrets=secrets)
+        rows = exporting.rows(phones, names, secrets=secrets, by=by)
+        # A GET changes nothing and has no password in it: whoever follows a link writes no history.
+        if request.method == "POST":
             _remember(request, phones, secrets)
+        if kind == XLSX:
             response = HttpResponse(write_table(XLSX, names, rows), content_type=CONTENT_TYPES[XLSX])
-        except TableError as error:
-            messages.error(request, str(error))
-            return redirect("console:imports")
-    else:
-        _remember(request, phones, secrets)
-        response = StreamingHttpResponse(_stream(csv_pieces(names, rows)), content_type=CONTENT_TYPES[CSV])
+        else:
+            response = StreamingHttpResponse(_stream(csv_pieces(names, rows)), content_type=CONTENT_TYPES[CSV])
+    except TableError as error:
+        messages.error(request, str(error))
+        return redirect("console:imports")
     response["Content-Disposition"] = f'attachment; filename="phones.{kind}"'
     made: HttpResponse = response
     return made

@@ -16,9 +16,10 @@ from django.utils.translation import gettext_lazy as _
 
 from devices import holders
 from devices.catalog import CODECS, DEFAULT_CODECS, KEY_MODE_LABELS, KeyKind, KeyMode, KeySlot, PhoneModel, slots
-from devices.crypto import CannotDecrypt
 from devices.holders import Holder, Wanted
-from devices.models import Account, Extension, Key, Phone
+from devices.models import Account, Key, Phone
+from gspnp.console.extensions.taking import NotTaken, Taker
+from gspnp.console.templatetags.console import layer_words
 from provisioning import plan
 from provisioning.gxp import fields as texts
 from provisioning.gxp import layout
@@ -70,11 +71,6 @@ def column_limit(model: type[Account] | type[Key], name: str) -> int:
 _PLAIN = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off", "data-1p-ignore": ""}
 # ARIA 1.2: a text field that opens a list. static/console/extension_picker.js gives it life.
 _PICKER = {"role": "combobox", "aria-autocomplete": "list", "aria-expanded": "false", "aria-haspopup": "listbox"}
-GONE = _("Extension {number} is not in the directory any more: choose another one, or type its password.")
-UNREADABLE = _(
-    "The secret of extension {number} cannot be opened: the key that it was written with is not in GSPNP_FIELD_KEYS. "
-    "Put that key back, or type the password."
-)
 
 
 class AccountForm(forms.Form):
@@ -88,46 +84,48 @@ class AccountForm(forms.Form):
         "The extension",
         column_limit(Account, "user_id"),
         trim=True,
-        label="Extension",
+        label=_("Extension"),
         help_text="SIP user ID",
         widget=forms.TextInput(attrs=_PLAIN | _PICKER),
     )
     extension = forms.IntegerField(required=False, min_value=1, max_value=MAX_ID, widget=forms.HiddenInput())
-    password = PasswordText("The password", label="Password")
-    password_clear = forms.BooleanField(required=False, label="Remove the stored password")
+    password = PasswordText("The password", label=_("Password"))
+    password_clear = forms.BooleanField(required=False, label=_("Remove the stored password"))
     display_name = Text(
         "The caller name",
         column_limit(Account, "display_name"),
-        label="Caller name",
+        label=_("Caller name"),
         widget=forms.TextInput(attrs=_PLAIN | {"autocapitalize": "words"}),
     )
     sip_server = Text(
         "The SIP server",
         column_limit(Account, "sip_server"),
         trim=True,
-        label="SIP server",
-        help_text="host or host:port",
+        label=_("SIP server"),
+        help_text=_("host or host:port"),
         widget=forms.TextInput(attrs=_PLAIN | {"list": "sip-servers"}),
     )
     auth_id = Text(
         "The authentication ID",
         column_limit(Account, "auth_id"),
         trim=True,
-        label="Authentication ID",
-        help_text="blank: the extension",
+        label=_("Authentication ID"),
+        help_text=_("blank: the extension"),
         widget=forms.TextInput(attrs=_PLAIN),
     )
     voicemail = Text(
         "The voicemail number",
         column_limit(Account, "voicemail"),
-        label="Voicemail number",
-        help_text="what the message key dials",
+        label=_("Voicemail number"),
+        help_text=_("what the message key dials"),
         widget=forms.TextInput(attrs=_PLAIN),
     )
-    codecs = CodecList(label="Preferred codecs")
+    codecs = CodecList(label=_("Preferred codecs"))
 
-    def __init__(self, number: int, stored: AccountConfig | None, last_server: str, data: Any = None) -> None:
-        self.number, self.stored = number, stored
+    def __init__(
+        self, number: int, stored: AccountConfig | None, last_server: str, taker: Taker, data: Any = None
+    ) -> None:
+        self.number, self.stored, self.taker = number, stored, taker
         initial: dict[str, Any] = {"sip_server": last_server, "codecs": list(DEFAULT_CODECS)}
         if stored is not None:
             names = ("sip_server", "user_id", "auth_id", "display_name", "voicemail")
@@ -137,7 +135,7 @@ class AccountForm(forms.Form):
         self.secret = ""
         self.fields["user_id"].widget.attrs["aria-controls"] = f"account-{number}-extensions"
         if self.has_password:
-            self.fields["password"].widget.attrs["placeholder"] = "stored; blank keeps it"
+            self.fields["password"].widget.attrs["placeholder"] = gettext("stored; blank keeps it")
 
     @property
     def has_password(self) -> bool:
@@ -165,16 +163,15 @@ class AccountForm(forms.Form):
         chosen = typed.get("extension")
         if not chosen or typed.get("password") or typed.get("password_clear"):
             return
-        number = typed.get("user_id", "")
         try:
-            row = Extension.objects.filter(pk=chosen, number=number).first()
-        except CannotDecrypt:
-            self.add_error("password", UNREADABLE.format(number=number))
-            return
-        if row is None:
-            self.add_error("password", GONE.format(number=number))
-        else:
-            self.secret = row.secret
+            self.secret = self.taker.take(chosen, typed.get("user_id", ""), typed.get("sip_server", ""))
+        except NotTaken as why:
+            self.add_error(why.field, str(why))
+
+    @property
+    def replaces_password(self) -> bool:
+        """Whether a password was given for an account that has one; of a form whose `is_valid` was asked."""
+        return self.has_password and bool(self.cleaned_data.get("password") or self.secret)
 
     @property
     def takes_secret(self) -> int | None:
@@ -203,15 +200,15 @@ class AccountForm(forms.Form):
 class KeyForm(forms.Form):
     """One key; without a mode it is left as the phone has it from the factory."""
 
-    mode = forms.ChoiceField(required=False, label="Does")
-    value = Text("The value", column_limit(Key, "value"), label="Value", widget=forms.TextInput(attrs=_PLAIN))
+    mode = forms.ChoiceField(required=False, label=_("Does"))
+    value = Text("The value", column_limit(Key, "value"), label=_("Value"), widget=forms.TextInput(attrs=_PLAIN))
     label = Text(
         "The label",
         column_limit(Key, "label"),
-        label="Label",
-        widget=forms.TextInput(attrs=_PLAIN | {"placeholder": "label"}),
+        label=_("Label"),
+        widget=forms.TextInput(attrs=_PLAIN | {"placeholder": _("label")}),
     )
-    account = forms.TypedChoiceField(required=False, coerce=int, empty_value=1, label="Account")  # type: ignore[arg-type]
+    account = forms.TypedChoiceField(required=False, coerce=int, empty_value=1, label=_("Account"))  # type: ignore[arg-type]
 
     def __init__(self, slot: KeySlot, model: PhoneModel, stored: KeyConfig | None, data: Any = None) -> None:
         self.slot, self.stored = slot, stored
@@ -221,18 +218,19 @@ class KeyForm(forms.Form):
         super().__init__(data, prefix=f"key-{slot.name}", initial=initial)
         self.inherited: KeyConfig | None = None
         self.origin, self.is_protected, self.instead = "", False, False
-        unset = "Not set" if slot.kind is KeyKind.MPK else "Line (as delivered)"
+        unset = gettext("Not set") if slot.kind is KeyKind.MPK else gettext("Line (as delivered)")
         modes = [(mode.value, KEY_MODE_LABELS[mode]) for mode in model.modes(slot.kind)]
         cast(forms.ChoiceField, self.fields["mode"]).choices = [("", unset), *modes]
         cast(forms.ChoiceField, self.fields["account"]).choices = [
-            (n, f"Account {n}") for n in range(1, model.accounts + 1)
+            (n, gettext("Account %(number)s") % {"number": n}) for n in range(1, model.accounts + 1)
         ]
         for bound in self.fields.values():
             bound.widget.attrs["aria-label"] = f"{self.title}: {bound.label}"
 
     @property
     def title(self) -> str:
-        return f"{'Key' if self.slot.kind is KeyKind.MPK else 'Line key'} {self.slot.number}"
+        words = gettext("Key %(number)s") if self.slot.kind is KeyKind.MPK else gettext("Line key %(number)s")
+        return words % {"number": self.slot.number}
 
     @property
     def short_title(self) -> str:
@@ -245,7 +243,7 @@ class KeyForm(forms.Form):
         """Whose key it is that stands here if the phone says nothing of its own; empty if nobody's."""
         if self.inherited is None:
             return ""
-        return gettext("the team") if self.origin == layout.TEAM else self.origin
+        return gettext("the team") if self.origin == layout.TEAM else layer_words(self.origin)
 
     @property
     def inherited_words(self) -> str:
@@ -254,16 +252,22 @@ class KeyForm(forms.Form):
             return ""
         key = self.inherited
         what = " ".join(filter(None, (KEY_MODE_LABELS[key.mode], key.value, key.label)))
-        where = self.owner
         if self.is_protected:
-            return f"{what}, protected by {where}"
-        return f"Instead of {what}, from {where}" if self.instead else f"{what}, from {where}"
+            words = gettext("%(what)s, protected by %(where)s")
+        else:
+            words = (
+                gettext("Instead of %(what)s, from %(where)s") if self.instead else gettext("%(what)s, from %(where)s")
+            )
+        return words % {"what": what, "where": self.owner}
 
     def clean(self) -> None:
         """A key that says something must do something."""
         typed = self.cleaned_data
         if "mode" not in self.errors and not typed.get("mode") and (typed.get("value") or typed.get("label")):
-            self.add_error("mode", f"Choose what {self.title.lower()} does, or clear its value and label.")
+            on_mpk = gettext("Choose what key %(number)s does, or clear its value and label.")
+            on_line = gettext("Choose what line key %(number)s does, or clear its value and label.")
+            words = on_mpk if self.slot.kind is KeyKind.MPK else on_line
+            self.add_error("mode", words % {"number": self.slot.number})
 
     def config(self) -> KeyConfig | None:
         """What was decided, of a form whose `is_valid` was asked; None if it is not set."""
@@ -282,15 +286,16 @@ class KeyForm(forms.Form):
 class AssignForm:
     """All of one phone's assignment: accounts, keys, and the phone as the technician saw it."""
 
-    def __init__(self, phone: Phone, model: PhoneModel, data: Any = None) -> None:
+    def __init__(self, phone: Phone, model: PhoneModel, data: Any = None, *, may_reveal: bool = False) -> None:
         self.phone, self.model, self.is_bound = phone, model, data is not None
+        taker = Taker(phone.site, may_reveal)
         self.stored = stored = plan.draft_of(phone)
         accounts = {account.number: account for account in stored.accounts}
         keys = {key.slot: key for key in stored.keys}
         self.servers = recent_servers()
         server = self.servers[0] if self.servers else ""
         numbers = range(1, model.accounts + 1)
-        self.accounts = [AccountForm(number, accounts.get(number), server, data) for number in numbers]
+        self.accounts = [AccountForm(number, accounts.get(number), server, taker, data) for number in numbers]
         self.keys = [KeyForm(slot, model, keys.get(slot), data) for slot in slots(model)]
         self.problems: list[str] = []
         self._show_layouts(stored)
@@ -334,6 +339,11 @@ class AssignForm:
     def codec_choices(self) -> list[tuple[str, str]]:
         return CODEC_CHOICES
 
+    @property
+    def replaces_password(self) -> bool:
+        """Whether a password was given where there is one; of a form whose `is_valid` was asked."""
+        return any(form.replaces_password for form in self.accounts)
+
     def draft(self) -> plan.Draft:
         """What the technician decided, however wrong; `is_valid` tells."""
         used = [account for account in self.accounts if account.is_used] or self.accounts[:1]
@@ -341,6 +351,11 @@ class AssignForm:
             form.is_valid()
         keys = (key.config() for key in self.keys)
         return plan.Draft(tuple(account.config() for account in used), tuple(key for key in keys if key is not None))
+
+    @property
+    def given(self) -> list[str]:
+        """The extensions whose secrets come from the directory, of a form whose `is_valid` was asked."""
+        return [form.cleaned_data["user_id"] for form in self.accounts if form.secret]
 
     def is_valid(self) -> bool:
         """Whether it can be saved as far as the form knows; every problem stands beside its field then."""

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from devices.crypto import CannotDecrypt
 from devices.models import Key, Phone
 from gspnp.console.phone_history import in_words
+from gspnp.console.templatetags.console import layer_words
 from provisioning import effective, versions
 from provisioning.gxp.files import FileFormat
 from provisioning.gxp.reading import Change
@@ -98,7 +99,7 @@ def summary(phone: Phone) -> Summary | None:
         lost = _("The settings cannot be opened: put the key that they were written with back into GSPNP_FIELD_KEYS.")
         return Summary([], 0, keys, 0, [lost])
     said = Counter((one.origin.words, str(one.origin.level)) for one in picture.settings if not one.left_alone)
-    parts = [Part(words, level, count) for (words, level), count in said.most_common()]
+    parts = [Part(layer_words(words), level, count) for (words, level), count in said.most_common()]
     left_alone = sum(one.left_alone for one in picture.settings)
     problems = [problem.message for problem in picture.problems]
     return Summary(parts, sum(said.values()), keys, left_alone, problems)

@@ -63,7 +63,8 @@ def _upload(request: HttpRequest) -> HttpResponse:
     try:
         if (file.size or 0) > MAX_BYTES:
             raise TableError(_("The file has more than %(mb)d MB. Split it.") % {"mb": MAX_BYTES // 1_000_000})
-        one = planning.read_file(file.name or "", file.read(), by=request.user.get_username())
+        by, may_reveal = request.user.get_username(), request.user.has_perm(REVEAL)
+        one = planning.read_file(file.name or "", file.read(), by=by, may_reveal=may_reveal)
     except TableError as error:
         return _overview(request, str(error))
     return redirect("console:import", one.pk)

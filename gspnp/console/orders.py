@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,7 +102,7 @@ DEEDS: Mapping[str, Deed] = {
 @require_POST
 @needs(VIEW)
 def order(request: HttpRequest, kind: str) -> HttpResponse:
-    """With `go` the order itself, which answers in JSON; without, the questions that come before it."""
+    """Without `go` the questions that come first; with the digest of their phones in it, the order itself, in JSON."""
     deed = DEEDS.get(kind)
     if deed is None:
         raise Http404
@@ -117,7 +118,7 @@ def _order(request: HttpRequest, kind: str, deed: Deed) -> HttpResponse:
     fit = [one for one in found if concerns(kind, one)]
     if "go" not in request.POST:
         return render(request, "console/_order.html", _context(kind, deed, found, fit))
-    if request.POST["go"] != str(len(fit)):
+    if request.POST["go"] != digest(fit):
         return JsonResponse({"message": _differs(len(fit)), "again": True}, status=409)
     try:
         job = orders.start(
@@ -139,6 +140,11 @@ def concerns(kind: str, one: Found) -> bool:
     return kind == "forget" or (one.stage == Stage.IGNORED) == (kind == "heed")
 
 
+def digest(fit: Iterable[Found]) -> str:
+    """Which phones a question is about: as many others are not what was agreed to."""
+    return hashlib.sha256(" ".join(sorted(one.mac for one in fit)).encode()).hexdigest()
+
+
 def _context(kind: str, deed: Deed, found: list[Found], fit: list[Found]) -> dict[str, Any]:
     tells = orders.ORDERS[kind].tells is not None
     least, most = orders.PACES_PER_MINUTE
@@ -146,6 +152,7 @@ def _context(kind: str, deed: Deed, found: list[Found], fit: list[Found]) -> dic
         "kind": kind,
         "deed": deed,
         "count": len(fit),
+        "digest": digest(fit),
         "left_out": len(found) - len(fit),
         "moved": sum(1 for one in fit if one.now_at is not None and one.host != one.now_at) if tells else 0,
         "tells": tells,
@@ -157,8 +164,8 @@ def _context(kind: str, deed: Deed, found: list[Found], fit: list[Found]) -> dic
 
 def _differs(count: int) -> str:
     return ngettext(
-        "Meanwhile it is %(count)d phone. Look at it and agree again.",
-        "Meanwhile it is %(count)d phones. Look at it and agree again.",
+        "Nothing was done: meanwhile it is another selection, of %(count)d phone. Look at it and agree again.",
+        "Nothing was done: meanwhile it is another selection, of %(count)d phones. Look at it and agree again.",
         count,
     ) % {"count": count}
 

@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_safe
 
 from devices.choices import Neighbour, Stage
@@ -35,18 +36,34 @@ from provisioning.outbox import SEALED
 HISTORY_SHOWN = 25
 FOLLOWED_MINUTES = 15  # a phone may take 6 minutes to fetch and some to restart; what is missing then was not seen
 NEIGHBOUR_WORDS = {
-    Neighbour.MATCH: ("MAC verified", "the neighbour table shows it at this address"),
-    Neighbour.MISMATCH: ("another device's MAC", "the neighbour table shows another one at this address"),
-    Neighbour.UNKNOWN: ("not known", "the phone is behind a router, or was not looked up yet"),
+    Neighbour.MATCH: (gettext_lazy("MAC verified"), gettext_lazy("the neighbour table shows it at this address")),
+    Neighbour.MISMATCH: (
+        gettext_lazy("another device's MAC"),
+        gettext_lazy("the neighbour table shows another one at this address"),
+    ),
+    Neighbour.UNKNOWN: (
+        gettext_lazy("not known"),
+        gettext_lazy("the phone is behind a router, or was not looked up yet"),
+    ),
 }
-TOLD_WORDS = {NotifyState.DELIVERED: "The phone agreed."}
-NOT_CARRIED_OUT = "Not carried out: it asked for a password."
+TOLD_WORDS = {NotifyState.DELIVERED: gettext_lazy("The phone agreed.")}
+NOT_CARRIED_OUT = gettext_lazy("Not carried out: it asked for a password.")
+# Of `commands.progress`, which names its steps for programs.
+STEP_LABELS = {
+    "sent": gettext_lazy("Sent"),
+    "challenged": gettext_lazy("Challenged"),
+    "answered": gettext_lazy("Answered"),
+    "started up": gettext_lazy("Started up"),
+    "fetched": gettext_lazy("Fetched"),
+    "applied": gettext_lazy("Applied"),
+}
 CLOSED = (NotifyState.SUPERSEDED, NotifyState.NOT_NEEDED)
 
 
 @dataclass(frozen=True)
 class Told:
-    """What a person last told the phone, and what was really seen of it. `missing` stands for what was not."""
+    """What a person last told the phone, and what was really seen of it: steps with their labels. `missing` stands for
+    what was not."""
 
     label: str
     state: str
@@ -54,7 +71,7 @@ class Told:
     note: str
     failed: bool
     asked_at: datetime
-    steps: list[commands.Step]
+    steps: list[tuple[str, commands.Step]]
     missing: str
 
 
@@ -111,7 +128,7 @@ def masked_file(version_id: int | None) -> str:
         found = ConfigFile.objects.only("content").filter(pk=version_id).first()
         return masked(bytes(found.content)).decode() if found is not None else ""
     except (CannotDecrypt, DocumentError):
-        return "This file cannot be opened: the key that it was written with is not in GSPNP_FIELD_KEYS."
+        return gettext("This file cannot be opened: the key that it was written with is not in GSPNP_FIELD_KEYS.")
 
 
 def last_told(phone: Phone, listener_runs: bool) -> Told | None:
@@ -125,18 +142,18 @@ def last_told(phone: Phone, listener_runs: bool) -> Told | None:
     sent_at = notify.first_sent_at or timezone.now()
     over = failed or notify.state in CLOSED or timezone.now() - sent_at > timedelta(minutes=FOLLOWED_MINUTES)
     return Told(
-        label="Notify again" if notify.kind == NotifyKind.PROFILE else notify.get_kind_display(),
+        label=gettext("Notify again") if notify.kind == NotifyKind.PROFILE else notify.get_kind_display(),
         state=notify.state,
-        words=LISTENER_AWAY if away else _told_words(notify),
+        words=str(LISTENER_AWAY) if away else _told_words(notify),
         note=notify.note,
         failed=away or failed,
         asked_at=notify.created_at,
-        steps=commands.progress(notify),
-        missing="not seen" if over else "not yet",
+        steps=[(str(STEP_LABELS[step.name]), step) for step in commands.progress(notify)],
+        missing=gettext("not seen") if over else gettext("not yet"),
     )
 
 
 def _told_words(notify: Notify) -> str:
     if notify.state == NotifyState.REFUSED and notify.status in CHALLENGED:
-        return NOT_CARRIED_OUT  # whether we did not know it or did not tell it stands in the note
-    return TOLD_WORDS.get(NotifyState(notify.state), notify.get_state_display())
+        return str(NOT_CARRIED_OUT)  # whether we did not know it or did not tell it stands in the note
+    return str(TOLD_WORDS.get(NotifyState(notify.state), notify.get_state_display()))

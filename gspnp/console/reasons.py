@@ -1,6 +1,6 @@
 """Why phones stop on their way, by kind: reasons name addresses, versions and times, and a fleet is to be summed up.
 
-A reason is a sentence in the database (provisioning/stuck.py, settling.py, starts.py, firmware/pins.py, devices/
+A reason is a sentence in the database (provisioning/stuck_words.py, settling.py, starts.py, firmware/pins.py, devices/
 trust.py); its beginning tells its kind. A new sentence without an entry here is counted as "other".
 """
 
@@ -34,7 +34,7 @@ KINDS = (
         "no-answer",
         _("They do not answer our NOTIFY"),
         _("Switch them off and on: a phone listens best while it starts."),
-        ("It did not answer our NOTIFY", "It did not answer:"),
+        ("It did not answer our NOTIFY", "It did not answer:", "It answers when it is asked whether it is there"),
     ),
     Kind(
         "not-fetched",
@@ -106,6 +106,18 @@ KINDS = (
         _("They wait for safe firmware before they get an account"),
         _("Look whether they can fetch the image."),
         ("It has no account yet",),
+    ),
+    Kind(
+        "model",
+        _("They say that they are of a model for which no configuration can be made"),
+        _("Check that these are the phones that you assigned; if not, forget them."),
+        ("It says now that it is",),
+    ),
+    Kind(
+        "unplugged",
+        _("They were listed beforehand and wait to be plugged in"),
+        _("Plug them in: they are told by themselves."),
+        ("It waits to be plugged in",),
     ),
     Kind(
         "moved",

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db.models import F, Max, OuterRef, Prefetch, Q, Subquery
 from django.utils import timezone
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext, gettext_lazy
 
 from devices.choices import WAY, Neighbour, Stage
 from devices.models import Account, Phone
@@ -28,16 +28,16 @@ ICONS = {
     Stage.RETIRED: "archive",
 }
 CHALLENGED = (401, 407)  # RFC 3261 22: the phone wants a password first
-LISTENER_AWAY = "Waiting for the listener, which is not running."
+LISTENER_AWAY = gettext_lazy("Waiting for the listener, which is not running.")
 NEXT_WORDS = {
-    Stage.ASSIGNED: "It takes its file at its next start; “Notify again” tells it now.",
-    Stage.NOTIFIED: "It answered our NOTIFY. It fetches its file within 6 minutes.",
-    Stage.FETCHED: "It has its file, restarts now and fetches once more.",
+    Stage.ASSIGNED: gettext_lazy("It takes its file at its next start; “Notify again” tells it now."),
+    Stage.NOTIFIED: gettext_lazy("It answered our NOTIFY. It fetches its file within 6 minutes."),
+    Stage.FETCHED: gettext_lazy("It has its file, restarts now and fetches once more."),
 }
 OPEN_WORDS = {
-    NotifyState.WAITING: "Its NOTIFY is about to be sent.",
-    NotifyState.SENDING: "NOTIFY sent, waiting for its answer.",
-    NotifyState.WITHHELD: "Its NOTIFY is withheld until the address is confirmed.",
+    NotifyState.WAITING: gettext_lazy("Its NOTIFY is about to be sent."),
+    NotifyState.SENDING: gettext_lazy("NOTIFY sent, waiting for its answer."),
+    NotifyState.WITHHELD: gettext_lazy("Its NOTIFY is withheld until the address is confirmed."),
 }
 LISTED = gettext_lazy("Listed")
 NOT_HEARD = gettext_lazy("It is listed, and was not heard yet. Assign it, or plug it in.")
@@ -48,9 +48,9 @@ NO_WORKER = gettext_lazy(
 )
 FILE_SECONDS = 30  # a worker makes it within two. Our choice.
 ONLINE, OFFLINE, UNKNOWN = "online", "offline", "unknown"
-CANNOT_BE_ASKED = "it cannot be asked: "
-NOT_ASKED_YET = "It was not asked yet whether it is there"
-REACH_LABELS = {ONLINE: "Online", OFFLINE: "Offline", UNKNOWN: "Not known"}
+NOT_ASKED_YET = gettext_lazy("It was not asked yet whether it is there")
+REACH_LABELS = {ONLINE: gettext_lazy("Online"), OFFLINE: gettext_lazy("Offline"), UNKNOWN: gettext_lazy("Not known")}
+WAS_LABELS = {ONLINE: gettext_lazy("Was online"), OFFLINE: gettext_lazy("Was offline")}
 # A failed command is marked in the list for this long, a restart until the phone is back or for this long. Our choice.
 FAILED_SHOWN_HOURS = 1
 RESTART_SHOWN_MINUTES = 10
@@ -60,24 +60,21 @@ SHOWN_ACCOUNTS = Prefetch("accounts", queryset=Account.objects.defer("password")
 
 @dataclass(frozen=True)
 class Reach:
-    """Whether a phone is there, as far as it is known; `why` says why it is not known."""
+    """Whether a phone is there, as far as it is known; `why` says why it is not known, `brief` in as few words as the
+    list has room for."""
 
     state: str
     label: str
     since: datetime | None = None
     rtt_ms: float | None = None
     why: str = ""
+    brief: str = ""
 
     @property
     def rtt_words(self) -> str:
         if self.rtt_ms is None:
             return ""
         return "< 1 ms" if self.rtt_ms < 1 else f"{self.rtt_ms:.0f} ms"
-
-    @property
-    def brief(self) -> str:
-        """The reason as short as the list has room for."""
-        return self.why.removeprefix(CANNOT_BE_ASKED)
 
 
 @dataclass(frozen=True)
@@ -173,14 +170,14 @@ def _words(phone: Phone, owed: Notify | None, listening: Listening) -> tuple[str
     if phone.awaits_file and phone.stage == Stage.ASSIGNED:
         return _file_comes(phone)
     if owed is not None and owed.state != NotifyState.WITHHELD and not listening.running:
-        return LISTENER_AWAY, True
+        return str(LISTENER_AWAY), True
     if phone.stage_reason:
         return phone.stage_reason, phone.is_assigned
     if owed is not None and phone.stage == Stage.ASSIGNED:
-        return owed.note or OPEN_WORDS[NotifyState(owed.state)], owed.state == NotifyState.WITHHELD
+        return owed.note or str(OPEN_WORDS[NotifyState(owed.state)]), owed.state == NotifyState.WITHHELD
     if phone.stage == Stage.SEEN and phone.known_model is None:
-        return "This model cannot be configured yet.", False
-    return NEXT_WORDS.get(Stage(phone.stage), ""), False
+        return gettext("This model cannot be configured yet."), False
+    return str(NEXT_WORDS.get(Stage(phone.stage), "")), False
 
 
 def _file_comes(phone: Phone) -> tuple[str, bool]:
@@ -208,22 +205,28 @@ def reach_of(phone: Phone, asked: bool, silent_because: str) -> Reach | None:
     if not phone.is_assigned or not phone.is_heard:
         return None
     if phone.online is None:
-        why = _why_unknown(silent_because)
-        return Reach(UNKNOWN, REACH_LABELS[UNKNOWN] if why else NOT_ASKED_YET, why=why)
+        unknown = _unasked(str(REACH_LABELS[UNKNOWN]), None, silent_because)
+        return unknown if unknown.why else Reach(UNKNOWN, str(NOT_ASKED_YET))
     seen_at, asked_at = phone.last_seen_at, phone.online_at
     seen_since = not phone.online and asked_at is not None and seen_at is not None and seen_at > asked_at
     state = ONLINE if phone.online or seen_since else OFFLINE
     since = phone.last_seen_at if seen_since else phone.online_at
     if not asked or not settings.GSPNP_OPTIONS_SECONDS:
-        why = "no listener runs that asks it" if not asked else _why_unknown("")
-        return Reach(UNKNOWN, f"Was {state}", since, why=why)
-    return Reach(state, REACH_LABELS[state], since, phone.rtt_ms if phone.online else None)
+        was = str(WAS_LABELS[state])
+        if asked:
+            return _unasked(was, since, "")
+        why = gettext("no listener runs that asks it")
+        return Reach(UNKNOWN, was, since, why=why, brief=why)
+    return Reach(state, str(REACH_LABELS[state]), since, phone.rtt_ms if phone.online else None)
 
 
-def _why_unknown(silent_because: str) -> str:
-    if silent_because:
-        return f"{CANNOT_BE_ASKED}{silent_because}"
-    return "" if settings.GSPNP_OPTIONS_SECONDS else f"{CANNOT_BE_ASKED}GSPNP_OPTIONS_SECONDS is 0"
+def _unasked(label: str, since: datetime | None, silent_because: str) -> Reach:
+    """Not known; and why it cannot be asked, if that is the reason."""
+    because = gettext(silent_because) if silent_because else ""  # one of `gxp.hearing`
+    if not because and not settings.GSPNP_OPTIONS_SECONDS:
+        because = gettext("GSPNP_OPTIONS_SECONDS is 0")
+    why = gettext("it cannot be asked: %(why)s") % {"why": because} if because else ""
+    return Reach(UNKNOWN, label, since, why=why, brief=because)
 
 
 def _silent_reasons(phones: Iterable[Phone]) -> Mapping[int, str]:
@@ -246,21 +249,21 @@ def _mark(notify: Notify, phone: Phone, listening: Listening) -> Mark | None:
     label, state = notify.get_kind_display(), notify.state
     if state in OPEN_STATES and state != NotifyState.WITHHELD:
         if not listening.running:
-            return Mark(label, "waits for the listener, which is not running", failed=True)
+            return Mark(label, gettext("waits for the listener, which is not running"), failed=True)
         sending = state == NotifyState.SENDING
-        return Mark(label, "sent, no answer yet" if sending else "about to be sent", failed=False)
+        return Mark(label, gettext("sent, no answer yet") if sending else gettext("about to be sent"), failed=False)
     since = timezone.now() - (notify.settled_at or notify.created_at)
     if state == NotifyState.DELIVERED:
         back = phone.subscribed_at is not None and phone.subscribed_at >= (notify.first_sent_at or notify.created_at)
         away = notify.kind == NotifyKind.REBOOT and not back and since < timedelta(minutes=RESTART_SHOWN_MINUTES)
-        return Mark(label, "it agreed and is not back yet", failed=False) if away else None
+        return Mark(label, gettext("it agreed and is not back yet"), failed=False) if away else None
     failures = {
-        NotifyState.REFUSED: "not carried out, it asked for a password"
+        NotifyState.REFUSED: gettext("not carried out, it asked for a password")
         if notify.status in CHALLENGED
-        else f"refused ({notify.status} {notify.reason})".replace(" )", ")"),
+        else gettext("refused (%(answer)s)") % {"answer": f"{notify.status} {notify.reason}".strip()},
         # Its answer may have been lost: without a note it has shown since that it heard us.
-        NotifyState.UNANSWERED: "not answered" if notify.note else "",
-        NotifyState.WITHHELD: "not sent",
+        NotifyState.UNANSWERED: gettext("not answered") if notify.note else "",
+        NotifyState.WITHHELD: gettext("not sent"),
     }
     words = failures.get(NotifyState(state), "")
     if not words or since > timedelta(hours=FAILED_SHOWN_HOURS):

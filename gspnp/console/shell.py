@@ -10,12 +10,14 @@ from django.http import HttpRequest
 from django.http.request import split_domain_port
 
 from devices import live
+from gspnp.console import taken_back
 from gspnp.console.listening import listening
 
 
 def shell_context(request: HttpRequest, title: str, **extra: Any) -> dict[str, Any]:
     """The template context of a page outside the admin. The newest event's id is read first, so that a browser which
     asks for what came after it misses nothing of what the page shows."""
+    taken_back.forget_old(request)
     return {
         **admin.site.each_context(request),
         "title": title,

@@ -41,16 +41,20 @@ read_after = database_sync_to_async(live.after, thread_sensitive=False)
 
 def as_text(events: list[LiveEvent], after: int) -> str:
     """What browsers are told of these events, oldest first, that come after the id `after`; serialised once."""
-    message: dict[str, object] = {
+    if len({event.mac for event in events}) > MAX_CHANGED_PHONES or len(events) >= READ_ROWS:
+        return reload_text(after, events[-1].pk)
+    message = {
         "type": "live.events",
         "first": events[0].pk if events else after,
         "last": events[-1].pk if events else after,
+        "events": [live.compact(event) for event in events],
     }
-    if len({event.mac for event in events}) > MAX_CHANGED_PHONES or len(events) >= READ_ROWS:
-        message["reload"] = True
-    else:
-        message["events"] = [live.compact(event) for event in events]
     return json.dumps(message, separators=(",", ":"))
+
+
+def reload_text(after: int, last: int) -> str:
+    """More has happened between these ids than is worth telling: look at the page's phones again."""
+    return json.dumps({"type": "live.events", "first": after, "last": last, "reload": True}, separators=(",", ":"))
 
 
 class Tail:

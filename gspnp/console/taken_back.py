@@ -30,8 +30,11 @@ class NothingToTakeBack(Exception):
     """This save cannot be taken back here any more; the text says what can be done."""
 
 
-def remember(request: HttpRequest, phone: Phone, before: plan.Draft) -> bool:
-    """Keep what the phone had before it was saved as it is now. False for a first assignment: nothing was there."""
+def remember(request: HttpRequest, phone: Phone, before: plan.Draft, is_hidden: bool = False) -> bool:
+    """Keep what the phone had before it was saved as it is now. False for a first assignment: nothing was there.
+
+    `is_hidden`: whether that save has changed anything must not be said.
+    """
     if not before.accounts:
         request.session.pop(IN_SESSION, None)
         return False
@@ -40,18 +43,21 @@ def remember(request: HttpRequest, phone: Phone, before: plan.Draft) -> bool:
         "mac": phone.mac,
         "version": phone.version,
         "at": timezone.now().timestamp(),
+        "is_hidden": is_hidden,
         "sealed": drafts.seal(request.user.pk, place, {"draft": _as_text(before)}),
     }
     return True
 
 
-def take_back(request: HttpRequest, phone: Phone) -> assignment.Saved:
-    """Save again what the phone had before. Raises NothingToTakeBack, VersionConflict, and what
-    assignment.save raises."""
+def take_back(request: HttpRequest, phone: Phone) -> tuple[assignment.Saved, bool]:
+    """Save again what the phone had before; also whether it must not be said what has changed. Raises
+    NothingToTakeBack, VersionConflict, and what assignment.save raises."""
+    forget_old(request)
     kept = request.session.get(IN_SESSION)
-    if not isinstance(kept, dict) or kept["mac"] != phone.mac or timezone.now().timestamp() - kept["at"] > KEPT_SECONDS:
+    if kept is None or kept["mac"] != phone.mac:
         raise NothingToTakeBack(_("This save cannot be taken back here any more. The phone's history has the way."))
     if kept["version"] != phone.version:
+        del request.session[IN_SESSION]
         raise VersionConflict(
             _("This phone was saved again since then, so nothing was taken back. Its history shows every version.")
         )
@@ -62,7 +68,17 @@ def take_back(request: HttpRequest, phone: Phone) -> assignment.Saved:
     draft = _from_text(values["draft"] or "")
     saved = assignment.save(phone, draft, by=request.user.get_username(), seen_host=seen_host, why=WHY)
     del request.session[IN_SESSION]
-    return saved
+    return saved, bool(kept.get("is_hidden"))
+
+
+def forget_old(request: HttpRequest) -> None:
+    """Delete what can not be taken back any more from the session: it is late, or its phone was forgotten."""
+    kept = request.session.get(IN_SESSION)
+    if kept is None:
+        return
+    late = not isinstance(kept, dict) or timezone.now().timestamp() - kept["at"] > KEPT_SECONDS
+    if late or not Phone.objects.filter(mac=kept["mac"], version__gte=kept["version"]).exists():
+        del request.session[IN_SESSION]
 
 
 def _place(mac: str, version: int) -> str:

@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from devices.models import Phone
@@ -24,7 +25,7 @@ from gspnp.console.tables import ListQuery, read_page
 @needs(VIEW)
 def phones(request: HttpRequest) -> HttpResponse:
     """The console's first page."""
-    return render(request, "console/list.html", shell_context(request, "Phones") | _list_context(request))
+    return render(request, "console/list.html", shell_context(request, _("Phones")) | _list_context(request))
 
 
 @require_safe
@@ -73,7 +74,7 @@ def phones_json(request: HttpRequest) -> JsonResponse:
 @require_safe
 def password_changed(request: HttpRequest) -> HttpResponse:
     """Whoever has chosen a password goes on to the phones."""
-    messages.success(request, "Your password was changed.")
+    messages.success(request, _("Your password was changed."))
     return redirect("console:phones")
 
 

@@ -48,10 +48,14 @@ class Change:
             return f"Extension {self.number} is now {self.name or 'without a name'}"
         return f"New secret of extension {self.number}"
 
+    @property
+    def wanted(self) -> Wanted:
+        """The extension as phones had it before."""
+        return Wanted(self.number, self.sip_server, self.site)
+
     def is_at(self, site: str, sip_server: str) -> bool:
         """Is this number meant, on a phone of that site, at that server?"""
-        same_server = bool(self.sip_server) and sip_server.lower() == self.sip_server.lower()
-        return same_server or site == self.site
+        return self.wanted.is_at(site, sip_server)
 
     @classmethod
     def read(cls, orders: Mapping[str, Any]) -> Change:
@@ -76,7 +80,7 @@ def followers(change: Change) -> list[Follower]:
     def note(phone_id: int, mac: str, model: str, words: str) -> None:
         found.setdefault(phone_id, Follower(phone_id, mac, model)).what.append(words)
 
-    for one in holders.of_one(Wanted(change.number, change.sip_server, change.site)):
+    for one in holders.of_one(change.wanted):
         if change.is_rename and one.display_name == change.was:
             note(one.phone_id, one.mac, one.model, f"caller name of account {one.number}")
         if change.secret:

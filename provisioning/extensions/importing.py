@@ -88,9 +88,13 @@ def rows_of(table: Table) -> list[Row]:
     return [Row(row.number, {named[header]: text for header, text in row.cells.items()}) for row in table.rows]
 
 
-def preview(rows: Sequence[Row], site: str) -> Preview:
+def preview(rows: Sequence[Row], site: str, *, compares_secrets: bool) -> Preview:
     """Look at every row, and write nothing. A row without a site is for `site`; a column that the file does not have
-    leaves what is stored as it is, and so does a secret that is blank."""
+    leaves what is stored as it is, and so does a secret that is blank.
+
+    `compares_secrets` only for who may look at them: “the same” says that a guess is right. Otherwise every secret of
+    the file is one that is set.
+    """
     known = _known(rows)
     planned: list[Planned] = []
     wrong: list[Fault] = []
@@ -107,12 +111,12 @@ def preview(rows: Sequence[Row], site: str) -> Preview:
         wrong += found
         if not found:
             planned.append(_planned(row.number, entry, stored))
-    return Preview(_without_same_secrets(planned), wrong)
+    return Preview(_without_same_secrets(planned) if compares_secrets else planned, wrong)
 
 
-def store(rows: Sequence[Row], site: str, mark: str) -> Preview:
+def store(rows: Sequence[Row], site: str, mark: str, *, compares_secrets: bool) -> Preview:
     """Store what a preview with this mark showed. Raises VersionConflict if that is not what would happen now."""
-    now = preview(rows, site)
+    now = preview(rows, site, compares_secrets=compares_secrets)
     if now.faults or now.mark != mark:
         raise VersionConflict(directory.OTHERS_MEANWHILE)
     directory.store(Step(one.entry, one.pk, one.version) for one in now.rows if one.action != SAME)

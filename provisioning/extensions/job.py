@@ -92,6 +92,6 @@ def _saved(job: Job, change: Change, secret: str | None, phone: Phone) -> bool:
     after = following.applied(before, change, phone.site, secret)
     if after == before:
         return False
-    by, host = job.created_by, phone.source_host
-    assignment.save(phone, after, by=by, seen_host=host, why=change.title, attended=False, job=job)
+    by, host, given = job.created_by, phone.source_host, [change.number] if secret is not None else []
+    assignment.save(phone, after, by=by, seen_host=host, why=change.title, attended=False, job=job, given=given)
     return True

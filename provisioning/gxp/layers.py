@@ -49,6 +49,13 @@ class Level(StrEnum):
 
 
 MADE_BY_US = frozenset({Level.DEFAULTS, Level.GENERATED, Level.PHONEBOOK, Level.FIRMWARE})
+# Titles of levels whose only layer has no name.
+_ONLY_ONES = {
+    Level.DEFAULTS: gettext_noop("our defaults"),
+    Level.GENERATED: gettext_noop("made for this phone"),
+    Level.PHONEBOOK: gettext_noop("phonebook"),
+    Level.PHONE: gettext_noop("this phone"),
+}
 
 
 @dataclass(frozen=True)
@@ -79,12 +86,8 @@ class Layer:
     @property
     def title(self) -> str:
         """How people call it: "site Berlin", "this phone"."""
-        if self.level is Level.PHONE:
-            return gettext_noop("this phone")
-        if self.level is Level.DEFAULTS:
-            return gettext_noop("our defaults")
-        if self.level is Level.GENERATED:
-            return gettext_noop("made for this phone")
+        if self.level in _ONLY_ONES:
+            return _ONLY_ONES[self.level]
         if self.level is Level.SITE and not self.name:
             return gettext_noop("default site")
         return f"{self.level} {self.name}".rstrip()

@@ -13,24 +13,24 @@ from datetime import timedelta
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.db.models.functions import Length, Upper
+from django.db.models.functions import Length
 from django.utils import timezone
 
 from devices import holders
-from devices.catalog import DEFAULT_CODECS, MODELS
-from devices.choices import Neighbour, Stage
+from devices.catalog import DEFAULT_CODECS
+from devices.choices import Stage
 from devices.crypto import CannotDecrypt
 from devices.inventory import VersionConflict
 from devices.mac import colons
 from devices.models import Extension, Phone
 from provisioning import assignment
 from provisioning.gxp.config import AccountConfig, ConfigError
+from provisioning.handout import waiting
 from provisioning.models import HandedOut, Handout, SettingsLayer
 from provisioning.plan import Draft
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 50  # phones of a site in one round
 ROUNDS = 5  # how often a number that another worker takes at this moment is given up for the next one
 RETRY_MINUTES = 5  # until a phone that could not be saved is tried again
 NONE_LEFT = "No extension of the range is free any more. Add some to the directory, or widen the range."
@@ -46,17 +46,6 @@ def hand_out() -> int:
     for handout in Handout.objects.filter(is_on=True):
         given += sum(_finish(row) for row in _claims(handout))
     return given
-
-
-def waiting(handout: Handout) -> QuerySet[Phone]:
-    """The phones that are to get one, in order of arrival: new ones of the site, whom nobody has assigned. None that
-    has an alarm, or at whose address another device is: who only says to be a phone must not use up the range."""
-    wanted = handout.only_models or list(MODELS)
-    phones = Phone.objects.annotate(model_name=Upper("model")).filter(
-        site=handout.site, stage=Stage.SEEN, accounts=None, alarm="", model_name__in=wanted, local_host__isnull=False
-    )
-    phones = phones.exclude(neighbour=Neighbour.MISMATCH).filter(first_seen_at__gte=handout.since or timezone.now())
-    return phones.order_by("first_seen_at", "pk")
 
 
 def in_range(handout: Handout) -> QuerySet[Extension]:
@@ -78,16 +67,20 @@ def _claims(handout: Handout) -> Iterator[HandedOut]:
     again = timezone.now() - timedelta(minutes=RETRY_MINUTES)
     open_rows = HandedOut.objects.filter(handout=handout, done_at=None)
     yield from open_rows.filter(Q(words="") | Q(at__lt=again)).select_related("handout").order_by("pk")
-    phones = waiting(handout).filter(handed_out=None)
-    for phone_id in list(phones.values_list("pk", flat=True)[:AT_ONCE]):
-        claim = _claim(handout, phone_id)
+    words = waiting.burst(handout)
+    if words or handout.words not in ("", NONE_LEFT):
+        _remark(handout, words)
+    # One at a time: whose turn is next depends on who had the last one.
+    while not words and waiting.has_room(handout):
+        phone = waiting.ready(handout).only("pk").first()
+        claim = _claim(handout, phone.pk) if phone is not None else None
         if claim is None:
             return
         yield claim
 
 
 def _claim(handout: Handout, phone_id: int) -> HandedOut | None:
-    """The next free number for this phone; None if none is left, somebody switched it off, or has the phone already."""
+    """The next free number for this phone; None if none is left, somebody switched it off, or it is not its turn."""
     for _ in range(ROUNDS):
         # A long range takes a while to look through: only the one that was found is looked at again under the lock.
         found = left(handout).first()
@@ -96,13 +89,13 @@ def _claim(handout: Handout, phone_id: int) -> HandedOut | None:
             return None
         with transaction.atomic():
             locked = Handout.objects.select_for_update().filter(pk=handout.pk, is_on=True).first()
-            if locked is None or HandedOut.objects.filter(phone=phone_id).exists():
+            if locked is None:
                 return None
             # Claims before phones: a claim that is over by now is on its phone.
             claimed = HandedOut.objects.filter(handout=handout, done_at=None, number=found.number).exists()
             if claimed or holders.of_one(holders.wanted_of(found)):
                 continue
-            if not Phone.objects.filter(pk=phone_id).exists():
+            if not waiting.has_room(locked) or not waiting.ready(locked).filter(pk=phone_id).exists():
                 return None
             return HandedOut.objects.create(handout=locked, phone_id=phone_id, number=found.number, at=timezone.now())
     return None
@@ -111,7 +104,7 @@ def _claim(handout: Handout, phone_id: int) -> HandedOut | None:
 def _remark(handout: Handout, words: str) -> None:
     """Say once why nothing more is handed out, and take it back when that is over."""
     if Handout.objects.filter(pk=handout.pk).exclude(words=words).update(words=words):
-        log.warning("%s: %s", handout, words or "there are free extensions again")
+        log.warning("%s: %s", handout, words or "it goes on")
 
 
 def _finish(claim: HandedOut) -> bool:
@@ -123,7 +116,7 @@ def _finish(claim: HandedOut) -> bool:
     if has or phone.stage != Stage.SEEN:
         # Saved already, by a worker that died thereafter or by a person: the claim is over either way.
         return _over(claim, "" if claim.number in has else OTHERWISE)
-    if not waiting(claim.handout).filter(pk=phone.pk).exists():
+    if not waiting.waiting(claim.handout).filter(pk=phone.pk).exists():
         # Put at another site since, say, or it has an alarm: another phone can have the number. Whoever puts it
         # elsewhere after this look counts up its version.
         claim.delete()
@@ -140,6 +133,7 @@ def _finish(claim: HandedOut) -> bool:
             templates=_templates(phone, claim.handout),
             why=f"Extension {claim.number} was handed out.",
             attended=False,
+            given=[claim.number] if extension.secret else [],
         )
     except VersionConflict:
         return False  # somebody saves it at this moment: the next round sees what came of it

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from devices import inventory
 from devices.crypto import CannotDecrypt
@@ -43,7 +44,7 @@ def apply(of: PhoneImport, *, by: str, pace_per_second: float = 5.0) -> Job:
     """Order a preview to be applied. Raises ImportRefused, or JobError for a pace that is none."""
     total = of.new + of.changed
     if not total and not of.faulty:
-        raise ImportRefused("Nothing in it would change a phone, so there is nothing to apply.")
+        raise ImportRefused(gettext("Nothing in it would change a phone, so there is nothing to apply."))
     runner.check_pace(pace_per_second, total)
     with transaction.atomic():
         waits = PhoneImport.objects.filter(pk=of.pk, state=ImportState.PREVIEW, faulty=0)
@@ -57,10 +58,11 @@ def apply(of: PhoneImport, *, by: str, pace_per_second: float = 5.0) -> Job:
 def _why_not(of: PhoneImport) -> str:
     now = PhoneImport.objects.filter(pk=of.pk).first()
     if now is None:
-        return "This preview is gone. Upload the file again."
+        return gettext("This preview is gone. Upload the file again.")
     if now.state == ImportState.PREVIEW:
-        return f"{now.faulty} rows have errors. Correct them in the file, and upload it again."
-    return f"This import is {now.get_state_display().lower()}; it can only be applied from its preview."
+        return gettext("%(n)s rows have errors. Correct them in the file, and upload it again.") % {"n": now.faulty}
+    words = gettext("This import is %(state)s; it can only be applied from its preview.")
+    return words % {"state": now.get_state_display().lower()}
 
 
 def one_chunk(job: Job) -> bool:
@@ -108,6 +110,9 @@ def _made(job: Job, rows: Sequence[ImportRow]) -> list[Made]:
     """Read and render; nothing is locked."""
     phones = {one.mac: one for one in Phone.objects.filter(mac__in=[row.mac for row in rows])}
     files = making.newest_files(list(phones.values()))
+    for row in rows:
+        if row.after is None:  # its phone was forgotten since the preview
+            raise ChangedMeanwhile(row.mac)
     try:
         made = [
             Made(row, making.opened(row.before), Target.from_json(making.opened(row.after)), phones.get(row.mac))
@@ -117,7 +122,7 @@ def _made(job: Job, rows: Sequence[ImportRow]) -> list[Made]:
         for one in made:
             if _is_other(one, templates):
                 raise ChangedMeanwhile(one.mac)
-        making.render(job, made, files)
+        making.render(job, [one for one in made if not _is_same(one)], files)
     except CannotDecrypt:
         raise _Broken(planning.UNREADABLE) from None
     for one in made:
@@ -137,6 +142,11 @@ def _is_other(one: Made, templates: Mapping[int, tuple[str, ...]]) -> bool:
     return phone.site != seen["site"] or templates[phone.pk] != tuple(seen["templates"])
 
 
+def _is_same(one: Made) -> bool:
+    """Whether the phone has exactly this: a preview does not tell everybody whether a given password is the stored."""
+    return bool(one.before) and Target.from_json(one.before) == one.target
+
+
 def _store(job: Job, of: PhoneImport, made: Sequence[Made]) -> None:
     """One short transaction. Raises ChangedMeanwhile, ReadAgain or _Broken, and nothing of the chunk stays."""
     now = timezone.now()
@@ -146,14 +156,19 @@ def _store(job: Job, of: PhoneImport, made: Sequence[Made]) -> None:
         if not locked.exists() or not runner.is_mine(job):
             return
         making.lock(made)
-        for one in sorted(made, key=lambda one: one.mac):  # as a listener that hears them at this moment
+        same = [one for one in made if _is_same(one)]
+        others = [one for one in made if one not in same]
+        for one in sorted(others, key=lambda one: one.mac):  # as a listener that hears them at this moment
             if one.phone is None:
                 one.phone = _listed(one, job)
-        making.write(job, made, now)
-        for one in made:
+        making.write(job, others, now)
+        for one in others:
             one.row.state, one.row.version = RowState.DONE, one.there.version + 1
+        for one in same:
+            one.row.state = RowState.BACK  # there is nothing that could be undone
         making.came_further(job, [one.row for one in made], changed=sum(one.version is not None for one in made))
         making.forget_sealed([one.row for one in made], "after")
+        making.forget_sealed([one.row for one in same], "before")
 
 
 def _listed(one: Made, job: Job) -> Phone:

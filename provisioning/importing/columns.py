@@ -162,9 +162,9 @@ def _account(old: AccountConfig, given: Mapping[str, str], faults: list[Fault]) 
     new: dict[str, Any] = {what: _meant(text) for what, text in given.items() if what != "codecs"}
     if "codecs" in given:
         texts = [] if given["codecs"].strip() == CLEAR else re.split(r"[\s,;/>|]+", given["codecs"].strip())
-        unknown = [text for text in texts if text.upper() not in _CODEC_NAMES]
-        if unknown:
-            words = f"There is no codec {unknown[0][:20]!r}; choose from {', '.join(CODECS)}, the best first."
+        unknown = [place for place, text in enumerate(texts, start=1) if text.upper() not in _CODEC_NAMES]
+        if unknown:  # never quoted: a password may have slipped into this column
+            words = f"Name {unknown[0]} in this cell is no codec; choose from {', '.join(CODECS)}, the best first."
             faults.append(Fault(name_of(old.number, "codecs"), words))
         new["codecs"] = tuple(_CODEC_NAMES[text.upper()] for text in texts if text.upper() in _CODEC_NAMES)
     return replace(old, **new)
@@ -239,16 +239,24 @@ class Change:
     after: str
 
 
-def changes(before: Target, after: Target) -> list[Change]:
-    """What differs, column by column, secrets masked."""
+def given_passwords(cells: Mapping[str, str]) -> frozenset[str]:
+    """The columns (names in KNOWN) of passwords that these cells set to something."""
+    columns = (name_of(number, "password") for number in range(1, MAX_ACCOUNTS + 1))
+    return frozenset(column for column in columns if cells.get(column, "").strip() not in ("", CLEAR))
+
+
+def changes(before: Target, after: Target, hidden: frozenset[str] = frozenset()) -> list[Change]:
+    """What differs, column by column, secrets masked; of `hidden` columns, that they are given."""
     old, new = _shown(before), _shown(after)
     found = [Change(name, old.get(name, ""), new.get(name, "")) for name in KNOWN if old.get(name) != new.get(name)]
     were = {account.number: account.password for account in before.accounts}
     for account in after.accounts:
-        if account.password != were.get(account.number, ""):
-            words = ("set" if not were.get(account.number) else "another one") if account.password else ""
-            had = "set" if were.get(account.number) else ""
-            found.append(Change(name_of(account.number, "password"), had, words))
+        column, had = name_of(account.number, "password"), "set" if were.get(account.number) else ""
+        if column in hidden:
+            found.append(Change(column, had, "as given"))
+        elif account.password != were.get(account.number, ""):
+            words = ("another one" if had else "set") if account.password else ""
+            found.append(Change(column, had, words))
     return found
 
 

@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from django.db.models import Max, Prefetch, QuerySet
+from django.utils.translation import gettext, gettext_noop
 
 from devices import inventory
 from devices.catalog import KeyKind, KeySlot
 from devices.choices import EventKind
+from devices.mac import colons
 from devices.models import Account, Key, Phone
 from provisioning.importing import planning
 from provisioning.importing.columns import ACCOUNT_FIELDS, PHONE_FIELDS, SLOTS, Target, cells_of, name_of
+from provisioning.tables.table import TableError
 
 BITE = 500  # phones read at once
+UNREADABLE = gettext_noop(
+    "A password of %(mac)s cannot be opened: the key that it was written with is not in GSPNP_FIELD_KEYS. Put that key "
+    "back, or export without passwords."
+)
 
 
 def headers(phones: QuerySet[Phone], *, secrets: bool) -> list[str]:
@@ -28,17 +35,40 @@ def headers(phones: QuerySet[Phone], *, secrets: bool) -> list[str]:
 
 
 def rows(phones: QuerySet[Phone], names: Sequence[str], *, secrets: bool, by: str) -> Iterator[list[str]]:
-    """The cells of each phone under these headers. With secrets, its timeline says so before its row leaves."""
-    last = 0
-    while bite := _bite(phones.filter(pk__gt=last).order_by("pk"), secrets):
-        last = bite[-1].pk
-        targets = planning.targets_of(bite)
+    """The cells of each phone under these headers. With secrets, its timeline says so before its row leaves.
+
+    Raises TableError at once, before anything is told, if a password cannot be opened: a row without it would say
+    that the phone has none.
+    """
+    if secrets:
+        for bite in _bites(phones, secrets):
+            _targets(bite)
+    return _rows(phones, names, secrets, by)
+
+
+def _rows(phones: QuerySet[Phone], names: Sequence[str], secrets: bool, by: str) -> Iterator[list[str]]:
+    for bite in _bites(phones, secrets):
+        targets = _targets(bite)
         if secrets:
             inventory.tell_all(bite, EventKind.LOOKED, f"{by} exported its SIP passwords.")
         for phone in bite:
-            target = targets.get(phone.pk, Target(phone.model, phone.site))
-            cells = cells_of(target, secrets=secrets) | {"mac": phone.mac}
+            cells = cells_of(targets[phone.pk], secrets=secrets) | {"mac": phone.mac}
             yield [cells.get(name, "") for name in names]
+
+
+def _targets(bite: Sequence[Phone]) -> dict[int, Target]:
+    targets = planning.targets_of(bite)
+    for phone in bite:
+        if phone.pk not in targets:
+            raise TableError(gettext(UNREADABLE) % {"mac": colons(phone.mac)})
+    return targets
+
+
+def _bites(phones: QuerySet[Phone], secrets: bool) -> Iterator[list[Phone]]:
+    last = 0
+    while bite := _bite(phones.filter(pk__gt=last).order_by("pk"), secrets):
+        last = bite[-1].pk
+        yield bite
 
 
 def _bite(phones: QuerySet[Phone], secrets: bool) -> list[Phone]:

@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from devices.fields import EncryptedBytesField
 from devices.mac import MacError, colons, parse_mac
@@ -9,15 +10,15 @@ from provisioning.jobs.models import Job
 
 
 class ImportState(models.TextChoices):
-    READING = "reading", "Being read"
-    PREVIEW = "preview", "Preview, not applied"
-    APPLYING = "applying", "Being applied"
-    RESTORING = "restoring", "Being taken back"
-    APPLIED = "applied", "Applied"
-    FAILED = "failed", "Not applied"
-    UNDOING = "undoing", "Being undone"
-    UNDONE = "undone", "Undone"
-    DISCARDED = "discarded", "Discarded"
+    READING = "reading", _("Being read")
+    PREVIEW = "preview", _("Preview, not applied")
+    APPLYING = "applying", _("Being applied")
+    RESTORING = "restoring", _("Being taken back")
+    APPLIED = "applied", _("Applied")
+    FAILED = "failed", _("Not applied")
+    UNDOING = "undoing", _("Being undone")
+    UNDONE = "undone", _("Undone")
+    DISCARDED = "discarded", _("Discarded")
 
 
 # What is stored is not settled yet: it is taken back if one more phone is not what the preview saw.
@@ -52,17 +53,17 @@ class PhoneImport(models.Model):
 
 
 class RowOutcome(models.TextChoices):
-    NEW = "new", "New"
-    CHANGED = "changed", "Changes"
-    SAME = "same", "No change"
-    FAULTY = "faulty", "Error"
+    NEW = "new", _("New")
+    CHANGED = "changed", _("Changes")
+    SAME = "same", _("No change")
+    FAULTY = "faulty", _("Error")
 
 
 class RowState(models.TextChoices):
-    PLANNED = "planned", "Planned"
-    DONE = "done", "Done"
-    BACK = "back", "Taken back"
-    KEPT = "kept", "Left as it is"
+    PLANNED = "planned", _("Planned")
+    DONE = "done", _("Done")
+    BACK = "back", _("Taken back")
+    KEPT = "kept", _("Left as it is")
 
 
 class ImportRow(models.Model):
@@ -89,6 +90,7 @@ class ImportRow(models.Model):
             # What is old and still keeps something is looked for every few seconds.
             models.Index(name="import_row_before", fields=("of",), condition=Q(before__isnull=False)),
             models.Index(name="import_row_after", fields=("of",), condition=Q(after__isnull=False)),
+            models.Index(name="import_row_by_mac", fields=("mac",)),
         )
 
     def __str__(self) -> str:

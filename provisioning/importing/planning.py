@@ -27,7 +27,18 @@ from devices.models import Account, Phone
 from provisioning import plan, rendering
 from provisioning.gxp import document
 from provisioning.gxp.config import ConfigError
-from provisioning.importing.columns import CLEAR, KNOWN, Fault, Target, changed, changes, column_of, known, name_of
+from provisioning.importing.columns import (
+    CLEAR,
+    KNOWN,
+    Fault,
+    Target,
+    changed,
+    changes,
+    column_of,
+    given_passwords,
+    known,
+    name_of,
+)
 from provisioning.importing.models import ImportRow, ImportState, PhoneImport, RowOutcome
 from provisioning.layers import stack, store
 from provisioning.layers.models import LayerLevel, PhoneTemplate, SettingsLayer
@@ -38,6 +49,7 @@ MAX_ROWS = 10_000
 CHUNK = 200  # rows that are read and stored together
 UNHEARD_HOST = "127.0.0.1"  # our address towards a phone that was not heard; no file is made with it
 _DIGITS = re.compile(r"[0-9A-F]{12}", re.ASCII)
+_MODEL_NAME = re.compile(r"GX[PV][0-9]{4}", re.ASCII | re.IGNORECASE)  # anything else may be a password
 _SITE = re.compile(r"[A-Za-z0-9_-]{0,40}", re.ASCII)
 OFF = {
     Stage.IGNORED: "This phone is ignored. Stop ignoring it, or take its row out.",
@@ -58,6 +70,13 @@ class Planned:
     phone: Phone | None = None
     before: Target = field(default_factory=Target)
     after: Target = field(default_factory=Target)
+    hidden: frozenset[str] = frozenset()
+    """Columns of passwords that are given, and that whoever sees the preview may not compare with what is stored."""
+
+    @property
+    def differs(self) -> bool:
+        """Whether the phone would change, as far as the preview may tell."""
+        return self.before != self.after or bool(self.hidden)
 
     @property
     def outcome(self) -> RowOutcome:
@@ -65,16 +84,21 @@ class Planned:
             return RowOutcome.FAULTY
         if self.phone is None:
             return RowOutcome.NEW
-        return RowOutcome.SAME if self.before == self.after else RowOutcome.CHANGED
+        return RowOutcome.CHANGED if self.differs else RowOutcome.SAME
 
 
-def read_file(name: str, data: bytes, *, by: str) -> PhoneImport:
+def read_file(name: str, data: bytes, *, by: str, may_reveal: bool = True) -> PhoneImport:
     """Read an uploaded file and plan it. Raises TableError; nothing is stored then."""
-    return plan_table(name[-200:] or "Import", read_table(name, data, max_rows=MAX_ROWS), by=by)
+    table = read_table(name, data, max_rows=MAX_ROWS)
+    return plan_table(name[-200:] or "Import", table, by=by, may_reveal=may_reveal)
 
 
-def plan_table(title: str, table: Table, *, by: str) -> PhoneImport:
-    """Plan what a table asks for, and store it as a preview. Raises TableError; nothing is stored then."""
+def plan_table(title: str, table: Table, *, by: str, may_reveal: bool = True) -> PhoneImport:
+    """Plan what a table asks for, and store it as a preview. Raises TableError; nothing is stored then.
+
+    For who may not look at passwords the preview does not tell whether a given one is the stored one: that would be
+    asking it without a trace, ten thousand at a time. It is compared when it is applied.
+    """
     names = known(table)
     rows = [Row(row.number, {names[header]: text for header, text in row.cells.items()}) for row in table.rows]
     macs = [_mac(row) for row in rows]
@@ -84,9 +108,9 @@ def plan_table(title: str, table: Table, *, by: str) -> PhoneImport:
     counts: Counter[str] = Counter()
     extensions: dict[tuple[str, str], set[str]] = defaultdict(set)
     for bite in batch.bites(zip(rows, macs, strict=True), CHUNK):
-        planned = _planned(bite, twice, templates)
+        planned = _planned(bite, twice, templates, may_reveal)
         for row in planned:
-            for account in row.after.accounts:
+            for account in row.after.accounts if row.mac else ():
                 extensions[account.user_id, account.sip_server.lower()].add(row.mac)
         _store(one, planned)
         counts.update(row.outcome.value for row in planned)
@@ -98,12 +122,11 @@ def plan_table(title: str, table: Table, *, by: str) -> PhoneImport:
 
 
 def _mac(row: Row) -> str:
-    """The digits, or the text as it stands there if it is no MAC."""
-    text = row.cells.get("mac", "")
+    """The digits; "" if it is no MAC: what stands there may be a password that slipped into this column."""
     try:
-        return parse_mac(text)
+        return parse_mac(row.cells.get("mac", ""))
     except MacError:
-        return text.strip()
+        return ""
 
 
 def _twice(rows: Sequence[Row], macs: Sequence[str]) -> dict[int, int]:
@@ -111,7 +134,7 @@ def _twice(rows: Sequence[Row], macs: Sequence[str]) -> dict[int, int]:
     first: dict[str, int] = {}
     found = {}
     for row, mac in zip(rows, macs, strict=True):
-        if mac in first:
+        if mac and mac in first:
             found[row.number] = first[mac]
         first.setdefault(mac, row.number)
     return found
@@ -126,23 +149,25 @@ class _Templates:
         except CannotDecrypt:
             raise TableError(TEMPLATE_UNREADABLE) from None
 
-    def read(self, text: str) -> tuple[tuple[str, ...], str]:
-        """The names that a cell says, and the first that there is none of."""
+    def read(self, text: str) -> tuple[tuple[str, ...], int]:
+        """The names that a cell says, and the place (from 1) of the first that there is none of; 0 if all are known."""
         text = text.strip()
         if text == CLEAR:
-            return (), ""
+            return (), 0
         names = [text] if text in self.by_name else [part.strip() for part in text.split(";") if part.strip()]
         names = list(dict.fromkeys(names))
-        return tuple(names), next((name for name in names if name not in self.by_name), "")
+        return tuple(names), next((place for place, name in enumerate(names, 1) if name not in self.by_name), 0)
 
 
-def _planned(bite: Sequence[tuple[Row, str]], twice: Mapping[int, int], templates: _Templates) -> list[Planned]:
+def _planned(
+    bite: Sequence[tuple[Row, str]], twice: Mapping[int, int], templates: _Templates, may_reveal: bool
+) -> list[Planned]:
     macs = [mac for _, mac in bite if _DIGITS.fullmatch(mac)]
     phones = {phone.mac: phone for phone in with_accounts(Phone.objects.filter(mac__in=macs))}
     befores = targets_of(list(phones.values()))
     planned = []
     for row, mac in bite:
-        one = Planned(row, mac, phone=phones.get(mac))
+        one = Planned(row, mac, phone=phones.get(mac), hidden=frozenset() if may_reveal else given_passwords(row.cells))
         planned.append(one)
         if one.phone is not None and one.phone.pk not in befores:
             one.faults.append(Fault("mac", UNREADABLE))
@@ -203,9 +228,9 @@ def _look(one: Planned, twice: Mapping[int, int], templates: _Templates) -> None
         names, unknown = templates.read(cells["template"])
         one.after = replace(one.after, templates=names)
         if unknown:
-            words = f"There is no template “{unknown[:40]}”. Make it under Settings, or name another one."
+            words = f"There is no template of name {unknown} in this cell. Make it under Settings, or name another one."
             one.faults.append(Fault("template", words))
-    if one.phone is not None and one.before != one.after and one.phone.stage in OFF:
+    if one.phone is not None and one.differs and one.phone.stage in OFF:
         one.faults.append(Fault("mac", OFF[Stage(one.phone.stage)]))
 
 
@@ -216,13 +241,14 @@ def _model_faults(one: Planned, text: str) -> list[Fault]:
             return [Fault("model", f"This phone was never heard. Enter its model; {choose}.")]
         model = find_model(text)
         if model is None:
-            return [Fault("model", f"There is no model {text[:20]!r}; {choose}.")]
+            said = f"model {text.upper()}" if _MODEL_NAME.fullmatch(text) else "such model"
+            return [Fault("model", f"There is no {said}; {choose}.")]
         one.after = replace(one.after, model=model.name)
         return []
     if text and text.upper() != one.phone.model.upper():
         said = one.phone.model or "nothing"
         return [Fault("model", f"This phone is a {said}. Correct the model or the MAC.")]
-    if one.phone.known_model is None and one.before != one.after:
+    if one.phone.known_model is None and one.differs:
         said = one.phone.model or "This model"
         return [Fault("model", f"{said} cannot be configured. Take its row out.")]
     return []
@@ -239,7 +265,7 @@ def shadow(phone: Phone | None, mac: str, target: Target, stand_in: int) -> Phon
 
 def _validate(planned: Sequence[Planned], templates: _Templates) -> None:
     """Everything that the renderer would refuse, beside its column."""
-    asked = [one for one in planned if not one.faults and one.before != one.after and wants_file(one.phone, one.after)]
+    asked = [one for one in planned if not one.faults and one.differs and wants_file(one.phone, one.after)]
     shadows = [shadow(one.phone, one.mac, one.after, -place) for place, one in enumerate(asked, start=1)]
     try:
         layers = stack.stacks(shadows)
@@ -289,7 +315,7 @@ def _row(of: PhoneImport, one: Planned) -> ImportRow:
     return ImportRow(
         of=of,
         number=one.row.number,
-        mac=one.mac[:60],
+        mac=one.mac,
         outcome=outcome,
         shown=_shown(one, outcome),
         version=phone.version if phone else 0,
@@ -303,7 +329,7 @@ def _shown(one: Planned, outcome: RowOutcome) -> dict[str, Any]:
         order = {name: place for place, name in enumerate(("", *KNOWN))}
         faults = sorted(one.faults, key=lambda fault: order.get(fault.column, 0))
         return {"faults": [[fault.column, fault.message] for fault in faults]}
-    return {"changes": [[c.column, c.before, c.after] for c in changes(one.before, one.after)]}
+    return {"changes": [[c.column, c.before, c.after] for c in changes(one.before, one.after, one.hidden)]}
 
 
 def _sealed(value: object) -> bytes:

@@ -16,6 +16,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext, gettext_lazy
 
 from devices import inventory
 from devices.choices import WAY, Stage
@@ -42,7 +43,7 @@ _SETTLED = (ImportState.APPLIED, ImportState.UNDONE, ImportState.FAILED)
 SAVED_SINCE = "It was saved by somebody since."
 HEARD_SINCE = "It was plugged in since, and keeps what it got. Assign it anew, or forget it."
 HAS_ITS_FILE = "It has its file already; assign it anew, or reset and forget it."
-TOO_LATE = "This import is {}; only one that was applied can be undone."
+TOO_LATE = gettext_lazy("This import is %(state)s; only one that was applied can be undone.")
 
 
 class CannotUndo(ValueError):
@@ -58,9 +59,10 @@ def undo(of: PhoneImport, *, by: str, pace_per_second: float = 5.0) -> Job:
         recent = applied.filter(applied_at__gt=timezone.now() - timedelta(days=UNDO_DAYS))
         if not recent.update(state=ImportState.UNDOING, undone_by=by[:150]):
             if applied.exists():
-                raise CannotUndo(f"It was applied more than {UNDO_DAYS} days ago; what was there before is deleted.")
+                words = gettext("It was applied more than %(days)s days ago; what was there before is deleted.")
+                raise CannotUndo(words % {"days": UNDO_DAYS})
             of.refresh_from_db()
-            raise CannotUndo(TOO_LATE.format(of.get_state_display().lower()))
+            raise CannotUndo(TOO_LATE % {"state": of.get_state_display().lower()})
         job = runner.enqueue(
             IMPORT, f"Undo: {of.title}", {"import": of.pk}, total, by=by, pace_per_second=pace_per_second
         )
@@ -132,7 +134,7 @@ def _judge(of: PhoneImport, one: Made) -> None:
     phone, row = one.phone, one.row
     if one.fault:
         _keep(one, one.fault)
-    elif phone is None:
+    elif phone is None or (row.before is None and row.outcome != RowOutcome.NEW):
         _keep(one, "It was forgotten since.")
     elif phone.version != row.version or phone.stage in planning.OFF:
         _keep(one, SAVED_SINCE)

@@ -26,6 +26,7 @@ CONTENT_TYPES = {
 }
 MAX_XLSX_ROWS = 20_000  # a phone with its keys takes about 1 ms; CSV has no limit and opens in the same programs
 _MAX_XLSX_CELL = 32_767  # Excel's own
+_LOOKS_ESCAPED = re.compile(r"_(?=x[0-9A-Fa-f]{4}_)")  # ECMA-376 part 1, 22.9.2.19
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -81,7 +82,7 @@ def _append(sheet: object, cells: Sequence[WriteOnlyCell], row: Sequence[str]) -
         if not text:
             filled.append(None)
             continue
-        cell.value = _NOT_IN_XML.sub("\ufffd", guard(text))
+        cell.value = _LOOKS_ESCAPED.sub("_x005F_", _NOT_IN_XML.sub("\ufffd", guard(text)))
         cell.data_type = "s"  # openpyxl would make an error of “#N/A”
         filled.append(cell)
     sheet.append(filled)  # type: ignore[attr-defined]

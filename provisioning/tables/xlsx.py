@@ -1,33 +1,47 @@
-"""XLSX into records of text, by openpyxl in its read-only mode. Imports no Django.
+"""XLSX into records of text: the few parts of a workbook that say a table, streamed, each within bounds. No Django.
+
+openpyxl makes an object of every style, and pads what a file only claims to have, so that some kB take a minute and a
+GB; it stays for writing. Here nothing is kept but the texts: what a part has costs its bytes and elements, and both
+are counted while it is read. Nothing is calculated, fetched or resolved; a document type (entities) is refused.
 
 Excel's own numbers become what a person sees (1001.0 is 1001, a format of zeros gives leading ones); what it made of
 a text and cannot be undone (a date, the digits after the 15th) is refused by cell, as are formulas and errors.
+Source: ECMA-376 part 1, 12.3 (parts), 18.3.1 (sheets), 18.4 (strings), 18.8 (styles), 22.9.2.19 (`_xHHHH_`).
 """
 
 from __future__ import annotations
 
 import io
+import posixpath
 import re
-import warnings
 import zipfile
-from collections.abc import Iterator
-from typing import IO, Any
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from xml.parsers import expat
 
-from openpyxl import load_workbook
+from openpyxl.styles.numbers import BUILTIN_FORMATS, is_date_format
 from openpyxl.utils import get_column_letter
 
 from provisioning.tables.table import TableError
 
-MAX_UNPACKED_BYTES = 150_000_000  # of the whole workbook, and
-MAX_STRINGS_BYTES = 40_000_000  # of each part that is held in memory at once
 MAX_PARTS = 500
+MAX_PART_BYTES = 40_000_000  # of a part that is read, unpacked; 10,000 rows of 30 cells take 20 MB
+MAX_STYLES_BYTES = 4_000_000
+MAX_ELEMENTS = 1_500_000  # of all parts that are read, some 3 s: 10,000 rows of 50 cells
+MAX_CHARACTERS = 20_000_000  # of all cells: many cells may name the same long text. As for CSV
 MAX_ROW = 1_048_576  # Excel's own
 _NAMED = 5
 _MAX_EXACT = 10**15
 _BLOCK_BYTES = 1 << 20
-_ENCODING = re.compile(rb"""encoding\s*=\s*["']([^"']+)""")
+_FORMAT_CHARACTERS = 255  # Excel's own
+_CELL = re.compile(r"([A-Z]{1,3})[0-9]{1,10}", re.ASCII)
+_NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
+_ESCAPED = re.compile(r"_x(000D|005F)_")
 _ZEROS = re.compile(r"0{2,20}")
+# What a broken part leads to.
+_BROKEN = (expat.ExpatError, zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, LookupError, OSError, EOFError)
 _NO_TABLE = "{} cannot be read as XLSX. Open it in the spreadsheet, save it anew as .xlsx, or save it as CSV."
+_TOO_BIG = "{} is too big when unpacked. Keep only the sheet with the table, or use CSV."
 
 
 def letters(place: int) -> str:
@@ -36,104 +50,290 @@ def letters(place: int) -> str:
 
 
 def records(shown: str, data: bytes, max_columns: int) -> Iterator[tuple[int, list[str]]]:
-    """Row number and texts of each row of the first visible sheet. Raises TableError."""
-    _look_into(shown, data)
+    """Row number and texts of each filled row of the first visible sheet. Raises TableError.
+
+    What stands right of `max_columns` is put into one column more: there it is refused, and not passed over.
+    """
+    if data.count(b"PK\x01\x02") > MAX_PARTS:  # before each becomes an object
+        raise TableError(_TOO_BIG.format(shown))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            workbook = load_workbook(io.BytesIO(data), read_only=True, keep_links=False)
-            sheet: Any = next((one for one in workbook.worksheets if one.sheet_state == "visible"), None)
-            if sheet is None:
-                raise TableError(f"{shown} has no sheet to be seen. Put the table on the first sheet.")
-            sheet.reset_dimensions()  # what the file says of its own size may be a lie
-            yield from _rows(sheet, max_columns)
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            yield from _Workbook(shown, archive).records(max_columns)
     except TableError:
         raise
-    except Exception as error:  # openpyxl raises whatever a broken part leads to
+    except _BROKEN as error:
         raise TableError(_NO_TABLE.format(shown)) from error
 
 
-def _rows(sheet: Any, max_columns: int) -> Iterator[tuple[int, list[str]]]:
-    faults: list[str] = []
-    number = 0
-    # One column more: a header there is refused, and not passed over in silence.
-    for number, row in enumerate(sheet.iter_rows(max_row=MAX_ROW, max_col=max_columns + 1), start=1):
-        texts = []
-        for place, cell in enumerate(row):
-            text, fault = _text(cell)
-            if fault:
-                faults.append(f"{letters(place)}{number} {fault}")
-            texts.append(text)
-        while texts and not texts[-1]:
-            texts.pop()
-        if len(faults) > _NAMED:
-            break
-        if texts:
-            yield number, texts
-    if faults:
-        more = " and more" if len(faults) > _NAMED else ""
-        raise TableError(
-            f"{'; '.join(faults[:_NAMED])}{more}. Format these columns as text and enter the values again, or copy the "
-            "column and paste it as values."
-        )
+class _Part:
+    """What is made of a part while it streams by; names come without their prefixes."""
+
+    def start(self, name: str, attributes: Mapping[str, str]) -> None:
+        """An element begins."""
+
+    def text(self, text: str) -> None:
+        """A piece of what stands in it."""
+
+    def end(self, name: str) -> None:
+        """It ends."""
 
 
-def _text(cell: Any) -> tuple[str, str]:
-    """A cell as text, or what is wrong with it."""
-    value = cell.value
-    if value is None or value == "":
-        return "", ""
-    if cell.data_type == "f":
-        return "", "is a formula"
-    if cell.data_type == "e":
-        return "", "is an error of the spreadsheet"
-    if cell.data_type == "d":
-        return "", "was made a date by the spreadsheet"
-    if isinstance(value, bool):
-        return "TRUE" if value else "FALSE", ""
-    if isinstance(value, (int, float)):
-        return _digits(value, str(cell.number_format or ""))
-    # Excel writes a CR as an escape in a string.
-    return str(value).replace("_x000D_", "\r"), ""
+class _Workbook:
+    def __init__(self, shown: str, archive: zipfile.ZipFile) -> None:
+        self.shown = shown
+        self.archive = archive
+        self.left = MAX_ELEMENTS
+
+    def records(self, max_columns: int) -> Iterator[tuple[int, list[str]]]:
+        main = self._named("", "officeDocument")[1]
+        sheet = self._sheet(main)
+        styles, strings = _Styles(), _Strings()
+        for kind, part, most in (("styles", styles, MAX_STYLES_BYTES), ("sharedStrings", strings, MAX_PART_BYTES)):
+            path = self._named(main, kind)[1]
+            if path:
+                self._read(path, part, most)
+        rows = _Rows(self.shown, styles.formats, strings.texts, max_columns)
+        for _ in self._blocks(sheet, rows, MAX_PART_BYTES):
+            yield from rows.taken()
+        rows.refuse_faults()
+
+    def _sheet(self, main: str) -> str:
+        """The path of the first sheet that is to be seen."""
+        sheets = _Elements("sheet")
+        self._read(main, sheets, MAX_STYLES_BYTES)
+        related = self._related(main)
+        for one in sheets.found:
+            kind, path = related[next(value for name, value in one.items() if name.rpartition(":")[2] == "id")]
+            if kind == "worksheet" and one.get("state", "visible") == "visible":
+                return path
+        raise TableError(f"{self.shown} has no sheet to be seen. Put the table on the first sheet.")
+
+    def _named(self, of: str, kind: str) -> tuple[str, str]:
+        """The part of this kind that another one names; empty texts if it names none."""
+        return next((one for one in self._related(of).values() if one[0] == kind), ("", ""))
+
+    def _related(self, of: str) -> dict[str, tuple[str, str]]:
+        """Kind and path of each part inside the file that another one names, by the name's id."""
+        folder, name = posixpath.split(of)
+        relations = _Elements("Relationship")
+        self._read(posixpath.join(folder, "_rels", f"{name}.rels"), relations, MAX_STYLES_BYTES)
+        return {
+            one["Id"]: (one["Type"].rpartition("/")[2], posixpath.join("/", folder, one["Target"]).lstrip("/"))
+            for one in relations.found
+            if one.get("TargetMode") != "External"
+        }
+
+    def _read(self, path: str, part: _Part, most: int) -> None:
+        for _ in self._blocks(path, part, most):
+            pass
+
+    def _blocks(self, path: str, part: _Part, most: int) -> Iterator[None]:
+        """Stream a part through, with a stop after each block."""
+        info = self.archive.getinfo(posixpath.normpath(path))
+        if info.file_size > most:  # zipfile never gives more than the size that is written here
+            raise TableError(_TOO_BIG.format(self.shown))
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError("no spreadsheet packs like this")
+        parser = expat.ParserCreate()
+        parser.buffer_text = True
+        parser.StartDoctypeDeclHandler = self._refuse
+        parser.StartElementHandler = self._counted(part.start)
+        parser.CharacterDataHandler = part.text
+        parser.EndElementHandler = lambda name: part.end(name.rpartition(":")[2])
+        with self.archive.open(info) as stream:
+            while block := stream.read(_BLOCK_BYTES):
+                parser.Parse(block, False)
+                yield
+        parser.Parse(b"", True)
+        yield
+
+    def _counted(self, start: Callable[[str, Mapping[str, str]], None]) -> Callable[[str, Mapping[str, str]], None]:
+        def counted(name: str, attributes: Mapping[str, str]) -> None:
+            self.left -= 1
+            if not self.left:
+                raise TableError(_TOO_BIG.format(self.shown))
+            start(name.rpartition(":")[2], attributes)
+
+        return counted
+
+    def _refuse(self, *_: object) -> None:
+        raise TableError(_NO_TABLE.format(self.shown))
 
 
-def _digits(value: int | float, shown_as: str) -> tuple[str, str]:
+class _Elements(_Part):
+    """The attributes of every element of one name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.found: list[Mapping[str, str]] = []
+
+    def start(self, name: str, attributes: Mapping[str, str]) -> None:
+        if name == self.name and len(self.found) < 10 * MAX_PARTS:
+            self.found.append(attributes)
+
+
+class _Styles(_Part):
+    """How a cell's number is shown, by the number of the cell's style."""
+
+    def __init__(self) -> None:
+        self.formats: list[str] = []
+        self._own: dict[str, str] = {}
+        self._inside = ""
+
+    def start(self, name: str, attributes: Mapping[str, str]) -> None:
+        if name in ("numFmts", "cellXfs"):
+            self._inside = name
+        elif name == "numFmt" and self._inside == "numFmts":
+            self._own[attributes["numFmtId"]] = attributes["formatCode"][:_FORMAT_CHARACTERS]
+        elif name == "xf" and self._inside == "cellXfs":
+            number = attributes.get("numFmtId", "0")
+            built_in = BUILTIN_FORMATS.get(int(number), "") if _NUMBER.fullmatch(number) else ""
+            self.formats.append(self._own.get(number) or str(built_in))
+
+    def end(self, name: str) -> None:
+        if name == self._inside:
+            self._inside = ""
+
+
+class _Strings(_Part):
+    """The texts that cells name by their number; how Japanese is spoken (`rPh`) is no part of them."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self._pieces: list[str] = []
+        self._is_text = self._is_spoken = False
+
+    def start(self, name: str, attributes: Mapping[str, str]) -> None:
+        if name == "rPh":
+            self._is_spoken = True
+        self._is_text = name == "t" and not self._is_spoken
+
+    def text(self, text: str) -> None:
+        if self._is_text:
+            self._pieces.append(text)
+
+    def end(self, name: str) -> None:
+        self._is_text = False
+        if name == "rPh":
+            self._is_spoken = False
+        elif name == "si":
+            self.texts.append("".join(self._pieces))
+            self._pieces = []
+
+
+class _Rows(_Part):
+    """The filled rows of a sheet, as texts; and the cells that cannot be taken."""
+
+    def __init__(self, shown: str, formats: list[str], strings: list[str], max_columns: int) -> None:
+        self._shown, self._formats, self._strings, self._last = shown, formats, strings, max_columns
+        self._dates = {shown_as: is_date_format(shown_as) for shown_as in set(formats)}
+        self._number = self._place = self._characters = 0
+        self._texts: list[str] = []
+        self._done: list[tuple[int, list[str]]] = []
+        self._faults: list[str] = []
+        self._kind = self._shown_as = ""  # of the cell that is read
+        self._pieces: list[str] = []
+        self._is_formula = self._is_text = self._is_spoken = False
+
+    def taken(self) -> list[tuple[int, list[str]]]:
+        """The rows since this was asked last."""
+        done, self._done = self._done, []
+        return done
+
+    def refuse_faults(self) -> None:
+        """Raises TableError if a cell could not be taken."""
+        if self._faults:
+            more = " and more" if len(self._faults) > _NAMED else ""
+            raise TableError(
+                f"{'; '.join(self._faults[:_NAMED])}{more}. Format these columns as text and enter the values again, "
+                "or copy the column and paste it as values."
+            )
+
+    def start(self, name: str, attributes: Mapping[str, str]) -> None:
+        if name == "row":
+            self._begin_row(attributes.get("r"))
+        elif name == "c":
+            self._begin_cell(attributes)
+        elif name == "f":
+            self._is_formula = True
+        elif name == "rPh":
+            self._is_spoken = True
+        self._is_text = name in ("v", "t") and not self._is_spoken
+
+    def text(self, text: str) -> None:
+        if self._is_text:
+            self._pieces.append(text)
+
+    def end(self, name: str) -> None:
+        self._is_text = False
+        if name == "rPh":
+            self._is_spoken = False
+        elif name == "c" and (self._pieces or self._is_formula):
+            self._take("".join(self._pieces))
+        elif name == "row" and self._texts:
+            self._done.append((self._number, self._texts))
+
+    def _begin_row(self, number: str | None) -> None:
+        before = self._number
+        self._number = before + 1 if number is None else int(number if _NUMBER.fullmatch(number) else 0)
+        if not before < self._number <= MAX_ROW:
+            raise TableError(_NO_TABLE.format(self._shown))
+        self._texts, self._place = [], -1
+
+    def _begin_cell(self, attributes: Mapping[str, str]) -> None:
+        name = _CELL.fullmatch(attributes.get("r", ""))
+        self._place = _place(name[1]) if name else self._place + 1
+        style = attributes.get("s", "0")
+        known = _NUMBER.fullmatch(style) and int(style) < len(self._formats)
+        self._shown_as = self._formats[int(style)] if known else ""
+        self._kind = attributes.get("t", "n")
+        self._pieces, self._is_formula = [], False
+
+    def _take(self, written: str) -> None:
+        text, fault = self._read(written)
+        if fault:
+            self._faults.append(f"{letters(self._place)}{self._number} {fault}")
+            if len(self._faults) > _NAMED:
+                self.refuse_faults()
+        if not text:
+            return
+        self._characters += len(text)
+        if self._characters > MAX_CHARACTERS:
+            raise TableError(_TOO_BIG.format(self._shown))
+        place = min(self._place, self._last)
+        self._texts += [""] * (place + 1 - len(self._texts))
+        self._texts[place] = text
+
+    def _read(self, written: str) -> tuple[str, str]:
+        """A cell as text, or what is wrong with it."""
+        kind = self._kind
+        if self._is_formula:
+            return "", "is a formula"
+        if kind == "e":
+            return "", "is an error of the spreadsheet"
+        if kind == "d" or (kind == "n" and self._dates.get(self._shown_as)):
+            return "", "was made a date by the spreadsheet"
+        if kind == "b":
+            return "TRUE" if written.strip() == "1" else "FALSE", ""
+        if kind == "n":
+            return _digits(written, self._shown_as)
+        text = self._strings[int(written)] if kind == "s" else written
+        # Excel writes a CR as an escape in a string, and the escape's own beginning too.
+        return _ESCAPED.sub(lambda found: "\r" if found[1] == "000D" else "_", text), ""
+
+
+def _place(name: str) -> int:
+    """A column's place from 0, by its letters."""
+    place = 0
+    for letter in name:
+        place = place * 26 + ord(letter) - 64
+    return place - 1
+
+
+def _digits(written: str, shown_as: str) -> tuple[str, str]:
+    is_whole = len(written) <= 20 and written.strip().lstrip("-").isdigit()
+    value = int(written) if is_whole else float(written)
     if value != value or abs(value) >= _MAX_EXACT:
         return "", "is a number whose last digits the spreadsheet has lost"
     text = str(int(value)) if value == int(value) else repr(value)
     return (text.zfill(len(shown_as)) if _ZEROS.fullmatch(shown_as) else text), ""
-
-
-def _look_into(shown: str, data: bytes) -> None:
-    """Refuse what would take the memory, and what would be fetched or resolved, before anything is parsed."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            parts = archive.infolist()
-            sheets = [part for part in parts if part.filename.startswith("xl/worksheets/")]
-            others = [part for part in parts if part not in sheets and part.filename.endswith((".xml", ".rels"))]
-            # zipfile never gives more than the size that is written here.
-            too_big = len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > MAX_UNPACKED_BYTES
-            if too_big or any(part.file_size > MAX_STRINGS_BYTES for part in others):
-                raise TableError(f"{shown} is too big when unpacked. Keep only the sheet with the table, or use CSV.")
-            for part in (*sheets, *others):
-                with archive.open(part) as stream:
-                    if _declares(stream):
-                        raise TableError(_NO_TABLE.format(shown))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, OSError) as error:
-        if isinstance(error, TableError):
-            raise
-        raise TableError(_NO_TABLE.format(shown)) from error
-
-
-def _declares(stream: IO[bytes]) -> bool:
-    """Whether a part has a document type (entities), which no spreadsheet writes, or hides one in an encoding."""
-    block = stream.read(_BLOCK_BYTES)
-    encoding = _ENCODING.search(block[:200])
-    if b"\0" in block or (encoding and encoding[1].lower() not in (b"utf-8", b"us-ascii")):
-        return True
-    tail = b""
-    while block:
-        if b"<!DOCTYPE" in tail + block or b"<!ENTITY" in tail + block:
-            return True
-        tail, block = block[-16:], stream.read(_BLOCK_BYTES)
-    return False

@@ -60,7 +60,7 @@ class PhoneSetup:
     port: int = 5060
     option66: str = ""
     stored_path: str = ""
-    boots_max: int = 3
+    boots_max: int = 6
     timeout: float = 0.0  # 0: derived from the waits
     start_after: float = 0.0
     stay: float = 0.0  # seconds that it stays switched on once it is through
@@ -120,7 +120,7 @@ def _add_what(add: Callable[..., object]) -> None:
 
 
 def _add_waits(add: Callable[..., object]) -> None:
-    add("--boots-max", type=int, default=3, help="boots a phone may need; one more is a failure (default 3)")
+    add("--boots-max", type=int, default=6, help="boots a phone may need; one more is a failure (default 6)")
     add(
         "--timeout",
         type=float,
@@ -183,7 +183,7 @@ class Options:
     faults: str = ""
     option66: str = ""
     stored_path: str = ""
-    boots_max: int = 3
+    boots_max: int = 6
     timeout: float = 0.0
     wait_assign: float = 600.0
     pnp_wait: float = 5.0

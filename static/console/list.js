@@ -13,6 +13,7 @@ import { parse, remember, swapContent, swapRows } from "./swap.js";
 import { announce, toast } from "./toast.js";
 import { refresh } from "./times.js";
 import { onLongPress } from "./touch.js";
+import { gettext } from "./words.js";
 
 const REFRESH_MS = 60;
 const LISTENER_MS = 10000;
@@ -73,7 +74,7 @@ function welcome(row) {
   announced.add(row.dataset.mac);
   untouched.add(row.dataset.mac);
   row.classList.add("gs-arrives");
-  announce(`New phone ${row.dataset.name}`);
+  announce(gettext("New phone {name}", { name: row.dataset.name }));
 }
 
 function mark() {
@@ -196,10 +197,13 @@ function focusRow(row) {
   row.focus({ preventScroll: true });
 }
 
-/** One row, and what is in it, can be reached by Tab; the others by the arrows. */
+/** One row, and what is in it, can be reached by Tab; the others by the arrows. Until somebody has been on a row it is the
+ * first one, so that an arrow goes to the phone that has just arrived. */
+let visited = false;
 function rove(current = null) {
   const all = rows();
-  const chosen = current ?? all.find((row) => row.tabIndex === 0) ?? all[0];
+  visited ||= current !== null;
+  const chosen = current ?? (visited ? all.find((row) => row.tabIndex === 0) : null) ?? all[0];
   for (const row of all) {
     const mine = row === chosen ? 0 : -1;
     if (row.tabIndex !== mine || current === null) {

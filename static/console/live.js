@@ -5,6 +5,8 @@ import { gettext } from "./words.js";
 
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 15000;
+const TOO_MUCH_RETRY_MS = 60000; // the server found that this page says too much
+const SPEAK_MS = 1000;
 const SILENT_MS = 20000; // the server says something every 5 s
 const POLL_MS = 5000;
 const WORDS = {
@@ -22,6 +24,7 @@ export function follow({ onEvents, onPoll }) {
   let heardAt = 0;
   let timer = 0;
   let ended = false;
+  let notBefore = 0;
 
   function show(state) {
     for (const place of document.querySelectorAll("[data-testid=connection]")) {
@@ -60,6 +63,10 @@ export function follow({ onEvents, onPoll }) {
         return;
       }
       show("reconnecting");
+      if (event.code === 4429) {
+        retry = TOO_MUCH_RETRY_MS;
+        notBefore = Date.now() + TOO_MUCH_RETRY_MS / 2;
+      }
       timer = setTimeout(connect, retry * (0.7 + Math.random() * 0.6));
       retry = Math.min(retry * 2, LAST_RETRY_MS);
     };
@@ -67,7 +74,7 @@ export function follow({ onEvents, onPoll }) {
 
   function hurry() {
     if (ended || document.hidden) return;
-    if (!socket) {
+    if (!socket && Date.now() >= notBefore) {
       retry = FIRST_RETRY_MS;
       connect();
     }
@@ -81,9 +88,15 @@ export function follow({ onEvents, onPoll }) {
       heard({ type: "poll" });
     }
   }, POLL_MS);
-  // What an open drawer says to those who have the same phone open; while there is no link, nobody hears it.
+  // What an open drawer says to those who have the same phone open: the newest counts, once a second. While there is no
+  // link, nobody hears it.
+  let words = null;
+  const speak = debounced(() => {
+    if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(words));
+  }, SPEAK_MS);
   document.addEventListener("gs:speak", ({ detail }) => {
-    if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(detail));
+    words = detail;
+    speak();
   });
   document.addEventListener("visibilitychange", hurry);
   window.addEventListener("online", hurry);

@@ -50,7 +50,7 @@ async function go(event) {
   const form = event.target;
   const button = form.querySelector("[type=submit]");
   const body = selectionForm();
-  body.set("go", form.dataset.count);
+  body.set("go", form.dataset.digest); // the phones that the question was about
   if (form.elements.pace) body.set("pace", form.elements.pace.value);
   button.disabled = true;
   try {

@@ -61,7 +61,7 @@ async function open(button, pop) {
   }
   pop.showPopover();
   const [at, box] = [button.getBoundingClientRect(), pop.getBoundingClientRect()];
-  pop.style.left = `${Math.max(EDGE, Math.min(at.left, window.innerWidth - box.width - EDGE))}px`;
+  pop.style.left = `${Math.max(EDGE, Math.min(at.left, document.documentElement.clientWidth - box.width - EDGE))}px`;
   pop.style.top = `${at.bottom + 6}px`;
   pop.style.maxHeight = `${window.innerHeight - at.bottom - 6 - EDGE}px`;
   (pop.querySelector("[aria-current], input:not(:disabled), a, button"))?.focus();

@@ -189,6 +189,18 @@ def test_the_same_save_again_changes_nothing_and_says_so(console, listener):
     assert ConfigFile.objects.count() == 1
 
 
+def test_a_typed_password_is_not_said_to_be_the_stored_one(console, listener):
+    """Neither by the words, nor by what can be taken back, nor by the words of that."""
+    console.post(URL, typed(cast.seen()))
+    said = []
+    for guess in (cast.PASSWORD, "0000"):
+        cast.fetched(ConfigFile.objects.latest("pk"))
+        answer = console.post(URL, typed(Phone.objects.get(), **{"account-1-password": guess})).json()
+        said.append((answer, console.post(f"{URL}undo/", {"seen_host": cast.HOST}).json()))
+    assert said[0] == said[1]
+    assert said[0][0]["undo"] and said[0][0]["message"].startswith("Saved. The phone is notified, if")
+
+
 def test_a_stale_version_is_refused_and_nothing_is_lost(console):
     phone = cast.seen()
     before = typed(phone, **{"account-1-display_name": "Mine"})

@@ -6,6 +6,7 @@ import pytest
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
+from devices import inventory
 from devices.catalog import MODELS, find_model, slots
 from devices.choices import Stage
 from devices.models import Account, Key, Phone
@@ -86,7 +87,7 @@ def test_nobody_takes_back_somebody_elses_save_or_an_old_one_or_one_at_another_a
     assert "has moved" in undo(console, "10.0.0.99").json()["message"]
     with cast.stopped_clock(timezone.now() + timedelta(minutes=16)):
         assert "history has the way" in undo(console).json()["message"]
-    assert undo(console).status_code == 200
+    assert "taken_back" not in console.session, "what cannot be taken back is not kept"
     assert undo(console).status_code == 409, "once"
 
 
@@ -221,3 +222,16 @@ def test_a_label_or_a_layer_that_is_markup_stays_text(console):
     fields = {"key-mpk1-mode": "blf", "key-mpk1-value": "1002", "key-mpk1-label": label}
     assert console.post(url, typed(Phone.objects.get(mac=cast.OTHER_MAC), **fields)).status_code == 200
     assert "<img" not in console.get(url).content.decode()
+
+
+@pytest.mark.parametrize("what", ["late", "forgotten"])
+def test_what_was_before_is_not_kept_longer_than_it_can_be_taken_back(console, what):
+    phone = cast.seen()
+    save(console)
+    save(console, **{"account-1-display_name": "Mine"})
+    assert "taken_back" in console.session
+    if what == "forgotten":
+        inventory.forget(phone.pk, "maria")
+    with cast.stopped_clock(timezone.now() + timedelta(minutes=16 if what == "late" else 0)):
+        console.get("/")
+    assert "taken_back" not in console.session

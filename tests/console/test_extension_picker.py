@@ -7,9 +7,9 @@ import pytest
 from django.core.management import call_command
 
 from devices import directory, inventory
-from devices.choices import Stage
+from devices.choices import EventKind, Stage
 from devices.directory import Entry
-from devices.models import Account, Extension, Phone
+from devices.models import Account, Extension, LiveEvent, Phone
 from tests import cast
 from tests.console.conftest import person, signed_in, typed
 
@@ -135,6 +135,61 @@ def test_a_form_that_comes_back_still_says_whose_secret_it_takes(console, tess):
     cast.seen()
     page = assign(console, **chosen(tess, **{"account-1-sip_server": "http://x"})).content.decode()
     assert f'name="account-1-extension" value="{tess.pk}"' in page and SECRET not in page
+
+
+@pytest.mark.parametrize(
+    ("site", "server", "typed_server", "beside", "words"),
+    [
+        ("berlin", "", "172.18.0.10", "account-1-password", "is for phones of site berlin"),
+        ("berlin", "172.18.0.10", "172.18.0.10", "account-1-password", "Type the password, move the phone"),
+        ("", "pbx.example", "evil.example", "account-1-sip_server", "for its SIP server pbx.example alone"),
+        ("", "pbx.example", "", "account-1-sip_server", "Enter that one here"),
+        ("hamburg", "pbx.example", "pbx.example:5061", "account-1-sip_server", "look at secrets"),
+    ],
+)
+def test_a_secret_stays_with_its_site_and_its_server(console, site, server, typed_server, beside, words):
+    one = Extension(pk=directory.add(Entry(site, "1001", "Boss", SECRET, sip_server=server)))
+    inventory.move(cast.seen().pk, "hamburg", "tess")
+    fields = chosen(one, **{"account-1-sip_server": typed_server})
+    answer = assign(console, **fields)
+    page = answer.content.decode()
+    assert answer.status_code == 422 and f'data-error-for="{beside}"' in page and words in page
+    assert SECRET not in page and not Account.objects.exists()
+    assign(console, **fields | {"account-1-password": "typed", "account-1-sip_server": typed_server or "x.example"})
+    assert Account.objects.get().password == "typed", "who knows the password may type it"
+
+
+def test_who_may_look_at_secrets_may_give_any(db):
+    one = Extension(pk=directory.add(Entry("berlin", "1001", "Boss", SECRET, sip_server="pbx.example")))
+    cast.seen()
+    may = signed_in(person("revealer", "view_phone", "change_phone", "reveal_secret"))
+    assert assign(may, **chosen(one, **{"account-1-sip_server": "other.example"})).status_code == 200
+    assert Account.objects.get().password == SECRET
+
+
+@pytest.mark.parametrize(
+    ("site", "server"), [("", ""), ("", "PBX.example"), ("hamburg", ""), ("hamburg", "pbx.Example")]
+)
+def test_the_secret_of_the_phones_site_or_of_none_is_taken_and_the_timeline_says_so(console, site, server):
+    one = Extension(pk=directory.add(Entry(site, "1001", "Tess", SECRET, sip_server=server)))
+    inventory.move(cast.seen().pk, "hamburg", "tess")
+    assert assign(console, **chosen(one, **{"account-1-sip_server": "pbx.example"})).status_code == 200
+    assert Account.objects.get().password == SECRET
+    event = LiveEvent.objects.get(kind=EventKind.LOOKED)
+    assert event.text == "The secret of extension 1001 was given to this phone by tess."
+    assert event.phone == Phone.objects.get()
+
+
+def test_a_typed_password_is_nobodys_of_the_directory(console, tess):
+    cast.seen()
+    assign(console, **chosen(tess, **{"account-1-password": "typed"}))
+    assert not LiveEvent.objects.filter(kind=EventKind.LOOKED).exists()
+
+
+def test_it_is_told_of_a_phone_that_was_not_heard_yet_too(console, tess):
+    inventory.prestage(cast.MAC, "GXP1628", "", "tess")
+    assign(console, **chosen(tess))
+    assert LiveEvent.objects.filter(kind=EventKind.LOOKED, text__contains="extension 1001").count() == 1
 
 
 # --- the warning ----------------------------------------------------------------------------------------------------

@@ -227,6 +227,38 @@ def test_a_file_is_shown_before_it_is_stored(console, tess):
     assert "1 added, 1 changed" in LogEntry.objects.get().change_message
 
 
+def test_a_file_does_not_tell_whether_a_guess_is_right(console, tess):
+    pages = [upload(console, f"number,secret\n1001,{guess}\n".encode()) for guess in (SECRET, "0000")]
+    hides = r'name="(draft|csrfmiddlewaretoken)" value="[^"]*"'
+    right, wrong = (re.sub(hides, "", page.content.decode()).partition('data-testid="plan"')[2] for page in pages)
+    assert right == wrong and "will be set" in right and 'data-changed="1"' in right
+    answer = console.post(f"{URL}import/", hidden(pages[0]), follow=True)
+    assert "0 extensions added, 1 changed" in answer.content.decode(), "and nor does storing it"
+    assert Extension.objects.get().secret == SECRET
+
+
+def test_who_may_look_at_secrets_is_told_which_are_the_same(tess):
+    may = signed_in(person("revealer", "view_phone", "change_phone", "reveal_secret"))
+    assert 'data-same="1"' in upload(may, f"number,secret\n1001,{SECRET}\n".encode()).content.decode()
+    page = upload(may, b"number,secret\n1001,0000\n").content.decode()
+    assert 'data-changed="1"' in page and "another one" in page
+
+
+@pytest.mark.parametrize("has_phone", [False, True])
+def test_the_form_does_not_tell_whether_a_guess_is_right(console, has_phone):
+    for number in ("1001", "1002"):
+        pk = directory.add(Entry("", number, "Tess", SECRET))
+        if has_phone:
+            phone = cast.seen(f"000B8200{number}", f"10.0.1.{int(number) - 1000}")
+            cast.save(phone, cast.draft(user_id=number, password=SECRET))
+        guess = SECRET if number == "1001" else "0000"
+        answer = console.post(f"{URL}{pk}/", typed(version=1, number=number, secret=guess), follow=True)
+        page = answer.content.decode()
+        assert ("gets another secret" in page) == has_phone and (f"{number} is stored" in page) != has_phone
+        if not has_phone:
+            assert LogEntry.objects.get(object_id=str(pk)).change_message == "Changed: secret."
+
+
 def test_every_wrong_row_is_shown_and_there_is_nothing_to_press(console):
     lines = "".join(f"10 {row},\n" for row in range(400))
     shown = upload(console, f"number,name\n1001,Tess\n{lines}".encode())

@@ -34,6 +34,11 @@ def test_it_is_off_until_a_technician_switches_it_on_and_shows_what_it_did(conso
     assert "Switched off" in page and not Handout.objects.get().is_on
 
 
+def test_it_says_what_it_risks_and_what_bounds_it(console):
+    page = console.get(URL).content.decode()
+    assert "can use up the range" in page and "At most 30 extensions of a range" in page
+
+
 def test_who_only_looks_sees_it_and_switches_nothing(viewer):
     client = signed_in(viewer)
     assert "Default site" in client.get(URL).content.decode()

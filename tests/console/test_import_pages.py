@@ -8,6 +8,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.admin.models import LogEntry
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.test import AsyncClient, Client, override_settings
 
 from devices.choices import EventKind
@@ -16,7 +17,7 @@ from gspnp.console import exports
 from provisioning.importing import planning
 from provisioning.importing.models import ImportState, PhoneImport
 from provisioning.jobs import runner
-from provisioning.models import Job
+from provisioning.models import ConfigFile, Job
 from provisioning.tables.reading import read_table
 from provisioning.tables.writing import write_table
 from tests import cast
@@ -68,7 +69,7 @@ def test_from_the_file_to_the_phone_and_back(console):
 
 
 def test_an_xlsx_with_errors_shows_each_beside_its_row_and_cannot_be_applied(console):
-    rows = [("nonsense", "GXP1628", "1"), (NEW, "GXP9", "2"), ("000B82000E11", "GXP1628", "3")]
+    rows = [("nonsense", "GXP1628", "1"), (NEW, "GXP9999", "2"), ("000B82000E11", "GXP1628", "3")]
     page = upload(console, write_table("xlsx", ["MAC", "Model", "Extension"], rows), "<b>.xlsx")
     text = body(page)
     assert "3 of 3 rows have errors" in text and 'data-testid="apply"' not in text
@@ -93,11 +94,11 @@ def test_rows_are_filtered_searched_and_paged(console):
     rows = "".join(f"000B83{number:06X},GXP1628,{number},pbx\n" for number in range(120)) + "broken,,,\n"
     upload(console, "mac,model,extension,sip_server\n" + rows)
     url = f"/phones/import/{PhoneImport.objects.get().pk}/"
-    assert "broken" in body(console.get(url)), "errors come first"
+    assert "not a hex digit" in body(console.get(url)), "errors come first"
     page = console.get(url + "?show=new&page=3")
     assert len(page.context["rows"]) == 20 and page.context["next"] == ""
     assert [row.number for row in console.get(url + "?show=&q=00:0B:83:00:00:07").context["rows"]] == [9]
-    assert console.get(url + "?show=&q=122").context["rows"][0].mac == "broken"
+    assert console.get(url + "?show=&q=122").context["rows"][0].number == 122
     assert console.get(url + "?show=%00&page=99999999999&q=%00").status_code == 200
 
 
@@ -126,12 +127,49 @@ def test_a_pace_that_is_none_is_refused_and_nothing_begins(console):
     assert one.state == ImportState.PREVIEW and not Job.objects.exists()
 
 
+def test_what_is_wrong_is_shown_to_whoever_may_change_phones(console):
+    upload(console, "mac,model\nnonsense,GXP1628\n")
+    page = f"/phones/import/{PhoneImport.objects.get().pk}/"
+    assert "Character 1 is not a hex digit" in body(console.get(page))
+    seen = body(signed_in(person("vera", "view_phone")).get(page))
+    assert "hex digit" not in seen and "shown to whoever may change phones" in seen
+
+
 @pytest.mark.parametrize("kind", ["csv", "xlsx"])
 def test_the_sample_is_a_file_that_can_be_imported(console, kind):
     data = console.get(f"/phones/import/sample.{kind}").content
     one = planning.read_file("sample", data, by="tess")
     assert (one.new, one.faulty) == (2, 0), list(one.rows.values_list("shown", flat=True))
     assert console.get("/phones/import/sample.pdf").status_code == 404
+
+
+def test_a_preview_does_not_tell_whether_a_password_is_right_to_whom_it_is_hidden(console):
+    cast.assigned()
+    seen = []
+    for guess in (cast.PASSWORD, "0000"):
+        upload(console, f"mac,password\n{cast.MAC},{guess}\n")
+        one = PhoneImport.objects.latest("pk")
+        seen.append((one.same, one.changed, one.rows.get().outcome, one.rows.get().shown))
+    assert seen[0] == seen[1] == (0, 1, "changed", {"changes": [["password", "set", "as given"]]})
+    rita = signed_in(person("rita", "view_phone", "change_phone", "reveal_secret"))
+    upload(rita, f"mac,password\n{cast.MAC},{cast.PASSWORD}\n")
+    assert PhoneImport.objects.latest("pk").same == 1
+
+
+def test_a_password_that_a_phone_has_already_makes_no_new_file(console):
+    cast.assigned()
+    before = Phone.objects.get().version
+    upload(console, f"mac,password\n{cast.MAC},{cast.PASSWORD}\n")
+    one = PhoneImport.objects.get()
+    console.post(f"/phones/import/{one.pk}/apply/", {"pace": "7"})
+    carry_out()
+    one.refresh_from_db()
+    assert (one.state, Phone.objects.get().version, ConfigFile.objects.count()) == (ImportState.APPLIED, before, 1)
+    assert (one.rows.get().before, one.rows.get().after) == (None, None)
+    console.post(f"/phones/import/{one.pk}/undo/", {"pace": "7"})
+    carry_out()
+    one.refresh_from_db()
+    assert (one.state, Phone.objects.get().version) == (ImportState.UNDONE, before)
 
 
 class TestExport:
@@ -165,6 +203,24 @@ class TestExport:
         assert LiveEvent.objects.get(kind=EventKind.LOOKED).text == "rita exported its SIP passwords."
         assert LogEntry.objects.latest("pk").change_message == "With SIP passwords."
         assert LogEntry.objects.latest("pk").object_repr == "1 phone exported"
+
+    def test_a_link_writes_no_history(self, console):
+        cast.assigned()
+        streamed(console.get("/phones/export/"))
+        console.head("/phones/export/?kind=xlsx")
+        assert not LogEntry.objects.exists()
+        streamed(console.post("/phones/export/", {"all": "1"}))
+        assert LogEntry.objects.get().change_message == "Without passwords."
+
+    @pytest.mark.parametrize("kind", ["csv", "xlsx"])
+    def test_a_lost_key_refuses_the_passwords_in_words(self, kind):
+        cast.assigned()
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE devices_account SET password = 'broken'")
+        revealer = signed_in(person("rita", "view_phone", "reveal_secret"))
+        asked = {"all": "1", "secrets": "yes", "kind": kind}
+        assert "back, or export without passwords" in body(revealer.post("/phones/export/", asked, follow=True))
+        assert not LogEntry.objects.exists()
 
     def test_the_tick_is_offered_to_whom_it_is_for(self, console):
         assert 'name="secrets"' not in body(console.get("/phones/import/"))

@@ -96,3 +96,37 @@ def test_a_click_sends_the_address_that_the_person_saw(live_server, session):
     assert sent == {
         "list accept": accept, "list notify": notify, "phone accept": accept, "phone notify": notify
     }  # fmt: skip
+
+
+def test_an_arrow_goes_to_the_newest_phone_until_somebody_has_been_on_a_row(live_server, session):
+    with narrow_page(live_server.url, session) as page:
+        page.goto(f"{live_server.url}/?q={cast.MAC}")
+        page.fill("#search-text", "")
+        page.wait_for_selector(f'tr[data-mac="{cast.OTHER_MAC}"]')
+        first = page.evaluate("document.querySelector('#rows tr').dataset.mac")
+        page.locator("#search-text").press("ArrowDown")
+        assert (first, page.evaluate("document.activeElement.dataset.mac")) == (cast.OTHER_MAC, cast.OTHER_MAC)
+
+
+def test_a_page_that_said_too_much_waits_longer_before_it_connects_again(live_server, session):
+    tried, waits = [], {}
+    with narrow_page(live_server.url, session) as page:
+        page.clock.install()
+
+        def refuse(socket) -> None:
+            tried.append(socket.url)
+            socket.close(code=4429)
+
+        def tries(seconds: int) -> int:
+            before = len(tried)
+            page.clock.run_for(seconds * 1000)
+            page.evaluate("() => 0")
+            return len(tried) - before
+
+        page.route_web_socket("**/ws/live", refuse)
+        page.goto(f"{live_server.url}/")
+        page.wait_for_selector("[data-testid=connection][data-state=reconnecting]")
+        waits["soon"] = tries(35)
+        waits["later"] = tries(60)
+    assert waits["soon"] == 0
+    assert waits["later"] >= 1

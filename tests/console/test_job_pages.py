@@ -58,6 +58,18 @@ def test_its_buttons_pause_resume_and_cancel(console, job):
     assert "nothing of it is left" in console.post(f"/jobs/{job.pk}/pause/", follow=True).content.decode()
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"), [("rerender", "Save the layer, or set the path"), ("follow", "Assign the phones that are left")]
+)
+def test_cancelled_it_says_how_to_go_on_with_the_rest_of_its_kind(console, job, kind, words):
+    Job.objects.filter(pk=job.pk).update(kind=kind)
+    console.post(f"/jobs/{job.pk}/cancel/")
+    page = console.get(f"/jobs/{job.pk}/").content.decode()
+    said = re.search(r'data-testid="cancelled">(.*?)</p>', page)[1]
+    assert "nobody is told of it any more." in said and words in said
+    assert ("Save the layer" in said) == (kind == "rerender")
+
+
 def test_each_button_goes_to_its_own_address(console, job):
     """The script posts to the address of the button that was pressed, not to that of the form."""
     page = console.get(f"/jobs/{job.pk}/").content.decode()

@@ -93,6 +93,11 @@ def make_technician(name: str) -> str:
     return client.cookies["sessionid"].value
 
 
+def demote(name: str) -> None:
+    """She may only look from now on."""
+    User.objects.get(username=name).user_permissions.set(Permission.objects.filter(codename="view_phone"))
+
+
 async def next_present(socket) -> tuple[str, bool]:
     """Who came or went, as the next message about that says; beats and events are passed over."""
     while True:
@@ -130,6 +135,88 @@ async def test_who_may_not_open_a_form_or_has_another_phone_open_hears_of_nobody
         for socket in (lurker, hers, theirs):
             while (message := json.loads(await socket.receive_from(timeout=10)))["type"] != "live.events":
                 assert message["type"] != "live.present"
+
+
+@pytest.mark.parametrize("by_itself", [True, False])
+async def test_who_may_no_longer_change_phones_leaves_and_hears_of_nobody(by_itself, monkeypatch):
+    monkeypatch.setattr(consumers, "USER_CHECK_SECONDS", 0)
+    tess, maria = [await sync_to_async(make_technician)(name) for name in ("tess", "maria")]
+    async with open_socket(tess) as hers, open_socket(maria) as theirs:
+        await hers.send_to(json.dumps({"open": cast.MAC}))
+        await theirs.send_to(json.dumps({"open": cast.MAC}))
+        assert await next_present(hers) == ("maria", True)
+        assert await next_present(theirs) == ("tess", True)
+        await sync_to_async(demote)("tess")
+        # Her page says again that the form is open, or somebody else does.
+        await (hers if by_itself else theirs).send_to(json.dumps({"open": cast.MAC}))
+        assert await next_present(theirs) == ("tess", False)
+        await theirs.send_to(json.dumps({"open": cast.MAC}))
+        await hers.send_to(json.dumps({"open": cast.MAC}))
+        await sync_to_async(happen)("the mark up to which both have heard")
+        for socket in (hers, theirs):
+            while (message := json.loads(await socket.receive_from(timeout=10)))["type"] != "live.events":
+                assert message["type"] != "live.present"
+
+
+async def test_a_browser_that_asks_again_and_again_costs_one_look_at_the_table_a_second(monkeypatch):
+    looks, read_after = [], tail.read_after
+
+    async def counted(last, limit):
+        looks.append(limit != tail.READ_ROWS)
+        return await read_after(last, limit)
+
+    _, session = await sync_to_async(make_viewer)()
+    before = await sync_to_async(happen)("before")
+    await sync_to_async(happen)("missed")
+    monkeypatch.setattr(tail, "read_after", counted)
+    monkeypatch.setattr(consumers, "CATCH_UP_SECONDS", 3600)
+    monkeypatch.setattr(tail, "BEAT_SECONDS", 3600)
+    async with open_socket(session) as socket:
+        while json.loads(await socket.receive_from(timeout=10))["type"] != "live.beat":
+            pass  # the first one comes when the tail begins
+        for _ in range(10):
+            await socket.send_to(json.dumps({"since": before}))
+        assert [event["text"] for event in (await next_events(socket))["events"]] == ["missed"]
+        await socket.send_to(json.dumps({"since": before}))
+        assert await socket.receive_nothing(timeout=0.3)
+    assert sum(looks) == 1
+
+
+async def test_who_asks_for_what_was_long_ago_is_told_to_look_again():
+    _, session = await sync_to_async(make_viewer)()
+    before = await sync_to_async(happen)("before")
+    for number in range(consumers.MAX_CAUGHT_UP + 1):
+        last = await sync_to_async(happen)(str(number))
+    async with open_socket(session) as socket:
+        await socket.send_to(json.dumps({"since": before}))
+        assert await next_events(socket) == {"type": "live.events", "first": before, "last": last, "reload": True}
+
+
+@pytest.mark.parametrize("said", ['{"since": 0}', '{"open": null}', "nonsense"])
+async def test_who_says_too_much_is_closed(said):
+    _, session = await sync_to_async(make_viewer)()
+    async with open_socket(session) as socket:
+        for _ in range(consumers.MAX_MESSAGES + 10):
+            await socket.send_to(said)
+        assert await closed_with(socket) == 4429
+        assert await socket.receive_nothing(timeout=0.2)
+
+
+async def test_who_comes_and_goes_is_not_answered_each_time(monkeypatch):
+    monkeypatch.setattr(consumers, "ANSWER_SECONDS", 3600)
+    tess, maria = [await sync_to_async(make_technician)(name) for name in ("tess", "maria")]
+    async with open_socket(tess) as hers, open_socket(maria) as theirs:
+        await hers.send_to(json.dumps({"open": cast.MAC}))
+        for _ in range(5):
+            await theirs.send_to(json.dumps({"open": cast.MAC}))
+            assert await next_present(hers) == ("maria", True)
+            await theirs.send_to(json.dumps({"open": None}))
+            assert await next_present(hers) == ("maria", False)
+        await sync_to_async(happen)("the mark up to which both have heard")
+        heard = []
+        while (message := json.loads(await theirs.receive_from(timeout=10)))["type"] != "live.events":
+            heard.append(message["type"])
+        assert heard.count("live.present") <= 1
 
 
 async def test_many_events_of_one_moment_are_one_message():

@@ -32,6 +32,17 @@ def by_hand(phones: list[Phone], **more: str) -> dict[str, str]:
     return {"phones": json.dumps([[phone.mac, phone.source_host] for phone in phones]), **more}
 
 
+def agreed(client, kind: str, fields: dict[str, str], **more: str):
+    """Look at the question, and agree to it."""
+    words = client.post(f"/orders/{kind}/", fields).content.decode()
+    return client.post(f"/orders/{kind}/", fields | {"go": go_of(words)} | more)
+
+
+def go_of(words: str) -> str:
+    """What the dialog sends when somebody agrees."""
+    return re.search(r'data-digest="([0-9a-f]{64})"', words)[1]
+
+
 def targets(job: Job | None = None) -> list[tuple[str, str]]:
     return list(JobTarget.objects.order_by("phone__mac").values_list("phone__mac", "host"))
 
@@ -48,7 +59,7 @@ def test_the_order_goes_to_those_phones_at_the_addresses_that_were_shown(console
     Phone.objects.filter(pk=five[1].pk).update(source_host=cast.STRANGER)
     words = console.post("/orders/reboot/", by_hand(five)).content.decode()
     assert "1 phone is at another address than you were shown" in words
-    answer = console.post("/orders/reboot/", by_hand(five, go="2", pace="12"))
+    answer = agreed(console, "reboot", by_hand(five), pace="12")
     job = Job.objects.get(kind="reboot")
     assert answer.json()["url"] == f"/jobs/{job.pk}/"
     assert (job.title, job.created_by, job.pace_per_second) == ("Restart: 2 phones", "tess", 0.2)
@@ -58,16 +69,24 @@ def test_the_order_goes_to_those_phones_at_the_addresses_that_were_shown(console
 def test_all_that_the_list_finds_is_found_again_by_the_server_less_what_was_taken_out(console, five):
     asked = {"query": "?stage=seen&page=7&sort=mac", "except": json.dumps([five[3].mac])}
     assert "Ignore: 1 phone" in console.post("/orders/ignore/", asked).content.decode()
-    assert console.post("/orders/ignore/", {**asked, "go": "1"}).status_code == 200
+    assert agreed(console, "ignore", asked).status_code == 200
     assert targets() == [(five[2].mac, five[2].source_host)]
 
 
-def test_if_it_is_another_number_by_now_nothing_is_done_and_one_is_asked_again(console, five):
-    answer = console.post("/orders/forget/", {"query": "?stage=seen", "go": "3"})
-    assert (answer.status_code, answer.json()) == (
-        409, {"message": "Meanwhile it is 2 phones. Look at it and agree again.", "again": True}
-    )  # fmt: skip
+def test_if_they_are_other_phones_by_now_nothing_is_done_and_one_is_asked_again(console, five):
+    asked = {"query": "?stage=seen"}
+    go = go_of(console.post("/orders/forget/", asked).content.decode())
+    Phone.objects.filter(pk=five[3].pk).update(stage=Stage.IGNORED)
+    fewer = console.post("/orders/forget/", {**asked, "go": go})
+    cast.seen("000B82000009", "10.0.1.9")  # as many, and others
+    others = console.post("/orders/forget/", {**asked, "go": go})
+    for answer, count in ((fewer, "1 phone."), (others, "2 phones.")):
+        words = f"Nothing was done: meanwhile it is another selection, of {count} Look at it and agree again."
+        assert (answer.status_code, answer.json()) == (409, {"message": words, "again": True})
     assert not Job.objects.filter(kind="forget").exists()
+    assert console.post("/orders/forget/", {**asked, "go": "2"}).status_code == 409, "a number agrees to nothing"
+    assert agreed(console, "forget", asked).status_code == 200
+    assert [mac for mac, _ in targets()] == ["000B82000003", "000B82000009"]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +124,7 @@ def test_what_is_no_selection_is_refused_in_words(console, posted):
 
 @pytest.mark.parametrize("pace", ["0", "601", "x", "nan", "-3", "1e999"])
 def test_a_senseless_pace_is_refused_in_words(console, five, pace):
-    answer = console.post("/orders/reboot/", by_hand(five, go="2", pace=pace))
+    answer = agreed(console, "reboot", by_hand(five), pace=pace)
     assert answer.status_code == 409 and "1 to 600 a minute" in answer.json()["message"]
 
 
@@ -117,7 +136,7 @@ def test_an_unknown_order_is_not_found(console, five):
 def test_the_page_of_the_job_says_whom_it_asked_who_was_left_out_and_what_came_of_it(console, five):
     Notify.objects.all().delete()
     Phone.objects.filter(pk=five[1].pk).update(source_host=cast.STRANGER)
-    console.post("/orders/reboot/", by_hand(five, go="2"))
+    agreed(console, "reboot", by_hand(five))
     job = Job.objects.get(kind="reboot")
     orders.run.call(job.pk)
     words = console.get(f"/jobs/{job.pk}/").content.decode()
@@ -131,7 +150,7 @@ def test_the_page_of_the_job_says_whom_it_asked_who_was_left_out_and_what_came_o
 
 
 def test_its_buttons_pause_and_cancel_an_order(console, five):
-    console.post("/orders/reboot/", by_hand(five, go="2"))
+    agreed(console, "reboot", by_hand(five))
     job = Job.objects.get(kind="reboot")
     for button, state in (("pause", "paused"), ("resume", "waiting"), ("cancel", "cancelled")):
         assert console.post(f"/jobs/{job.pk}/{button}/", headers=FETCH).status_code == 200

@@ -12,15 +12,15 @@ from django.test import Client
 from django.utils import timezone
 from playwright.sync_api import expect
 
-from devices import trust
+from devices import inventory, trust
 from devices.choices import WAY, Stage
 from devices.models import Phone
 from devices.trust import Verdict
 from gspnp.console import figures, narrow, reasons
-from provisioning import settling, starts, stuck
+from provisioning import settling, starts, stuck_words
 from provisioning.firmware import pins
 from provisioning.jobs import alive
-from provisioning.models import DoorHour, Download, Job, NotifyKind
+from provisioning.models import Attempt, AttemptKind, DoorHour, Download, Job, NotifyKind
 from provisioning.plain import missed
 from tests import cast
 from tests.console.conftest import person, signed_in
@@ -49,7 +49,7 @@ def fleet(db) -> None:
     phone(2, firmware=UNSAFE, online=False, online_at=timezone.now())
     phone(3, firmware=OLD, stage=Stage.SEEN)
     phone(4, model="GXP1610", stage=Stage.NOTIFIED, stage_reason="It did not answer our NOTIFY: it may be off.")
-    phone(5, firmware="", stage=Stage.FETCHED, stage_reason=stuck.WITHOUT_FILE)
+    phone(5, firmware="", stage=Stage.FETCHED, stage_reason=stuck_words.WITHOUT_FILE)
     phone(6, firmware=OLD, stage=Stage.IGNORED, stage_reason="Seen, not ours: Other.")
     phone(7, at=timezone.now() - timedelta(days=3), alarm="Another device.", alarm_at=timezone.now())
     phone(8, model=HOSTILE, at=timezone.now() - timedelta(days=40))
@@ -160,14 +160,29 @@ def objections() -> list[str]:
     return [*found, trust.objection(trust.Standing(**told), Verdict.MISMATCH)]
 
 
+def stood_still() -> list[str]:
+    """What is said of phones that stopped by themselves, whatever they tried at the door."""
+    one = Phone(interface="eth0", local_host=cast.OURS, model="GXP2170")
+    tries = [None, *(Attempt(kind=kind, name="cfg.xml", size=1, source_host=cast.HOST) for kind in AttemptKind)]
+    told = [stuck_words.Told(cast.OURS), stuck_words.Told(cast.OURS, has_key=True)]
+    away = Phone(online=False)
+    says = (stuck_words.not_sent, stuck_words.not_fetched, stuck_words.without_file, stuck_words.not_back)
+    found = {say(phone, what, tried) for say in says for phone in (one, away) for what in told for tried in tries}
+    return [*sorted(found), stuck_words.wrong_model(one)]
+
+
 def every_reason() -> list[str]:
     """What the product writes, made by the code that writes it."""
-    one = Phone(interface="eth0", local_host=cast.OURS)
-    refusals = [settling._refusal_words(NotifyKind.PROFILE, code, f"{code} Why") for code in (401, 404, 489, 503)]
+    statuses = {status for listed, _ in settling.REFUSALS for status in listed} | {401, 407, 599, 604}
+    refusals = [settling._refusal_words(NotifyKind.PROFILE, code, f"{code} Why") for code in sorted(statuses)]
     upgrade = {"version": "1.0.7.84", "tries": 3, "runs": "1.0.4.88"}
     given_up = [pins.GIVEN_UP.format(**upgrade), pins.HELD_BACK.format(**upgrade)]
-    stood = [stuck._not_sent(one), stuck._not_fetched(one), stuck._not_back(), stuck.WITHOUT_FILE, starts.LOOP_REASON]
-    return [*refusals, *given_up, *stood, *objections()]
+    later = starts._Batch([], [], {}, [])
+    starts._say_when(1, timezone.now() + timedelta(hours=1), timezone.now(), later)
+    moved = ["This server is now reached at 10.0.0.2. Save the assignment again.", "It cannot be notified: why."]
+    deaf = [settling.IGNORES_IT, settling.IGNORES_IT + settling.ASKED_AGAIN]
+    return [*refusals, *given_up, *stood_still(), *objections(), *later.reasons.values(), *moved, *deaf,
+            starts.LOOP_REASON, inventory.WAITS]  # fmt: skip
 
 
 @pytest.mark.db

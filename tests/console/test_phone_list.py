@@ -55,8 +55,9 @@ def test_the_first_run_says_where_it_listens_and_how_to_try_it_without_a_phone(c
     words = console.get("/").content.decode()
     assert "Listening for phones" in words
     assert "eth7 (10.0.0.1)" in words
-    assert ".venv/bin/python manage.py simulate_phones --count 3" in words
+    assert ".venv/bin/python manage.py simulate_phones --interface lo --count 3" in words
     assert "<table" not in words
+    assert re.search(r'id="chips" class="gs-chips"[^>]* hidden', words), "a script fills them and keeps the element"
 
 
 def test_a_silent_listener_is_said_at_the_first_run_and_above_the_list(console, listener):

@@ -129,7 +129,9 @@ def test_a_phone_beside_the_way_says_so_and_how_it_comes_back(console):
 
 
 def test_a_phone_that_was_never_heard_is_to_be_plugged_in(console, listening):
-    cast.assigned()
-    Phone.objects.update(source_host=None)
+    phone = inventory.prestage(cast.MAC, "GXP1628", "", "tess")
+    assert "Assign it, or plug it in." in console.get(URL).content.decode()
+    cast.save(phone)
     words = console.get(URL).content.decode()
-    assert "It was not heard here yet. Plug it in" in words and "about to be sent" not in words
+    assert "plugged in" in words and "about to be sent" not in words
+    assert re.search(r'class="gs-way-seen[^"]*gs-waiting', words)

@@ -1,6 +1,6 @@
 """Every text that a person reads can be translated: in templates and sources branch by branch, on pages as they come.
 
-What is not yet in stands in a table, file by file; docs/translating.md says what stays in English for good.
+docs/translating.md says what stays in English.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 
+from devices import directory
+from devices.catalog import KEY_MODE_LABELS
+from devices.directory import Entry
+from devices.models import Extension
 from gspnp.console.listening import Listening, Remark
 from provisioning.firmware import images
 from provisioning.gxp.firmware import holes
@@ -33,23 +37,18 @@ TEMPLATES = ROOT / "templates"
 SCRIPTS = ROOT / "static" / "console"
 CONSOLE = ROOT / "gspnp" / "console"
 
-# --- not yet in: take a file out of here when its texts are translatable ------------------------------------------
-TEMPLATES_NOT_YET = {
-    f"console/{name}.html"
-    for name in ("_account", "_codec", "_commands", "_menu", "_phone", "_row", "_rows", "list", "phone")
-}
-SCRIPTS_NOT_YET = {"list.js"}
-SOURCES_NOT_YET = {"forms.py", "phone.py", "rows.py", "views.py"}
-
 # --- templates ----------------------------------------------------------------------------------------------------
 LITERALS_ALLOWED = {"-----BEGIN …", "CSV", "XLSX", "MAC"}  # the first line of a PEM file, and names that are no words
-GLUED_ALLOWED = {"one.site|default:'default'", "chip.name|default:'all'"}  # in a data-testid
+GLUED_ALLOWED = {
+    "one.site|default:'default'",
+    "chip.name|default:'all'",
+    "chip.value|default:'all'",
+}  # in a data-testid
 GLUED = re.compile(r"""\|(?:pluralize|default:["'][^"']*[A-Za-z])|\bwith\b.*=["'][^"']*[A-Za-z]{2} """)
 
 
-def names_below(folder: Path, ending: str, left_out: set[str]) -> list[str]:
-    found = sorted(str(path.relative_to(folder)) for path in folder.rglob(f"*.{ending}"))
-    return [name for name in found if name not in left_out]
+def names_below(folder: Path, ending: str) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob(f"*.{ending}"))
 
 
 def without_tags(source: str) -> tuple[str, list[str]]:
@@ -69,7 +68,7 @@ def without_tags(source: str) -> tuple[str, list[str]]:
     return "".join(html), glued
 
 
-@pytest.mark.parametrize("name", names_below(TEMPLATES, "html", TEMPLATES_NOT_YET))
+@pytest.mark.parametrize("name", names_below(TEMPLATES, "html"))
 def test_a_template_says_nothing_past_translation(name):
     html, glued = without_tags((TEMPLATES / name).read_text("utf-8"))
     assert not set(glued) - GLUED_ALLOWED, "a sentence of pieces, or a text in an expression: make each case a message"
@@ -85,7 +84,7 @@ KEYS = re.compile("^(?:Ctrl|Shift|Alt) ")
 SPEECH = re.compile(r"^[A-Z][^.#\[\]]* \S|[a-z,;:] [a-z]+[.?!…]$|^[A-Z]?[a-z]+…$")
 
 
-@pytest.mark.parametrize("name", names_below(SCRIPTS, "js", SCRIPTS_NOT_YET))
+@pytest.mark.parametrize("name", names_below(SCRIPTS, "js"))
 def test_a_script_says_nothing_past_translation(name):
     source = TRANSLATED.sub("", COMMENT.sub("", (SCRIPTS / name).read_text("utf-8")))
     assert not re.search(r"\bn?gettext\(\s*[`']", source), (
@@ -99,6 +98,8 @@ def test_a_script_says_nothing_past_translation(name):
 # --- sources of the console -------------------------------------------------------------------------------------
 TRANSLATORS = {"_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy", "gettext_noop"}
 SENTENCE = re.compile(r"^[A-Z%{].* .*[.!?…]$", re.DOTALL)
+# Put together in the pure parts, as whatever is wrong with a value is: docs/translating.md, not yet.
+FAULTS = {"%: %."}
 # Stored with what happened, and read by everybody, or said to whoever keeps a data file: docs/translating.md.
 STORED = {
     "Imported a file: % added, % changed.", "Exported % extensions with their secrets (%).", "Changed: %.",
@@ -131,11 +132,11 @@ def sentences_past_translation(source: str) -> list[str]:
             found.append("".join(map(str, parts)))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in passed:
             found.append(node.value)
-    return [text for text in found if SENTENCE.search(text) and text not in STORED and not FOR_US.search(text)]
+    return [text for text in found if SENTENCE.search(text) and text not in STORED | FAULTS and not FOR_US.search(text)]
 
 
 @pytest.mark.parametrize("name", [
-    name for name in names_below(CONSOLE, "py", SOURCES_NOT_YET)
+    name for name in names_below(CONSOLE, "py")
     if not name.startswith(("management/", "migrations/", "formats/", "cli."))  # commands speak English
 ])  # fmt: skip
 def test_a_source_says_nothing_past_translation(name):
@@ -143,18 +144,15 @@ def test_a_source_says_nothing_past_translation(name):
     assert not found, "put these in gettext"
 
 
-def test_what_is_not_yet_in_is_still_there():
-    for folder, names in ((TEMPLATES, TEMPLATES_NOT_YET), (SCRIPTS, SCRIPTS_NOT_YET), (CONSOLE, SOURCES_NOT_YET)):
-        assert not [name for name in names if not (folder / name).exists()]
-
-
 # --- pages as they come ------------------------------------------------------------------------------------------
 # What is filled in: names, addresses, versions, paths, and words of tables that come from the vendor or a data file.
 DATA = (
     r"(?:[0-9A-F]{2}:){5}[0-9A-F]{2}", r"\d+(?:\.\d+){3}(?::\d+)?", r"GXP\d+W?", r"GSPNP_\w+", r"\bP\d+\b",
-    r"\b\w+\.xml\b", r"\b[0-9a-f]{64}\b", r"\bUTC\b",
+    r"\b\w+\.xml\b", r"\b(?:CSV|XLSX|PCMU|PCMA|iLBC)\b", r"\bG7\d\d\b", r"\b(?:line|mpk)\d\b",
+    r"^\s*Grandstream(?: ·)?\s*$", r"\bsip:", r"\b200 OK\b", r"\bcfg[0-9A-F]{12}\b", r"\b[0-9a-f]{64}\b", r"\bUTC\b",
     r"\b(?:Tess|tess|Otto|otto|root|viewer|lab|berlin|Hall|vlan_tag|gspnp|eth\d)\b",
     *(re.escape(text) for hole in holes("GXP1628", "1.0.0.1") for text in (hole.what, hole.name)),
+    *(rf"^\s*{re.escape(words)}\s*$" for words in KEY_MODE_LABELS.values()),  # the vendor's
     r"^\s*esc\s*$",  # the name of a key, in unfold's search
 )  # fmt: skip
 
@@ -180,6 +178,8 @@ def world(db, settings, tmp_path) -> Job:
     cast.save(version.phone, cast.draft(display_name="Otto"))
     images.add("1.0.4.6", [b"\x00firmware" * 2000], by="tess")
     books.switch("", True)
+    directory.add(Entry("", "1001", "Tess", "otto"))
+    directory.add(Entry("", "2001", "Otto"))
     job = runner.start("tess", {}, by="tess")
     Job.objects.filter(pk=job.pk).update(total=2, done=2, changed=1, failed=1, state="done")
     job.failures.create(phone=version.phone, field="setting.vlan_tag", message="otto")
@@ -194,14 +194,16 @@ def unsaid(answer) -> list[str]:
 
 
 PHONE = f"/phones/{cast.MAC}/"
-# Not yet in: the list ("/", "/rows/"), the page of a phone (PHONE) and its drawer (PHONE + "assign/").
 PAGES = (
     "/settings/", "/settings/layer/?level=site&name=", "/settings/layer/?level=model&name=GXP1628",
     "/settings/layer/?level=template&name=Hall", "/settings/layer/?level=template&name=otto",
     "/settings/layer/?level=nonsense", "/settings/opinions/", "/settings/catalogue/?q=vlan",
     "/settings/catalogue/?q=nonsense", "/settings/row/?name=vlan_tag", "/settings/row/?name=time_format",
     "/settings/row/?name=admin_password", "/jobs/", "/jobs/1/", "/jobs/1/live/", "/firmware/", "/phonebook/",
-    "/doctor/",
+    "/doctor/", "/", "/?q=nonsense", "/?stage=ignored", "/?model=GXP1628&sort=-seen", "/rows/", "/filters/",
+    "/columns/", "/overview/", "/overview/live/", "/extensions/", "/extensions/?q=nonsense", "/extensions/add/",
+    "/extensions/1/", "/extensions/import/", "/extensions/handout/", "/phones/import/", "/phones/edit/", "/phones/add/",
+    PHONE, PHONE + "live/", PHONE + "?kind=stage", PHONE + "assign/", PHONE + "swap/",
     PHONE + "settings/", PHONE + "history/", PHONE + "history/?before=1&after=2", PHONE + "history/?before=1&after=9",
 )  # fmt: skip
 
@@ -209,6 +211,7 @@ PAGES = (
 @pytest.mark.parametrize("address", PAGES)
 def test_a_page_says_nothing_past_translation(administrator, world, pseudo, address):
     address = address.replace("/jobs/1/", f"/jobs/{world.pk}/")
+    address = address.replace("/extensions/1/", f"/extensions/{Extension.objects.earliest('pk').pk}/")
     assert not unsaid(signed_in(administrator).get(address))
 
 

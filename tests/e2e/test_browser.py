@@ -21,6 +21,7 @@ PASSWORD = "Technician's own 4711"
 SIP_PASSWORD = " p&<w>\"'ő$# "
 CALLER = "Zoë & <b>Co</b>"
 SHOWN_SECONDS = 15  # a bound of what hangs, not a measure: this machine may be busy with other tests
+MOST_PRESSES = 40
 PICTURES = ROOT / "tests" / "artifacts"
 
 
@@ -114,6 +115,49 @@ def test_a_phone_goes_the_whole_way_before_the_technicians_eyes(world: World, pa
     assert (said["P35"], said["P34"], said["P3"]) == ("1001", SIP_PASSWORD, CALLER)
     assert (said["P323"], said["P303"], said["P302"]) == ("1", "1002", "Réception")
     assert phone.boots == 2
+
+
+def go_to(page: Page, key: str, selector: str) -> None:
+    """Press this key until the cursor is there; that it gets there at all, and soon, is what a person needs."""
+    for _ in range(MOST_PRESSES):
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return
+        page.keyboard.press(key)
+    raise AssertionError(f"{key} does not lead to {selector}")
+
+
+def test_a_phone_goes_the_whole_way_by_the_keyboard_alone(world: World, page: Page):
+    phone = world.phone()
+    phone.boot()
+    expect(row_of(page, phone)).to_be_visible()
+    go_to(page, "ArrowDown", f'tr[data-mac="{phone.mac}"]')
+    page.keyboard.press("Enter")
+    expect(page.locator("#drawer [name='account-1-user_id']")).to_be_focused()
+    page.keyboard.type("1003")
+    for field, text in (("password", SIP_PASSWORD), ("display_name", CALLER), ("sip_server", "10.0.0.1")):
+        go_to(page, "Tab", f"#drawer [name='account-1-{field}']")
+        page.keyboard.type(text)
+    go_to(page, "Tab", "#drawer [data-cap]")
+    go_to(page, "ArrowDown", "#drawer [data-cap=mpk2]")
+    page.keyboard.press("Enter")
+    mode = page.locator("#drawer [name='key-mpk2-mode']")
+    expect(mode).to_be_focused()
+    for field, text in (("mode", "BLF"), ("value", "1002"), ("label", "Réception")):
+        go_to(page, "Tab", f"#drawer [name='key-mpk2-{field}']")
+        page.keyboard.type(text)
+    expect(mode).to_have_value("blf")
+    page.keyboard.press("Control+Enter")
+    notify = phone.await_notify()
+    expect(page.locator("#drawer")).to_be_hidden()
+    expect(row_of(page, phone)).to_be_focused()
+    phone.answer(notify)
+    expect_stage(page, phone, "notified")
+    phone.flash(phone.get(notify.url))
+    phone.come_back()
+    expect_stage(page, phone, "applied")
+    said = phone.values
+    assert (said["P35"], said["P34"], said["P3"]) == ("1003", SIP_PASSWORD, CALLER)
+    assert "1002" in said.values() and "Réception" in said.values()
 
 
 def test_a_row_opens_by_right_click_and_by_its_button(world: World, page: Page):

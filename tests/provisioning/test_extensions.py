@@ -22,8 +22,16 @@ def rows(text: str) -> list:
     return importing.rows_of(read_table("extensions.csv", text.encode(), max_rows=importing.MAX_ROWS))
 
 
+def preview(text: str, site: str = "", *, compares_secrets: bool = True) -> importing.Preview:
+    return importing.preview(rows(text), site, compares_secrets=compares_secrets)
+
+
+def store(text: str, mark: str, site: str = "", *, compares_secrets: bool = True) -> None:
+    importing.store(rows(text), site, mark, compares_secrets=compares_secrets)
+
+
 def told(text: str, site: str = "") -> list[tuple[int, str]]:
-    return [(one.row, one.action) for one in importing.preview(rows(text), site).rows]
+    return [(one.row, one.action) for one in preview(text, site).rows]
 
 
 class TestAFile:
@@ -34,36 +42,44 @@ class TestAFile:
         directory.add(Entry("", "1002", "Otto", "old", voicemail="*97"))
         text = "Extension;Name;Password\n1001;Tess;old\n1002;Ida;\n1003;New;x\n"
         assert told(text) == [(2, "same"), (3, "change"), (4, "add")]
-        shown = importing.preview(rows(text), "")
-        importing.store(rows(text), "", shown.mark)
+        shown = preview(text)
+        store(text, shown.mark)
         stored = [(one.number, one.name, one.secret, one.voicemail, one.version) for one in Extension.objects.all()]
         assert stored == [("1001", "Tess", "old", "", 1), ("1002", "Ida", "old", "*97", 2), ("1003", "New", "x", "", 1)]
         assert {action for _, action in told(text)} == {"same"}
 
+    def test_who_may_not_look_at_secrets_does_not_learn_whether_one_is_right(self):
+        directory.add(Entry("", "1001", "Tess", "4711"))
+        shown = [preview(f"number,secret\n1001,{guess}\n", compares_secrets=False) for guess in ("0000", "4711")]
+        assert shown[0].rows[0].differences == shown[1].rows[0].differences
+        assert [one.rows[0].action for one in shown] == ["change", "change"] and shown[0].mark == shown[1].mark
+        store("number,secret\n1001,4711\n", shown[1].mark, compares_secrets=False)
+        assert (Extension.objects.get().secret, Extension.objects.get().version) == ("4711", 2), "a set is a set"
+
     def test_every_wrong_row_is_named_and_nothing_is_stored(self):
-        shown = importing.preview(
-            rows("number,name,site,sip_server\n10 01,A,,\n,B,,\n1003,C,a b,\n1004,,,http://x\n1005,,,\n1005,,,\n"), ""
+        shown = preview(
+            "number,name,site,sip_server\n10 01,A,,\n,B,,\n1003,C,a b,\n1004,,,http://x\n1005,,,\n1005,,,\n"
         )
         assert [(one.row, one.field) for one in shown.faults] == [
             (2, "number"), (3, "number"), (4, "site"), (5, "sip_server"), (7, "number"),
         ]  # fmt: skip
         assert "Row 6 has the same number" in shown.faults[-1].message
         with pytest.raises(VersionConflict):
-            importing.store(rows("number,name\n10 01,A\n1002,B\n"), "", shown.mark)
+            store("number,name\n10 01,A\n1002,B\n", shown.mark)
         assert not Extension.objects.exists()
 
     def test_what_somebody_changed_after_the_preview_is_not_overwritten(self):
         pk = directory.add(Entry("", "1001", "Tess"))
         text = "number,name\n1001,Otto\n1002,Ida\n"
-        shown = importing.preview(rows(text), "")
+        shown = preview(text)
         directory.change(pk, 1, Entry("", "1001", "Anna"))
         with pytest.raises(VersionConflict, match="Look at the preview again"):
-            importing.store(rows(text), "", shown.mark)
+            store(text, shown.mark)
         assert [(one.number, one.name) for one in Extension.objects.all()] == [("1001", "Anna")]
 
     def test_a_file_is_for_the_site_that_it_names_or_that_was_chosen(self):
         text = "number,site\n1001,\n1001,hamburg\n"
-        importing.store(rows(text), "berlin", importing.preview(rows(text), "berlin").mark)
+        store(text, preview(text, "berlin").mark, "berlin")
         assert {(one.site, one.number) for one in Extension.objects.all()} == {("berlin", "1001"), ("hamburg", "1001")}
 
     @pytest.mark.parametrize(
@@ -80,7 +96,7 @@ class TestAFile:
 
     def test_no_secret_is_in_what_is_shown(self):
         directory.add(Entry("", "1001", "Tess", "old"))
-        shown = importing.preview(rows(f"number,secret\n1001,{SECRET}\n1002,{SECRET}\n1 3,{SECRET}\n"), "")
+        shown = preview(f"number,secret\n1001,{SECRET}\n1002,{SECRET}\n1 3,{SECRET}\n")
         assert SECRET not in repr(shown)
         assert SECRET not in repr(rows(f"number,secret\n1001,{SECRET}\n"))
 

@@ -11,7 +11,7 @@ from devices.directory import Entry
 from devices.models import Account, Phone
 from devices.trust import Verdict
 from provisioning import assignment
-from provisioning.handout import giving, ranges
+from provisioning.handout import giving, ranges, waiting
 from provisioning.handout.ranges import Range
 from provisioning.layers import store
 from provisioning.management.commands import work
@@ -37,6 +37,12 @@ def arrive(number: int, site: str = "", **changes) -> Phone:
     told = cast.sighting(f"000B82{number:06X}", f"10.0.1.{number}", **changes)
     (heard,) = inventory.record_sightings([told], cast.unknown, site=site)
     return Phone.objects.get(pk=heard.phone_id)
+
+
+def invented(count: int, host: str = "10.0.0.66", verify=cast.unknown, site: str = "") -> None:
+    """One host says to be so many phones."""
+    told = [cast.sighting(f"000B8200{0xFF00 + number:04X}", host) for number in range(count)]
+    inventory.record_sightings(told, verify, site=site)
 
 
 def numbers() -> dict[int, str]:
@@ -104,6 +110,87 @@ def test_only_its_site_its_models_and_phones_that_nobody_touched(clock):
     arrive(7, "berlin")
     assert giving.hand_out() == 1
     assert numbers() == {7: "200"}
+
+
+def test_one_host_that_invents_phones_takes_one_until_that_has_applied_its_file(clock):
+    extensions("200", "201", "202", "203")
+    on()
+    invented(12)
+    clock.forward(1)
+    arrive(1)
+    assert giving.hand_out() == 2
+    assert numbers() == {0xFF00: "200", 1: "201"}, "a phone at an address of its own is not kept waiting"
+    clock.forward(minutes=10)
+    assert giving.hand_out() == 0
+    Phone.objects.filter(mac="000B8200FF00").update(stage=Stage.APPLIED)
+    assert giving.hand_out() == 1 and numbers()[0xFF01] == "202"
+
+
+def test_who_is_verified_does_not_wait_for_who_had_the_address_before(clock):
+    extensions("200", "201")
+    on()
+    invented(1, "10.0.0.20")
+    giving.hand_out()
+    inventory.record_sightings([cast.sighting("000B82000001", "10.0.0.20")], cast.match)
+    giving.hand_out()
+    assert numbers() == {0xFF00: "200", 1: "201"}
+
+
+def test_an_assignment_by_hand_at_the_same_address_keeps_nobody_waiting(clock):
+    extensions("200", "201")
+    on()
+    invented(2)
+    claim = giving._claim(Handout.objects.get(), Phone.objects.get(mac="000B8200FF00").pk)
+    cast.save(claim.phone, cast.draft(user_id="900"))
+    giving.hand_out()
+    assert numbers() == {0xFF00: "900", 0xFF01: "200"}
+
+
+def test_two_workers_give_one_to_an_address(clock):
+    extensions("200", "201")
+    handout = on()
+    invented(2)
+    first, second = Phone.objects.order_by("mac")
+    assert giving._claim(handout, first.pk) is not None
+    assert giving._claim(handout, second.pk) is None, "it was ready when the other worker looked"
+
+
+def test_verified_ones_get_so_many_a_minute(clock):
+    extensions(*(str(number) for number in range(200, 240)))
+    handout = on()
+    invented(40, verify=cast.match)
+    assert giving.hand_out() == waiting.PER_MINUTE == 30
+    assert giving.hand_out() == 0 and giving._claim(handout, waiting.ready(handout).first().pk) is None
+    clock.forward(61)
+    assert giving.hand_out() == 10
+
+
+def test_while_new_phones_come_in_a_burst_nothing_is_handed_out(clock):
+    extensions("200", "201", "202")
+    extensions("200", site="berlin")
+    handout, elsewhere = on(), on("berlin")
+    invented(61, verify=cast.match)
+    clock.forward(1)
+    arrive(1)
+    arrive(2, "berlin")
+    assert giving.hand_out() == 1 and numbers() == {2: "200"}
+    handout.refresh_from_db()
+    elsewhere.refresh_from_db()
+    assert handout.words.startswith("10.0.0.66 has announced more than 60 phones") and elsewhere.words == ""
+    clock.forward(61)
+    assert giving.hand_out() == 3
+    handout.refresh_from_db()
+    assert handout.words == giving.NONE_LEFT
+
+
+def test_the_remark_on_a_burst_goes_when_it_is_over(clock):
+    handout = on()
+    invented(61)
+    giving.hand_out()
+    Phone.objects.all().delete()
+    giving.hand_out()
+    handout.refresh_from_db()
+    assert handout.words == ""
 
 
 def test_switched_off_it_does_nothing_and_switched_on_again_it_is_for_later_ones(clock):

@@ -1,8 +1,11 @@
 """Imports of phones: everything wrong is said before anything is written; all or nothing; and back again."""
 
+import json
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from devices import inventory
 from devices.choices import Stage
@@ -104,13 +107,26 @@ class TestPreview:
         assert found[3] == [
             f"model: This phone was never heard. Enter its model; choose from {', '.join(planning.MODELS)}."
         ]
-        assert "There is no model 'GXP9999'" in found[4][0]
+        assert "There is no model GXP9999" in found[4][0]
         assert [line.partition(":")[0] for line in found[5]] == ["site", "template", "codecs", "mpk8"]
         assert "Row 4 is this phone already" in found[6][0]
         assert "This phone is a GXP1628" in found[7][0]
         assert snapshot() == before and not Phone.objects.filter(mac=NEW).exists()
         with pytest.raises(applying.ImportRefused, match="6 rows have errors"):
             applying.apply(one, by="tess")
+
+    @pytest.mark.parametrize("column", ["mac", "model", "codecs", "template", "site", "mpk1", "sip_server", "auth_id"])
+    def test_a_password_in_another_column_is_quoted_nowhere(self, column):
+        head = ("mac", "model", "extension", "sip_server", "codecs", "template", "site", "mpk1", "auth_id")
+        good = dict(zip(head, (NEW, "GXP1628", "1", "pbx", "PCMA", "", "", "", ""), strict=True))
+        rows = [good | {column: secret} for secret in ("hunter2 s3cret!", "hunter2 s3cret!")]
+        one = preview("\n".join(map(",".join, (head, *(row.values() for row in rows)))))
+        assert one.faulty == 2
+        assert "hunter2" not in json.dumps([[row.mac, row.shown] for row in one.rows.all()])
+        if column == "mac":
+            assert len({words for found in faults(one).values() for words in found}) == 1, (
+                "no row is said to be another"
+            )
 
     def test_what_the_drawer_would_refuse_is_refused(self):
         one = preview(
@@ -564,3 +580,35 @@ class TestBeforeItIsComplete:
         assert (first.number, cast.owed(phones[0].pk).state) == (2, NotifyState.WITHHELD)
         run(job)
         assert cast.owed(phones[0].pk).state == NotifyState.WAITING
+
+
+class TestForgetting:
+    def test_what_imports_keep_of_a_phone_goes_with_it(self):
+        """Before and after, of every import; those of other phones stay."""
+        phones = [cast.assigned().phone, cast.assigned(cast.OTHER_MAC, "10.0.0.21").phone]
+        applied(renamed(phones))
+        waits = preview(renamed(phones, "Ada"))
+        inventory.forget(phones[0].pk, "tess")
+        gone = ImportRow.objects.filter(mac=phones[0].mac)
+        assert gone.count() == 2 and not gone.exclude(before__isnull=True, after__isnull=True).exists()
+        assert ImportRow.objects.filter(mac=cast.OTHER_MAC, before__isnull=False).count() == 2
+        run(applying.apply(waits, by="tess"))
+        waits.refresh_from_db()
+        assert waits.state == ImportState.FAILED and "was changed by somebody" in waits.words
+
+    def test_a_phone_that_came_back_since_gets_nothing_of_what_was_before(self):
+        phone = cast.assigned().phone
+        one = applied(renamed([phone]))
+        inventory.forget(phone.pk, "tess")
+        cast.assigned()
+        Phone.objects.update(version=ImportRow.objects.get().version)
+        undone(one)
+        assert (ImportRow.objects.get().state, ImportRow.objects.get().note) == ("kept", "It was forgotten since.")
+        assert Account.objects.get().password == cast.PASSWORD
+
+    def test_phones_that_nobody_wanted_take_theirs_along(self, clock):
+        cast.seen()
+        preview(f"mac,extension,sip_server\n{cast.MAC},1,pbx\n")
+        clock.forward(days=1)
+        assert inventory.forget_unheard(timezone.now(), 10) == 1
+        assert ImportRow.objects.get().after is None

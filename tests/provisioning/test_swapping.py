@@ -161,6 +161,13 @@ class TestTheOldOne:
         old.refresh_from_db()
         assert (old.stage, old.stage_reason) == ("assigned", "")
 
+    def test_an_ignored_phone_has_its_extension_too(self, old):
+        new = heard()
+        swap(old, new)
+        inventory.ignore(new.pk, "tess")
+        with pytest.raises(assignment.AssignmentError, match="is on 00:0B:82"):
+            assignment.bring_back(old.pk, "tess")
+
     def test_the_same_number_on_another_server_is_another_extension(self, old):
         swap(old, heard("GXP1610"))
         old.refresh_from_db()

@@ -1,6 +1,8 @@
 """Tables from outside and back: nothing in them runs, nothing is lost, and what cannot be read says what to do."""
 
+import csv
 import io
+import re
 import zipfile
 from datetime import date
 
@@ -13,10 +15,12 @@ from provisioning.tables.cells import guard, unguard
 from provisioning.tables.reading import TableError, read_table
 from provisioning.tables.writing import MAX_XLSX_ROWS, csv_pieces, write_table
 
+SHEET = "xl/worksheets/sheet1.xml"
 LINE = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), max_size=30)
 TRICKY = st.sampled_from(
     ["+4930123", "=1+1", "-", "--", "@x", "'", "'=x", "''+1", " =1", "\t=1", "\r=1", "#N/A", "007", "a\nb", 'a"b',
-     "a;b,c\td", "＝1", "TRUE", "1.0", "1e5", " 12 ", "ü€", "'a"]
+     "a;b,c\td", "a;=1", "a;'=1", ';"=1', "a,\t@x;\n-1;;+", "x; \t=1;'",
+     "_x000D_", "_x005F_x000D_", "＝1", "TRUE", "1.0", "1e5", " 12 ", "ü€", "'a"]
 )  # fmt: skip
 
 
@@ -150,11 +154,95 @@ def test_entities_are_refused_wherever_they_hide(part, padding, tmp_path):
         read(data)
 
 
-def test_a_row_that_claims_to_be_far_below_does_not_hang():
-    far = changed(
-        workbook(["a"], ["1"]), "xl/worksheets/sheet1.xml", lambda old: old.replace(b'r="2"', b'r="99999999999"')
+BOMBS = {
+    "big styles": ("xl/styles.xml", lambda old: old.replace(b"</cellXfs>", b"<xf/>" * 2_000_000 + b"</cellXfs>")),
+    "loose": (SHEET, lambda old: old.replace(b"</sheetData>", b"<c/><v/>" * 1_000_000 + b"</sheetData>")),
+    "cells": (SHEET, lambda old: old.replace(b"</sheetData>", b"<row>" + b"<c/>" * 1_600_000 + b"</row></sheetData>")),
+    "deep": (SHEET, lambda old: old.replace(b"<sheetData>", b"<a>" * 1_600_000 + b"<sheetData>")),
+    "below": (SHEET, lambda old: old.replace(b'r="2"', b'r="99999999999"')),
+    "again": (SHEET, lambda old: old.replace(b'r="2"', b'r="1"')),
+}
+
+
+@pytest.mark.parametrize("bomb", ["big styles", "loose", "cells", "deep"])
+def test_what_would_take_memory_and_time_is_refused_while_it_is_read(bomb):
+    data = changed(workbook(["a"], ["1"]), *BOMBS[bomb])
+    assert len(data) < 100_000
+    with pytest.raises(TableError, match="too big when unpacked"):
+        read(data)
+
+
+def test_many_styles_are_not_kept():
+    """Some 3 MB of them; as objects they would take 500 MB, and a minute."""
+    data = changed(
+        workbook(["a"], ["1"]),
+        "xl/styles.xml",
+        lambda old: old.replace(b"</fonts>", b"<font/>" * 400_000 + b"</fonts>"),
     )
-    assert cells(read(far)) == []
+    assert cells(read(data)) == [{"a": "1"}]
+
+
+def test_a_row_far_below_is_read_without_those_above_it():
+    """A million rows of padding would take half a minute."""
+    data = changed(workbook(["a"], ["1"]), SHEET, lambda old: old.replace(b'r="2"', b'r="1048576"'))
+    assert [(row.number, row.cells) for row in read(data).rows] == [(1_048_576, {"a": "1"})]
+
+
+@pytest.mark.parametrize("bomb", ["below", "again"])
+def test_rows_that_no_sheet_has_are_refused(bomb):
+    with pytest.raises(TableError, match="cannot be read as XLSX"):
+        read(changed(workbook(["a"], ["1"]), *BOMBS[bomb]))
+
+
+def test_one_long_text_named_by_many_cells_does_not_multiply():
+    row = b'<row r="%d">' + b"".join(b'<c r="%s1" t="s"><v>0</v></c>' % name for name in (b"A", b"B", b"C")) + b"</row>"
+    sheet = b"".join(row % number for number in range(1, 3000))
+    text = b"<si><t>" + b"x" * 4000 + b"</t></si>"
+    data = changed(
+        with_shared_strings(text), SHEET, lambda old: b"<worksheet><sheetData>" + sheet + b"</sheetData></worksheet>"
+    )
+    with pytest.raises(TableError, match="too big when unpacked"):
+        read(data, max_rows=10_000)
+
+
+def with_shared_strings(strings: bytes) -> bytes:
+    """A workbook whose cell A1 names the first shared string, as Excel writes it."""
+    row = b'<row r="1"><c r="A1" t="s"><v>0</v></c><c r="C1" t="str"><v>b</v></c></row>'
+    names = (
+        b'<Relationship Id="x" Type="http://purl.oclc.org/ooxml/x/sharedStrings" Target="strings.xml"/></Relationships>'
+    )
+    data = changed(workbook(["a"]), SHEET, lambda old: re.sub(rb"<row.*</row>", row, old))
+    data = changed(data, "xl/_rels/workbook.xml.rels", lambda old: old.replace(b"</Relationships>", names))
+    file = io.BytesIO(data)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("xl/strings.xml", b"<x:sst xmlns:x='x'>" + strings + b"</x:sst>")
+    return file.getvalue()
+
+
+def test_strings_are_read_as_excel_writes_them():
+    """Rich text in pieces, how it is spoken left out, escapes undone, and a column left out."""
+    strings = (
+        b"<si><r><rPr><b/></rPr><t>Calle</t></r><r><t>r_x000D_Na_x005F_x000D_me</t></r>"
+        b'<rPh sb="0" eb="1"><t>spoken</t></rPh></si>'
+    )
+    assert read(with_shared_strings(strings)).headers == ["caller_na_x000d_me", "b"]  # a CR joins words in a header
+
+
+def test_the_first_sheet_that_is_to_be_seen_is_read():
+    book = Workbook()
+    book.active.sheet_state = "hidden"
+    book.create_chartsheet("chart")
+    book.create_sheet("seen").append(["mac"])
+    file = io.BytesIO()
+    book.save(file)
+    assert read(file.getvalue()).headers == ["mac"]
+    book["seen"].sheet_state = "veryHidden"
+    book.create_sheet("also")["XFD3"] = "far"
+    book["also"]["A1"] = "mac"
+    file = io.BytesIO()
+    book.save(file)
+    with pytest.raises(TableError, match="Row 3 has a cell in column GS"):
+        read(file.getvalue())
 
 
 @pytest.mark.parametrize("kind", ["csv", "xlsx"])
@@ -165,10 +253,35 @@ def test_what_was_written_is_read_as_it_was(kind, rows):
     assert [(row.cells["b"], row.cells["c"]) for row in table.rows] == rows
 
 
-@given(text=st.text(max_size=10) | TRICKY)
+@settings(max_examples=300, deadline=None)
+@given(text=st.text(max_size=10) | TRICKY | st.text("';,\t\r\n |\"=+a-", max_size=12))
 def test_taking_the_apostrophe_away_gives_what_was_there(text):
     assert unguard(guard(text)) == text
     assert guard(text).lstrip()[:1] not in set("=+-@＝＋－＠") | {"\t"}
+
+
+FORMULAS = (
+    "=1+1",
+    " =1",
+    'x;=HYPERLINK("http://evil.example.net/")',
+    'x";"=1',
+    "x;\t=1",
+    "x,=1",
+    "x\t+1",
+    "x\n@a",
+    "x\r=1",
+    "x|=1",
+)
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_no_cell_is_a_formula_whatever_a_spreadsheet_splits_at(separator, text):
+    """Also where it knows nothing of our quotes, because its separator stands inside of them."""
+    written = write_table("csv", ["mac", "b"], [["000B82000E10", text]]).decode("utf-8-sig")
+    for row in csv.reader(io.StringIO(written, newline=""), delimiter=separator):
+        assert not [cell for cell in row if cell.strip(' \t\r\n"')[:1] in set("=+-@") - {""}], row
+    assert cells(read(written))[0]["b"] == text
 
 
 def test_no_cell_of_ours_is_a_formula_and_every_one_is_text():

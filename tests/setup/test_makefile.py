@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import secrets
 import signal
 import socket
 import stat
@@ -146,7 +147,7 @@ DEAF = "trap '' TERM; while :; do sleep 1; done"
     ],
 )
 def test_stopping_leaves_nothing_behind_at_any_moment(when, number, first, tmp_path):
-    mark = f"GSPNP_TEST_MARK={tmp_path.name}"
+    mark = fresh_mark()
     name, value = mark.split("=")
     process = subprocess.Popen(
         [sys.executable, "-c", MANAGER, first],
@@ -181,7 +182,7 @@ def test_a_signal_in_the_middle_of_a_line_does_no_harm():
 
 
 def test_killing_the_manager_takes_its_processes_with_it(tmp_path):
-    mark = f"GSPNP_TEST_MARK={tmp_path.name}"
+    mark = fresh_mark()
     name, value = mark.split("=")
     script = MANAGER.replace("sleep 600 & echo tree; wait", "echo tree; exec sleep 600")
     process = subprocess.Popen(
@@ -201,7 +202,7 @@ def test_killing_the_manager_takes_its_processes_with_it(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_what_ends_make_alone_ends_everything(number, tmp_path):
-    mark = f"GSPNP_TEST_MARK={tmp_path.name}"
+    mark = fresh_mark()
     name, value = mark.split("=")
     script = tmp_path / "script.py"
     script.write_text(f"from gspnp.run import die_with_parent\ndie_with_parent(15)\n{MANAGER}")
@@ -215,6 +216,7 @@ def test_what_ends_make_alone_ends_everything(number, tmp_path):
         stderr=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
+        preexec_fn=as_at_a_terminal,
     )
     for line in process.stdout:
         if line.strip().endswith("tree"):
@@ -222,6 +224,17 @@ def test_what_ends_make_alone_ends_everything(number, tmp_path):
     os.kill(process.pid, number)
     process.communicate(timeout=20)  # the pipe closes when the last of them is gone
     assert_gone(mark)
+
+
+def fresh_mark() -> str:
+    """Told apart from those of another run of the suite on this machine."""
+    return f"GSPNP_TEST_MARK={secrets.token_hex(8)}"
+
+
+def as_at_a_terminal() -> None:
+    """For a child before it becomes its program: a suite in the background ignores what a terminal's Ctrl-C sends."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def marked(mark: str) -> list[int]:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from provisioning.paths import hash_of
 from sipmcast.pnp import EVENT_PACKAGE, NotifyIds, Telling, notify_datagram
 from sipmcast.redaction import MAX_CHARS, redacted, visible
 from sipmcast.sip.digest import Challenge, Login, authorization
@@ -32,11 +33,34 @@ def test_our_notify_keeps_everything_but_the_secret_of_its_path():
     [
         f"http://h/p/{SECRET}/", f"http%3A%2F%2Fh%2Fp%2F{SECRET}", f"HTTP://h/P/{SECRET}",
         f"http://h/phonebook/{SECRET}/phonebook.xml", f"sip:1001:{SECRET}@h", f"http://user:{SECRET}@h/x",
+        f"http://h/%70/{SECRET}/", f"http://h/p//{SECRET}", f"http:\\/\\/h\\/p\\/{SECRET}\\/",
+        f"http:\\\\h\\p\\{SECRET}",
+        f"http%253A%252F%252Fh%252Fp%252F{SECRET}%252Fx", f"h/p/./{SECRET}", f"h&#47;p&#x2F;{SECRET}",
+        f"http://h/p/\r\n {SECRET}/", f"http://h/p/{SECRET[:9]}\r\n\t{SECRET[9:]}/",
+        f"sip:1001%3a{SECRET}%40h", f"sip%3A1001%3A{SECRET}%40h", f"sip:u:x@{SECRET}@h", f"https://u:a/{SECRET}@h",
+        f"sip:1001:{'x' * 500}{SECRET}@h", f"tls://u:{SECRET}@h", f"x?user=u&password={SECRET}",
     ],
 )  # fmt: skip
 def test_a_secret_in_an_address_is_masked_wherever_it_stands(address):
     for message in (f"X: <{address}>\r\n\r\n", f"SIP/2.0 200 {address}\r\n\r\n", f"A: b\r\n\r\n{address}"):
-        assert SECRET not in shown(message.encode())
+        words = shown(message.encode())
+        assert SECRET not in words and SECRET[9:] not in words
+
+
+@pytest.mark.parametrize("around", ["{}", "x{}", "%2f{}%2f", "{}x" + "y" * 200, "sip:{}@h", "z" * 5000 + "{}"])
+def test_a_secret_of_ours_is_masked_whatever_stands_around_it(around):
+    words = visible(redacted(f"X: {around.format(SECRET)}\r\nCall-ID: {'a' * 32}\r\n".encode(), {hash_of(SECRET)}))[0]
+    assert SECRET not in words
+    assert "a" * 32 in words or len(around) > 1000
+
+
+@pytest.mark.parametrize(
+    "line", [f"Contact: <sip:1001:{SECRET}", f"X: {SECRET[:-1]}", f"Authorization: Basic {SECRET}"]
+)
+def test_of_a_message_that_was_cut_off_the_last_word_is_masked(line):
+    words = visible(redacted(f"A: b\r\n{line}".encode(), is_cut=True))[0]
+    assert words.startswith("A: b\n") and words.endswith("********")
+    assert SECRET[:-1] not in words
 
 
 def test_a_real_login_shows_whose_it_is_and_nothing_to_try_it_with():
@@ -65,6 +89,20 @@ def test_a_real_login_shows_whose_it_is_and_nothing_to_try_it_with():
         'Authorization: Digest nonce="SECRET',
         'X: y\rAuthorization: Digest nonce="SECRET"',
         'Authentication-Info: nextnonce="SECRET", rspauth="SECRET"',
+        'X-Authorization: Digest response="SECRET"',
+        "X-Auth: Basic SECRET",
+        "X-Password: SECRET SECRET",
+        "X-My-Token: SECRET",
+        "Client-Secret: SECRET",
+        'P-Authorization:\r\n\tDigest\r\n response="SECRET"',
+        "\0Authorization: Basic SECRET",
+        "\vAuthorization: Basic SECRET",
+        "Authorization\u00a0: Basic SECRET",
+        "\u00a0Proxy-Auth\0orization \v: Basic SECRET",
+        "Authorization\r\n : Digest response=SECRET",
+        "X: y\vAuthorization: Digest response=SECRET",
+        "X: y\fAuthorization: Basic SECRET",
+        " Authorization: Basic SECRET",
     ],
 )
 def test_no_spelling_of_a_login_gets_through(line):
@@ -85,6 +123,26 @@ def test_a_message_of_any_size_is_cut_and_says_so():
         assert (len(text), cut) == (MAX_CHARS, True)
 
 
-@pytest.mark.parametrize("piece", [b"Authorization: ", b"nonce=", b'"', b"\\", b"/p/", b"sip:a", b"\r\n ", b"=", b"x"])
+@pytest.mark.parametrize(
+    "piece",
+    [
+        b"Authorization: ",
+        b"nonce=",
+        b'"',
+        b"\\",
+        b"/p/",
+        b"sip:a",
+        b"\r\n ",
+        b"=",
+        b"x",
+        b"%25",
+        b"sip:a:b@",
+        b"/p%2f",
+        b"passwd ",
+        b"Basic ",
+        b"a://",
+        b"/.",
+    ],
+)
 def test_what_repeats_itself_is_done_with_in_one_pass(piece):
     assert len(shown(b"Authorization: Digest " + piece * (16_384 // len(piece)))) <= MAX_CHARS

@@ -4,6 +4,8 @@ import pytest
 
 from devices import inventory
 from provisioning.models import Notify
+from provisioning.paths import hash_of
+from provisioning.phonebook.models import Phonebook
 from sipmcast import transcripts
 from sipmcast.agent import Agent
 from sipmcast.models import Transcript
@@ -66,6 +68,20 @@ def test_a_notify_is_stored_without_the_secret_of_its_path(agent):
     (message,) = Transcript.objects.get(kind="notify").messages
     assert message["sent"] and "/p/********/cfg" in message["text"]
     assert version.first_secret not in str(Transcript.objects.values())
+
+
+def test_a_phones_own_secrets_and_a_phonebooks_are_masked_wherever_the_phone_says_them(agent):
+    version = cast.assigned()
+    Phonebook.objects.create(secret="PhonebookPhonebookPho_", secret_hash=hash_of("PhonebookPhonebookPho_"))
+    secrets = (version.first_secret, version.steady_secret, "PhonebookPhonebookPho_")
+    subscribe(agent, 100.0, extra=" cfg2f".join(("", *secrets)))
+    # One of these is cut off in the middle.
+    subscribe(agent, 110.0, host=cast.STRANGER, extra=". " * 1_600 + f"{secrets[0]} " * 50)
+    store(agent, 120.0)
+    said = str(list(Transcript.objects.values()))
+    assert said.count("X-Odd") == 2 and "'cut': True" in said
+    for secret in secrets:
+        assert secret not in said and secret[:16] not in said
 
 
 def test_who_claims_to_be_a_phone_does_not_hide_what_the_phone_has_said(agent):

@@ -22,6 +22,7 @@ from devices.choices import Stage
 from devices.mac import colons, search_digits
 from devices.models import Account, Key, Phone
 from gspnp.console import bulk_edit, exports
+from gspnp.console.access import REVEAL
 from gspnp.console.admin import telling
 from gspnp.console.admin.bulk import (
     GIVE_TEMPLATE,
@@ -45,6 +46,8 @@ STAGE_COLOURS = {
     Stage.NOTIFIED: "warning",
     Stage.FETCHED: "warning",
     Stage.APPLIED: "success",
+    Stage.IGNORED: "",
+    Stage.RETIRED: "",
 }
 ABOUT = (
     ("mac_address", "source_host"),
@@ -69,8 +72,8 @@ SHOWN = tuple(name for part in (*ABOUT, *STANDING) for name in ((part,) if isins
 class PhoneForm(forms.ModelForm):
     """The phone as the person sees it: nothing of it is typed, and its version and address come back with the form."""
 
-    seen_version = forms.IntegerField(widget=forms.HiddenInput)
-    seen_host = forms.CharField(required=False, widget=forms.HiddenInput)
+    seen_version = forms.IntegerField(label=gettext_lazy("Seen version"), widget=forms.HiddenInput)
+    seen_host = forms.CharField(label=gettext_lazy("Seen host"), required=False, widget=forms.HiddenInput)
 
     class Meta:
         model = Phone
@@ -196,7 +199,8 @@ class PhoneAdmin(PresenceColumns, ModelAdmin, UnwrappedAdmin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Say what the save did."""
         if (saved := cast(Any, request).key_formset.saved) is not None:
-            messages.info(request, saved_words(saved))
+            typed = any(value for name, value in request.POST.items() if name.endswith("-password"))
+            messages.info(request, saved_words(saved, is_hidden=typed and not request.user.has_perm(REVEAL)))
 
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> str:
         """For the admin's own log, in English because it is stored; never what was typed."""

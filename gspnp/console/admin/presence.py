@@ -21,8 +21,9 @@ from gspnp.console.templatetags.console import moment
 from provisioning.models import LayerLevel, SettingsLayer
 from sipmcast.models import STALE_SECONDS, ListenerStatus
 
-REACH_COLOURS = {ONLINE: "success", OFFLINE: "danger"}
-NEIGHBOUR_COLOURS = {Neighbour.MATCH: "success", Neighbour.MISMATCH: "danger"}
+# A state without an entry would be shown by its name for programs.
+REACH_COLOURS = {ONLINE: "success", OFFLINE: "danger", UNKNOWN: ""}
+NEIGHBOUR_COLOURS = {Neighbour.MATCH: "success", Neighbour.MISMATCH: "danger", Neighbour.UNKNOWN: ""}
 
 
 def with_presence(phones: QuerySet[Phone]) -> QuerySet[Phone]:
@@ -38,7 +39,7 @@ class ReachFilter(admin.SimpleListFilter):
     parameter_name = "reach"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return list(REACH_LABELS.items())
+        return [(state, str(label)) for state, label in REACH_LABELS.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Phone]) -> QuerySet[Phone]:
         """The same rule as the console's list."""
@@ -70,11 +71,13 @@ class PresenceColumns:
     @display(description=gettext_lazy("reachability"), ordering="online", label=REACH_COLOURS)
     def reach_label(self, phone: Phone) -> tuple[str, str]:
         reach = reach_of(phone, *_asked(phone))
-        return (reach.state, reach.label) if reach is not None else ("", "–")
+        if reach is None:
+            return "", "–"
+        return reach.state, _("unknown") if reach.state == UNKNOWN else reach.label
 
     @display(description=gettext_lazy("MAC check"), ordering="neighbour", label=NEIGHBOUR_COLOURS)
     def neighbour_label(self, phone: Phone) -> tuple[str, str]:
-        return phone.neighbour, phone.get_neighbour_display()
+        return phone.neighbour, _("unknown") if phone.neighbour == Neighbour.UNKNOWN else phone.get_neighbour_display()
 
     @display(description=gettext_lazy("reachability"))
     def reach_words(self, phone: Phone) -> str:

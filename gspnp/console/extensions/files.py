@@ -30,7 +30,7 @@ from gspnp.console.extensions.table import DirectoryQuery, clean, filtered, site
 from gspnp.console.reveal import TOO_PLAIN
 from gspnp.console.shell import is_plain_beyond_loopback, shell_context
 from provisioning.extensions import importing
-from provisioning.extensions.importing import COLUMNS, MAX_ROWS, Preview
+from provisioning.extensions.importing import COLUMNS, MAX_ROWS
 from provisioning.tables.reading import read_table
 from provisioning.tables.table import Row, TableError
 from provisioning.tables.writing import CONTENT_TYPES, write_table
@@ -67,19 +67,24 @@ def upload(request: HttpRequest) -> HttpResponse:
         rows = importing.rows_of(read_table(file.name or "", file.read(), max_rows=MAX_ROWS))
     except TableError as error:
         return _show(request, site=site, problem=str(error))
-    return _show_preview(request, rows, site, importing.preview(rows, site))
+    return _show_preview(request, rows, site)
 
 
 def _store(request: HttpRequest, rows: list[Row], site: str) -> HttpResponse:
     try:
-        done = importing.store(rows, site, request.POST.get("mark", ""))
+        done = importing.store(rows, site, request.POST.get("mark", ""), compares_secrets=_may_compare(request))
     except VersionConflict as conflict:
-        return _show_preview(request, rows, site, importing.preview(rows, site), problem=str(conflict))
+        return _show_preview(request, rows, site, problem=str(conflict))
     added, changed = len(done.of(importing.ADD)), len(done.of(importing.CHANGE))
     trail.many(request, CHANGED, f"Imported a file: {added} added, {changed} changed.")
     words = _("{added} extensions added, {changed} changed.").format(added=added, changed=changed)
     messages.success(request, words)
     return redirect("console:extensions")
+
+
+def _may_compare(request: HttpRequest) -> bool:
+    """Whether this person may learn that a secret of the file is the one that is stored."""
+    return request.user.has_perm(REVEAL)
 
 
 def _show(request: HttpRequest, *, site: str, problem: str = "") -> HttpResponse:
@@ -91,12 +96,14 @@ def _show(request: HttpRequest, *, site: str, problem: str = "") -> HttpResponse
     return render(request, "console/extensions/import.html", context, status=422 if problem else 200)
 
 
-def _show_preview(request: HttpRequest, rows: list[Row], site: str, shown: Preview, problem: str = "") -> HttpResponse:
+def _show_preview(request: HttpRequest, rows: list[Row], site: str, problem: str = "") -> HttpResponse:
+    shown = importing.preview(rows, site, compares_secrets=_may_compare(request))
     added, changed = shown.of(importing.ADD), shown.of(importing.CHANGE)
     context = {
         "site": site,
         "problem": problem,
         "preview": shown,
+        "may_compare": _may_compare(request),
         "added": added[:SHOWN],
         "added_count": len(added),
         "changed": changed[:SHOWN],

@@ -18,7 +18,7 @@ from gspnp.console.access import CHANGE, VIEW, needs
 from gspnp.console.extensions.table import SITE_CHARS, clean
 from gspnp.console.forms import recent_servers
 from gspnp.console.shell import shell_context
-from provisioning.handout import giving, ranges
+from provisioning.handout import giving, ranges, waiting
 from provisioning.handout.ranges import Range
 from provisioning.models import HandedOut, Handout, LayerLevel, SettingsLayer
 
@@ -62,7 +62,7 @@ class SiteRange:
 
     @property
     def waiting(self) -> int:
-        return giving.waiting(self.handout).count() if self.handout is not None and self.handout.is_on else 0
+        return waiting.waiting(self.handout).count() if self.handout is not None and self.handout.is_on else 0
 
     @property
     def given(self) -> list[HandedOut]:
@@ -120,6 +120,7 @@ def _show(request: HttpRequest, typed: SiteRange | None = None) -> HttpResponse:
     ]
     context = {
         "sites": shown,
+        "per_minute": waiting.PER_MINUTE,
         "models": list(MODELS),
         "codec_names": ", ".join(CODECS),
         "servers": recent_servers(),

@@ -14,9 +14,11 @@ from django.utils.translation import gettext_lazy
 from devices.mac import colons
 from provisioning.effective import Origin
 from provisioning.gxp.layers import Level
+from provisioning.models import Notify, NotifyOrigin
 
 # How `gxp.layers.Layer.title` names a layer that has a name of its own.
 NAMED = {
+    Level.FIRMWARE: gettext_lazy("firmware %(name)s"),
     Level.SITE: gettext_lazy("site %(name)s"),
     Level.MODEL: gettext_lazy("model %(name)s"),
     Level.TEMPLATE: gettext_lazy("template %(name)s"),
@@ -27,13 +29,30 @@ register = template.Library()
 register.filter("colons", colons)
 
 
+OCCASIONS = {
+    NotifyOrigin.SAVE: gettext_lazy("occasion: a save"),
+    NotifyOrigin.JOB: gettext_lazy("occasion: a change of settings for many phones"),
+    NotifyOrigin.PERSON: gettext_lazy("occasion: a person"),
+    NotifyOrigin.AUTOMATIC: gettext_lazy("occasion: the phone was seen again, or did not answer"),
+}
+
+
+@register.filter
+def occasion(notify: Notify) -> str:
+    """What a NOTIFY was sent for."""
+    return str(OCCASIONS[NotifyOrigin(notify.origin)])
+
+
+def layer_words(title: str) -> str:
+    """The title of a layer in the reader's language."""
+    level, _blank, name = title.partition(" ")
+    return NAMED[Level(level)] % {"name": name} if name and level in NAMED else _(title)
+
+
 @register.filter
 def origin_words(origin: Origin) -> str:
     """Who says a value, in the reader's language."""
-    name = origin.words.removeprefix(f"{origin.level} ")
-    if origin.level and name != origin.words and (words := NAMED.get(Level(origin.level))):
-        return words % {"name": name}
-    return _(origin.words)
+    return layer_words(origin.words)
 
 
 @register.filter

@@ -92,7 +92,7 @@ def test_a_row_over_the_limits_is_dropped_while_a_person_asks_again(row):
 
 def test_a_command_expires_while_a_person_asks_again(row):
     old = commands.send(row.phone_id, NotifyKind.REBOOT, "tess", cast.HOST)
-    Notify.objects.filter(pk=old.pk).update(created_at=timezone.now() - timedelta(minutes=3))
+    Notify.objects.filter(pk=old.pk).update(next_at=timezone.now() - timedelta(minutes=3))
     in_the_way_of(
         lambda: commands.send(row.phone_id, NotifyKind.REBOOT, "tess", cast.HOST),
         lambda: outbox.expire_commands(timezone.now()),

@@ -26,7 +26,10 @@ class Command(BaseCommand):
             phones = phones.filter(site=options["site"])
         secrets = options["secrets"]
         names = exporting.headers(phones, secrets=secrets)
-        rows = exporting.rows(phones, names, secrets=secrets, by=me())
+        try:
+            rows = exporting.rows(phones, names, secrets=secrets, by=me())
+        except TableError as error:
+            raise CommandError(str(error)) from error
         try:
             # For nobody but its owner: it may hold every password of the house.
             with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:

@@ -64,12 +64,12 @@ class Command(BaseCommand):
             rows = importing.rows_of(read_table(Path(options["file"]).name, _read(options["file"]), max_rows=MAX_ROWS))
         except TableError as error:
             raise CommandError(str(error)) from error
-        shown = importing.preview(rows, options["site"])
+        shown = importing.preview(rows, options["site"], compares_secrets=True)
         if shown.faults:
             raise CommandError("Nothing was stored:\n" + "\n".join(_faults(shown)))
         if not options["dry_run"]:
             try:
-                importing.store(rows, options["site"], shown.mark)
+                importing.store(rows, options["site"], shown.mark, compares_secrets=True)
             except VersionConflict as conflict:
                 raise CommandError("Somebody changed extensions at this moment. Try again.") from conflict
             log.info("extensions: %s: imported by %s", options["file"], me())

@@ -21,7 +21,7 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps([as_json(phone) for phone in phones], indent=1))
             return
         if not phones:
-            self.stdout.write("No phone was seen yet. Plug one in, or try: manage.py simulate_phones --count 3")
+            self.stdout.write("No phone was seen yet. Plug one in, or try: manage.py simulate_phones --interface lo")
             return
         self.stdout.write(f"{'MAC':<18} {'MODEL':<9} {'FIRMWARE':<12} {'ADDRESS':<16} {'STAGE':<9} WHY")
         for phone in phones:
