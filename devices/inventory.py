@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
@@ -153,9 +153,12 @@ def tell(phone_id: int, kind: EventKind, text: str) -> None:
 
 
 def move(phone_id: int, site: str, by: str) -> bool:
-    """Put a phone at another site; False if it stands there already, or is gone. The caller renews its file."""
+    """Put a phone at another site; False if it stands there already, or is gone. The caller renews its file.
+
+    It counts as a save: who has read the phone before reads it again, and no undoing takes it back.
+    """
     with transaction.atomic():
-        changed = Phone.objects.filter(pk=phone_id).exclude(site=site).update(site=site)
+        changed = Phone.objects.filter(pk=phone_id).exclude(site=site).update(site=site, version=F("version") + 1)
         if changed:
             tell(phone_id, EventKind.STAGE, f"Put at {f'site {site}' if site else 'the default site'} by {by}.")
     return bool(changed)

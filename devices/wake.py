@@ -58,13 +58,13 @@ class _Bell:
         self._loop.call_soon_threadsafe(self._rung.set)
 
     async def _work(self) -> None:
-        layer, is_away = _layer(), False
+        is_away = False
         while True:
             await self._rung.wait()
             self._rung.clear()
             try:
-                await asyncio.wait_for(layer.group_send(GROUP, MESSAGE), SEND_SECONDS)
-            except Exception as error:  # whatever the network says: pages look for themselves meanwhile
+                await asyncio.wait_for(_layer().group_send(GROUP, MESSAGE), SEND_SECONDS)
+            except Exception as error:  # whatever the network or its library says: pages look for themselves meanwhile
                 if not is_away:
                     log.warning("Redis cannot be told (%s); pages look by themselves until it is back", error)
                 is_away = True

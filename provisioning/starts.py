@@ -19,6 +19,7 @@ from devices.claims import ALARM_CHARS
 from devices.inventory import ALARM_BREAK
 from devices.models import Phone
 from provisioning import outbox
+from provisioning.importing.models import UNSETTLED, PhoneImport
 from provisioning.models import OPEN_STATES, ConfigFile, Notify, NotifyKind, NotifyOrigin, NotifyState
 from provisioning.outbox import TRANSACTION_SECONDS, Due
 
@@ -88,6 +89,7 @@ class _Open:
     origin: str
     next_at: datetime
     unless_steady_since: datetime | None
+    job_id: int | None
 
 
 @dataclass(slots=True)
@@ -132,8 +134,11 @@ def owe_after_starts(heard: Mapping[int, datetime]) -> None:
         rows = _open_rows([start.phone_id for start in found])
         sent = sent_of((start.file_id for start in found), now)
         done = _Batch([], [], {}, [])
+        unsettled = set(PhoneImport.objects.filter(state__in=UNSETTLED).values_list("job", flat=True))
         for start in found:
             row = rows.get(start.phone_id)
+            if row is not None and row.state == NotifyState.WITHHELD and row.job_id in unsettled:
+                continue  # its import is not complete, and may be taken back yet: nobody is told before
             if row is not None:
                 _wake(row, start.heard_at, sent.get(row.config_file_id, NEVER), now, done)
             else:
@@ -159,7 +164,7 @@ def _starts(heard: Mapping[int, datetime], now: datetime) -> list[_Start]:
 
 def _open_rows(phone_ids: Sequence[int]) -> dict[int, _Open]:
     """The NOTIFY of a configuration that each of these phones is owed already; a phone has at most one."""
-    names = ("pk", "kind", "phone", "config_file", "state", "origin", "next_at", "unless_steady_since")
+    names = ("pk", "kind", "phone", "config_file", "state", "origin", "next_at", "unless_steady_since", "job")
     rows = batch.select(Notify, names, "phone", phone_ids, only_if=("state", OPEN_STATES))
     return {phone_id: _Open(pk, phone_id, *rest) for pk, kind, phone_id, *rest in rows if kind == NotifyKind.PROFILE}
 

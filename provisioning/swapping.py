@@ -133,6 +133,7 @@ def _hand_over(old: Phone, new: Phone, by: str, site: str | None = None) -> None
     """The other half of a swap, in the new phone's own transaction: the old one is out of service."""
     if site is not None:
         inventory.move(new.pk, site, by)
+        new.refresh_from_db(fields=("version",))
     outbox.drop_for(old.pk, "The phone is retired.")
     if not inventory.retire(old, f"Replaced by {new}.", by):
         raise VersionConflict(CHANGED_MEANWHILE)

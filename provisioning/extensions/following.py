@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from django.db.models import QuerySet
+
 from devices import batch, holders
 from devices.catalog import KeyMode
 from devices.choices import WAY
@@ -24,7 +26,8 @@ LOOKED_AT_ONCE = 500  # accounts whose servers are looked up for keys
 
 @dataclass(frozen=True)
 class Change:
-    """What became of an extension. `secret` says that it has another one, which the job reads when it runs."""
+    """What became of an extension. `secret` says that it has another one; what name and secret are now, the job reads
+    when it runs."""
 
     extension: int
     number: str
@@ -140,10 +143,19 @@ def _key(key: KeyConfig, change: Change, site: str, sip_server: str) -> KeyConfi
     return replace(key, label=change.name[:MAX_LABEL])
 
 
+def name_of(change: Change) -> str | None:
+    """The name that phones get: the directory's, as it is now; None if it is not to change, or is gone."""
+    return _rows(change).values_list("name", flat=True).first() if change.is_rename else None
+
+
 def secret_of(change: Change) -> str | None:
     """The secret that phones get: the directory's, as it is now; None if it is not to change, or is gone."""
     if not change.secret:
         return None
-    # It may have another number by now: then its secret is for other phones than these.
-    row = Extension.objects.filter(pk=change.extension, number=change.number, site=change.site).first()
+    row = _rows(change).first()
     return row.secret if row is not None and row.secret else None
+
+
+def _rows(change: Change) -> QuerySet[Extension]:
+    # It may have another number by now: then its name and its secret are for other phones than these.
+    return Extension.objects.filter(pk=change.extension, number=change.number, site=change.site)

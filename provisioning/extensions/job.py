@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from devices.crypto import CannotDecrypt
 from devices.inventory import VersionConflict
@@ -39,15 +39,26 @@ def start(change: Change, phone_ids: Sequence[int], *, by: str, pace_per_second:
 
 
 def follow(job: Job, phone_ids: Sequence[int]) -> Outcome:
-    """Change what of these phones follows; those of which nothing does are left alone."""
+    """Change what of these phones follows; those of which nothing does are left alone.
+
+    Whoever renames it again in between orders that for the phones that have this name already, and sees none of those
+    that get it a moment later: so the directory is asked again at the end.
+    """
     outcome, change = Outcome(), Change.read(job.orders)
+    name = following.name_of(change)
+    change = replace(change, name=change.was if name is None else name)
     try:
         secret = following.secret_of(change)
     except CannotDecrypt:
         outcome.failures = [JobFailure(job=job, phone_id=pk, message=UNREADABLE) for pk in phone_ids]
         return outcome
-    for phone_id in phone_ids:
-        _one(job, change, secret, phone_id, outcome)
+    for _ in range(ROUNDS):
+        for phone_id in phone_ids:
+            _one(job, change, secret, phone_id, outcome)
+        name = following.name_of(change)
+        if name is None or name == change.name:
+            break
+        secret, change = None, replace(change, was=change.name, name=name)
     return outcome
 
 

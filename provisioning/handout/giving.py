@@ -112,10 +112,15 @@ def _finish(claim: HandedOut) -> bool:
     phone = Phone.objects.filter(pk=claim.phone_id).first()
     if phone is None:
         return False
-    if phone.version or phone.stage != Stage.SEEN:
+    has = set(phone.accounts.values_list("user_id", flat=True))
+    if has or phone.stage != Stage.SEEN:
         # Saved already, by a worker that died thereafter or by a person: the claim is over either way.
-        has_it = phone.accounts.filter(user_id=claim.number).exists()
-        return _over(claim, "" if has_it else OTHERWISE)
+        return _over(claim, "" if claim.number in has else OTHERWISE)
+    if not waiting.waiting(claim.handout).filter(pk=phone.pk).exists():
+        # Put at another site since, say, or it has an alarm: another phone can have the number. Whoever puts it
+        # elsewhere after this look counts up its version.
+        claim.delete()
+        return False
     try:
         extension = Extension.objects.filter(site=claim.handout.site, number=claim.number).first()
         if extension is None:

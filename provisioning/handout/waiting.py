@@ -32,7 +32,7 @@ def waiting(handout: Handout) -> QuerySet[Phone]:
     has an alarm, or at whose address another device is."""
     wanted = handout.only_models or list(MODELS)
     phones = Phone.objects.annotate(model_name=Upper("model")).filter(
-        site=handout.site, stage=Stage.SEEN, version=0, alarm="", model_name__in=wanted, local_host__isnull=False
+        site=handout.site, stage=Stage.SEEN, accounts=None, alarm="", model_name__in=wanted, local_host__isnull=False
     )
     phones = phones.exclude(neighbour=Neighbour.MISMATCH).filter(first_seen_at__gte=handout.since or timezone.now())
     return phones.order_by("first_seen_at", "pk")

@@ -1,6 +1,7 @@
 """Rows of imports: what a table said, what became of it, and what is needed to take it back."""
 
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from devices.fields import EncryptedBytesField
@@ -18,6 +19,10 @@ class ImportState(models.TextChoices):
     UNDOING = "undoing", _("Being undone")
     UNDONE = "undone", _("Undone")
     DISCARDED = "discarded", _("Discarded")
+
+
+# What is stored is not settled yet: it is taken back if one more phone is not what the preview saw.
+UNSETTLED = (ImportState.APPLYING, ImportState.RESTORING)
 
 
 class PhoneImport(models.Model):
@@ -82,6 +87,9 @@ class ImportRow(models.Model):
         indexes = (
             models.Index(name="import_row_by_outcome", fields=("of", "outcome", "id")),
             models.Index(name="import_row_by_state", fields=("of", "state", "id")),
+            # What is old and still keeps something is looked for every few seconds.
+            models.Index(name="import_row_before", fields=("of",), condition=Q(before__isnull=False)),
+            models.Index(name="import_row_after", fields=("of",), condition=Q(after__isnull=False)),
             models.Index(name="import_row_by_mac", fields=("mac",)),
         )
 

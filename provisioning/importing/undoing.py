@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from django.db import InterfaceError, OperationalError, transaction
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext, gettext_lazy
@@ -37,11 +37,14 @@ log = logging.getLogger(__name__)
 
 UNDO_DAYS = 30  # after which what was there before is deleted. Our choice
 PREVIEW_HOURS = 24  # after which a preview that nobody applied is deleted, with what was uploaded. Our choice
+KEPT_DAYS = 365  # after which nothing of an import is shown any more. Our choice
 PRUNED_AT_ONCE = 200
 _UNAPPLIED = (ImportState.READING, ImportState.PREVIEW)
+_SETTLED = (ImportState.APPLIED, ImportState.UNDONE, ImportState.FAILED)
 SAVED_SINCE = "It was saved by somebody since."
 HEARD_SINCE = "It was plugged in since, and keeps what it got. Assign it anew, or forget it."
 OUR_FAULT = "Something went wrong in gspnp itself; the worker's log has more. Report it."
+HAS_ITS_FILE = "It has its file already; assign it anew, or reset and forget it."
 TOO_LATE = gettext_lazy("This import is %(state)s; only one that was applied can be undone.")
 
 
@@ -80,8 +83,10 @@ def discard(of: PhoneImport) -> bool:
 
 
 def _delete_rows(imports: QuerySet[PhoneImport]) -> int:
-    rows = list(ImportRow.objects.filter(of__in=imports).values_list("pk", flat=True)[:PRUNED_AT_ONCE])
-    ImportRow.objects.filter(pk__in=rows).delete()
+    found = ImportRow.objects.filter(of__in=imports.order_by()).order_by()
+    rows = list(found.values_list("pk", flat=True)[:PRUNED_AT_ONCE])
+    if rows:
+        ImportRow.objects.filter(pk__in=rows).delete()
     return len(rows)
 
 
@@ -141,7 +146,7 @@ def _take_back(job: Job, of: PhoneImport, rows: Sequence[ImportRow]) -> None:
         one.phone = phones.get(one.mac)
         _judge(of, one)
     good = [one for one in made if one.row.state == RowState.DONE]
-    untold, told = _by_what_they_know(of, good)
+    untold, told = _by_what_they_know(good)
     try:
         making.render(job, told, making.newest_files([one.there for one in told]))
     except CannotDecrypt:
@@ -180,20 +185,34 @@ def _keep(one: Made, why: str) -> None:
     one.row.state, one.row.note = RowState.KEPT, why[:300]
 
 
-def _by_what_they_know(of: PhoneImport, good: Sequence[Made]) -> tuple[list[Made], list[Made]]:
-    """Those that become exactly what they were, and those that need a new version: they were told of this one."""
+def _by_what_they_know(good: Sequence[Made]) -> tuple[list[Made], list[Made]]:
+    """Those that become exactly what they were, and those that need a new version: they were told of this one.
+
+    One that had no assignment before and has fetched its file registers with it, whatever we say: it is kept.
+    """
     files = {one.row.file_id for one in good if one.row.file_id}
     sent = Notify.objects.filter(config_file__in=files, first_sent_at__isnull=False)
     known = set(sent.values_list("config_file", flat=True))
     known |= set(ConfigFile.objects.filter(pk__in=files, fetched_at__isnull=False).values_list("pk", flat=True))
     newest = {phone_id: one.pk for phone_id, one in making.newest_files([one.there for one in good]).items()}
+    first = [one.there.pk for one in good if not _was_assigned(one)]
+    fetched = ConfigFile.objects.filter(phone__in=first, fetched_at__isnull=False)
+    has_its_file = set(fetched.values_list("phone", flat=True))
     untold: list[Made] = []
     told: list[Made] = []
     for one in good:
-        was_assigned = one.before.get("stage") in WAY
         as_it_was = newest.get(one.there.pk) == one.row.file_id and one.row.file_id not in known
-        (untold if as_it_was or not was_assigned else told).append(one)
+        if one.there.pk in has_its_file:
+            _keep(one, HAS_ITS_FILE)
+        elif as_it_was or not _was_assigned(one):
+            untold.append(one)
+        else:
+            told.append(one)
     return untold, told
+
+
+def _was_assigned(one: Made) -> bool:
+    return one.before.get("stage") in WAY
 
 
 def _store(job: Job, of: PhoneImport, made: Sequence[Made], untold: Sequence[Made], told: Sequence[Made]) -> None:
@@ -204,7 +223,7 @@ def _store(job: Job, of: PhoneImport, made: Sequence[Made], untold: Sequence[Mad
         if not chunks.is_mine(job):
             return
         making.lock([*untold, *told])
-        if len(_by_what_they_know(of, untold)[0]) < len(untold):
+        if len(_by_what_they_know(untold)[0]) < len(untold):
             raise ReadAgain  # a file has left, or a job has made another one
         removed = [one for one in untold if one.row.outcome == RowOutcome.NEW and not one.there.is_heard]
         if removed:
@@ -225,7 +244,7 @@ def _store(job: Job, of: PhoneImport, made: Sequence[Made], untold: Sequence[Mad
 
 def _return(job: Job, made: Sequence[Made], now: datetime) -> None:
     """Phones become what they were: their accounts and keys, their stage, their file of before, and what was owed."""
-    unassigned = [one.there.pk for one in made if one.before.get("stage") not in WAY]
+    unassigned = [one.there.pk for one in made if not _was_assigned(one)]
     ConfigFile.objects.filter(pk__in=[one.row.file_id for one in made if one.row.file_id]).delete()
     ConfigFile.objects.filter(phone__in=unassigned).delete()  # their paths lead nowhere any more
     files = making.newest_files([one.there for one in made])
@@ -272,19 +291,25 @@ def _end(of: PhoneImport) -> None:
 
 
 def prune() -> int:
-    """Delete previews that nobody applied, and what old imports would need to be undone; at most one bite. How many."""
+    """Delete previews that nobody applied, what old imports would need to be undone, and imports that are history; at
+    most one bite of each. How many."""
     now = timezone.now()
     old_ones = PhoneImport.objects.filter(created_at__lt=now - timedelta(hours=PREVIEW_HOURS))
     old_ones.filter(state__in=_UNAPPLIED).update(state=ImportState.DISCARDED)  # nobody applies one that is half gone
-    stale = old_ones.filter(state=ImportState.DISCARDED)
+    history = Q(state__in=_SETTLED, ended_at__lt=now - timedelta(days=KEPT_DAYS))
+    stale = old_ones.filter(Q(state=ImportState.DISCARDED) | history)
     rows = _delete_rows(stale)
     if not rows:
         stale.filter(rows=None).delete()
-    settled = PhoneImport.objects.filter(state__in=(ImportState.APPLIED, ImportState.UNDONE, ImportState.FAILED))
-    old = settled.filter(ended_at__lt=now - timedelta(days=UNDO_DAYS))
-    kept = ImportRow.objects.filter(of__in=old, before__isnull=False) | ImportRow.objects.filter(
-        of__in=old, after__isnull=False
-    )
+    old = PhoneImport.objects.filter(state__in=_SETTLED, ended_at__lt=now - timedelta(days=UNDO_DAYS))
+    return rows + sum(_unseal(old, name) for name in ("before", "after"))
+
+
+def _unseal(imports: QuerySet[PhoneImport], name: str) -> int:
+    """Delete what the rows of these keep encrypted under that name."""
+    # Without an order: the index that has only such rows is enough, however many others there are.
+    kept = ImportRow.objects.filter(of__in=imports.order_by(), **{f"{name}__isnull": False}).order_by()
     sealed = list(kept.values_list("pk", flat=True)[:PRUNED_AT_ONCE])
-    ImportRow.objects.filter(pk__in=sealed).update(before=None, after=None)
-    return rows + len(sealed)
+    if sealed:
+        ImportRow.objects.filter(pk__in=sealed).update(**{name: None})
+    return len(sealed)

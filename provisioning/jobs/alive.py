@@ -4,11 +4,14 @@ import platform
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from provisioning.jobs.models import WorkerStatus
 
 STALE_SECONDS = 60.0  # a round is begun every 5 s, and takes longer when there is much to do
+# The database cannot be asked, and no other thing would go better. Every other error of it is of one thing.
+AWAY = (OperationalError, InterfaceError)
 FORGET_HOURS = 24  # after which a machine that has no worker any more is not named
 
 

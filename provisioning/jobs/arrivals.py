@@ -23,6 +23,8 @@ from devices.mac import colons
 from devices.models import Phone
 from provisioning import outbox, plan, rendering
 from provisioning.gxp.config import ConfigError
+from provisioning.importing.models import UNSETTLED, ImportRow, RowState
+from provisioning.jobs.alive import AWAY
 from provisioning.jobs.rerender import OUR_FAULT, STORED_AT_ONCE, UNREADABLE, Made, insert_versions, owe_notifies
 from provisioning.layers import stack, store
 from provisioning.models import Notify, NotifyOrigin, NotifyState, SettingsLayer
@@ -42,6 +44,8 @@ Reasons = dict[int, tuple[int, str]]  # phone -> (the version of its row, why no
 def provide() -> int:
     """Make the files of at most CHUNK phones that have arrived, the first ones first; how many were looked at."""
     here = Phone.objects.filter(awaits_file=True, first_seen_at__isnull=False)
+    # Those of an import that is not complete are told nothing; it may be taken back yet.
+    here = here.exclude(mac__in=ImportRow.objects.filter(of__state__in=UNSETTLED, state=RowState.DONE).values("mac"))
     # Not "is assigned": the index over all assigned phones would be taken, of which thousands may wait in their boxes.
     waiting = here.exclude(stage__in=(Stage.IGNORED, Stage.RETIRED))
     ids = list(waiting.order_by("first_seen_at", "pk").values_list("pk", flat=True)[:CHUNK])
@@ -50,7 +54,7 @@ def provide() -> int:
         layers = _state_of_layers()
         made = _rendered(ids, reasons)
         for bite in batch.bites(made, STORED_AT_ONCE):
-            _store(bite, layers)
+            _store_each(bite, layers, reasons)
         if reasons:
             inventory.cannot_be_made(reasons, timezone.now())
     return len(ids)
@@ -118,6 +122,22 @@ def _first(phone: Phone, layers: stack.Stack, switched: rendering.SwitchedOn) ->
     assert version is not None  # there is none that it could be the same as
     version.number = 1
     return Made(version, None if complete is layers else wanted.own)
+
+
+def _store_each(made: Sequence[Made], layers: tuple[int, int], reasons: Reasons) -> None:
+    """Store them together, or one by one if that fails: whose rows are broken is noted, and takes no other along."""
+    try:
+        _store(made, layers)
+    except AWAY:
+        raise
+    except Exception:
+        if len(made) > 1:
+            for one in made:
+                _store_each([one], layers, reasons)
+            return
+        phone = made[0].version.phone
+        log.exception("%s: its first file cannot be stored", colons(phone.mac))
+        reasons[phone.pk] = phone.version, OUR_FAULT
 
 
 def _store(made: Sequence[Made], layers: tuple[int, int]) -> None:

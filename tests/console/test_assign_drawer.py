@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from devices import inventory
 from devices.choices import Stage
 from devices.models import Account, Key, Phone
 from devices.trust import Verdict
@@ -209,6 +210,16 @@ def test_a_stale_version_is_refused_and_nothing_is_lost(console):
     assert "saved by somebody else" in problem(answer)
     assert 'value="Mine"' in answer.content.decode()
     assert Account.objects.get().display_name == "Theirs"
+
+
+def test_an_open_form_of_a_phone_that_is_put_elsewhere_says_so(console):
+    phone = cast.seen()
+    before = typed(phone)
+    inventory.move(phone.pk, "berlin", "theo")
+    asked = {"version": phone.version, "after": 0}
+    assert console.get(f"{URL}news/", asked).json()["changed"]
+    assert console.post(URL, before).status_code == 422
+    assert not ConfigFile.objects.exists()
 
 
 @pytest.mark.parametrize("version", ["", "x", "-1", "9" * 30])

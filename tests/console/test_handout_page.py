@@ -60,7 +60,8 @@ def test_each_site_has_its_own(console):
     console.post(URL, typed(site="berlin", only_models=["GXP1628"], codecs="PCMA, PCMU"))
     row = Handout.objects.get()
     assert (row.site, row.only_models, row.codecs, row.changed_by) == ("berlin", ["GXP1628"], ["PCMA", "PCMU"], "tess")
-    assert Phone.objects.get().version == 0
+    phone = Phone.objects.get()
+    assert (phone.stage, phone.version) == ("seen", 1), "it was moved, and nothing else"
     page = console.get(URL).content.decode()
     assert 'value="GXP1628" checked' in page and 'value="PCMA, PCMU"' in page
 

@@ -1,6 +1,7 @@
 """Redis says "look now", and nothing is lost or late for long while it is away. A real one, stopped and started."""
 
 import asyncio
+import threading
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -65,3 +66,27 @@ async def test_without_redis_pages_look_by_themselves_and_are_woken_again_when_i
 async def test_without_a_redis_nobody_is_called(settings):
     assert wake.LAYER not in settings.CHANNEL_LAYERS
     assert not wake.is_on()
+
+
+def test_what_cannot_be_made_at_first_does_not_silence_the_bell_for_ever(monkeypatch):
+    """With its thread gone, each commit would add to what nobody reads any more."""
+    made, told = [], threading.Event()
+
+    class Layer:
+        async def group_send(self, group: str, message: dict) -> None:
+            told.set()
+
+    def layer() -> Layer:
+        made.append(True)
+        if len(made) == 1:
+            raise ImportError("no such library")
+        return Layer()
+
+    monkeypatch.setattr(wake, "_layer", layer)
+    monkeypatch.setattr(wake, "RETRY_SECONDS", 0.01)
+    bell = wake._Bell()
+    for _ in range(200):
+        bell.ring()
+        if told.wait(0.05):
+            break
+    assert told.is_set() and len(made) > 1

@@ -202,3 +202,47 @@ def test_phones_do_not_get_the_secret_of_an_extension_that_has_another_number_by
     directory.change(pk, 2, Entry("", "2001", "Boss", SECRET))
     runner.run.call(waits.pk)
     assert Account.objects.get().password == cast.PASSWORD
+
+
+class TestRenamedAgain:
+    """Another name before the job of the first has run, or while it does: nobody orders anything for those phones."""
+
+    def named(self) -> str:
+        return Account.objects.get().display_name
+
+    def test_the_first_job_brings_the_second_name(self, otto):
+        there = phone(cast.MAC, cast.HOST, cast.blf("mpk1", "1001", "Tess"))
+        made = job.start(otto, [there.pk], by="tess", pace_per_second=1)
+        directory.change(otto.extension, 2, Entry("", "1001", "Ida"))
+        assert following.followers(Change(otto.extension, "1001", "", "", "Otto", "Ida")) == []
+        runner.run.call(made.pk)
+        assert (self.named(), Key.objects.get().label) == ("Ida", "Ida")
+        assert ConfigFile.objects.latest("pk").why == "Extension 1001 is now Ida"
+
+    def test_one_that_is_renamed_while_its_phones_are_saved(self, otto, monkeypatch):
+        there, real = phone(cast.MAC, cast.HOST), following.applied
+
+        def meanwhile(*arguments):
+            monkeypatch.setattr(following, "applied", real)
+            directory.change(otto.extension, 2, Entry("", "1001", "Ida"))
+            return real(*arguments)
+
+        monkeypatch.setattr(following, "applied", meanwhile)
+        carried_out(otto, there)
+        assert self.named() == "Ida"
+
+    def test_one_that_has_its_old_name_again_changes_nothing(self, otto):
+        there = phone(cast.MAC, cast.HOST)
+        directory.change(otto.extension, 2, Entry("", "1001", "Tess"))
+        assert (carried_out(otto, there).changed, self.named()) == (0, "Tess")
+
+    def test_what_has_another_number_by_now_is_another_extension(self, otto):
+        there = phone(cast.MAC, cast.HOST)
+        directory.change(otto.extension, 2, Entry("", "2001", "Boss"))
+        assert (carried_out(otto, there).changed, self.named()) == (0, "Tess")
+
+    def test_a_new_secret_brings_no_name_that_nobody_ordered(self, otto):
+        there = phone(cast.MAC, cast.HOST)
+        carried_out(Change(otto.extension, "1001", "", "", "Tess", "Tess", secret=True), there)
+        account = Account.objects.get()
+        assert (account.password, account.display_name) == (SECRET, "Tess")

@@ -349,3 +349,67 @@ def test_digits_are_counted(clock):
 )
 def test_what_cannot_be_handed_out_is_refused_by_field(wanted, field):
     assert [name for name, _ in ranges.faults(wanted)] == [field]
+
+
+def claimed(phone: Phone) -> HandedOut:
+    """A worker has claimed a number for it, and is about to save."""
+    claim = giving._claim(Handout.objects.get(site=phone.site), phone.pk)
+    assert claim is not None
+    return claim
+
+
+def test_a_phone_that_is_put_at_another_site_after_the_claim_gets_the_extension_of_that_site(clock):
+    extensions("200", site="berlin")
+    extensions("210", site="hamburg")
+    on("berlin")
+    on("hamburg")
+    phone = arrive(1, "berlin")
+    claim = claimed(phone)
+    inventory.move(phone.pk, "hamburg", "theo")
+    assert not giving._finish(claim)
+    assert giving.hand_out() == 1
+    assert numbers() == {1: "210"}
+    arrive(2, "berlin")
+    giving.hand_out()
+    assert numbers() == {1: "210", 2: "200"}, "the number is free again"
+
+
+def test_one_that_is_moved_while_it_is_saved_is_looked_at_again(clock):
+    extensions("200", site="berlin")
+    on("berlin")
+    phone = arrive(1, "berlin")
+    claim, real = claimed(phone), giving._account
+
+    def meanwhile(*arguments):
+        inventory.move(phone.pk, "hamburg", "theo")
+        return real(*arguments)
+
+    with patch.object(giving, "_account", meanwhile):
+        assert not giving._finish(claim)
+    assert giving.hand_out() == 0 and numbers() == {} and not HandedOut.objects.exists()
+
+
+def test_an_alarm_after_the_claim_keeps_the_extension_back(clock):
+    extensions("200")
+    on()
+    phone = arrive(1)
+    claim = claimed(phone)
+    inventory.raise_alarm(phone.pk, "Another device is at its address.")
+    assert not giving._finish(claim)
+    assert giving.hand_out() == 0 and numbers() == {}
+    inventory.dismiss_alarm(phone.pk, "tess")
+    assert giving.hand_out() == 1 and numbers() == {1: "200"}
+
+
+def test_a_person_s_assignment_that_has_no_file_yet_is_not_replaced(clock):
+    """Ignored and heeded again it looks new; it has its accounts all the same."""
+    extensions("200")
+    on()
+    phone = arrive(1)
+    cast.save(phone, cast.draft(user_id="1001"))
+    phone.config_files.all().delete()
+    inventory.ignore(phone.pk, "tess")
+    assignment.heed(phone.pk, "tess")
+    giving.hand_out()
+    phone.refresh_from_db()
+    assert (phone.stage, numbers()) == (Stage.SEEN, {1: "1001"})

@@ -503,6 +503,32 @@ class TestUndo:
         (row,) = one.rows.filter(state=RowState.KEPT)
         assert (row.mac, row.note) == (phones[0].mac, undoing.SAVED_SINCE)
 
+    def test_one_that_was_first_assigned_by_it_and_has_its_file_stays_and_says_so(self, clock):
+        """It registers with what it has, whatever we say: it must not look like one that nobody has assigned."""
+        phone, fetched = cast.seen(), cast.seen(cast.OTHER_MAC, "10.0.0.21")
+        untold = cast.seen("000B82BBBBBB", "10.0.0.22")
+        rows = enumerate((phone, fetched, untold))
+        one = applied(HEAD + "".join(f"{one.mac},GXP1628,{1009 + n},pw,Theo,172.18.0.10\n" for n, one in rows))
+        cast.applied(outbox.current_file(phone.pk))
+        file = outbox.current_file(fetched.pk)
+        cast.delivered(file)
+        cast.download(cast.first_path(file, f"cfg{fetched.mac}"), host=fetched.source_host)
+        one = undone(one)
+        notes = dict(one.rows.values_list("mac", "note"))
+        assert notes == {phone.mac: undoing.HAS_ITS_FILE, fetched.mac: undoing.HAS_ITS_FILE, untold.mac: ""}
+        phone.refresh_from_db()
+        assert (phone.stage, phone.accounts.count(), phone.config_files.count()) == (Stage.APPLIED, 1, 1)
+        untold.refresh_from_db()
+        assert (untold.stage, untold.accounts.count(), untold.config_files.count(), one.kept) == (Stage.SEEN, 0, 0, 2)
+
+    def test_what_was_put_elsewhere_since_stays_there(self):
+        (phone,) = many(1)
+        one = applied(renamed([phone]))
+        inventory.move(phone.pk, "berlin", "theo")
+        one = undone(one)
+        phone.refresh_from_db()
+        assert (one.kept, phone.site, one.rows.get().note) == (1, "berlin", undoing.SAVED_SINCE)
+
     def test_a_listed_phone_that_was_plugged_in_since_stays(self):
         one = applied(HEAD + f"{NEW},GXP1628,1009,pw,Ada,pbx\n")
         cast.seen(NEW, "10.0.0.40")
@@ -529,6 +555,21 @@ class TestUndo:
         while undoing.prune():
             pass
         assert ImportRow.objects.count() == 1 and not ImportRow.objects.filter(before__isnull=False).exists()
+        clock.forward(days=undoing.KEPT_DAYS)
+        while undoing.prune():
+            pass
+        assert not PhoneImport.objects.exists() and not ImportRow.objects.exists()
+
+    def test_what_is_too_old_to_undo_is_found_by_its_index(self):
+        """A year of imports is not read every few seconds."""
+        if connection.vendor != "sqlite":
+            pytest.skip("PostgreSQL reads a small table whole")
+        with CaptureQueriesContext(connection) as queries:
+            undoing.prune()
+        asked = [one["sql"] for one in queries if "IS NOT NULL" in one["sql"] and one["sql"].startswith("SELECT")]
+        with connection.cursor() as cursor:
+            plans = [str(cursor.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()) for sql in asked]
+        assert ["import_row_before" in plans[0], "import_row_after" in plans[1], len(plans)] == [True, True, 2]
 
 
 def test_a_save_by_hand_afterwards_is_as_ever():
@@ -607,6 +648,55 @@ class TestBetweenTwoSteps:
         undoing.prune()
         with pytest.raises(applying.ImportRefused):
             applying.apply(one, by="tess")
+
+
+class TestBeforeItIsComplete:
+    """A phone that starts up while its import runs is told nothing, for the import may be taken back yet."""
+
+    @pytest.fixture
+    def half(self, monkeypatch):
+        """Store the first row of an import."""
+
+        def do(text: str) -> Job:
+            monkeypatch.setattr(making, "STORED_AT_ONCE", 1)
+            job = applying.apply(preview(text), by="tess")
+            Job.objects.filter(pk=job.pk).update(state=JobState.RUNNING, worker="me")
+            job.refresh_from_db()
+            assert applying.run_chunk(job)
+            Job.objects.filter(pk=job.pk).update(state=JobState.WAITING)
+            return job
+
+        return do
+
+    def text(self, phone: Phone) -> str:
+        return HEAD + f"{NEW},GXP1628,1009,pw,Theo,172.18.0.10\n{phone.mac},,,,Theo,\n"
+
+    def test_a_listed_phone_that_is_plugged_in_gets_its_file_when_it_is_complete(self, half, clock):
+        job = half(self.text(*many(1)))
+        new = cast.seen(NEW, "10.0.0.77")
+        assert (arrivals.provide(), outbox.current_file(new.pk), cast.owed(new.pk)) == (0, None, None)
+        assert run(job).state == JobState.DONE
+        assert arrivals.provide() == 1 and cast.owed(new.pk).state == NotifyState.WAITING
+
+    def test_a_listed_phone_that_is_plugged_in_is_a_new_one_if_it_is_taken_back(self, half, clock):
+        (phone,) = many(1)
+        job = half(self.text(phone))
+        new = cast.seen(NEW, "10.0.0.77")
+        arrivals.provide()
+        cast.save(phone, cast.draft(display_name="Somebody else"))
+        assert run(job).state == JobState.FAILED
+        new.refresh_from_db()
+        assert (new.stage, new.accounts.count(), cast.owed(new.pk), arrivals.provide()) == (Stage.SEEN, 0, None, 0)
+
+    def test_one_that_restarts_is_told_with_all_others(self, half, clock):
+        phones = many(2)
+        job = half(renamed(phones))
+        clock.forward(60)
+        first = outbox.current_file(phones[0].pk)
+        cast.restarted(first, source_host=phones[0].source_host)
+        assert (first.number, cast.owed(phones[0].pk).state) == (2, NotifyState.WITHHELD)
+        run(job)
+        assert cast.owed(phones[0].pk).state == NotifyState.WAITING
 
 
 class TestForgetting:

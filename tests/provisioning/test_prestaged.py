@@ -288,3 +288,15 @@ class TestArriving:
         assert clock.at - phone.listed_at == timedelta(days=30)
         assert texts(phone)[-1] == f"Heard for the first time, at {cast.HOST}."
         assert phone.stage == Stage.ASSIGNED
+
+    def test_one_whose_rows_are_broken_takes_no_other_along_and_is_not_tried_for_ever(self):
+        broken, other = waiting(), waiting(cast.OTHER_MAC)
+        plugged_in()
+        arrivals.provide()
+        Phone.objects.filter(pk=broken.pk).update(awaits_file=True)  # its first file is there already
+        plugged_in(cast.OTHER_MAC, host="10.0.0.21")
+        assert arrivals.provide() == 2
+        assert outbox.current_file(other.pk) is not None
+        broken.refresh_from_db()
+        assert (broken.awaits_file, broken.stage_reason) == (False, arrivals.OUR_FAULT)
+        assert arrivals.provide() == 0

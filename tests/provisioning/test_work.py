@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError
 
 from provisioning.management.commands import work
 
@@ -12,11 +13,11 @@ SCRIPT = """
 import django
 django.setup()
 from django.core.management import call_command
-from django.db import DatabaseError
+from django.db import OperationalError
 from provisioning.management.commands import work
 call_command("migrate", verbosity=0)
 def broken():
-    raise DatabaseError("away")
+    raise OperationalError("away")
 work.one_round = broken
 call_command("work")
 """
@@ -42,3 +43,28 @@ def test_one_part_of_a_round_that_fails_does_not_keep_the_others_from_being_done
     monkeypatch.setattr(work, "follow_firmware", lambda: done.append(True))
     work.one_round()
     assert done
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("error", [IntegrityError, DataError])
+def test_a_broken_row_is_no_database_that_is_away(monkeypatch, error):
+    """It would end the process, and keep everything after it from being done, for ever."""
+    done = []
+
+    def broken():
+        raise error("a row")
+
+    monkeypatch.setattr(work.stuck, "explain_all", broken)
+    monkeypatch.setattr(work, "follow_firmware", lambda: done.append(True))
+    assert work.one_round() == ["broken"] and done
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_a_database_that_is_away_ends_the_round(monkeypatch, error):
+    def away():
+        raise error("away")
+
+    monkeypatch.setattr(work.stuck, "explain_all", away)
+    with pytest.raises(error):
+        work.one_round()

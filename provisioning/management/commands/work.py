@@ -13,7 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, InterfaceError, close_old_connections
+from django.db import close_old_connections
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.crypto import get_random_string
@@ -25,6 +25,7 @@ from provisioning.firmware import pins
 from provisioning.handout import giving
 from provisioning.importing import undoing
 from provisioning.jobs import alive, arrivals, runner
+from provisioning.jobs.alive import AWAY
 from provisioning.jobs.models import Job, JobFailure, JobState
 from provisioning.phonebook import books
 from provisioning.plain import files as plain_files
@@ -92,10 +93,13 @@ def _jobs(worker: Worker, keep_trying: bool) -> bool:
     worker.configure_signals()
     try:
         worker.run()
-    except (DatabaseError, InterfaceError) as error:
+    except Exception as error:
         if not keep_trying:
             raise
-        log.error("the database is away (%s); trying again in %.0f s", error, EVERY_SECONDS)
+        if isinstance(error, AWAY):
+            log.error("the database is away (%s); trying again in %.0f s", error, EVERY_SECONDS)
+        else:
+            log.exception("a look for jobs failed; the next one is in %.0f s", EVERY_SECONDS)
         close_old_connections()
         return True
     return False
@@ -138,7 +142,7 @@ def _try(do: Callable[[], T], what: str, keep_trying: bool) -> T | None:
     try:
         close_old_connections()
         return do()
-    except (DatabaseError, InterfaceError) as error:
+    except AWAY as error:
         log.error("the database is away (%s); trying again in %.0f s", error, EVERY_SECONDS)
         if not keep_trying:
             raise
@@ -168,7 +172,7 @@ def one_round() -> list[str]:
     ):  # fmt: skip
         try:
             do()
-        except (DatabaseError, InterfaceError):
+        except AWAY:
             raise
         except Exception:
             log.exception("%s failed; it is tried again in the next round", do.__name__)
