@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from devices import live, trust
 from devices.crypto import CannotDecrypt
 from devices.inventory import VersionConflict
+from devices.mac import colons
 from devices.models import Phone
 from devices.trust import Verdict
 from gspnp.console import meanwhile, taken_back
@@ -70,7 +71,7 @@ def _save(request: HttpRequest, phone: Phone, form: AssignForm, version: int) ->
         try:
             draft = form.draft()
             saved = save(phone, draft, by=request.user.get_username(), seen_host=seen_host)
-            words = " ".join([saved_words(saved), *also_on(phone, draft.accounts)])
+            words = " ".join([_of(phone, saved_words(saved)), *also_on(phone, draft.accounts)])
             return _saved(request, phone, form, saved, words)
         except ConfigError as error:
             form.place(error.problems)
@@ -116,7 +117,7 @@ def undo(request: HttpRequest, mac: str) -> HttpResponse:
     phone = get_object_or_404(Phone, mac=mac)
     try:
         saved = taken_back.take_back(request, phone)
-        return JsonResponse({"message": _("Taken back. {what}").format(what=saved_words(saved)), "mac": phone.mac})
+        return JsonResponse({"message": _of(phone, saved_words(saved, _("Taken back."))), "mac": phone.mac})
     except ConfigError as error:
         words = " ".join(problem.message for problem in error.problems)
     except (taken_back.NothingToTakeBack, AssignmentError, VersionConflict) as error:
@@ -153,26 +154,38 @@ def _is_another(phone: Phone) -> bool:
     return neighbours.verify(phone.source_host or "", phone.mac) is Verdict.MISMATCH
 
 
-def saved_words(saved: Saved) -> str:
-    """What happens next, for the person who saved."""
+def _of(phone: Phone, words: str) -> str:
+    """The words with the phone that they are about: its first extension, and the end of its MAC as on the label."""
+    user_id = phone.accounts.order_by("number").values_list("user_id", flat=True).first()
+    mac = f"…{colons(phone.mac)[-5:]}"
+    return _("%(phone)s: %(what)s") % {"phone": f"{user_id} · {mac}" if user_id else mac, "what": words}
+
+
+def saved_words(saved: Saved, done: str = "") -> str:
+    """What happens next, for the person who saved; `done` says what that was, if it was something else."""
+    done = done or _("Saved.")
     if saved.config_file is None:
-        return _("Saved. This phone was not heard yet: it gets its file as soon as it is plugged in.")
+        words = _("%(done)s This phone was not heard yet: it gets its file as soon as it is plugged in.")
+        return words % {"done": done}
     if saved.notify is None:
         return _("Nothing has changed: the phone already has this configuration.")
     if not listening().running:
-        return _("Saved. %(listener)s") % {"listener": LISTENER_AWAY}
+        return f"{done} {LISTENER_AWAY}"
     if not saved.changed:
         return _("Nothing has changed. The phone had not fetched it yet and is notified again.")
-    return _sent_words(saved.notify)
+    return _sent_words(saved.notify, done)
 
 
-def _sent_words(notify: Notify) -> str:
+def _sent_words(notify: Notify, done: str) -> str:
     """What the listener will do with it, as far as can be known before it looks at the phone's address itself."""
     phone = notify.phone
     verdict = neighbours.verify(phone.source_host or "", phone.mac, phone.interface)
     objection = trust.objection(standing(notify, phone, timezone.now()), verdict)
     if objection is None:
-        return _("Saved. The phone gets its NOTIFY now, fetches its file and restarts.")
+        return _("%(done)s The phone gets its NOTIFY now, fetches its file and restarts.") % {"done": done}
     if verdict is Verdict.UNKNOWN:
-        return _("Saved. It is a while since this phone was heard: it gets its NOTIFY if it is found at its address.")
-    return _("Saved, and not sent: %(why)s") % {"why": objection}
+        words = _(
+            "%(done)s It is a while since this phone was heard: it gets its NOTIFY if it is found at its address."
+        )
+        return words % {"done": done}
+    return _("%(done)s It is not sent: %(why)s") % {"done": done, "why": objection}

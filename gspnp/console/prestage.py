@@ -33,7 +33,11 @@ class AddForm(forms.Form):
         error_messages={"required": gettext_lazy("Enter the MAC from the phone's label, or scan it.")},
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "characters"}),
     )
-    model = forms.ChoiceField(label=gettext_lazy("Model"), choices=[(name, name) for name in MODELS])
+    model = forms.ChoiceField(
+        label=gettext_lazy("Model"),
+        choices=[("", gettext_lazy("Choose what its label says…")), *((name, name) for name in MODELS)],
+        error_messages={"required": gettext_lazy("Choose the model that its label names.")},
+    )
     site = forms.CharField(
         label=gettext_lazy("Site"),
         help_text=gettext_lazy("where it will stand; empty: the default site"),
@@ -48,8 +52,7 @@ class AddForm(forms.Form):
 def add(request: HttpRequest) -> HttpResponse:
     """GET: the form. POST: JSON with where to assign it, or the form again with the problem beside its field (422)."""
     if request.method != "POST":
-        newest = Phone.objects.filter(model__in=MODELS).order_by("-listed_at").values_list("model", flat=True).first()
-        like = {"site": request.GET.get("site", ""), "model": request.GET.get("model") or newest}
+        like = {"site": request.GET.get("site", ""), "model": request.GET.get("model", "")}
         return _show(request, AddForm(initial=like))
     form = AddForm(request.POST)
     if form.is_valid():
