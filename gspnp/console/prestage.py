@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods
 
 from devices import inventory
 from devices.catalog import MODELS
-from devices.mac import parse_oui
+from devices.mac import MacError, parse_mac, parse_oui
 from devices.models import Phone
 from gspnp.console.access import CHANGE, needs
 
@@ -45,6 +45,13 @@ class AddForm(forms.Form):
         max_length=40,
         widget=forms.TextInput(attrs={"autocomplete": "off", "list": "add-sites"}),
     )
+
+    def clean_mac(self) -> str:
+        """The MAC; its fault is said together with those of the other fields."""
+        try:
+            return parse_mac(self.cleaned_data["mac"])
+        except MacError as error:
+            raise forms.ValidationError(str(error)) from error
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
