@@ -52,8 +52,17 @@ class Offer:
         return files.content_type(self.config_file.choice, self.part)
 
 
-def find(ask: Ask, source_host: str) -> Offer | None:
-    """The file behind a secret path for this source address; None is the one refusal. Raises CannotDecrypt."""
+@dataclass(frozen=True)
+class OtherName:
+    """A name that the file does not have in its format, or no more, by a path that is open to this phone.
+
+    It is refused as everything else is, and nothing is wrong: phones ask for `cfg<mac>` and for `cfg<mac>.xml` in
+    turn, and one of the two is not there by design (design, "Serving").
+    """
+
+
+def find(ask: Ask, source_host: str) -> Offer | OtherName | None:
+    """The file behind a secret path for this source address; else the one refusal. Raises CannotDecrypt."""
     digest = hash_of(ask.secret)
     found = (
         ConfigFile.objects.select_related("phone")
@@ -75,8 +84,10 @@ def find(ask: Ask, source_host: str) -> Offer | None:
         allowed = found.retired_at is None and found.fetched_at is not None and _can_read(found, current)
         kind = PathKind.OLD
     part = files.part(current.choice, ask.suffix, by_first=kind is PathKind.FIRST)
-    if not allowed or part is None or (part is Part.BOOTSTRAP and _bootstrap_is_over(current, found.phone)):
+    if not allowed:
         return None
+    if part is None or (part is Part.BOOTSTRAP and _bootstrap_is_over(current, found.phone)):
+        return OtherName()
     moves = part is Part.BOOTSTRAP or current.fetched_at is None
     moves = moves or (kind is PathKind.STEADY and current.applied_at is None)
     return Offer(ask.mac, current, current.bytes_of(part), part, kind, ask.name, moves, ask.below)

@@ -60,9 +60,10 @@ async def door(request: HttpRequest, path: str) -> HttpResponseBase:
     if for_all is not None:
         log.info("%s asked for %s", source, for_all)
         return _stored(request, bytes(for_all.content), for_all.etag)
-    if offer is None:
+    if offer is None or isinstance(offer, downloads.OtherName):
         log.info("%s asked for %s: refused", source, ask.name if ask else _unreadable(path))
-        missed.note(source, request.headers.get("User-Agent", ""), f"/{path}")
+        if offer is None:
+            missed.note(source, request.headers.get("User-Agent", ""), f"/{path}")
         if ask is not None:
             attempts.refused(ask, source)
         else:

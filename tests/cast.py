@@ -225,7 +225,7 @@ def steady_path(version: ConfigFile, name: str | None = None) -> str:
 def download(path: str, status: int = 200, host: str = HOST, counts: bool = True) -> None:
     """A finished download, without HTTP."""
     offer = downloads.find(paths.read(path), host)
-    assert offer is not None, "the door refuses this"
+    assert isinstance(offer, downloads.Offer), "the door refuses this"
     downloads.record(offer, status, counts, host, "Grandstream Model HW GXP1628")
 
 

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from devices import live, trust
 from devices.crypto import CannotDecrypt
 from devices.inventory import VersionConflict
+from devices.mac import colons
 from devices.models import Phone
 from devices.trust import Verdict
 from gspnp.console import meanwhile, taken_back
@@ -73,7 +74,7 @@ def _save(request: HttpRequest, phone: Phone, form: AssignForm, version: int) ->
             by = request.user.get_username()
             saved = save(phone, draft, by=by, seen_host=seen_host, given=form.given)
             is_hidden = form.replaces_password and not request.user.has_perm(REVEAL)
-            words = " ".join([saved_words(saved, is_hidden), *also_on(phone, draft.accounts)])
+            words = " ".join([_of(phone, saved_words(saved, is_hidden)), *also_on(phone, draft.accounts)])
             return _saved(request, phone, form, saved, words, is_hidden)
         except ConfigError as error:
             form.place(error.problems)
@@ -121,7 +122,7 @@ def undo(request: HttpRequest, mac: str) -> HttpResponse:
     phone = get_object_or_404(Phone, mac=mac)
     try:
         saved, is_hidden = taken_back.take_back(request, phone)
-        words = _("Taken back. {what}").format(what=saved_words(saved, is_hidden))
+        words = _of(phone, saved_words(saved, is_hidden, _("Taken back.")))
         return JsonResponse({"message": words, "mac": phone.mac})
     except ConfigError as error:
         words = " ".join(problem.message for problem in error.problems)
@@ -159,34 +160,46 @@ def _is_another(phone: Phone) -> bool:
     return neighbours.verify(phone.source_host or "", phone.mac) is Verdict.MISMATCH
 
 
-def saved_words(saved: Saved, is_hidden: bool = False) -> str:
-    """What happens next, for the person who saved.
+def _of(phone: Phone, words: str) -> str:
+    """The words with the phone that they are about: its first extension, and the end of its MAC as on the label."""
+    user_id = phone.accounts.order_by("number").values_list("user_id", flat=True).first()
+    mac = f"…{colons(phone.mac)[-5:]}"
+    return _("%(phone)s: %(what)s") % {"phone": f"{user_id} · {mac}" if user_id else mac, "what": words}
+
+
+def saved_words(saved: Saved, is_hidden: bool = False, done: str = "") -> str:
+    """What happens next, for the person who saved; `done` says what that was, if it was something else.
 
     Where it `is_hidden`, whether anything has changed is not said: it would tell whether a typed password is the
     stored one, to somebody who may not look at it.
     """
+    done = done or _("Saved.")
     if saved.config_file is None:
-        return _("Saved. This phone was not heard yet: it gets its file as soon as it is plugged in.")
+        words = _("%(done)s This phone was not heard yet: it gets its file as soon as it is plugged in.")
+        return words % {"done": done}
     if is_hidden and listening().running:
-        return _("Saved. The phone is notified, if this is another configuration than it has.")
+        return _("%(done)s The phone is notified, if this is another configuration than it has.") % {"done": done}
     if is_hidden:
-        return _("Saved. %(listener)s") % {"listener": LISTENER_AWAY}
+        return f"{done} {LISTENER_AWAY}"
     if saved.notify is None:
         return _("Nothing has changed: the phone already has this configuration.")
     if not listening().running:
-        return _("Saved. %(listener)s") % {"listener": LISTENER_AWAY}
+        return f"{done} {LISTENER_AWAY}"
     if not saved.changed:
         return _("Nothing has changed. The phone had not fetched it yet and is notified again.")
-    return _sent_words(saved.notify)
+    return _sent_words(saved.notify, done)
 
 
-def _sent_words(notify: Notify) -> str:
+def _sent_words(notify: Notify, done: str) -> str:
     """What the listener will do with it, as far as can be known before it looks at the phone's address itself."""
     phone = notify.phone
     verdict = neighbours.verify(phone.source_host or "", phone.mac, phone.interface)
     objection = trust.objection(standing(notify, phone, timezone.now()), verdict)
     if objection is None:
-        return _("Saved. The phone gets its NOTIFY now, fetches its file and restarts.")
+        return _("%(done)s The phone gets its NOTIFY now, fetches its file and restarts.") % {"done": done}
     if verdict is Verdict.UNKNOWN:
-        return _("Saved. It is a while since this phone was heard: it gets its NOTIFY if it is found at its address.")
-    return _("Saved, and not sent: %(why)s") % {"why": objection}
+        words = _(
+            "%(done)s It is a while since this phone was heard: it gets its NOTIFY if it is found at its address."
+        )
+        return words % {"done": done}
+    return _("%(done)s It is not sent: %(why)s") % {"done": done, "why": objection}

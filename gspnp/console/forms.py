@@ -47,7 +47,9 @@ class Text(forms.CharField):
         """Raise ValidationError that says what to do; the value itself is never in it."""
         fault = texts.text_fault(value, self.limit)
         if fault:
-            raise ValidationError(f"{self.subject}: {fault}.")
+            # "The label has 64 characters", and "The label: character 3 is a control character".
+            subject = f"{self.subject}:" if fault.startswith("character ") else self.subject
+            raise ValidationError(" ".join((subject, f"{fault}.")))
 
 
 class PasswordText(Text):

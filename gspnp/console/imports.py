@@ -132,7 +132,7 @@ def _show(request: HttpRequest, one: PhoneImport, problem: str = "") -> HttpResp
     state = ImportState(one.state)
     context = shell_context(
         request,
-        one.title,
+        _("Import: %(file)s") % {"file": one.title},
         one=one,
         icon=ICONS.get(state, "upload_file"),
         rows=list(rows[start : start + PAGE_ROWS]),

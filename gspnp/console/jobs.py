@@ -46,7 +46,11 @@ def overview(request: HttpRequest) -> HttpResponse:
 def page(request: HttpRequest, job_id: int) -> HttpResponse:
     """One job."""
     job = get_object_or_404(Job, pk=job_id)
-    return render(request, "console/jobs/job.html", shell_context(request, job.title) | _context(request, job))
+    return render(
+        request,
+        "console/jobs/job.html",
+        shell_context(request, _("Job: %(title)s") % {"title": job.title}) | _context(request, job),
+    )
 
 
 @require_safe

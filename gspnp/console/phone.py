@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
@@ -30,7 +30,16 @@ from gspnp.console.transcript import exchanges
 from gspnp.console.way import offline_words, way
 from provisioning import commands
 from provisioning.gxp.document import DocumentError, masked
-from provisioning.models import Attempt, ConfigFile, Download, Notify, NotifyKind, NotifyOrigin, NotifyState
+from provisioning.models import (
+    Attempt,
+    AttemptKind,
+    ConfigFile,
+    Download,
+    Notify,
+    NotifyKind,
+    NotifyOrigin,
+    NotifyState,
+)
 from provisioning.outbox import SEALED
 
 HISTORY_SHOWN = 25
@@ -113,11 +122,17 @@ def _context(request: HttpRequest, phone: Phone) -> dict[str, Any]:
         "neighbour": NEIGHBOUR_WORDS[Neighbour(phone.neighbour)],
         "timeline": timeline(phone, request),
         "notifies": Notify.objects.filter(phone=phone).defer("datagram")[:HISTORY_SHOWN],
-        "attempts": Attempt.objects.filter(phone=phone),
+        "attempts": _in_vain(phone),
         "downloads": Download.objects.filter(phone=phone)[:HISTORY_SHOWN],
         "may_change": request.user.has_perm(CHANGE),
         "may_forget": request.user.has_perm(FORGET),
     }
+
+
+def _in_vain(phone: Phone) -> QuerySet[Attempt]:
+    """What it asked for in vain; not the name that each phone tries before the one that its file has."""
+    fetched_since = Download.objects.filter(phone=phone, at__gte=OuterRef("at"))
+    return Attempt.objects.filter(phone=phone).exclude(Q(Exists(fetched_since), kind=AttemptKind.NAME))
 
 
 def masked_file(version_id: int | None) -> str:

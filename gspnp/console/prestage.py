@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods
 
 from devices import inventory
 from devices.catalog import MODELS
-from devices.mac import parse_oui
+from devices.mac import MacError, parse_mac, parse_oui
 from devices.models import Phone
 from gspnp.console.access import CHANGE, needs
 
@@ -33,7 +33,11 @@ class AddForm(forms.Form):
         error_messages={"required": gettext_lazy("Enter the MAC from the phone's label, or scan it.")},
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "characters"}),
     )
-    model = forms.ChoiceField(label=gettext_lazy("Model"), choices=[(name, name) for name in MODELS])
+    model = forms.ChoiceField(
+        label=gettext_lazy("Model"),
+        choices=[("", gettext_lazy("Choose what its label says…")), *((name, name) for name in MODELS)],
+        error_messages={"required": gettext_lazy("Choose the model that its label names.")},
+    )
     site = forms.CharField(
         label=gettext_lazy("Site"),
         help_text=gettext_lazy("where it will stand; empty: the default site"),
@@ -42,14 +46,20 @@ class AddForm(forms.Form):
         widget=forms.TextInput(attrs={"autocomplete": "off", "list": "add-sites"}),
     )
 
+    def clean_mac(self) -> str:
+        """The MAC; its fault is said together with those of the other fields."""
+        try:
+            return parse_mac(self.cleaned_data["mac"])
+        except MacError as error:
+            raise forms.ValidationError(str(error)) from error
+
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @needs(CHANGE)
 def add(request: HttpRequest) -> HttpResponse:
     """GET: the form. POST: JSON with where to assign it, or the form again with the problem beside its field (422)."""
     if request.method != "POST":
-        newest = Phone.objects.filter(model__in=MODELS).order_by("-listed_at").values_list("model", flat=True).first()
-        like = {"site": request.GET.get("site", ""), "model": request.GET.get("model") or newest}
+        like = {"site": request.GET.get("site", ""), "model": request.GET.get("model", "")}
         return _show(request, AddForm(initial=like))
     form = AddForm(request.POST)
     if form.is_valid():

@@ -48,7 +48,8 @@ NO_WORKER = gettext_lazy(
 )
 FILE_SECONDS = 30  # a worker makes it within two. Our choice.
 ONLINE, OFFLINE, UNKNOWN = "online", "offline", "unknown"
-NOT_ASKED_YET = gettext_lazy("It was not asked yet whether it is there")
+NOT_ASKED_YET = gettext_lazy("Not asked yet")
+NOT_ASKED_YET_MORE = gettext_lazy("It was not asked yet whether it is there")
 REACH_LABELS = {ONLINE: gettext_lazy("Online"), OFFLINE: gettext_lazy("Offline"), UNKNOWN: gettext_lazy("Not known")}
 WAS_LABELS = {ONLINE: gettext_lazy("Was online"), OFFLINE: gettext_lazy("Was offline")}
 # A failed command is marked in the list for this long, a restart until the phone is back or for this long. Our choice.
@@ -61,7 +62,7 @@ SHOWN_ACCOUNTS = Prefetch("accounts", queryset=Account.objects.defer("password")
 @dataclass(frozen=True)
 class Reach:
     """Whether a phone is there, as far as it is known; `why` says why it is not known, `brief` in as few words as the
-    list has room for."""
+    list has room for; `more` is the whole sentence."""
 
     state: str
     label: str
@@ -69,6 +70,7 @@ class Reach:
     rtt_ms: float | None = None
     why: str = ""
     brief: str = ""
+    more: str = ""
 
     @property
     def rtt_words(self) -> str:
@@ -206,7 +208,7 @@ def reach_of(phone: Phone, asked: bool, silent_because: str) -> Reach | None:
         return None
     if phone.online is None:
         unknown = _unasked(str(REACH_LABELS[UNKNOWN]), None, silent_because)
-        return unknown if unknown.why else Reach(UNKNOWN, str(NOT_ASKED_YET))
+        return unknown if unknown.why else Reach(UNKNOWN, str(NOT_ASKED_YET), more=str(NOT_ASKED_YET_MORE))
     seen_at, asked_at = phone.last_seen_at, phone.online_at
     seen_since = not phone.online and asked_at is not None and seen_at is not None and seen_at > asked_at
     state = ONLINE if phone.online or seen_since else OFFLINE

@@ -1,6 +1,7 @@
 // "Add a phone": a small dialog that lists a phone by its MAC before it is heard, and goes on to its assignment.
 
 import { openDrawer } from "./drawer.js";
+import "./mended.js";
 import { menuIsOpen } from "./menu.js";
 import { Refused, send, wordsOf } from "./net.js";
 import { toast } from "./toast.js";

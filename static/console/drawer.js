@@ -2,6 +2,7 @@
 
 import { prepareForm } from "./assign_form.js";
 import "./extension_picker.js";
+import "./mended.js";
 import { handOver, leave, look, showChanges, watch } from "./meanwhile.js";
 import { Refused, send, sessionEnded, wordsOf } from "./net.js";
 import { toast, toFront } from "./toast.js";
@@ -162,7 +163,11 @@ async function done(form, said) {
   kept.delete(opener);
   const offer = said.undo ? { label: gettext("Undo"), run: () => takeBack(form), undoes: true } : null;
   if (said.next) await load(said.next.url, said.next.mac, false);
-  if (formNow() === form) closeDrawer();
+  if (formNow() === form) {
+    closeDrawer();
+    // Clear of the message below: what becomes of the phone is what one looks at now.
+    document.querySelector(`tr[data-mac="${opener}"]`)?.scrollIntoView({ block: "nearest" });
+  }
   toast(said.message, "good", offer);
   if (said.next === null) toast(gettext("No other new phone is waiting."));
   saved(said.mac);

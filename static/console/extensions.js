@@ -1,6 +1,7 @@
 // The directory of extensions: search as one types, and an extension opened in the drawer without losing the list.
 // Without this script every link leads to a page that does the same.
 
+import "./mended.js";
 import { Refused, send, sessionEnded, wordsOf } from "./net.js";
 import { parse } from "./swap.js";
 import { refresh } from "./times.js";
@@ -219,4 +220,7 @@ function enliven(root) {
 }
 
 enliven(document);
+// The page of a new one, without the list: its first field, as in the drawer.
+const first = list ? null : document.querySelector(".gs-drawer-page [name=extension-number]");
+if (first && !first.value) first.focus();
 refresh();

@@ -1,6 +1,7 @@
 // The page of one job: looked at once a second while it is open and on the screen, and its buttons.
 
 import { Refused, send, wordsOf } from "./net.js";
+import { parse, remember, swapContent } from "./swap.js";
 import { refresh } from "./times.js";
 import { announce, toast } from "./toast.js";
 import { gettext } from "./words.js";
@@ -9,17 +10,19 @@ const EVERY_MS = 1000;
 const here = document.getElementById("job-live");
 let asking = false;
 let away = false;
+let pressing = false; // a button that is being pressed must be there still when it is let go
+let doing = false;
 
+const PARTS = ["job-state", "job-who", "job-buttons", "job-facts", "job-failures", "job-troubles"];
 const job = () => document.getElementById("job");
 
 function put(html) {
-  const page = new DOMParser().parseFromString(html, "text/html");
-  if (!page.getElementById("job")) return;
-  const key = here.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+  const page = parse(html);
+  const fresh = page.getElementById("job");
+  if (!fresh) return;
   const before = job().dataset.state;
-  here.replaceChildren(...[...page.body.childNodes].map((node) => document.importNode(node, true)));
-  refresh(here);
-  if (key) here.querySelector(`[data-key="${key}"]`)?.focus({ preventScroll: true });
+  for (const name of ["state", "open"]) job().dataset[name] = fresh.dataset[name];
+  for (const id of PARTS) swapContent(document.getElementById(id), page.getElementById(id));
   if (job().dataset.state !== before) announce(job().querySelector("[data-words]").lastChild.textContent.trim());
 }
 
@@ -28,7 +31,8 @@ async function look() {
   asking = true;
   try {
     const answer = await send(here.dataset.liveUrl);
-    if (answer.ok) put(await answer.text());
+    const html = answer.ok ? await answer.text() : "";
+    if (html && !pressing && !doing) put(html);
     away = false;
   } catch (error) {
     if (error instanceof TypeError) {
@@ -43,6 +47,7 @@ async function look() {
 here.addEventListener("submit", async (event) => {
   event.preventDefault();
   const pressed = event.submitter;
+  doing = true;
   try {
     const answer = await send(pressed.formAction, { method: "POST", body: new URLSearchParams() });
     if (answer.ok) put(await answer.text());
@@ -50,8 +55,16 @@ here.addEventListener("submit", async (event) => {
   } catch (error) {
     if (error instanceof TypeError) toast(gettext("The server cannot be reached. Nothing was done; try again."), "bad");
     else if (!(error instanceof Refused)) throw error;
+  } finally {
+    doing = false;
   }
 });
 
+here.addEventListener("pointerdown", () => { pressing = true; });
+for (const end of ["pointerup", "pointercancel"]) {
+  window.addEventListener(end, () => setTimeout(() => { pressing = false; })); // the click comes after it
+}
+
+remember(document);
 refresh();
 setInterval(look, EVERY_MS);

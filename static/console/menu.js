@@ -45,7 +45,7 @@ export function openMenu(row, x, y) {
   for (const item of here.querySelectorAll("[data-do=heed]")) item.hidden = !ignored;
   here.hidden = false;
   const { width, height } = here.getBoundingClientRect();
-  here.style.left = `${Math.max(8, Math.min(x, window.innerWidth - width - 8))}px`;
+  here.style.left = `${Math.max(8, Math.min(x, document.documentElement.clientWidth - width - 8))}px`;
   here.style.top = `${Math.max(8, Math.min(y, window.innerHeight - height - 8))}px`;
   items()[0]?.focus();
 }

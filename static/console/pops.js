@@ -41,7 +41,11 @@ export function preparePops(onLink, onColumns) {
   });
 }
 
-export const showKeys = () => document.getElementById("keys").showModal();
+export function showKeys() {
+  const keys = document.getElementById("keys");
+  keys.showModal();
+  keys.scrollTop = 0;
+}
 
 async function open(button, pop) {
   if (pop.matches(":popover-open")) {

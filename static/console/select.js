@@ -30,6 +30,10 @@ export function prepareSelection(element) {
   bar().addEventListener("click", (event) => {
     if (event.target.closest("[data-select-none]")) clearSelection();
     else if (event.target.closest("[data-select-all]")) selectAll();
+    else if (event.target.closest("[data-select-more]")) {
+      const more = event.target.closest("[data-select-more]");
+      more.setAttribute("aria-expanded", String(more.getAttribute("aria-expanded") !== "true"));
+    }
   });
 }
 

@@ -2,6 +2,7 @@
 
 const SHOWN_MS = { good: 6000, bad: 12000 };
 const OFFERED_MS = 20000; // with a button
+const ABOVE_FOOT_PX = 12;
 
 /** Show `words`; `kind` is good or bad. `offer` is a button, `{ label, run, undoes }`, or a link, `{ label, url }`. */
 export function toast(words, kind = "good", offer = null) {
@@ -72,6 +73,9 @@ export function toFront() {
   const place = document.getElementById("gs-toasts");
   const home = document.querySelector("dialog[open]") ?? document.body;
   if (place.parentElement !== home) home.append(place);
+  // Above a drawer's buttons, not over them: one goes on with those.
+  const foot = home === document.body ? null : home.querySelector(".gs-drawer-foot");
+  place.style.bottom = foot ? `${window.innerHeight - foot.getBoundingClientRect().top + ABOVE_FOOT_PX}px` : "";
   // A popover stands in the top layer; shown again, it is the foremost.
   if (place.matches(":popover-open")) place.hidePopover();
   if (place.childElementCount) place.showPopover();

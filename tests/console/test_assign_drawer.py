@@ -17,6 +17,7 @@ from tests import cast
 from tests.console.conftest import signed_in, typed
 
 pytestmark = pytest.mark.django_db
+WHO = "1001 · …3B:89: "  # whose save it was, where several are made one after the other
 URL = f"/phones/{cast.MAC}/assign/"
 ODD = " \u00dc\u6f22 \U0001f600 & < > \" ' ]]> {{x}} $1 "
 
@@ -46,7 +47,7 @@ def test_a_save_makes_account_keys_file_and_notify_and_says_what_happens(console
     })  # fmt: skip
     answer = console.post(URL, fields)
     assert answer.status_code == 200
-    assert answer.json()["message"].startswith("Saved. The phone gets its NOTIFY now")
+    assert answer.json()["message"].startswith(f"{WHO}Saved. The phone gets its NOTIFY now")
     account = Account.objects.get()
     assert (account.user_id, account.password, account.display_name) == ("1001", "s3cr3t", "Reception")
     assert {str(key) for key in Key.objects.all()} == {"mpk1: blf 1002", "line2: speed_dial 0301234567"}
@@ -57,14 +58,14 @@ def test_a_save_makes_account_keys_file_and_notify_and_says_what_happens(console
 
 def test_the_answer_says_when_the_listener_is_away(console):
     answer = console.post(URL, typed(cast.seen()))
-    assert answer.json()["message"] == "Saved. Waiting for the listener, which is not running."
+    assert answer.json()["message"] == f"{WHO}Saved. Waiting for the listener, which is not running."
 
 
 def test_of_a_phone_that_was_heard_long_ago_no_notify_is_promised(console, listener):
     phone = cast.seen()
     Phone.objects.update(subscribed_at=timezone.now() - timedelta(hours=1))
     answer = console.post(URL, typed(phone))
-    assert answer.json()["message"].startswith("Saved. It is a while since this phone was heard")
+    assert answer.json()["message"].startswith(f"{WHO}Saved. It is a while since this phone was heard")
 
 
 def test_any_unicode_and_markup_survives_to_the_stored_bytes(console):
@@ -185,7 +186,7 @@ def test_the_same_save_again_changes_nothing_and_says_so(console, listener):
     cast.fetched(ConfigFile.objects.get())
     again = typed(Phone.objects.get(), **{"account-1-password": ""})
     said = console.post(URL, again).json()["message"]
-    assert said == "Nothing has changed: the phone already has this configuration."
+    assert said == f"{WHO}Nothing has changed: the phone already has this configuration."
     assert ConfigFile.objects.count() == 1
 
 

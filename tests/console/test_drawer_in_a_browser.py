@@ -294,3 +294,38 @@ def test_hostile_labels_break_neither_the_drawing_nor_the_page(live_server, sess
         row.click(button="right")
         assert page.locator("img[src=x]").count() == 0
     assert faults == []
+
+
+def test_a_message_leaves_the_buttons_free_and_names_the_phone_that_was_saved(live_server, session):
+    cast.seen(cast.OTHER_MAC, "10.0.0.30")
+    with browser_page(live_server.url, session) as page:
+        opened(page, live_server.url)
+        assert page.locator("#drawer").bounding_box()["width"] <= 1280 * 0.63, "the list beside it can be read"
+        page.fill("[name=account-1-display_name]", "Tess II")
+        page.click("[data-testid=save-next]")
+        toast = page.locator("[data-testid=toast]").last
+        expect(toast).to_contain_text("1001 · …3B:89: Saved.")
+        box, foot = toast.bounding_box(), page.locator("#drawer .gs-drawer-foot").bounding_box()
+        assert box["y"] + box["height"] <= foot["y"]
+
+
+def test_a_field_that_is_corrected_is_not_red_any_more(live_server, session):
+    with browser_page(live_server.url, session) as page:
+        opened(page, live_server.url)
+        page.fill("[name=key-mpk1-label]", "x" * 200)
+        page.click("[data-testid=save]")
+        label = page.locator("[name=key-mpk1-label]")
+        expect(label).to_have_attribute("aria-invalid", "true")
+        expect(page.locator("[data-error-for=key-mpk1-label]")).to_contain_text("The label has 200 characters")
+        label.fill("Door")
+        expect(label).not_to_have_attribute("aria-invalid", "true")
+        expect(page.locator("[data-error-for=key-mpk1-label]")).to_have_count(0)
+
+
+def test_each_thing_of_a_key_has_one_heading_and_each_button_its_own_name(live_server, session):
+    with browser_page(live_server.url, session) as page:
+        opened(page, live_server.url)
+        cap(page, "mpk2").click()
+        assert page.get_by_text("Does", exact=True).locator("visible=true").count() == 1
+        names = page.locator("#editor-mpk2 button:visible").evaluate_all("all => all.map((one) => one.innerText)")
+    assert len(set(names)) == len(names) == 3

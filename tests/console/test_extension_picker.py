@@ -199,7 +199,9 @@ def test_a_save_says_that_another_phone_has_it_too_and_saves(console, listener):
     cast.save(cast.seen(cast.OTHER_MAC, "10.0.0.21"))
     cast.seen()
     words = assign(console).json()["message"]
-    assert words.startswith("Saved.") and words.endswith("Extension 1001 is on 00:0B:82:AA:AA:AA (GXP1628) too.")
+    assert words.startswith("1001 · …3B:89: Saved.") and words.endswith(
+        "Extension 1001 is on 00:0B:82:AA:AA:AA (GXP1628) too."
+    )
     page = console.get(ASSIGN).content.decode()
     assert f'href="/phones/{cast.OTHER_MAC}/"' in page, "and so does the form"
 

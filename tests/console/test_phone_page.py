@@ -5,6 +5,7 @@ import re
 import pytest
 
 from devices.models import Phone
+from provisioning import attempts
 from tests import cast
 from tests.console.conftest import signed_in
 
@@ -102,3 +103,21 @@ def test_an_ignored_phone_comes_back(console):
     assert console.post(f"/phones/{phone.mac}/heed/").status_code == 409
     phone.refresh_from_db()
     assert (phone.stage, phone.stage_reason) == ("seen", "")
+
+
+def test_a_name_that_is_tried_before_the_one_of_the_file_is_in_vain_only_until_it_has_the_file(console):
+    version = cast.fetched(cast.assigned())
+    assert cast.ask(cast.steady_path(version, f"cfg{cast.MAC.lower()}")).status == 404
+    attempts.flush()
+    assert "a name that its file does not have" in console.get(URL).content.decode()
+    cast.download(cast.steady_path(version))
+    assert "In vain" not in console.get(URL).content.decode()
+
+
+def test_a_retired_phone_is_brought_back_first(console):
+    cast.assigned()
+    Phone.objects.update(stage="retired")
+    head = console.get(URL).content.decode()
+    (main,) = re.findall(r'<button[^>]*gs-button-primary[^>]*data-do="([a-z-]+)"', head)
+    assert main == "bring-back"
+    assert not re.search(r'<button[^>]*gs-button-primary[^>]*data-act="assign"', head)

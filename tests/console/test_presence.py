@@ -51,7 +51,7 @@ def test_online_offline_and_not_known_stand_in_words(console, phone, page):
     assert state == "offline"
     assert words.startswith("Offline since ")
     is_so(None, online_at=None)
-    assert reach(console.get(page)) == ("unknown", "It was not asked yet whether it is there")
+    assert reach(console.get(page)) == ("unknown", "Not asked yet")
 
 
 def test_what_cannot_be_asked_says_why(console, phone):

@@ -52,6 +52,7 @@ class TestAdding:
         ("fields", "name", "words"),
         [({"mac": "000B82"}, "mac", "12 hex digits"), ({"mac": ""}, "mac", "scan it"),
          ({"mac": EVIL}, "mac", "not a hex digit"), ({"model": EVIL}, "model", "valid choice"),
+         ({"model": ""}, "model", "that its label names"),
          ({"site": EVIL}, "site", "letters, digits")],
     )  # fmt: skip
     def test_what_is_wrong_stands_beside_its_field(self, console, fields, name, words):
@@ -59,6 +60,11 @@ class TestAdding:
         assert answer.status_code == 422 and not Phone.objects.exists()
         html = answer.content.decode()
         assert f'data-error-for="{name}"' in html and words in html and EVIL not in html
+
+    def test_no_model_is_chosen_for_the_person(self, console):
+        cast.seen(cast.OTHER_MAC, "10.0.0.30", model="GXP1610")
+        assert "selected" in console.get(ADD).content.decode().partition('value="GXP1610"')[0]
+        assert 'value="GXP1630" selected' in console.get(ADD, {"model": "GXP1630"}).content.decode()
 
     def test_one_that_is_listed_already_is_said_so(self, console):
         cast.seen()

@@ -134,8 +134,8 @@ def test_another_search_ends_all_that_match(live_server, session):
 
 def test_rows_that_change_keep_their_mark_and_the_address_that_is_shown_is_what_is_sent(live_server, session):
     with page_of(live_server.url, session) as page:
-        page.click(row(2), position={"x": 500, "y": 20}, modifiers=["ControlOrMeta"])
-        page.click(row(5), position={"x": 500, "y": 20}, modifiers=["Shift"])
+        page.click(row(2), position={"x": 380, "y": 20}, modifiers=["ControlOrMeta"])
+        page.click(row(5), position={"x": 380, "y": 20}, modifiers=["Shift"])
         says(page, "4 selected")
 
         def moved(route) -> None:
@@ -212,3 +212,52 @@ def test_a_button_with_an_address_sends_the_selection_there_as_a_form(live_serve
             page.click("#mine")
         sent = unquote(asked.value.post_data)
     assert 'phones=[["000B82AA0001","10.0.1.2"]]' in sent and "csrfmiddlewaretoken=" in sent
+
+
+def fits(page: Page) -> None:
+    """Every button of the bar can be seen whole, and pressed."""
+    bar, width = page.locator("#selection").bounding_box(), page.viewport_size["width"]
+    for button in page.locator("#selection-do button").all():
+        box = button.bounding_box()
+        assert box and bar["x"] <= box["x"] and box["x"] + box["width"] <= min(width, bar["x"] + bar["width"])
+        assert bar["y"] <= box["y"] and box["y"] + box["height"] <= bar["y"] + bar["height"]
+
+
+def test_all_that_can_be_done_to_a_selection_is_seen_or_behind_more(live_server, session):
+    for width in (1400, 1280):
+        with page_of(live_server.url, session, width) as page:
+            page.click(f"{row(1)} [data-pick]")
+            says(page, "1 selected")
+            fits(page)
+    with page_of(live_server.url, session, 360) as page:
+        page.click(f"{row(1)} [data-pick]")
+        says(page, "1 selected")
+        assert page.locator("#selection-do button:visible").count() == 3
+        page.click("[data-select-more]")
+        fits(page)
+
+
+def test_columns_stay_where_they_are_while_rows_change_and_a_reason_makes_no_tower(live_server, session):
+    def edges(page: Page) -> list[float]:
+        return page.locator("thead th").evaluate_all("all => all.map((one) => one.getBoundingClientRect().left)")
+
+    with page_of(live_server.url, session, 1280) as page:
+        before = edges(page)
+        long = "Nobody has confirmed that this phone is at 10.0.1.2. Check it and press “Notify again”. " * 2
+        page.evaluate(
+            "([row, words]) => { const place = document.querySelector(row); place.classList.add('gs-new');"
+            " place.querySelector('.gs-col-stage').append(words);"
+            " place.querySelector('.gs-col-model').prepend(words.slice(0, 40)); }",
+            [row(0), long],
+        )
+        assert edges(page) == before
+        assert page.locator(row(1)).bounding_box()["height"] < 110
+
+
+def test_all_keys_open_at_their_beginning_on_a_telephone(live_server, session):
+    with page_of(live_server.url, session, 360) as page:
+        page.focus(row(0))
+        page.keyboard.press("?")
+        page.wait_for_selector("#keys[open]")
+        assert page.evaluate("document.getElementById('keys').scrollTop") == 0
+        assert page.evaluate("document.activeElement.id") == "keys-title"

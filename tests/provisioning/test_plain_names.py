@@ -117,6 +117,15 @@ class TestMissed:
         ask("/wp-login.php", agent="Mozilla/5.0")
         assert missed.flush() == 0
 
+    def test_a_name_that_its_file_does_not_have_is_refused_as_ever_and_not_counted(self):
+        """A phone asks for `cfg<mac>` before `cfg<mac>.xml`: a fleet that is well has none in vain."""
+        version = cast.fetched(cast.assigned())
+        missed._counted.clear()
+        other = cast.steady_path(version, f"cfg{cast.MAC.lower()}")
+        assert ask(other) == ask(NOTHING)
+        assert missed._counted == {"refused": 1}, "the one of NOTHING"
+        assert ask(cast.steady_path(version)).status == 200
+
     def test_names_are_bounded_and_harmless(self):
         ask(f"/{'a' * 300}<script>.bin".replace("<", "%3C"))
         missed.flush()

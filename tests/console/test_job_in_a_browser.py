@@ -1,0 +1,39 @@
+"""A job's page while it changes by itself: what one presses stays under the finger."""
+
+import pytest
+from django.conf import settings
+from playwright.sync_api import expect
+
+from provisioning.jobs import runner
+from provisioning.models import Job
+from tests import cast
+from tests.console.conftest import signed_in
+from tests.console.test_settings_in_a_browser import browser_page, elsewhere
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def session(live_server, administrator, listener) -> str:
+    cast.assigned()
+    return signed_in(administrator).cookies[settings.SESSION_COOKIE_NAME].value
+
+
+def test_a_button_stays_the_same_while_figures_change_and_a_slow_press_counts(live_server, session):
+    job = runner.start("Settings of site berlin", {}, by="tess")
+    with browser_page(live_server.url, session) as page:
+        page.goto(f"{live_server.url}/jobs/{job.pk}/")
+        page.evaluate("document.querySelector('[data-button=cancel]').mine = true")
+        elsewhere(lambda: Job.objects.filter(pk=job.pk).update(total=120, done=37))
+        expect(page.get_by_test_id("done")).to_have_text("37")
+        assert page.evaluate("document.querySelector('[data-button=cancel]').mine")
+        box = page.locator("[data-button=cancel]").bounding_box()
+        page.mouse.move(box["x"] + 5, box["y"] + 5)
+        page.mouse.down()
+        # Meanwhile the job is paused by somebody else: its buttons are others, and come after this press.
+        elsewhere(lambda: runner.pause(job.pk))
+        for _twice in range(2):
+            page.wait_for_event("requestfinished", lambda request: request.url.endswith("/live/"))
+        page.mouse.up()
+        expect(page.locator("#job")).to_have_attribute("data-state", "cancelled")
+        expect(page.locator("#job-buttons button")).to_have_count(0)
