@@ -126,8 +126,8 @@ ORDERED = Words(
     dropped="Its job was cancelled: it is not asked any more.",
     our_fault=f"{_FAULT}, then order it again.",
     cancelled=_(
-        "Phones that have had their turn stay as they are; nobody more is asked. Select the others in the list to "
-        "order it again."
+        "Phones that have had their turn stay as they are; nobody more is asked. What a save or an import still owed "
+        "a phone, it is owed as before. Select the others in the list to order it again."
     ),
 )
 

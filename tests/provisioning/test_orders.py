@@ -10,7 +10,7 @@ from devices.trust import Verdict
 from provisioning import outbox
 from provisioning.jobs import kinds, orders, runner, telling
 from provisioning.jobs.models import Job, JobState, JobTarget
-from provisioning.models import Notify, NotifyKind, NotifyOrigin, NotifyState
+from provisioning.models import OPEN_STATES, Notify, NotifyKind, NotifyOrigin, NotifyState
 from sipmcast import desk
 from tests import cast
 
@@ -30,6 +30,15 @@ def phones(count: int) -> list[Phone]:
         cast.save(phone)
     Notify.objects.all().delete()
     Phone.objects.update(stage=Stage.APPLIED)
+    return made
+
+
+def phones_more(count: int) -> list[Phone]:
+    """Further ones of whom nothing is owed."""
+    made = [cast.seen(f"000B82AA{number:04X}", f"10.0.2.{number}") for number in range(1, count + 1)]
+    for phone in made:
+        cast.save(phone)
+    Notify.objects.filter(phone__in=made).delete()
     return made
 
 
@@ -278,3 +287,71 @@ def test_a_phone_that_is_forgotten_while_its_row_is_waited_for_takes_no_other_al
     monkeypatch.setattr(outbox, "lock_phones", lock)
     job = carried_out(job)
     assert (job.state, job.done, job.changed, job.failed) == (JobState.DONE, 3, 2, 0)
+
+
+class TestCancelledItTakesNothingAway:
+    """An order supersedes what a save or an import still owed; one that is cancelled must not make that not needed."""
+
+    def owed(self, clock, verdict=Verdict.UNKNOWN) -> tuple[Phone, Notify]:
+        phone = cast.seen("000B82000001", "10.0.1.1")
+        cast.save(phone)
+        Phone.objects.update(approved_host=None, approved_at=None)
+        notify = Notify.objects.get()
+        Notify.objects.update(origin=NotifyOrigin.JOB)
+        with cast.neighbours_say(verdict):
+            desk.look(cast.LEGS, "pbx#1", {notify.pk: desk.PROBES}, 100)
+        phone.refresh_from_db()
+        return phone, Notify.objects.get()
+
+    def test_what_was_withheld_for_its_address_is_withheld_again_with_its_reason(self, clock):
+        phone, before = self.owed(clock)
+        assert before.state == NotifyState.WITHHELD and "Nobody has confirmed" in phone.stage_reason
+        job = carried_out(ordered("notify", [phone, *phones_more(20)]))
+        before.refresh_from_db()
+        assert before.state == NotifyState.SUPERSEDED
+        runner.cancel(job.pk)
+        before.refresh_from_db()
+        assert (before.state, before.settled_at) == (NotifyState.WITHHELD, None)
+        assert Phone.objects.get(pk=phone.pk).stage_reason == before.note
+
+    def test_also_if_the_order_was_withheld_itself(self, clock):
+        phone, before = self.owed(clock)
+        job = carried_out(ordered("notify", [phone, *phones_more(20)]))
+        with cast.neighbours_say(Verdict.UNKNOWN):
+            asked = Notify.objects.get(phone=phone, job=job)
+            desk.look(cast.LEGS, "pbx#1", {asked.pk: desk.PROBES}, 100)
+        asked.refresh_from_db()
+        assert asked.state == NotifyState.WITHHELD
+        runner.cancel(job.pk)
+        assert [one.pk for one in Notify.objects.filter(phone=phone, state__in=OPEN_STATES)] == [before.pk]
+        assert "Nobody has confirmed" in Phone.objects.get(pk=phone.pk).stage_reason
+
+    def test_what_waited_for_its_turn_waits_again(self, clock):
+        phone = cast.seen("000B82000001", "10.0.1.1")
+        cast.save(phone)
+        Notify.objects.update(next_at=clock.at + timedelta(minutes=5))
+        before = Notify.objects.get()
+        job = ordered("notify", [phone, *phones_more(20)])
+        job = carried_out(job)
+        runner.cancel(job.pk)
+        again = Notify.objects.get(phone=phone, state__in=OPEN_STATES)
+        assert (again.pk, again.state, again.next_at) == (before.pk, NotifyState.WAITING, before.next_at)
+
+    def test_the_second_of_two_orders_gives_back_what_the_first_replaced(self, clock):
+        phone, before = self.owed(clock)
+        others = phones_more(20)
+        first = carried_out(ordered("notify", [phone, *others]))
+        second = carried_out(ordered("notify", [phone, *others[:1]]))
+        runner.cancel(first.pk)
+        assert not telling.drop(first)
+        runner.pause(second.pk)
+        runner.cancel(second.pk)
+        assert Notify.objects.get(phone=phone, state__in=OPEN_STATES).pk == before.pk
+
+    def test_who_was_owed_nothing_is_owed_nothing_and_keeps_its_reason(self, clock):
+        made = phones(20)
+        Phone.objects.update(stage=Stage.ASSIGNED, stage_reason="It did not answer our NOTIFY.")
+        job = carried_out(ordered("notify", made))
+        runner.cancel(job.pk)
+        assert not Notify.objects.filter(state__in=OPEN_STATES).exists()
+        assert set(Phone.objects.values_list("stage_reason", flat=True)) == {"It did not answer our NOTIFY."}
