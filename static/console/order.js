@@ -39,7 +39,8 @@ async function look(kind) {
     dialog().replaceChildren(document.importNode(page.querySelector("form"), true));
     if (!dialog().open) dialog().showModal();
     showTime();
-    (dialog().querySelector("[data-pace]") ?? dialog().querySelector("[data-close]")).focus();
+    const first = ["[data-look]", "[data-pace]", "[data-close]"].map((one) => dialog().querySelector(one)).find(Boolean);
+    first.focus(); // what is to be looked at comes before any field in which Enter agrees
   } catch (error) {
     if (!(error instanceof Refused)) toast(AWAY, "bad");
   }

@@ -355,3 +355,75 @@ class TestCancelledItTakesNothingAway:
         runner.cancel(job.pk)
         assert not Notify.objects.filter(state__in=OPEN_STATES).exists()
         assert set(Phone.objects.values_list("stage_reason", flat=True)) == {"It did not answer our NOTIFY."}
+
+
+class TestConfirmed:
+    """A person has looked at each phone with its address, and says so: that counts for what they saw, and no longer."""
+
+    def unconfirmed(self, count: int = 1) -> list[Phone]:
+        phones(count)
+        Phone.objects.update(approved_host=None, approved_at=None, steady_host=None, stage=Stage.ASSIGNED)
+        return list(Phone.objects.order_by("pk"))
+
+    def sends(self, verdict: Verdict = Verdict.UNKNOWN) -> int:
+        probed = dict.fromkeys(Notify.objects.values_list("pk", flat=True), desk.PROBES)
+        with cast.neighbours_say(verdict):
+            return len(desk.look(cast.LEGS, "pbx#1", probed, 100).sends)
+
+    def test_it_leaves_to_the_very_address_that_was_seen(self, clock):
+        (phone,) = self.unconfirmed()
+        job = carried_out(ordered("confirm", [phone]))
+        phone.refresh_from_db()
+        assert (phone.approved_host, phone.approved_at) == (phone.source_host, job.created_at)
+        assert self.sends() == 1
+
+    def test_a_phone_that_has_moved_is_left_out_and_not_confirmed(self, clock):
+        first, second = self.unconfirmed(2)
+        job = ordered("confirm", [first, second])
+        Phone.objects.filter(pk=second.pk).update(source_host=cast.STRANGER)
+        job = carried_out(job)
+        assert (job.changed, job.failed) == (1, 1)
+        assert "now it is at" in job.failures.get().message
+        assert Phone.objects.get(pk=second.pk).approved_host is None
+
+    @pytest.mark.parametrize("doubt", [{"neighbour": "mismatch"}, {"alarm": "Somebody else claims it."}])
+    def test_nothing_is_confirmed_of_a_phone_in_doubt_at_its_turn(self, clock, doubt):
+        (phone,) = self.unconfirmed()
+        job = ordered("confirm", [phone])
+        Phone.objects.update(**doubt)
+        job = carried_out(job)
+        assert (job.failed, Phone.objects.get().approved_host, Notify.objects.count()) == (1, None, 0)
+
+    def test_it_never_goes_against_the_neighbour_table(self, clock):
+        (phone,) = self.unconfirmed()
+        carried_out(ordered("confirm", [phone]))
+        assert self.sends(Verdict.MISMATCH) == 0
+        assert Notify.objects.get().state == NotifyState.WITHHELD
+
+    def test_who_has_no_configuration_is_not_confirmed_either(self, clock):
+        newcomer = cast.seen(cast.OTHER_MAC, "10.0.0.30")
+        assert carried_out(ordered("confirm", [newcomer])).failed == 1
+        assert Phone.objects.get(pk=newcomer.pk).approved_host is None
+
+    def test_what_was_seen_before_a_long_pause_is_confirmed_no_more(self, clock):
+        made = self.unconfirmed(20)
+        job = carried_out(ordered("confirm", made))
+        runner.pause(job.pk)
+        clock.forward(minutes=16)
+        Phone.objects.update(subscribed_at=clock.at)
+        runner.resume(job.pk)
+        job = carried_out(job)
+        assert self.sends() == 0, "eight had their turn before the pause"
+        for _ in range(3):
+            clock.forward(60)
+            job = carried_out(job)
+        assert (job.done, job.failed) == (20, 12)
+        assert "more than 15 minutes ago" in job.failures.first().message
+
+    def test_a_pace_at_which_it_would_be_too_late_and_too_many_are_refused(self, clock):
+        targets = [(number, "10.0.0.1") for number in range(500)]
+        with pytest.raises(runner.JobError, match="enter 42 or more"):
+            orders.start("confirm", targets, by="tess")
+        with pytest.raises(runner.JobError, match="At most 500"):
+            orders.start("confirm", [*targets, (500, "10.0.0.1")], by="tess", pace_per_minute=600)
+        assert orders.start("confirm", targets, by="tess", pace_per_minute=42).total == 500
