@@ -10,6 +10,7 @@ from devices.trust import Verdict
 from provisioning import outbox
 from provisioning.jobs import kinds, orders, runner, telling
 from provisioning.jobs.models import Job, JobState, JobTarget
+from provisioning.layers import store
 from provisioning.models import OPEN_STATES, Notify, NotifyKind, NotifyOrigin, NotifyState
 from sipmcast import desk
 from tests import cast
@@ -336,6 +337,24 @@ class TestCancelledItTakesNothingAway:
         runner.cancel(job.pk)
         again = Notify.objects.get(phone=phone, state__in=OPEN_STATES)
         assert (again.pk, again.state, again.next_at) == (before.pk, NotifyState.WAITING, before.next_at)
+
+    @pytest.mark.parametrize(("resumed", "state"), [(False, NotifyState.WITHHELD), (True, NotifyState.WAITING)])
+    def test_what_a_paused_job_holds_back_goes_on_with_that_job(self, clock, resumed, state):
+        (phone,) = phones(1)
+        others = phones_more(20)
+        store.save(store.find("site", ""), {"vlan_tag": "9"}, by="tess")
+        files = carried_out(runner.start("Settings", {}, by="tess"))
+        Notify.objects.filter(job=files).update(next_at=clock.at + timedelta(seconds=9), state=NotifyState.WAITING)
+        runner.pause(files.pk)
+        before = Notify.objects.get(phone=phone, job=files)
+        assert (before.state, before.note) == (NotifyState.WITHHELD, kinds.RERENDERING.held)
+        Job.objects.filter(pk=files.pk).update(state=JobState.PAUSED)
+        order = carried_out(ordered("notify", [phone, *others]))
+        if resumed:
+            runner.resume(files.pk)
+        runner.cancel(order.pk)
+        again = Notify.objects.get(phone=phone, state__in=OPEN_STATES)
+        assert (again.pk, again.state) == (before.pk, state)
 
     def test_the_second_of_two_orders_gives_back_what_the_first_replaced(self, clock):
         phone, before = self.owed(clock)
