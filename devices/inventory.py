@@ -164,10 +164,10 @@ def move(phone_id: int, site: str, by: str) -> bool:
     return bool(changed)
 
 
-def approve_address(phone_id: int, host: str | None) -> bool:
-    """A person confirms the address that was shown; False if the phone has another one by now."""
+def approve_address(phone_id: int, host: str | None, at: datetime | None = None) -> bool:
+    """A person confirms the address that was shown, now or `at` a time; False if the phone has another one by now."""
     return bool(
-        Phone.objects.filter(pk=phone_id, source_host=host).update(approved_host=host, approved_at=timezone.now())
+        Phone.objects.filter(pk=phone_id, source_host=host).update(approved_host=host, approved_at=at or timezone.now())
     )
 
 

@@ -68,7 +68,8 @@ def send(
             return under_way
         if kind == NotifyKind.PROFILE:
             turn = max(turn or now, outbox.after_the_last(config_file, now))
-            inventory.explain(phone_id, "")
+            if job is None:  # why it waited holds until one of a job leaves: it may be cancelled first
+                inventory.explain(phone_id, "")
         origin = NotifyOrigin.JOB if job else NotifyOrigin.PERSON
         notify = outbox.enqueue(config_file, origin, turn or now, kind=kind, job=job)
         asked = "NOTIFY" if kind == NotifyKind.PROFILE else f"{in_english(kind.label)}:"

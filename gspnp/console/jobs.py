@@ -15,8 +15,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from gspnp.console import narrow, withheld
 from gspnp.console.access import CHANGE, VIEW, is_fetch, needs
 from gspnp.console.shell import shell_context
+from gspnp.console.tables import ListQuery
 from provisioning.importing.models import ImportState
 from provisioning.jobs import kinds, runner, telling
 from provisioning.jobs.models import OPEN_JOBS
@@ -37,7 +39,9 @@ ICONS = {
 @needs(VIEW)
 def overview(request: HttpRequest) -> HttpResponse:
     """The newest jobs."""
-    context = shell_context(request, _("Jobs"), jobs=Job.objects.defer("scope")[:SHOWN_JOBS])
+    jobs = list(Job.objects.defer("scope")[:SHOWN_JOBS])
+    counts = withheld.counts(job.pk for job in jobs)
+    context = shell_context(request, _("Jobs"), jobs=[(job, counts.get(job.pk, 0)) for job in jobs])
     return render(request, "console/jobs/list.html", context)
 
 
@@ -85,11 +89,14 @@ def _part(request: HttpRequest, job_id: int) -> HttpResponse:
 def _context(request: HttpRequest, job: Job) -> dict[str, Any]:
     kind = kinds.of(job)
     order = _order(job, kind) if kind.order else None
+    waits = withheld.of(job)
     failures, told = job.failures.select_related("phone")[:SHOWN_FAILURES], telling.told(job)
     is_open = job.state in OPEN_JOBS
     return {
         "job": job,
-        "icon": ICONS[JobState(job.state)],
+        "icon": "pending" if waits and job.state == JobState.DONE else ICONS[JobState(job.state)],
+        "withheld": waits,
+        "withheld_url": f"{reverse('console:phones')}{ListQuery(only=f'{narrow.WITHHELD}:{job.pk}').url()}",
         "order": order,
         "imported": job.scope.get("import") if job.kind == kinds.IMPORT else None,
         "after_cancel": kind.words.cancelled if job.state == JobState.CANCELLED else "",

@@ -17,13 +17,14 @@ from django.utils.translation import gettext as _
 
 from devices.choices import Stage
 from devices.models import Phone
-from gspnp.console import reasons
+from gspnp.console import reasons, withheld
 from provisioning.gxp import firmware
 
 ONLY_CHARS = 100
 RUNS_READ = 500  # different pairs of model and firmware; a network has a handful, only a hostile one has more
 MAX_SECONDS = 253_402_214_399  # a day before the year 9999 ends: every zone can still say it
 ALARM, ARRIVED, FIRMWARE, HOLE, MODEL, WHY = "alarm", "arrived", "firmware", "hole", "model", "why"
+WITHHELD = "withheld"  # by the number of the job
 
 Run = tuple[str, str, int]
 
@@ -39,6 +40,7 @@ def read(text: str) -> str:
         HOLE: value in {hole.name for hole in firmware.all_holes()},
         MODEL: bool(value),
         WHY: value in reasons.BY_KEY,
+        WITHHELD: _is_number(value),
     }
     return text if understood.get(kind) else ""
 
@@ -56,6 +58,8 @@ def rule(only: str) -> Q:
         return with_hole(value, runs())
     if kind == MODEL:
         return Q(model=value)
+    if kind == WITHHELD:
+        return Q(pk__in=withheld.of_jobs([int(value)]).values("phone"))
     return reasons.rule(value) if kind == WHY else Q()
 
 
@@ -78,7 +82,13 @@ def words(only: str) -> str:
         return _("firmware with a known hole: {name}").format(name=value)
     if kind == MODEL:
         return _("model {model}").format(model=value)
+    if kind == WITHHELD:
+        return _("held back, of job {number}").format(number=value)
     return str(reasons.BY_KEY[value].title) if kind == WHY else ""
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 12
 
 
 def arrived(start: datetime, end: datetime) -> str:
@@ -89,7 +99,7 @@ def arrived(start: datetime, end: datetime) -> str:
 def span(value: str) -> tuple[datetime, datetime] | None:
     """Two POSIX seconds with a hyphen between, as times."""
     numbers = value.split("-")
-    if len(numbers) != 2 or not all(one.isascii() and one.isdigit() and len(one) <= 12 for one in numbers):
+    if len(numbers) != 2 or not all(_is_number(one) for one in numbers):
         return None
     first, last = (int(one) for one in numbers)
     if max(first, last) > MAX_SECONDS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST
 
 from devices.choices import WAY, Stage
-from gspnp.console import selection
+from gspnp.console import confirming, selection
 from gspnp.console.access import CHANGE, FORGET, VIEW, needs
 from gspnp.console.selection import Found
 from provisioning.jobs import kinds, orders, runner
@@ -38,14 +38,26 @@ class Deed:
 WITHOUT_FILE = gettext_lazy("without a configuration of ours: left out. Assign them first.")
 DEEDS: Mapping[str, Deed] = {
     "notify": Deed(
-        gettext_lazy("Notify again"),
+        gettext_lazy("Notify at known addresses"),
         "notifications_active",
         gettext_lazy(
             "Each is told where its configuration is. This confirms no address: who is not known to be where the list "
-            "shows it, is held back and says so in the list."
+            "shows it, is held back and says so in the list. For those choose “Confirm and notify…”, which shows you "
+            "their addresses first."
         ),
         gettext_lazy("Notify"),
         WITHOUT_FILE,
+    ),
+    "confirm": Deed(
+        gettext_lazy("Confirm addresses and notify"),
+        "fact_check",
+        gettext_lazy(
+            "Each is told where its configuration with its passwords is, at the address below. By confirming you say "
+            "that you have looked, and that each of these phones is yours and at this address. It counts for 15 "
+            "minutes, and only while the phone is still there."
+        ),
+        gettext_lazy("Confirm and notify"),
+        gettext_lazy("without a configuration of ours or without an address: left out."),
     ),
     "check": Deed(
         gettext_lazy("Check for a new configuration"),
@@ -116,9 +128,35 @@ def _order(request: HttpRequest, kind: str, deed: Deed) -> HttpResponse:
         return JsonResponse({"message": str(error)}, status=400)
     found = chosen.found()
     fit = [one for one in found if concerns(kind, one)]
+    if kinds.ORDERS[kind].confirms:
+        return _confirm(request, kind, deed, found, [replace(one, host=one.now_at) for one in fit])
     if "go" not in request.POST:
         return render(request, "console/_order.html", _context(kind, deed, found, fit))
-    if request.POST["go"] != digest(fit):
+    return _agreed(request, kind, fit)
+
+
+def _confirm(request: HttpRequest, kind: str, deed: Deed, found: list[Found], fit: list[Found]) -> HttpResponse:
+    """The question shows each phone with its address of now, and it is these pairs that are agreed to."""
+    named = confirming.left_out(fit)
+    wanted = [one for one in fit if one.pk not in named]
+    if "go" in request.POST:
+        return _agreed(request, kind, wanted)
+    context = _context(kind, deed, found, wanted) | {
+        "left_out": len(found) - len(fit),
+        "named": list(named.values()),
+        "pace": min(orders.PACES_PER_MINUTE[1], orders.confirming_pace(len(wanted))),
+    }
+    if len(wanted) > orders.MOST_CONFIRMED:
+        context["too_many"] = orders.MOST_CONFIRMED
+    else:
+        context["shown"] = confirming.shown(wanted)
+        context["old"] = sum(1 for one in context["shown"] if one.too_long_ago)
+    return render(request, "console/_order.html", context)
+
+
+def _agreed(request: HttpRequest, kind: str, fit: list[Found]) -> HttpResponse:
+    """The order, if it is of the phones that the question was about."""
+    if request.POST["go"] != digest(kind, fit):
         return JsonResponse({"message": _differs(len(fit)), "again": True}, status=409)
     try:
         job = orders.start(
@@ -135,14 +173,19 @@ def _order(request: HttpRequest, kind: str, deed: Deed) -> HttpResponse:
 
 def concerns(kind: str, one: Found) -> bool:
     """Whether this phone can be meant by the order, as far as it is known now."""
+    if kinds.ORDERS[kind].confirms:
+        return one.stage in WAY and one.now_at is not None
     if kinds.ORDERS[kind].tells:
         return one.stage in WAY
     return kind == "forget" or (one.stage == Stage.IGNORED) == (kind == "heed")
 
 
-def digest(fit: Iterable[Found]) -> str:
-    """Which phones a question is about: as many others are not what was agreed to."""
-    return hashlib.sha256(" ".join(sorted(one.mac for one in fit)).encode()).hexdigest()
+def digest(kind: str, fit: Iterable[Found]) -> str:
+    """Which phones a question is about, and at which addresses if these are confirmed: as many others are not what was
+    agreed to."""
+    pairs = kinds.ORDERS[kind].confirms
+    parts = sorted(f"{one.mac}@{one.host}" if pairs else one.mac for one in fit)
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
 def _context(kind: str, deed: Deed, found: list[Found], fit: list[Found]) -> dict[str, Any]:
@@ -152,7 +195,7 @@ def _context(kind: str, deed: Deed, found: list[Found], fit: list[Found]) -> dic
         "kind": kind,
         "deed": deed,
         "count": len(fit),
-        "digest": digest(fit),
+        "digest": digest(kind, fit),
         "left_out": len(found) - len(fit),
         "moved": sum(1 for one in fit if one.now_at is not None and one.host != one.now_at) if tells else 0,
         "tells": tells,

@@ -87,7 +87,7 @@ KINDS = (
     Kind(
         "address",
         _("Their address is not confirmed"),
-        _("Check the address in the list, then “Notify again”."),
+        _("Select them in the list, look at their addresses, and “Confirm and notify…”."),
         (
             "Nobody has confirmed that this phone is at",
             "That this phone is at",

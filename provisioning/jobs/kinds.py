@@ -52,10 +52,11 @@ class Words:
 @dataclass(frozen=True)
 class Order:
     """What can be ordered for a selection. `tells` is what the phones are asked; without it the order is carried out
-    here, at once."""
+    here, at once. One that `confirms` comes from a person who has looked at every phone with its address."""
 
     title: str
     tells: NotifyKind | None = None
+    confirms: bool = False
     at_once: int = 10
     """Phones in one transaction: SQLite's lock is held for some 20 ms."""
 
@@ -126,13 +127,14 @@ ORDERED = Words(
     dropped="Its job was cancelled: it is not asked any more.",
     our_fault=f"{_FAULT}, then order it again.",
     cancelled=_(
-        "Phones that have had their turn stay as they are; nobody more is asked. Select the others in the list to "
-        "order it again."
+        "Phones that have had their turn stay as they are; nobody more is asked. What a save or an import still owed "
+        "a phone, it is owed as before. Select the others in the list to order it again."
     ),
 )
 
 ORDERS: Mapping[str, Order] = {
-    "notify": Order("Notify again", NotifyKind.PROFILE),
+    "notify": Order("Notify at known addresses", NotifyKind.PROFILE),
+    "confirm": Order("Confirm addresses and notify", NotifyKind.PROFILE, confirms=True),
     "check": Order("Check for a new configuration", NotifyKind.CHECK_SYNC),
     "resync": Order("Load the configuration again", NotifyKind.RESYNC),
     "reboot": Order("Restart", NotifyKind.REBOOT),

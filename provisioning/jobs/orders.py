@@ -7,10 +7,13 @@ others can work; the next look is a call of the queue that is due later.
 
 Nobody is looking when a phone has its turn. So nothing is confirmed by an order: a phone that is not at the address of
 the list any more is left out and named, and what the unattended rule of devices/trust.py does not allow does not leave.
+One kind says that a person has just looked at each phone with its address and confirms it; that counts from when it
+was said, for as long as what a person saw is good, and never against the neighbour table.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -18,10 +21,12 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from devices import batch, inventory
 from devices.choices import Neighbour
 from devices.models import Phone
+from devices.trust import ATTENDED_CONTACT_SECONDS, CLOCK_SLACK_SECONDS
 from provisioning import assignment, commands, outbox
 from provisioning.jobs import chunks, runner, telling
 from provisioning.jobs.kinds import AGAIN, DONE, ORDERS, Next, Order
@@ -34,6 +39,10 @@ AHEAD_SECONDS = 15  # turns are given so far ahead; a paused or cancelled order 
 INSERTED_AT_ONCE = 2000
 RESTART_BREAK_MINUTES = 10  # two orders in a row must not restart a fleet twice. Our choice, as for automatic NOTIFYs
 RESTARTS = (NotifyKind.REBOOT, NotifyKind.RESYNC)
+MOST_CONFIRMED = 500  # so that a person can really look at each. Our choice
+TOLD_AFTER_SECONDS = 12 * 60  # the last of them: something is left of the time for which its confirmation is good
+ALARMED = "An alarm of this phone is not settled: settle it on its page first."
+SEEN_TOO_LONG_AGO = "Its address was confirmed more than {} minutes ago. Look at it and confirm it again."
 TOO_SOON = (
     "It was asked for this {} ago already; so soon after that it is left out. Ask this phone alone if you mean it."
 )
@@ -74,7 +83,28 @@ def start(kind: str, targets: Iterable[Target], *, by: str, pace_per_minute: flo
             f"At {pace_per_minute:g} a minute the last of {len(wanted)} phones would be asked after more than a day; "
             "enter more, or select fewer phones."
         )
+    if order.confirms:
+        _can_be_confirmed(len(wanted), pace_per_minute)
     return _store(kind, order, wanted, by, pace_per_minute)
+
+
+def confirming_pace(count: int) -> int:
+    """Phones a minute at which the last of so many is told in time."""
+    return max(PACE_PER_MINUTE, math.ceil(60 * count / TOLD_AFTER_SECONDS))
+
+
+def _can_be_confirmed(count: int, pace_per_minute: float) -> None:
+    """Raises runner.JobError."""
+    if count > MOST_CONFIRMED:
+        words = gettext("At most %(most)d addresses are confirmed at once, so that you can look at each. Select fewer.")
+        raise runner.JobError(words % {"most": MOST_CONFIRMED})
+    if count > pace_per_minute / 60 * TOLD_AFTER_SECONDS:
+        words = gettext(
+            "At %(pace)g a minute the last of %(count)d phones would be told when what you saw is too old; enter "
+            "%(needed)d or more, or select fewer phones."
+        )
+        needed = confirming_pace(count)
+        raise runner.JobError(words % {"pace": pace_per_minute, "count": count, "needed": needed})
 
 
 def _store(kind: str, order: Order, wanted: Mapping[int, str | None], by: str, pace_per_minute: float) -> Job:
@@ -134,7 +164,7 @@ def _do(job: Job, order: Order, targets: Sequence[JobTarget], due: Sequence[date
     outbox.lock_phones(ids)
     there = set(Phone.objects.filter(pk__in=ids).values_list("pk", flat=True))
     targets = [one for one in targets if one.phone_id in there]  # another was forgotten while we waited for its row
-    failures = _tell(job, order.tells, targets, due) if order.tells else HERE[job.kind](job, ids)
+    failures = _tell(job, order, targets, due) if order.tells else HERE[job.kind](job, ids)
     JobTarget.objects.filter(pk__in=[one.pk for one in targets]).delete()
     chunks.keep(job, [JobFailure(job=job, phone_id=pk, message=words[:300]) for pk, words in failures.items()])
     job.done += len(ids)
@@ -154,8 +184,10 @@ def over(job: Job) -> None:
 # --- what is asked of phones ----------------------------------------------------------------------------------------
 
 
-def _tell(job: Job, kind: NotifyKind, targets: Sequence[JobTarget], turns: Sequence[datetime]) -> dict[int, str]:
+def _tell(job: Job, order: Order, targets: Sequence[JobTarget], turns: Sequence[datetime]) -> dict[int, str]:
     """Owe them their commands, each at its turn; who is left out takes none. Why, by phone."""
+    kind = order.tells
+    assert kind is not None
     phones = Phone.objects.in_bulk([one.phone_id for one in targets])
     restarted = _last_restarts(kind, list(phones))
     failures: dict[int, str] = {}
@@ -163,7 +195,11 @@ def _tell(job: Job, kind: NotifyKind, targets: Sequence[JobTarget], turns: Seque
         phone, turn = phones[target.phone_id], turns[place - len(failures)]
         try:
             _may_be_asked(phone, target.host, restarted.get(phone.pk))
+            if order.confirms:
+                _may_be_confirmed(job, phone)
             commands.send(phone.pk, kind, job.created_by, target.host, job=job, turn=turn)
+            if order.confirms:  # as of when the person said so: no wait makes it any fresher
+                inventory.approve_address(phone.pk, target.host, at=job.created_at)
         except (_Refusal, commands.CannotTell, outbox.AddressMoved) as refusal:
             failures[phone.pk] = str(refusal)
     return failures
@@ -178,6 +214,15 @@ def _may_be_asked(phone: Phone, host: str | None, restarted_at: datetime | None)
         raise _Refusal(MOVED.format(host or "no address", phone.source_host))
     if phone.neighbour == Neighbour.MISMATCH:
         raise _Refusal(OTHERS_MAC.format(phone.source_host))
+
+
+def _may_be_confirmed(job: Job, phone: Phone) -> None:
+    """Raises _Refusal if what the person saw of it does not hold any more."""
+    if phone.alarm:
+        raise _Refusal(ALARMED)
+    age_seconds = (timezone.now() - job.created_at).total_seconds()
+    if not -CLOCK_SLACK_SECONDS <= age_seconds <= ATTENDED_CONTACT_SECONDS:
+        raise _Refusal(SEEN_TOO_LONG_AGO.format(ATTENDED_CONTACT_SECONDS // 60))
 
 
 def _last_restarts(kind: NotifyKind, phone_ids: Sequence[int]) -> dict[int, datetime]:

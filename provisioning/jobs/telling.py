@@ -5,7 +5,7 @@ A phone whose NOTIFY is held back or dropped has its new file all the same, and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,7 +16,7 @@ from django.utils import timezone
 from devices import batch
 from provisioning import outbox
 from provisioning.due import CLOCK_WENT_BACK_DAYS
-from provisioning.jobs import kinds
+from provisioning.jobs import kinds, replaced
 from provisioning.jobs.models import Job, JobState
 from provisioning.models import Notify, NotifyState
 
@@ -112,10 +112,11 @@ def _release(job: Job, held: str, while_it_is: Sequence[JobState]) -> int:
 
 
 def drop(job: Job) -> int:
-    """What has not left yet is not sent any more; how many."""
-    now, words = timezone.now(), kinds.of(job).words
-    rows = [(pk, NotifyState.NOT_NEEDED, words.dropped, now) for pk in _ids(job, *_UNSENT)]
-    return _write(("pk", "state", "note", "settled_at"), rows, list(_UNSENT))
+    """What has not left yet is not sent any more; how many. What an order replaced is owed again."""
+    now, kind = timezone.now(), kinds.of(job)
+    rows = [(pk, NotifyState.NOT_NEEDED, kind.words.dropped, now) for pk in _ids(job, *_UNSENT)]
+    then = (lambda dropped: replaced.give_back(job, dropped)) if kind.order else None
+    return _write(("pk", "state", "note", "settled_at"), rows, list(_UNSENT), then=then)
 
 
 def _ids(job: Job, *states: NotifyState) -> list[int]:
@@ -131,10 +132,12 @@ def _write(
     rows: Sequence[tuple],
     only_if: Sequence[NotifyState],
     while_there: QuerySet[Job] | None = None,
+    then: Callable[[set[int]], None] | None = None,
 ) -> int:
     """In bites, so that a listener never waits long; a row that has left meanwhile is passed over.
 
     `while_there` is the job, locked: whoever stops it comes before a bite, which is not written then, or finds it.
+    `then` goes on with the ids of those that were written, in the same transaction.
     """
     written = 0
     for bite in batch.bites(rows, AT_ONCE):
@@ -142,5 +145,8 @@ def _write(
             if while_there is not None and not while_there.exists():
                 return written
             outbox.lock_phones(Notify.objects.filter(pk__in=[row[0] for row in bite]).values_list("phone", flat=True))
-            written += len(batch.update(Notify, names, bite, only_if=("state", only_if)))
+            done = batch.update(Notify, names, bite, only_if=("state", only_if))
+            if then is not None:
+                then(done)
+            written += len(done)
     return written

@@ -22,6 +22,7 @@ function put(html) {
   if (!fresh) return;
   const before = job().dataset.state;
   for (const name of ["state", "open"]) job().dataset[name] = fresh.dataset[name];
+  job().toggleAttribute("data-withheld", "withheld" in fresh.dataset);
   for (const id of PARTS) swapContent(document.getElementById(id), page.getElementById(id));
   if (job().dataset.state !== before) announce(job().querySelector("[data-words]").lastChild.textContent.trim());
 }

@@ -2,6 +2,7 @@
 
 import { Refused, send, wordsOf } from "./net.js";
 import { clearSelection, selectionForm } from "./select.js";
+import { refresh } from "./times.js";
 import { toast } from "./toast.js";
 import { gettext, ngettext } from "./words.js";
 
@@ -38,8 +39,10 @@ async function look(kind) {
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     dialog().replaceChildren(document.importNode(page.querySelector("form"), true));
     if (!dialog().open) dialog().showModal();
+    refresh(dialog());
     showTime();
-    (dialog().querySelector("[data-pace]") ?? dialog().querySelector("[data-close]")).focus();
+    const first = ["[data-look]", "[data-pace]", "[data-close]"].map((one) => dialog().querySelector(one)).find(Boolean);
+    first.focus(); // what is to be looked at comes before any field in which Enter agrees
   } catch (error) {
     if (!(error instanceof Refused)) toast(AWAY, "bad");
   }

@@ -8,10 +8,11 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from gspnp.console import narrow
 from provisioning.importing import applying, planning, undoing
-from provisioning.jobs import kinds, runner
+from provisioning.jobs import kinds, orders, runner
 from provisioning.layers import store
-from provisioning.models import Job
+from provisioning.models import Job, Notify
 from tests import cast
 from tests.console.conftest import signed_in
 
@@ -126,3 +127,57 @@ def test_the_button_says_what_cancelling_an_import_means_as_things_stand(console
     assert "the rest can be undone again" in console.get(f"/jobs/{back.pk}/").content.decode()
     console.post(f"/jobs/{back.pk}/cancel/")
     assert "Undo" in console.get(reverse("console:import", args=[one.pk])).content.decode()
+
+
+class TestNobodyIsTold:
+    """A job that has done its part is not well done while its phones wait for somebody to confirm their addresses."""
+
+    @pytest.fixture
+    def done(self, job) -> Job:
+        made = [cast.seen(f"000B8200000{number}", f"10.0.1.{number}") for number in range(1, 4)]
+        for phone in made:
+            cast.save(phone)
+        Notify.objects.all().delete()
+        order = orders.start("notify", [(phone.pk, phone.source_host) for phone in made], by="tess", pace_per_minute=60)
+        runner.run.call(order.pk)
+        order.refresh_from_db()
+        assert order.state == "done"
+        unknown = "Nobody has confirmed that this phone is at 10.0.1.1. Check it and press “Notify again”."
+        Notify.objects.filter(phone__in=made[:2]).update(state="withheld", note=unknown)
+        return order
+
+    def test_it_says_how_many_wait_for_whom_and_leads_to_them(self, console, done):
+        words = unescape(console.get(f"/jobs/{done.pk}/").content.decode())
+        assert "2 phones are not told, because nobody has confirmed their addresses" in words
+        assert "Done, but not everybody is told" in words and "check_circle" not in words
+        url = re.search(r'href="([^"]*)" data-testid="withheld-phones"', words)[1]
+        listed = console.get(url).content.decode()
+        assert re.findall(r'<tr[^>]* data-mac="(\w+)"', listed) == ["000B82000002", "000B82000001"]
+        assert f"held back, of job {done.pk}" in listed
+
+    def test_the_list_of_jobs_does_not_show_it_as_all_done(self, console, done):
+        words = console.get("/jobs/").content.decode()
+        line = re.search(rf'<li data-state="done" data-withheld>.*?{done.title}.*?</li>', words, re.DOTALL)[0]
+        assert "2 wait for you" in line
+
+    def test_once_they_are_told_it_is_done(self, console, done):
+        Notify.objects.update(state="delivered")
+        words = console.get(f"/jobs/{done.pk}/").content.decode()
+        assert "check_circle" in words and "data-withheld" not in words
+
+    def test_what_the_job_holds_back_itself_is_not_meant(self, console, done):
+        Notify.objects.update(state="withheld", note=kinds.ORDERED.held)
+        words = console.get(f"/jobs/{done.pk}/").content.decode()
+        assert "data-withheld" not in words and "3 are held back" in words
+
+    def test_cancelled_it_counts_as_asked_only_who_was(self, console, done):
+        Job.objects.filter(pk=done.pk).update(state="running")
+        runner.cancel(done.pk)
+        words = console.get(f"/jobs/{done.pk}/").content.decode()
+        assert 'data-testid="changed">0<' in words and "were asked" in words and "3 are not asked any more" in words
+        assert "data-withheld" not in words
+
+
+@pytest.mark.parametrize("text", ["withheld:", "withheld:x", "withheld:²", "withheld:1234567890123"])
+def test_what_is_no_number_of_a_job_narrows_nothing(text):
+    assert narrow.read(text) == ""

@@ -2,13 +2,14 @@
 
 import json
 import re
+from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
 from devices.choices import Stage
 from devices.models import Phone
-from provisioning.jobs import kinds, runner
+from provisioning.jobs import kinds, orders, runner
 from provisioning.models import Job, JobTarget, Notify, NotifyKind, NotifyState
 from tests import cast
 from tests.console.conftest import person, signed_in
@@ -90,7 +91,8 @@ def test_if_they_are_other_phones_by_now_nothing_is_done_and_one_is_asked_again(
 
 
 @pytest.mark.parametrize(
-    ("kind", "concerned"), [("ignore", 4), ("heed", 1), ("forget", 5), ("notify", 2), ("check", 2), ("resync", 2)]
+    ("kind", "concerned"),
+    [("ignore", 4), ("heed", 1), ("forget", 5), ("notify", 2), ("confirm", 2), ("check", 2), ("resync", 2)],
 )
 def test_each_order_concerns_the_phones_that_it_can_change(console, five, kind, concerned):
     words = console.post(f"/orders/{kind}/", by_hand(five)).content.decode()
@@ -166,3 +168,51 @@ def test_a_selection_of_two_hundred_costs_a_few_queries(console, django_assert_m
     with django_assert_max_num_queries(8):
         words = console.post("/orders/forget/", by_hand(list(Phone.objects.all()))).content.decode()
     assert re.search(r'data-count="200"', words)
+
+
+class TestConfirming:
+    def test_each_phone_is_shown_with_its_address_of_now(self, console, five):
+        Phone.objects.filter(pk=five[0].pk).update(source_host="10.0.7.7")
+        words = console.post("/orders/confirm/", by_hand(five)).content.decode()
+        rows = re.findall(r"<tr><th scope=\"row\".*?</tr>", words)
+        assert len(rows) == 2 and "10.0.1.2" in rows[0] and "10.0.7.7" in rows[1]
+        assert "00:0B:82:00:00:01" in rows[1] and "GXP1628" in rows[1] and "<td>1001</td>" in rows[1]
+        assert "By confirming you say" in words
+
+    def test_the_very_pairs_are_agreed_to(self, console, five):
+        fields = by_hand(five)
+        go = go_of(console.post("/orders/confirm/", fields).content.decode())
+        Phone.objects.filter(pk=five[1].pk).update(source_host=cast.STRANGER)
+        answer = console.post("/orders/confirm/", fields | {"go": go})
+        assert (answer.status_code, answer.json()["again"]) == (409, True)
+        assert not JobTarget.objects.exists()
+        assert agreed(console, "confirm", fields).status_code == 200
+        assert targets() == [("000B82000001", "10.0.1.1"), ("000B82000002", cast.STRANGER)]
+
+    @pytest.mark.parametrize("doubt", [{"neighbour": "mismatch"}, {"alarm": "Claimed."}])
+    def test_phones_in_doubt_are_left_out_and_named(self, console, five, doubt):
+        Phone.objects.filter(pk=five[1].pk).update(**doubt)
+        words = console.post("/orders/confirm/", by_hand(five)).content.decode()
+        assert 'data-count="1"' in words and 'href="/phones/000B82000002/"' in words
+        assert agreed(console, "confirm", by_hand(five)).status_code == 200
+        assert targets() == [("000B82000001", "10.0.1.1")]
+
+    def test_phones_that_started_long_ago_are_said_to_be_held_back(self, console, five):
+        Phone.objects.filter(pk=five[1].pk).update(subscribed_at=timezone.now() - timedelta(hours=1))
+        assert (
+            "1 phone started more than 15 minutes ago"
+            in console.post("/orders/confirm/", by_hand(five)).content.decode()
+        )
+
+    def test_more_than_can_be_looked_at_are_not_offered(self, console, five, monkeypatch):
+        monkeypatch.setattr(orders, "MOST_CONFIRMED", 1)
+        words = console.post("/orders/confirm/", by_hand(five)).content.decode()
+        assert "At most 1 addresses" in words and 'type="submit"' not in words
+        assert agreed(console, "confirm", by_hand(five)).status_code == 409
+
+    def test_it_needs_the_permission_to_change(self, five, viewer):
+        answer = signed_in(viewer).post("/orders/confirm/", by_hand(five), headers=FETCH)
+        assert answer.status_code == 403
+
+    def test_the_other_one_says_what_to_do_where_addresses_are_not_confirmed(self, console, five):
+        assert "Confirm and notify…" in console.post("/orders/notify/", by_hand(five)).content.decode()

@@ -10,7 +10,8 @@ from devices.trust import Verdict
 from provisioning import outbox
 from provisioning.jobs import kinds, orders, runner, telling
 from provisioning.jobs.models import Job, JobState, JobTarget
-from provisioning.models import Notify, NotifyKind, NotifyOrigin, NotifyState
+from provisioning.layers import store
+from provisioning.models import OPEN_STATES, Notify, NotifyKind, NotifyOrigin, NotifyState
 from sipmcast import desk
 from tests import cast
 
@@ -30,6 +31,15 @@ def phones(count: int) -> list[Phone]:
         cast.save(phone)
     Notify.objects.all().delete()
     Phone.objects.update(stage=Stage.APPLIED)
+    return made
+
+
+def phones_more(count: int) -> list[Phone]:
+    """Further ones of whom nothing is owed."""
+    made = [cast.seen(f"000B82AA{number:04X}", f"10.0.2.{number}") for number in range(1, count + 1)]
+    for phone in made:
+        cast.save(phone)
+    Notify.objects.filter(phone__in=made).delete()
     return made
 
 
@@ -278,3 +288,161 @@ def test_a_phone_that_is_forgotten_while_its_row_is_waited_for_takes_no_other_al
     monkeypatch.setattr(outbox, "lock_phones", lock)
     job = carried_out(job)
     assert (job.state, job.done, job.changed, job.failed) == (JobState.DONE, 3, 2, 0)
+
+
+class TestCancelledItTakesNothingAway:
+    """An order supersedes what a save or an import still owed; one that is cancelled must not make that not needed."""
+
+    def owed(self, clock, verdict=Verdict.UNKNOWN) -> tuple[Phone, Notify]:
+        phone = cast.seen("000B82000001", "10.0.1.1")
+        cast.save(phone)
+        Phone.objects.update(approved_host=None, approved_at=None)
+        notify = Notify.objects.get()
+        Notify.objects.update(origin=NotifyOrigin.JOB)
+        with cast.neighbours_say(verdict):
+            desk.look(cast.LEGS, "pbx#1", {notify.pk: desk.PROBES}, 100)
+        phone.refresh_from_db()
+        return phone, Notify.objects.get()
+
+    def test_what_was_withheld_for_its_address_is_withheld_again_with_its_reason(self, clock):
+        phone, before = self.owed(clock)
+        assert before.state == NotifyState.WITHHELD and "Nobody has confirmed" in phone.stage_reason
+        job = carried_out(ordered("notify", [phone, *phones_more(20)]))
+        before.refresh_from_db()
+        assert before.state == NotifyState.SUPERSEDED
+        runner.cancel(job.pk)
+        before.refresh_from_db()
+        assert (before.state, before.settled_at) == (NotifyState.WITHHELD, None)
+        assert Phone.objects.get(pk=phone.pk).stage_reason == before.note
+
+    def test_also_if_the_order_was_withheld_itself(self, clock):
+        phone, before = self.owed(clock)
+        job = carried_out(ordered("notify", [phone, *phones_more(20)]))
+        with cast.neighbours_say(Verdict.UNKNOWN):
+            asked = Notify.objects.get(phone=phone, job=job)
+            desk.look(cast.LEGS, "pbx#1", {asked.pk: desk.PROBES}, 100)
+        asked.refresh_from_db()
+        assert asked.state == NotifyState.WITHHELD
+        runner.cancel(job.pk)
+        assert [one.pk for one in Notify.objects.filter(phone=phone, state__in=OPEN_STATES)] == [before.pk]
+        assert "Nobody has confirmed" in Phone.objects.get(pk=phone.pk).stage_reason
+
+    def test_what_waited_for_its_turn_waits_again(self, clock):
+        phone = cast.seen("000B82000001", "10.0.1.1")
+        cast.save(phone)
+        Notify.objects.update(next_at=clock.at + timedelta(minutes=5))
+        before = Notify.objects.get()
+        job = ordered("notify", [phone, *phones_more(20)])
+        job = carried_out(job)
+        runner.cancel(job.pk)
+        again = Notify.objects.get(phone=phone, state__in=OPEN_STATES)
+        assert (again.pk, again.state, again.next_at) == (before.pk, NotifyState.WAITING, before.next_at)
+
+    @pytest.mark.parametrize(("resumed", "state"), [(False, NotifyState.WITHHELD), (True, NotifyState.WAITING)])
+    def test_what_a_paused_job_holds_back_goes_on_with_that_job(self, clock, resumed, state):
+        (phone,) = phones(1)
+        others = phones_more(20)
+        store.save(store.find("site", ""), {"vlan_tag": "9"}, by="tess")
+        files = carried_out(runner.start("Settings", {}, by="tess"))
+        Notify.objects.filter(job=files).update(next_at=clock.at + timedelta(seconds=9), state=NotifyState.WAITING)
+        runner.pause(files.pk)
+        before = Notify.objects.get(phone=phone, job=files)
+        assert (before.state, before.note) == (NotifyState.WITHHELD, kinds.RERENDERING.held)
+        Job.objects.filter(pk=files.pk).update(state=JobState.PAUSED)
+        order = carried_out(ordered("notify", [phone, *others]))
+        if resumed:
+            runner.resume(files.pk)
+        runner.cancel(order.pk)
+        again = Notify.objects.get(phone=phone, state__in=OPEN_STATES)
+        assert (again.pk, again.state) == (before.pk, state)
+
+    def test_the_second_of_two_orders_gives_back_what_the_first_replaced(self, clock):
+        phone, before = self.owed(clock)
+        others = phones_more(20)
+        first = carried_out(ordered("notify", [phone, *others]))
+        second = carried_out(ordered("notify", [phone, *others[:1]]))
+        runner.cancel(first.pk)
+        assert not telling.drop(first)
+        runner.pause(second.pk)
+        runner.cancel(second.pk)
+        assert Notify.objects.get(phone=phone, state__in=OPEN_STATES).pk == before.pk
+
+    def test_who_was_owed_nothing_is_owed_nothing_and_keeps_its_reason(self, clock):
+        made = phones(20)
+        Phone.objects.update(stage=Stage.ASSIGNED, stage_reason="It did not answer our NOTIFY.")
+        job = carried_out(ordered("notify", made))
+        runner.cancel(job.pk)
+        assert not Notify.objects.filter(state__in=OPEN_STATES).exists()
+        assert set(Phone.objects.values_list("stage_reason", flat=True)) == {"It did not answer our NOTIFY."}
+
+
+class TestConfirmed:
+    """A person has looked at each phone with its address, and says so: that counts for what they saw, and no longer."""
+
+    def unconfirmed(self, count: int = 1) -> list[Phone]:
+        phones(count)
+        Phone.objects.update(approved_host=None, approved_at=None, steady_host=None, stage=Stage.ASSIGNED)
+        return list(Phone.objects.order_by("pk"))
+
+    def sends(self, verdict: Verdict = Verdict.UNKNOWN) -> int:
+        probed = dict.fromkeys(Notify.objects.values_list("pk", flat=True), desk.PROBES)
+        with cast.neighbours_say(verdict):
+            return len(desk.look(cast.LEGS, "pbx#1", probed, 100).sends)
+
+    def test_it_leaves_to_the_very_address_that_was_seen(self, clock):
+        (phone,) = self.unconfirmed()
+        job = carried_out(ordered("confirm", [phone]))
+        phone.refresh_from_db()
+        assert (phone.approved_host, phone.approved_at) == (phone.source_host, job.created_at)
+        assert self.sends() == 1
+
+    def test_a_phone_that_has_moved_is_left_out_and_not_confirmed(self, clock):
+        first, second = self.unconfirmed(2)
+        job = ordered("confirm", [first, second])
+        Phone.objects.filter(pk=second.pk).update(source_host=cast.STRANGER)
+        job = carried_out(job)
+        assert (job.changed, job.failed) == (1, 1)
+        assert "now it is at" in job.failures.get().message
+        assert Phone.objects.get(pk=second.pk).approved_host is None
+
+    @pytest.mark.parametrize("doubt", [{"neighbour": "mismatch"}, {"alarm": "Somebody else claims it."}])
+    def test_nothing_is_confirmed_of_a_phone_in_doubt_at_its_turn(self, clock, doubt):
+        (phone,) = self.unconfirmed()
+        job = ordered("confirm", [phone])
+        Phone.objects.update(**doubt)
+        job = carried_out(job)
+        assert (job.failed, Phone.objects.get().approved_host, Notify.objects.count()) == (1, None, 0)
+
+    def test_it_never_goes_against_the_neighbour_table(self, clock):
+        (phone,) = self.unconfirmed()
+        carried_out(ordered("confirm", [phone]))
+        assert self.sends(Verdict.MISMATCH) == 0
+        assert Notify.objects.get().state == NotifyState.WITHHELD
+
+    def test_who_has_no_configuration_is_not_confirmed_either(self, clock):
+        newcomer = cast.seen(cast.OTHER_MAC, "10.0.0.30")
+        assert carried_out(ordered("confirm", [newcomer])).failed == 1
+        assert Phone.objects.get(pk=newcomer.pk).approved_host is None
+
+    def test_what_was_seen_before_a_long_pause_is_confirmed_no_more(self, clock):
+        made = self.unconfirmed(20)
+        job = carried_out(ordered("confirm", made))
+        runner.pause(job.pk)
+        clock.forward(minutes=16)
+        Phone.objects.update(subscribed_at=clock.at)
+        runner.resume(job.pk)
+        job = carried_out(job)
+        assert self.sends() == 0, "eight had their turn before the pause"
+        for _ in range(3):
+            clock.forward(60)
+            job = carried_out(job)
+        assert (job.done, job.failed) == (20, 12)
+        assert "more than 15 minutes ago" in job.failures.first().message
+
+    def test_a_pace_at_which_it_would_be_too_late_and_too_many_are_refused(self, clock):
+        targets = [(number, "10.0.0.1") for number in range(500)]
+        with pytest.raises(runner.JobError, match="enter 42 or more"):
+            orders.start("confirm", targets, by="tess")
+        with pytest.raises(runner.JobError, match="At most 500"):
+            orders.start("confirm", [*targets, (500, "10.0.0.1")], by="tess", pace_per_minute=600)
+        assert orders.start("confirm", targets, by="tess", pace_per_minute=42).total == 500
