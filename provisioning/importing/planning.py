@@ -19,7 +19,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from devices import batch
-from devices.catalog import MODELS, find_model
+from devices.catalog import MODELS, KeyKind, find_model
 from devices.choices import Stage
 from devices.crypto import CannotDecrypt
 from devices.mac import MacError, colons, parse_mac
@@ -51,6 +51,8 @@ UNHEARD_HOST = "127.0.0.1"  # our address towards a phone that was not heard; no
 _DIGITS = re.compile(r"[0-9A-F]{12}", re.ASCII)
 _MODEL_NAME = re.compile(r"GX[PV][0-9]{4}", re.ASCII | re.IGNORECASE)  # anything else may be a password
 _SITE = re.compile(r"[A-Za-z0-9_-]{0,40}", re.ASCII)
+ANY_MODEL = max(MODELS.values(), key=lambda model: (model.accounts, model.key_count(KeyKind.MPK)))
+"""Stands for the model of a phone that has none, so that the rest of its row can be looked at."""
 OFF = {
     Stage.IGNORED: "This phone is ignored. Stop ignoring it, or take its row out.",
     Stage.RETIRED: "This phone is retired. Bring it back, or take its row out.",
@@ -72,6 +74,8 @@ class Planned:
     after: Target = field(default_factory=Target)
     hidden: frozenset[str] = frozenset()
     """Columns of passwords that are given, and that whoever sees the preview may not compare with what is stored."""
+    is_unreadable: bool = False
+    """What the phone has cannot be opened."""
 
     @property
     def differs(self) -> bool:
@@ -171,6 +175,7 @@ def _planned(
         planned.append(one)
         if one.phone is not None and one.phone.pk not in befores:
             one.faults.append(Fault("mac", UNREADABLE))
+            one.is_unreadable = True
             continue
         if one.phone is not None:
             one.before = befores[one.phone.pk]
@@ -264,8 +269,9 @@ def shadow(phone: Phone | None, mac: str, target: Target, stand_in: int) -> Phon
 
 
 def _validate(planned: Sequence[Planned], templates: _Templates) -> None:
-    """Everything that the renderer would refuse, beside its column."""
-    asked = [one for one in planned if not one.faults and one.differs and wants_file(one.phone, one.after)]
+    """Everything that the renderer would refuse, beside its column: also of rows that have other faults already, so
+    that nobody corrects a file only to read the next one."""
+    asked = [one for one in planned if one.differs and wants_file(one.phone, one.after) and not one.is_unreadable]
     shadows = [shadow(one.phone, one.mac, one.after, -place) for place, one in enumerate(asked, start=1)]
     try:
         layers = stack.stacks(shadows)
@@ -277,17 +283,20 @@ def _validate(planned: Sequence[Planned], templates: _Templates) -> None:
             _validate([one], templates)
         return
     for one, phone in zip(asked, shadows, strict=True):
-        model = find_model(one.after.model)
-        assert model is not None  # looked at before
+        model = find_model(one.after.model) or ANY_MODEL  # which is a fault of its own
         own = layers[phone.pk]
         if one.after.templates != one.before.templates:
-            own = store.with_templates(own, [templates.by_name[name] for name in one.after.templates])
+            there = [templates.by_name[name] for name in one.after.templates if name in templates.by_name]
+            own = store.with_templates(own, there)
         draft = plan.Draft(one.after.accounts, one.after.keys)
         wanted = rendering.Wanted(phone, model, draft, own, plan.base_url(phone.local_host or UNHEARD_HOST))
         try:
             document.settings(rendering.config_of(wanted, "-" * 22, ()))
         except ConfigError as error:
-            one.faults += [Fault(column_of(problem.field), problem.message) for problem in error.problems]
+            # Of a cell that could not be read, the renderer only sees what was there before.
+            unread = {fault.column for fault in one.faults if fault.column}
+            found = [Fault(column_of(problem.field), problem.message) for problem in error.problems]
+            one.faults += [fault for fault in found if fault.column not in unread]
 
 
 def wants_file(phone: Phone | None, target: Target) -> bool:

@@ -116,7 +116,8 @@ class TestPreview:
             f"model: This phone was never heard. Enter its model; choose from {', '.join(planning.MODELS)}."
         ]
         assert "There is no model GXP9999" in found[4][0]
-        assert [line.partition(":")[0] for line in found[5]] == ["site", "template", "codecs", "mpk8"]
+        columns = ["site", "template", "extension", "sip_server", "codecs", "mpk1", "mpk8"]
+        assert [line.partition(":")[0] for line in found[5]] == columns
         assert "Row 4 is this phone already" in found[6][0]
         assert "This phone is a GXP1628" in found[7][0]
         assert snapshot() == before and not Phone.objects.filter(mac=NEW).exists()
@@ -141,10 +142,22 @@ class TestPreview:
             HEAD.strip() + f",mpk1\n{NEW},GXP1628,10 01,,,http://pbx,blf:\n000B82000E11,GXP1610,1,,,pbx,blf:2\n"
         )
         found = faults(one)
-        assert [line.partition(":")[0] for line in found[2]] == ["mpk1"], "what cannot be read comes first"
+        assert [line.partition(":")[0] for line in found[2]] == ["extension", "sip_server", "mpk1"]
+        assert found[2][2] == (
+            "mpk1: mpk1 has no value, and BLF needs the extension to watch; enter it or clear the key."
+        )
         assert found[3] == ["mpk1: GXP1610 has no MPK keys; remove mpk1."]
         one = preview(HEAD + f"{NEW},GXP1628,10 01,,,http://pbx\n")
         assert [line.partition(":")[0] for line in faults(one)[2]] == ["extension", "sip_server"]
+
+    def test_a_row_of_which_nothing_is_right_is_told_all_of_it_at_once(self):
+        head = "mac,model,template,extension,sip_server,codecs,mpk1\n"
+        one = preview(head + f"nonsense,GXP9999,Nobody's,31 02,http://pbx,opus,blf\n{NEW},,,31 02,pbx,,\n")
+        columns = [[line.partition(":")[0] for line in lines] for lines in faults(one).values()]
+        assert columns == [
+            ["mac", "model", "template", "extension", "sip_server", "codecs", "mpk1"],
+            ["model", "extension"],
+        ]
 
     @pytest.mark.parametrize(
         ("head", "words"),
