@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_http_methods
 
 from devices.catalog import CODECS
-from devices.choices import WAY
+from devices.choices import WAY, Stage
 from devices.models import Account, Phone
 from gspnp.console.access import CHANGE, needs
 from gspnp.console.chosen import chosen
@@ -27,6 +27,7 @@ from provisioning.models import LayerLevel, SettingsLayer
 from provisioning.tables.table import Row, Table, TableError
 
 SHOWN_PHONES = 12
+NOBODY = gettext_lazy("No phone is chosen that is not retired. Choose some in the list, then come back.")
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def page(request: HttpRequest) -> HttpResponse:
     """
     asked = request.POST if request.method == "POST" else request.GET
     try:
-        macs = list(chosen(asked).order_by("mac").values_list("mac", flat=True)[: planning.MAX_ROWS + 1])
+        macs = _macs(chosen(asked))
     except SelectionError as error:
         return _form(request, [], asked, str(error))
     if request.method != "POST" or asked.get("do") != "preview":
@@ -75,13 +76,18 @@ def page(request: HttpRequest) -> HttpResponse:
 
 def form_of(request: HttpRequest, phones: QuerySet[Phone]) -> HttpResponse:
     """The form for these phones; it sends itself to `page`."""
-    macs = list(phones.order_by("mac").values_list("mac", flat=True)[: planning.MAX_ROWS + 1])
-    return _form(request, macs, QueryDict())
+    return _form(request, _macs(phones), QueryDict())
+
+
+def _macs(phones: QuerySet[Phone]) -> list[str]:
+    """Retired phones are left out: they get nothing before somebody brings them back."""
+    rest = phones.exclude(stage=Stage.RETIRED).order_by("mac")
+    return list(rest.values_list("mac", flat=True)[: planning.MAX_ROWS + 1])
 
 
 def _form(request: HttpRequest, macs: list[str], asked: QueryDict, problem: str = "") -> HttpResponse:
     if not macs and not problem:
-        problem = _("No phone is chosen. Choose some in the list, then come back.")
+        problem = str(NOBODY)
     rows = [(field, asked.get(field.name, ""), f"set-{field.name}" in asked) for field in FIELDS]
     templates = SettingsLayer.objects.filter(level=LayerLevel.TEMPLATE).order_by("name")
     title = ngettext("Edit %(count)d phone", "Edit %(count)d phones", len(macs)) % {"count": len(macs)}
@@ -107,7 +113,7 @@ def _form(request: HttpRequest, macs: list[str], asked: QueryDict, problem: str 
 def _plan(macs: list[str], asked: QueryDict, by: str) -> int:
     """Store the preview; its number. Raises _Refused or TableError."""
     if not macs:
-        raise _Refused(_("No phone is chosen. Choose some in the list, then come back."))
+        raise _Refused(str(NOBODY))
     if len(macs) > planning.MAX_ROWS:
         words = _("At most %(most)d phones are changed at once; search or filter for fewer.")
         raise _Refused(words % {"most": planning.MAX_ROWS})

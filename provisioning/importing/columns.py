@@ -99,6 +99,8 @@ KNOWN: tuple[str, ...] = (
     *(slot.name for slot in SLOTS),
 )
 
+CODEC_COLUMNS = frozenset(name_of(number, "codecs") for number in range(1, MAX_ACCOUNTS + 1))
+
 
 def resolve(header: str) -> str:
     """The name in KNOWN that a header means; "" if it means none."""

@@ -29,6 +29,7 @@ from provisioning.gxp import document
 from provisioning.gxp.config import ConfigError
 from provisioning.importing.columns import (
     CLEAR,
+    CODEC_COLUMNS,
     KNOWN,
     Fault,
     Target,
@@ -78,6 +79,11 @@ class Planned:
     """What the phone has cannot be opened."""
 
     @property
+    def is_off(self) -> bool:
+        """Whether its phone is ignored or retired: it gets nothing, and holds no extension."""
+        return self.phone is not None and self.phone.stage in OFF
+
+    @property
     def differs(self) -> bool:
         """Whether the phone would change, as far as the preview may tell."""
         return self.before != self.after or bool(self.hidden)
@@ -114,7 +120,7 @@ def plan_table(title: str, table: Table, *, by: str, may_reveal: bool = True) ->
     for bite in batch.bites(zip(rows, macs, strict=True), CHUNK):
         planned = _planned(bite, twice, templates, may_reveal)
         for row in planned:
-            for account in row.after.accounts if row.mac else ():
+            for account in row.after.accounts if row.mac and not row.is_off else ():
                 extensions[account.user_id, account.sip_server.lower()].add(row.mac)
         _store(one, planned)
         counts.update(row.outcome.value for row in planned)
@@ -235,8 +241,9 @@ def _look(one: Planned, twice: Mapping[int, int], templates: _Templates) -> None
         if unknown:
             words = f"There is no template of name {unknown} in this cell. Make it under Settings, or name another one."
             one.faults.append(Fault("template", words))
-    if one.phone is not None and one.differs and one.phone.stage in OFF:
-        one.faults.append(Fault("mac", OFF[Stage(one.phone.stage)]))
+    if one.phone is not None and one.is_off:
+        # A row that changes nothing brings nobody back: it may stay in a file that was exported with it.
+        (one.faults if one.differs else one.warnings).append(Fault("mac", OFF[Stage(one.phone.stage)]))
 
 
 def _model_faults(one: Planned, text: str) -> list[Fault]:
@@ -327,6 +334,7 @@ def _row(of: PhoneImport, one: Planned) -> ImportRow:
         mac=one.mac,
         outcome=outcome,
         shown=_shown(one, outcome),
+        warned=bool(one.warnings) and outcome is not RowOutcome.FAULTY,
         version=phone.version if phone else 0,
         before=_sealed(before) if to_do else None,
         after=_sealed(one.after.to_json()) if to_do else None,
@@ -338,7 +346,12 @@ def _shown(one: Planned, outcome: RowOutcome) -> dict[str, Any]:
         order = {name: place for place, name in enumerate(("", *KNOWN))}
         faults = sorted(one.faults, key=lambda fault: order.get(fault.column, 0))
         return {"faults": [[fault.column, fault.message] for fault in faults]}
-    return {"changes": [[c.column, c.before, c.after] for c in changes(one.before, one.after, one.hidden)]}
+    said = {name for name, text in one.row.cells.items() if text.strip()}
+    found = changes(one.before, one.after, one.hidden)
+    # A new account has codecs although nobody named any: what the table does not say is no news of it.
+    told = [c for c in found if c.before or c.column in said or c.column not in CODEC_COLUMNS]
+    warnings = {"warnings": [[warning.column, warning.message] for warning in one.warnings]} if one.warnings else {}
+    return {"changes": [[c.column, c.before, c.after] for c in told]} | warnings
 
 
 def _sealed(value: object) -> bytes:
@@ -366,6 +379,6 @@ def _warn(of: PhoneImport, extensions: Mapping[tuple[str, str], set[str]], liste
     for bite in batch.bites(sorted(words), CHUNK):
         good = ImportRow.objects.filter(of=of, mac__in=bite).exclude(outcome=RowOutcome.FAULTY)
         rows_of = good.values_list("pk", "mac", "shown")
-        told = [(pk, shown | {"warnings": words[mac]}, True) for pk, mac, shown in rows_of]
+        told = [(pk, shown | {"warnings": shown.get("warnings", []) + words[mac]}, True) for pk, mac, shown in rows_of]
         batch.update(ImportRow, ("pk", "shown", "warned"), told)
     return ImportRow.objects.filter(of=of, warned=True).count()

@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import AsyncClient, Client, override_settings
 
+from devices import inventory
 from devices.choices import EventKind
 from devices.models import LiveEvent, Phone
 from gspnp.console import exports
@@ -204,6 +205,31 @@ class TestExport:
         assert LogEntry.objects.latest("pk").change_message == "With SIP passwords."
         assert LogEntry.objects.latest("pk").object_repr == "1 phone exported"
 
+    def test_retired_phones_leave_only_if_they_are_asked_for(self, console, tmp_path):
+        cast.assigned()
+        retired = cast.assigned(cast.OTHER_MAC, "10.0.0.21").phone
+        assert "retired phones too" not in body(console.get("/phones/import/"))
+        retired.refresh_from_db()
+        inventory.retire(retired, "Broken.", "tess")
+
+        def macs(answer) -> set[str]:
+            return {row.cells["mac"] for row in read_table("x", streamed(answer), max_rows=9).rows}
+
+        for asked in ({}, {"q": "1001"}, {"query": "q=1001"}, {"query": "?q=1001", "except": "[]"}):
+            assert macs(console.post("/phones/export/", asked)) == {cast.MAC}, asked
+        for asked in (
+            {"mac": cast.OTHER_MAC},
+            {"stage": "retired"},
+            {"query": "?stage=retired", "except": "[]"},
+            {"phones": f'[["{cast.OTHER_MAC}", null]]'},
+        ):
+            assert macs(console.post("/phones/export/", asked)) == {cast.OTHER_MAC}, asked
+        assert macs(console.post("/phones/export/", {"all": "1"})) == {cast.MAC, cast.OTHER_MAC}
+        assert "Ignored and retired phones too" in body(console.get("/phones/import/"))
+        for options, rows in (((), 1), (("--retired",), 2)):
+            call_command("export_phones", str(tmp_path / "x.csv"), *options, stderr=io.StringIO())
+            assert len(read_table("x", (tmp_path / "x.csv").read_bytes(), max_rows=9).rows) == rows
+
     def test_a_link_writes_no_history(self, console):
         cast.assigned()
         streamed(console.get("/phones/export/"))
@@ -282,6 +308,16 @@ class TestBulkEdit:
         carry_out()
         assert phones[0].accounts.get().sip_server == "172.18.0.10"
 
+    def test_retired_phones_are_left_out(self, console):
+        cast.assigned()
+        retired = cast.assigned(cast.OTHER_MAC, "10.0.0.21").phone
+        retired.refresh_from_db()
+        inventory.retire(retired, "Broken.", "tess")
+        page = console.get("/phones/edit/?q=1001")
+        assert "Edit 1 phone" in body(page) and page.context["macs"] == cast.MAC
+        asked = {"do": "preview", "macs": cast.OTHER_MAC, "set-site": "1", "site": "berlin"}
+        assert console.post("/phones/edit/", asked).status_code == 422 and not PhoneImport.objects.exists()
+
     def test_a_phone_without_the_account_keeps_what_it_has(self, console):
         cast.assigned()
         cast.seen(cast.OTHER_MAC, "10.0.0.21")
@@ -298,7 +334,7 @@ class TestBulkEdit:
             ({"set-key": "1", "key": "blf:1"}, "Choose which key"),
             ({"set-codecs": "1", "account": "3"}, "None of these phones has account 3"),
             ({"set-codecs": "1", "account": "9"}, "Choose one of the accounts"),
-            ({"set-site": "1", "macs": "nobody"}, "No phone is chosen"),
+            ({"set-site": "1", "macs": "nobody"}, "No phone is chosen that is not retired"),
         ],
     )
     def test_what_cannot_be_planned_is_said(self, console, asked, words):

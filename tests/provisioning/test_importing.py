@@ -190,6 +190,23 @@ class TestPreview:
         (row,) = one.rows.filter(warned=True)
         assert row.shown["warnings"] == [["extension", "Extension 1001 is on 00:0B:82:27:3B:89 too."]]
 
+    def test_a_retired_phone_holds_no_extension_and_its_row_says_so(self):
+        phone = cast.assigned().phone
+        phone.refresh_from_db()
+        inventory.retire(phone, "Broken.", "tess")
+        row = HEAD + f"{NEW},GXP1628,1001,pw,Theo,172.18.0.10\n"
+        one = preview(row + f"{phone.mac},,1001,,,172.18.0.10\n")
+        assert (one.new, one.same, one.warned) == (1, 1, 1)
+        assert one.rows.get(warned=True).shown["warnings"] == [["mac", planning.OFF[Stage.RETIRED]]]
+        assert preview(row + f"{phone.mac},,1001,,Ada,172.18.0.10\n").faulty == 1, "no row brings it back"
+
+    def test_what_the_file_does_not_say_is_no_change(self):
+        head = HEAD.strip() + ",codecs\n"
+        one = preview(head + f"{NEW},GXP1628,1001,pw,Theo,pbx,\n000B82000E11,GXP1628,1002,pw,Ada,pbx,PCMU\n")
+        told = [{column for column, _, _ in row.shown["changes"]} for row in one.rows.all()]
+        assert told[0] == {"model", "extension", "password", "name", "sip_server"}
+        assert told[1] == told[0] | {"codecs"}
+
     def test_the_same_again_is_no_change_and_nothing_to_apply(self):
         cast.assigned()
         one = preview(f"mac,extension,name,password\n{cast.MAC},1001,Tess,{cast.PASSWORD}\n")
