@@ -65,6 +65,8 @@ def _why_not(of: PhoneImport) -> str:
     if now is None:
         return gettext("This preview is gone. Upload the file again.")
     if now.state == ImportState.PREVIEW:
+        if now.entered:
+            return gettext("%(n)s phones cannot have this. Change what you entered.") % {"n": now.faulty}
         return gettext("%(n)s rows have errors. Correct them in the file, and upload it again.") % {"n": now.faulty}
     words = gettext("This import is %(state)s; it can only be applied from its preview.")
     return words % {"state": now.get_state_display().lower()}

@@ -26,7 +26,7 @@ from devices.mac import MacError, colons, parse_mac
 from devices.models import Account, Phone
 from provisioning import plan, rendering
 from provisioning.gxp import document
-from provisioning.gxp.config import ConfigError
+from provisioning.gxp.config import ConfigError, account_problems
 from provisioning.importing.columns import (
     CLEAR,
     CODEC_COLUMNS,
@@ -103,8 +103,10 @@ def read_file(name: str, data: bytes, *, by: str, may_reveal: bool = True) -> Ph
     return plan_table(name[-200:] or "Import", table, by=by, may_reveal=may_reveal)
 
 
-def plan_table(title: str, table: Table, *, by: str, may_reveal: bool = True) -> PhoneImport:
+def plan_table(title: str, table: Table, *, by: str, may_reveal: bool = True, entered: str = "") -> PhoneImport:
     """Plan what a table asks for, and store it as a preview. Raises TableError; nothing is stored then.
+
+    `entered` is what the table was made of if it was no file: the query string of a form, for the way back to it.
 
     For who may not look at passwords the preview does not tell whether a given one is the stored one: that would be
     asking it without a trace, ten thousand at a time. It is compared when it is applied.
@@ -114,7 +116,7 @@ def plan_table(title: str, table: Table, *, by: str, may_reveal: bool = True) ->
     macs = [_mac(row) for row in rows]
     twice = _twice(rows, macs)
     templates = _Templates()
-    one = PhoneImport.objects.create(title=title[:200], created_by=by[:150], created_at=timezone.now())
+    one = PhoneImport.objects.create(title=title[:200], created_by=by[:150], created_at=timezone.now(), entered=entered)
     counts: Counter[str] = Counter()
     extensions: dict[tuple[str, str], set[str]] = defaultdict(set)
     for bite in batch.bites(zip(rows, macs, strict=True), CHUNK):
@@ -233,17 +235,43 @@ def _look(one: Planned, twice: Mapping[int, int], templates: _Templates) -> None
     one.after, faults = changed(one.before, cells)
     one.faults += faults
     one.faults += _model_faults(one, cells.get("model", "").strip())
-    if not _SITE.fullmatch(one.after.site):
-        one.faults.append(Fault("site", "A site is named with at most 40 letters, digits, - and _; change the name."))
-    if cells.get("template", "").strip():
-        names, unknown = templates.read(cells["template"])
+    one.faults += site_faults(one.after.site)
+    _look_at_templates(one, templates)
+    if one.phone is not None and one.is_off:
+        # A row that changes nothing brings nobody back: it may stay in a file that was exported with it.
+        (one.faults if one.differs else one.warnings).append(Fault("mac", OFF[Stage(one.phone.stage)]))
+
+
+def _look_at_templates(one: Planned, templates: _Templates) -> None:
+    text = one.row.cells.get("template", "")
+    if text.strip():
+        names, unknown = templates.read(text)
         one.after = replace(one.after, templates=names)
         if unknown:
             words = f"There is no template of name {unknown} in this cell. Make it under Settings, or name another one."
             one.faults.append(Fault("template", words))
-    if one.phone is not None and one.is_off:
-        # A row that changes nothing brings nobody back: it may stay in a file that was exported with it.
-        (one.faults if one.differs else one.warnings).append(Fault("mac", OFF[Stage(one.phone.stage)]))
+
+
+def site_faults(site: str) -> list[Fault]:
+    """What is wrong with the name of a site."""
+    words = "A site is named with at most 40 letters, digits, - and _; change the name."
+    return [] if _SITE.fullmatch(site) else [Fault("site", words)]
+
+
+def cell_faults(cells: Mapping[str, str]) -> list[Fault]:
+    """What is wrong with cells (by names in KNOWN) whatever phone they are said to. Raises TableError."""
+    one = Planned(Row(0, dict(cells)), "")
+    one.after, one.faults = changed(one.before, cells)
+    one.faults += site_faults(one.after.site)
+    _look_at_templates(one, _Templates())
+    unread = {fault.column for fault in one.faults}
+    # Without codecs of its own an account takes those of the phone's layers.
+    unread |= {column for column in CODEC_COLUMNS if cells.get(column) == CLEAR}
+    for account in one.after.accounts:
+        found = [Fault(column_of(problem.field), problem.message) for problem in account_problems(account)]
+        # What no cell says is the phone's own affair.
+        one.faults += [fault for fault in found if cells.get(fault.column) and fault.column not in unread]
+    return one.faults
 
 
 def _model_faults(one: Planned, text: str) -> list[Fault]:
