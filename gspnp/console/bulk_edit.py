@@ -196,7 +196,7 @@ def _entered(asked: QueryDict) -> str:
     kept = QueryDict(mutable=True)
     for name in ("account", "slot", *(name for one in FIELDS for name in (one.name, f"set-{one.name}"))):
         if name in asked:
-            kept[name] = asked[name]
+            kept[name] = asked.get(name, "")
     return kept.urlencode()
 
 
