@@ -142,10 +142,11 @@ def _made(job: Job, rows: Sequence[ImportRow]) -> list[Made]:
         if row.after is None:  # its phone was forgotten since the preview
             raise ChangedMeanwhile(row.mac)
     try:
-        made = [
-            Made(row, making.opened(row.before), Target.from_json(making.opened(row.after)), phones.get(row.mac))
-            for row in rows
-        ]
+        made = []
+        for row in rows:
+            before, after = making.opened(row.before), making.opened(row.after)
+            given = tuple(after.get("given", ()))
+            made.append(Made(row, before, Target.from_json(after), phones.get(row.mac), given))
         templates = planning.templates_of(list(phones.values()))
         for one in made:
             if _is_other(one, templates):

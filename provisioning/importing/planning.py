@@ -27,10 +27,14 @@ from devices.models import Account, Phone
 from provisioning import plan, rendering
 from provisioning.gxp import document
 from provisioning.gxp.config import ConfigError, account_problems
+from provisioning.importing import filling
 from provisioning.importing.columns import (
     CLEAR,
     CODEC_COLUMNS,
     KNOWN,
+    MAX_ACCOUNTS,
+    PASSWORD_COLUMNS,
+    Change,
     Fault,
     Target,
     changed,
@@ -58,6 +62,7 @@ OFF = {
     Stage.IGNORED: "This phone is ignored. Stop ignoring it, or take its row out.",
     Stage.RETIRED: "This phone is retired. Bring it back, or take its row out.",
 }
+FROM_DIRECTORY = "from the directory"
 TEMPLATE_UNREADABLE = "A template cannot be opened: put the key that it was written with back into GSPNP_FIELD_KEYS."
 UNREADABLE = "Its stored secrets cannot be opened: put the key that they were written with back into GSPNP_FIELD_KEYS."
 
@@ -75,6 +80,10 @@ class Planned:
     after: Target = field(default_factory=Target)
     hidden: frozenset[str] = frozenset()
     """Columns of passwords that are given, and that whoever sees the preview may not compare with what is stored."""
+    filled: frozenset[str] = frozenset()
+    """Columns that the directory filled in."""
+    given: tuple[str, ...] = ()
+    """Extensions whose secrets the directory gave for it."""
     is_unreadable: bool = False
     """What the phone has cannot be opened."""
 
@@ -177,6 +186,8 @@ def _planned(
     macs = [mac for _, mac in bite if _DIGITS.fullmatch(mac)]
     phones = {phone.mac: phone for phone in with_accounts(Phone.objects.filter(mac__in=macs))}
     befores = targets_of(list(phones.values()))
+    columns = [name_of(number, "extension") for number in range(1, MAX_ACCOUNTS + 1)]
+    known_extensions = filling.entries(row.cells.get(name, "").strip() for row, _ in bite for name in columns)
     planned = []
     for row, mac in bite:
         one = Planned(row, mac, phone=phones.get(mac), hidden=frozenset() if may_reveal else given_passwords(row.cells))
@@ -188,6 +199,8 @@ def _planned(
         if one.phone is not None:
             one.before = befores[one.phone.pk]
         _look(one, twice, templates)
+        if not one.is_off:
+            _fill(one, known_extensions)
     _validate(planned, templates)
     return planned
 
@@ -240,6 +253,12 @@ def _look(one: Planned, twice: Mapping[int, int], templates: _Templates) -> None
     if one.phone is not None and one.is_off:
         # A row that changes nothing brings nobody back: it may stay in a file that was exported with it.
         (one.faults if one.differs else one.warnings).append(Fault("mac", OFF[Stage(one.phone.stage)]))
+
+
+def _fill(one: Planned, known_extensions: filling.Directory) -> None:
+    found = filling.fill(one.before, one.after, one.row.cells, known_extensions)
+    one.after, one.filled, one.given = found.target, found.columns, found.given
+    one.warnings += found.warnings
 
 
 def _look_at_templates(one: Planned, templates: _Templates) -> None:
@@ -365,7 +384,7 @@ def _row(of: PhoneImport, one: Planned) -> ImportRow:
         warned=bool(one.warnings) and outcome is not RowOutcome.FAULTY,
         version=phone.version if phone else 0,
         before=_sealed(before) if to_do else None,
-        after=_sealed(one.after.to_json()) if to_do else None,
+        after=_sealed(one.after.to_json() | {"given": one.given}) if to_do else None,
     )
 
 
@@ -378,8 +397,14 @@ def _shown(one: Planned, outcome: RowOutcome) -> dict[str, Any]:
     found = changes(one.before, one.after, one.hidden)
     # A new account has codecs although nobody named any: what the table does not say is no news of it.
     told = [c for c in found if c.before or c.column in said or c.column not in CODEC_COLUMNS]
+    told = [replace(c, after=_from_directory(c)) if c.column in one.filled else c for c in told]
     warnings = {"warnings": [[warning.column, warning.message] for warning in one.warnings]} if one.warnings else {}
     return {"changes": [[c.column, c.before, c.after] for c in told]} | warnings
+
+
+def _from_directory(change: Change) -> str:
+    """What it becomes, in words that may be shown: of a password only where it is from."""
+    return FROM_DIRECTORY if change.column in PASSWORD_COLUMNS else f"{change.after} ({FROM_DIRECTORY})"
 
 
 def _sealed(value: object) -> bytes:

@@ -8,8 +8,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from devices import inventory
-from devices.choices import Stage
+from devices import directory, inventory
+from devices.choices import EventKind, Stage
+from devices.directory import Entry
 from devices.models import Account, LiveEvent, Phone
 from provisioning import assignment, outbox, plan
 from provisioning.gxp.document import values
@@ -206,6 +207,30 @@ class TestPreview:
         told = [{column for column, _, _ in row.shown["changes"]} for row in one.rows.all()]
         assert told[0] == {"model", "extension", "password", "name", "sip_server"}
         assert told[1] == told[0] | {"codecs"}
+
+    def test_what_a_row_leaves_open_comes_from_the_directory_and_the_timeline_tells(self):
+        directory.add(Entry("berlin", "1009", "Ada", "d1r-s3cret", sip_server="pbx.example", voicemail="*97"))
+        head = "mac,model,extension,site,sip_server\n"
+        one = preview(head + f"{NEW},GXP1628,1009,berlin,\n")
+        told = {column: after for column, _, after in one.rows.get().shown["changes"]}
+        assert told["password"] == "from the directory" and told["name"] == "Ada (from the directory)"
+        assert "d1r-s3cret" not in json.dumps(one.rows.get().shown)
+        run(applying.apply(one, by="tess"))
+        account = Account.objects.get()
+        assert (account.password, account.sip_server, account.voicemail) == ("d1r-s3cret", "pbx.example", "*97")
+        words = "The secret of extension 1009 was given to this phone by tess."
+        assert LiveEvent.objects.filter(mac=NEW, kind=EventKind.LOOKED, text=words).exists()
+        assert preview(f"mac,extension\n{NEW},1009\n").same == 1, "it has that extension already"
+
+    def test_a_secret_stays_with_its_site_and_its_server(self):
+        directory.add(Entry("berlin", "1009", "Ada", "d1r-s3cret", sip_server="pbx.example"))
+        head = "mac,model,extension,site,sip_server\n"
+        one = preview(head + f"{NEW},GXP1628,1009,berlin,evil.example\n")
+        assert one.warned == 1 and "SIP server" in one.rows.get().shown["warnings"][0][1]
+        assert "needs a SIP server" in faults(preview(head + f"{NEW},GXP1628,1009,paris,\n"))[2][0]
+        run(applying.apply(one, by="tess"))
+        assert Account.objects.get().password == ""
+        assert not LiveEvent.objects.filter(kind=EventKind.LOOKED).exists()
 
     def test_the_same_again_is_no_change_and_nothing_to_apply(self):
         cast.assigned()
