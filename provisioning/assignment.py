@@ -112,6 +112,11 @@ def save(
     raise AssignmentError(gettext("This phone was given a new file at the same moment, three times over. Save again."))
 
 
+def given_words(number: str, by: str) -> str:
+    """What a phone's timeline tells of a secret that the directory gave it."""
+    return f"The secret of extension {number} was given to this phone by {by}."
+
+
 class _NewerFile(Exception):
     """A job gave the phone another version since it was read."""
 
@@ -135,8 +140,7 @@ class _Order:
     def tell_given(self) -> None:
         """Whose secrets went to the phone unseen: it tells them to who owns its address."""
         for number in self.given:
-            words = f"The secret of extension {number} was given to this phone by {self.by}."
-            inventory.tell(self.phone.pk, EventKind.LOOKED, words)
+            inventory.tell(self.phone.pk, EventKind.LOOKED, given_words(number, self.by))
 
 
 def _save(order: _Order, current: ConfigFile | None) -> Saved:

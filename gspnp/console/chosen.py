@@ -7,6 +7,7 @@ import re
 from django.db.models import QuerySet
 from django.http import QueryDict
 
+from devices.choices import Stage
 from devices.mac import MacError, parse_mac
 from devices.models import Phone
 from gspnp.console import selection
@@ -24,9 +25,22 @@ def chosen(asked: QueryDict) -> QuerySet[Phone]:
         return selection.read(asked).phones()
     if asked.get("all"):
         return Phone.objects.all()
+    return filtered(_query(asked))
+
+
+def to_export(asked: QueryDict) -> QuerySet[Phone]:
+    """The same, without retired phones that nobody asked for: what they had is somebody else's by now. Raises
+    SelectionError."""
+    phones = chosen(asked)
+    is_named = "mac" in asked or "macs" in asked or ("phones" in asked and "query" not in asked)
+    if is_named or asked.get("all") or _query(asked).stage == Stage.RETIRED:
+        return phones
+    return phones.exclude(stage=Stage.RETIRED)
+
+
+def _query(asked: QueryDict) -> ListQuery:
     query = asked.get("query")
-    params = asked if query is None else QueryDict(str(query)[:2000])
-    return filtered(ListQuery.read(params))
+    return ListQuery.read(asked if query is None else QueryDict(str(query)[:2000].removeprefix("?")))
 
 
 def _digits(text: str) -> str:

@@ -1,7 +1,8 @@
 """Phones as a file that import reads: all, those of a list's search and filter, or chosen ones.
 
 Passwords leave only with the permission to look at them, a tick of their own, and never over plain HTTP beyond
-loopback. Who exported what stands in the administration's history, and a look at a password in each phone's timeline.
+loopback. Retired phones leave only if they are asked for (chosen.py). Who exported what stands in the administration's
+history, and a look at a password in each phone's timeline.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from django.views.decorators.http import require_http_methods
 
 from devices.models import Phone
 from gspnp.console.access import REVEAL, VIEW, needs
-from gspnp.console.chosen import chosen
+from gspnp.console.chosen import to_export
 from gspnp.console.reveal import TOO_PLAIN
 from gspnp.console.selection import SelectionError
 from gspnp.console.shell import is_plain_beyond_loopback
@@ -42,7 +43,7 @@ def export(request: HttpRequest) -> HttpResponse:
     asked = request.POST if request.method == "POST" else request.GET
     secrets = request.method == "POST" and asked.get("secrets") == "yes"
     try:
-        phones = chosen(asked)
+        phones = to_export(asked)
     except SelectionError as error:
         messages.error(request, str(error))
         return redirect("console:imports")

@@ -20,6 +20,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from devices.mac import search_digits
 from devices.models import Phone
 from gspnp.console.access import CHANGE, REVEAL, VIEW, needs
+from gspnp.console.filters import OUT_OF_SIGHT
 from gspnp.console.shell import is_plain_beyond_loopback, shell_context
 from provisioning.importing import applying, columns, planning, undoing
 from provisioning.importing.models import ImportState, PhoneImport
@@ -77,6 +78,7 @@ def _overview(request: HttpRequest, problem: str = "") -> HttpResponse:
         problem=problem,
         imports=PhoneImport.objects.exclude(state__in=(ImportState.READING, ImportState.DISCARDED))[:SHOWN_IMPORTS],
         phones=Phone.objects.count(),
+        in_sight=Phone.objects.exclude(stage__in=OUT_OF_SIGHT).count(),
         query=request.GET.urlencode(),
         known=columns.KNOWN,
         max_rows=planning.MAX_ROWS,

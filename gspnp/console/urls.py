@@ -85,6 +85,7 @@ urlpatterns = [
     path("phones/import/<int:import_id>/<str:button>/", imports.press, name="import_press"),
     path("phones/export/", exports.export, name="export"),
     path("phones/edit/", bulk_edit.page, name="bulk_edit"),
+    path("phones/edit/<int:import_id>/", bulk_edit.again, name="bulk_edit_again"),
     path("phones/add/", prestage.add, name="add_phone"),
     path("phones/<mac:mac>/", phone.page, name="phone"),
     path("phones/<mac:mac>/live/", phone.live_part, name="phone_live"),

@@ -128,10 +128,12 @@ def _accounts_problems(config: DeviceConfig) -> Iterator[Problem]:
         elif number in seen:
             yield Problem(path, f"Account {number} is given twice; remove one of them.")
         seen.add(number)
-        yield from _account_problems(path, account, config.settings)
+        yield from account_problems(account, config.settings)
 
 
-def _account_problems(path: str, account: AccountConfig, settings: Mapping[str, str | None]) -> Iterator[Problem]:
+def account_problems(account: AccountConfig, settings: Mapping[str, str | None] | None = None) -> Iterator[Problem]:
+    """What is wrong with an account by itself, whatever phone has it; `settings` is what the layers say."""
+    path = f"account.{account.number}"
     if not account.sip_server:
         needs = f"Account {account.number} needs a SIP server; enter host or host:port."
         yield Problem(f"{path}.sip_server", needs)
@@ -145,7 +147,7 @@ def _account_problems(path: str, account: AccountConfig, settings: Mapping[str, 
     yield from _fault(f"{path}.display_name", "The name", fields.text_fault(account.display_name))
     yield from _fault(f"{path}.voicemail", "The voicemail number", fields.text_fault(account.voicemail))
     # Without a choice of its own the account takes the codecs of the layers.
-    if account.codecs or not settings.get(f"account{account.number}_preferred_vocoder_1"):
+    if account.codecs or not (settings or {}).get(f"account{account.number}_preferred_vocoder_1"):
         yield from codec_problems(f"{path}.codecs", account.codecs)
 
 

@@ -35,16 +35,33 @@ def value_problem(mode: KeyMode, value: str) -> str | None:
     """What is wrong with the value of a key that does this, as a sentence; None if nothing is."""
     if mode is KeyMode.LINE and value:
         return "A line key set to Line takes no value; clear it."
-    if mode in NEEDED and not value.strip():
+    if _is_missing(mode, value):
         return f"{NEEDED[mode]}; enter it or clear the key."
-    if mode is KeyMode.PAGING:
-        fault = _group_fault(value)
-    elif mode is KeyMode.DTMF:
-        fault = _tones_fault(value)
-    else:
-        read = fields.number_fault if mode in _IS_NUMBER else fields.text_fault
-        fault = read(value, fields.MAX_VALUE)
+    fault = _fault(mode, value)
     return None if fault is None else f"The value: {fault}."
+
+
+def key_fault(mode: KeyMode, value: str) -> str | None:
+    """The same as what is said of the key, to be put after its name; without a full stop."""
+    if mode is KeyMode.LINE and value:
+        return "is set to Line and takes no value; clear it"
+    if _is_missing(mode, value):
+        return f"has no value, and {NEEDED[mode]}; enter it or clear the key"
+    fault = _fault(mode, value)
+    return None if fault is None else f"has a value that {fault}"
+
+
+def _is_missing(mode: KeyMode, value: str) -> bool:
+    return mode in NEEDED and not value.strip()
+
+
+def _fault(mode: KeyMode, value: str) -> str | None:
+    if mode is KeyMode.PAGING:
+        return _group_fault(value)
+    if mode is KeyMode.DTMF:
+        return _tones_fault(value)
+    read = fields.number_fault if mode in _IS_NUMBER else fields.text_fault
+    return read(value, fields.MAX_VALUE)
 
 
 def is_group(text: str) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from devices.catalog import MODELS, KeyKind, KeyMode, KeySlot, PhoneModel, slots
 from provisioning.gxp import fields
 from provisioning.gxp.config import KeyConfig, Problem
-from provisioning.gxp.key_values import is_group, value_problem
+from provisioning.gxp.key_values import is_group, key_fault
 
 KEY = "key_"
 TEAM = "team"
@@ -70,9 +70,9 @@ def read_key(slot: KeySlot, text: str) -> LayoutKey:
     value, label = _value_and_label(mode, rest)
     if not any(mode in model.modes(slot.kind) for model in MODELS.values()):
         raise ValueError(f"is a mode that no {slot.kind} key offers: {mode}")
-    wrong = value_problem(mode, value)
+    wrong = key_fault(mode, value)
     if wrong is not None:
-        raise ValueError(f"cannot be: {wrong.removesuffix('.')}")
+        raise ValueError(wrong)
     wrong = fields.text_fault(label, fields.MAX_LABEL)
     if wrong is not None:
         raise ValueError(f"has a label that is not right: it {wrong}")

@@ -65,6 +65,8 @@ def _why_not(of: PhoneImport) -> str:
     if now is None:
         return gettext("This preview is gone. Upload the file again.")
     if now.state == ImportState.PREVIEW:
+        if now.entered:
+            return gettext("%(n)s phones cannot have this. Change what you entered.") % {"n": now.faulty}
         return gettext("%(n)s rows have errors. Correct them in the file, and upload it again.") % {"n": now.faulty}
     words = gettext("This import is %(state)s; it can only be applied from its preview.")
     return words % {"state": now.get_state_display().lower()}
@@ -140,10 +142,11 @@ def _made(job: Job, rows: Sequence[ImportRow]) -> list[Made]:
         if row.after is None:  # its phone was forgotten since the preview
             raise ChangedMeanwhile(row.mac)
     try:
-        made = [
-            Made(row, making.opened(row.before), Target.from_json(making.opened(row.after)), phones.get(row.mac))
-            for row in rows
-        ]
+        made = []
+        for row in rows:
+            before, after = making.opened(row.before), making.opened(row.after)
+            given = tuple(after.get("given", ()))
+            made.append(Made(row, before, Target.from_json(after), phones.get(row.mac), given))
         templates = planning.templates_of(list(phones.values()))
         for one in made:
             if _is_other(one, templates):

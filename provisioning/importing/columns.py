@@ -99,6 +99,9 @@ KNOWN: tuple[str, ...] = (
     *(slot.name for slot in SLOTS),
 )
 
+CODEC_COLUMNS = frozenset(name_of(number, "codecs") for number in range(1, MAX_ACCOUNTS + 1))
+PASSWORD_COLUMNS = frozenset(name_of(number, "password") for number in range(1, MAX_ACCOUNTS + 1))
+
 
 def resolve(header: str) -> str:
     """The name in KNOWN that a header means; "" if it means none."""
@@ -241,8 +244,7 @@ class Change:
 
 def given_passwords(cells: Mapping[str, str]) -> frozenset[str]:
     """The columns (names in KNOWN) of passwords that these cells set to something."""
-    columns = (name_of(number, "password") for number in range(1, MAX_ACCOUNTS + 1))
-    return frozenset(column for column in columns if cells.get(column, "").strip() not in ("", CLEAR))
+    return frozenset(column for column in PASSWORD_COLUMNS if cells.get(column, "").strip() not in ("", CLEAR))
 
 
 def changes(before: Target, after: Target, hidden: frozenset[str] = frozenset()) -> list[Change]:

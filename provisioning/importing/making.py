@@ -14,11 +14,11 @@ from django.utils import timezone
 
 from devices import batch, inventory
 from devices.catalog import find_model
-from devices.choices import Stage
+from devices.choices import EventKind, Stage
 from devices.inventory import Whole
 from devices.mac import colons
 from devices.models import Phone
-from provisioning import outbox, plan, rendering
+from provisioning import assignment, outbox, plan, rendering
 from provisioning.gxp.config import ConfigError
 from provisioning.importing import planning
 from provisioning.importing.columns import Target
@@ -53,6 +53,8 @@ class Made:
     """What the preview saw; empty for a phone that was not listed."""
     target: Target
     phone: Phone | None
+    given: tuple[str, ...] = ()
+    """Extensions whose secrets the directory gave."""
     version: ConfigFile | None = None
     own: Mapping[str, str | None] | None = field(default=None, repr=False)
     fault: str = ""
@@ -136,6 +138,9 @@ def lock(made: Sequence[Made]) -> None:
 def write(job: Job, made: Sequence[Made], now: datetime) -> None:
     """Phones, templates, files and held NOTIFYs of what was locked; call it in the same transaction."""
     inventory.rewrite([_whole(one, job, now) for one in made], now)
+    for one in made:
+        for number in one.given:
+            inventory.tell(one.there.pk, EventKind.LOOKED, assignment.given_words(number, job.created_by))
     replace_templates(made)
     _store_files(job, [one for one in made if one.version is not None], now)
 

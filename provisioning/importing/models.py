@@ -29,6 +29,9 @@ class PhoneImport(models.Model):
     """One table of phones, or one change of many from a form, from its preview to its undoing."""
 
     title = models.CharField(max_length=200)
+    entered = models.TextField(
+        blank=True, default="", help_text="What was typed into a form, as a query string; empty for a file."
+    )
     state = models.CharField(max_length=10, choices=ImportState, default=ImportState.READING)
     created_by = models.CharField(max_length=150)
     created_at = models.DateTimeField()

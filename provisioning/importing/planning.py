@@ -19,17 +19,22 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from devices import batch
-from devices.catalog import MODELS, find_model
+from devices.catalog import MODELS, KeyKind, find_model
 from devices.choices import Stage
 from devices.crypto import CannotDecrypt
 from devices.mac import MacError, colons, parse_mac
 from devices.models import Account, Phone
 from provisioning import plan, rendering
 from provisioning.gxp import document
-from provisioning.gxp.config import ConfigError
+from provisioning.gxp.config import ConfigError, account_problems
+from provisioning.importing import filling
 from provisioning.importing.columns import (
     CLEAR,
+    CODEC_COLUMNS,
     KNOWN,
+    MAX_ACCOUNTS,
+    PASSWORD_COLUMNS,
+    Change,
     Fault,
     Target,
     changed,
@@ -51,10 +56,13 @@ UNHEARD_HOST = "127.0.0.1"  # our address towards a phone that was not heard; no
 _DIGITS = re.compile(r"[0-9A-F]{12}", re.ASCII)
 _MODEL_NAME = re.compile(r"GX[PV][0-9]{4}", re.ASCII | re.IGNORECASE)  # anything else may be a password
 _SITE = re.compile(r"[A-Za-z0-9_-]{0,40}", re.ASCII)
+ANY_MODEL = max(MODELS.values(), key=lambda model: (model.accounts, model.key_count(KeyKind.MPK)))
+"""Stands for the model of a phone that has none, so that the rest of its row can be looked at."""
 OFF = {
     Stage.IGNORED: "This phone is ignored. Stop ignoring it, or take its row out.",
     Stage.RETIRED: "This phone is retired. Bring it back, or take its row out.",
 }
+FROM_DIRECTORY = "from the directory"
 TEMPLATE_UNREADABLE = "A template cannot be opened: put the key that it was written with back into GSPNP_FIELD_KEYS."
 UNREADABLE = "Its stored secrets cannot be opened: put the key that they were written with back into GSPNP_FIELD_KEYS."
 
@@ -72,6 +80,17 @@ class Planned:
     after: Target = field(default_factory=Target)
     hidden: frozenset[str] = frozenset()
     """Columns of passwords that are given, and that whoever sees the preview may not compare with what is stored."""
+    filled: frozenset[str] = frozenset()
+    """Columns that the directory filled in."""
+    given: tuple[str, ...] = ()
+    """Extensions whose secrets the directory gave for it."""
+    is_unreadable: bool = False
+    """What the phone has cannot be opened."""
+
+    @property
+    def is_off(self) -> bool:
+        """Whether its phone is ignored or retired: it gets nothing, and holds no extension."""
+        return self.phone is not None and self.phone.stage in OFF
 
     @property
     def differs(self) -> bool:
@@ -93,8 +112,10 @@ def read_file(name: str, data: bytes, *, by: str, may_reveal: bool = True) -> Ph
     return plan_table(name[-200:] or "Import", table, by=by, may_reveal=may_reveal)
 
 
-def plan_table(title: str, table: Table, *, by: str, may_reveal: bool = True) -> PhoneImport:
+def plan_table(title: str, table: Table, *, by: str, may_reveal: bool = True, entered: str = "") -> PhoneImport:
     """Plan what a table asks for, and store it as a preview. Raises TableError; nothing is stored then.
+
+    `entered` is what the table was made of if it was no file: the query string of a form, for the way back to it.
 
     For who may not look at passwords the preview does not tell whether a given one is the stored one: that would be
     asking it without a trace, ten thousand at a time. It is compared when it is applied.
@@ -104,13 +125,13 @@ def plan_table(title: str, table: Table, *, by: str, may_reveal: bool = True) ->
     macs = [_mac(row) for row in rows]
     twice = _twice(rows, macs)
     templates = _Templates()
-    one = PhoneImport.objects.create(title=title[:200], created_by=by[:150], created_at=timezone.now())
+    one = PhoneImport.objects.create(title=title[:200], created_by=by[:150], created_at=timezone.now(), entered=entered)
     counts: Counter[str] = Counter()
     extensions: dict[tuple[str, str], set[str]] = defaultdict(set)
     for bite in batch.bites(zip(rows, macs, strict=True), CHUNK):
         planned = _planned(bite, twice, templates, may_reveal)
         for row in planned:
-            for account in row.after.accounts if row.mac else ():
+            for account in row.after.accounts if row.mac and not row.is_off else ():
                 extensions[account.user_id, account.sip_server.lower()].add(row.mac)
         _store(one, planned)
         counts.update(row.outcome.value for row in planned)
@@ -165,16 +186,21 @@ def _planned(
     macs = [mac for _, mac in bite if _DIGITS.fullmatch(mac)]
     phones = {phone.mac: phone for phone in with_accounts(Phone.objects.filter(mac__in=macs))}
     befores = targets_of(list(phones.values()))
+    columns = [name_of(number, "extension") for number in range(1, MAX_ACCOUNTS + 1)]
+    known_extensions = filling.entries(row.cells.get(name, "").strip() for row, _ in bite for name in columns)
     planned = []
     for row, mac in bite:
         one = Planned(row, mac, phone=phones.get(mac), hidden=frozenset() if may_reveal else given_passwords(row.cells))
         planned.append(one)
         if one.phone is not None and one.phone.pk not in befores:
             one.faults.append(Fault("mac", UNREADABLE))
+            one.is_unreadable = True
             continue
         if one.phone is not None:
             one.before = befores[one.phone.pk]
         _look(one, twice, templates)
+        if not one.is_off:
+            _fill(one, known_extensions)
     _validate(planned, templates)
     return planned
 
@@ -222,16 +248,49 @@ def _look(one: Planned, twice: Mapping[int, int], templates: _Templates) -> None
     one.after, faults = changed(one.before, cells)
     one.faults += faults
     one.faults += _model_faults(one, cells.get("model", "").strip())
-    if not _SITE.fullmatch(one.after.site):
-        one.faults.append(Fault("site", "A site is named with at most 40 letters, digits, - and _; change the name."))
-    if cells.get("template", "").strip():
-        names, unknown = templates.read(cells["template"])
+    one.faults += site_faults(one.after.site)
+    _look_at_templates(one, templates)
+    if one.phone is not None and one.is_off:
+        # A row that changes nothing brings nobody back: it may stay in a file that was exported with it.
+        (one.faults if one.differs else one.warnings).append(Fault("mac", OFF[Stage(one.phone.stage)]))
+
+
+def _fill(one: Planned, known_extensions: filling.Directory) -> None:
+    found = filling.fill(one.before, one.after, one.row.cells, known_extensions)
+    one.after, one.filled, one.given = found.target, found.columns, found.given
+    one.warnings += found.warnings
+
+
+def _look_at_templates(one: Planned, templates: _Templates) -> None:
+    text = one.row.cells.get("template", "")
+    if text.strip():
+        names, unknown = templates.read(text)
         one.after = replace(one.after, templates=names)
         if unknown:
             words = f"There is no template of name {unknown} in this cell. Make it under Settings, or name another one."
             one.faults.append(Fault("template", words))
-    if one.phone is not None and one.differs and one.phone.stage in OFF:
-        one.faults.append(Fault("mac", OFF[Stage(one.phone.stage)]))
+
+
+def site_faults(site: str) -> list[Fault]:
+    """What is wrong with the name of a site."""
+    words = "A site is named with at most 40 letters, digits, - and _; change the name."
+    return [] if _SITE.fullmatch(site) else [Fault("site", words)]
+
+
+def cell_faults(cells: Mapping[str, str]) -> list[Fault]:
+    """What is wrong with cells (by names in KNOWN) whatever phone they are said to. Raises TableError."""
+    one = Planned(Row(0, dict(cells)), "")
+    one.after, one.faults = changed(one.before, cells)
+    one.faults += site_faults(one.after.site)
+    _look_at_templates(one, _Templates())
+    unread = {fault.column for fault in one.faults}
+    # Without codecs of its own an account takes those of the phone's layers.
+    unread |= {column for column in CODEC_COLUMNS if cells.get(column) == CLEAR}
+    for account in one.after.accounts:
+        found = [Fault(column_of(problem.field), problem.message) for problem in account_problems(account)]
+        # What no cell says is the phone's own affair.
+        one.faults += [fault for fault in found if cells.get(fault.column) and fault.column not in unread]
+    return one.faults
 
 
 def _model_faults(one: Planned, text: str) -> list[Fault]:
@@ -264,8 +323,9 @@ def shadow(phone: Phone | None, mac: str, target: Target, stand_in: int) -> Phon
 
 
 def _validate(planned: Sequence[Planned], templates: _Templates) -> None:
-    """Everything that the renderer would refuse, beside its column."""
-    asked = [one for one in planned if not one.faults and one.differs and wants_file(one.phone, one.after)]
+    """Everything that the renderer would refuse, beside its column: also of rows that have other faults already, so
+    that nobody corrects a file only to read the next one."""
+    asked = [one for one in planned if one.differs and wants_file(one.phone, one.after) and not one.is_unreadable]
     shadows = [shadow(one.phone, one.mac, one.after, -place) for place, one in enumerate(asked, start=1)]
     try:
         layers = stack.stacks(shadows)
@@ -277,17 +337,20 @@ def _validate(planned: Sequence[Planned], templates: _Templates) -> None:
             _validate([one], templates)
         return
     for one, phone in zip(asked, shadows, strict=True):
-        model = find_model(one.after.model)
-        assert model is not None  # looked at before
+        model = find_model(one.after.model) or ANY_MODEL  # which is a fault of its own
         own = layers[phone.pk]
         if one.after.templates != one.before.templates:
-            own = store.with_templates(own, [templates.by_name[name] for name in one.after.templates])
+            there = [templates.by_name[name] for name in one.after.templates if name in templates.by_name]
+            own = store.with_templates(own, there)
         draft = plan.Draft(one.after.accounts, one.after.keys)
         wanted = rendering.Wanted(phone, model, draft, own, plan.base_url(phone.local_host or UNHEARD_HOST))
         try:
             document.settings(rendering.config_of(wanted, "-" * 22, ()))
         except ConfigError as error:
-            one.faults += [Fault(column_of(problem.field), problem.message) for problem in error.problems]
+            # Of a cell that could not be read, the renderer only sees what was there before.
+            unread = {fault.column for fault in one.faults if fault.column}
+            found = [Fault(column_of(problem.field), problem.message) for problem in error.problems]
+            one.faults += [fault for fault in found if fault.column not in unread]
 
 
 def wants_file(phone: Phone | None, target: Target) -> bool:
@@ -318,9 +381,10 @@ def _row(of: PhoneImport, one: Planned) -> ImportRow:
         mac=one.mac,
         outcome=outcome,
         shown=_shown(one, outcome),
+        warned=bool(one.warnings) and outcome is not RowOutcome.FAULTY,
         version=phone.version if phone else 0,
         before=_sealed(before) if to_do else None,
-        after=_sealed(one.after.to_json()) if to_do else None,
+        after=_sealed(one.after.to_json() | {"given": one.given}) if to_do else None,
     )
 
 
@@ -329,7 +393,18 @@ def _shown(one: Planned, outcome: RowOutcome) -> dict[str, Any]:
         order = {name: place for place, name in enumerate(("", *KNOWN))}
         faults = sorted(one.faults, key=lambda fault: order.get(fault.column, 0))
         return {"faults": [[fault.column, fault.message] for fault in faults]}
-    return {"changes": [[c.column, c.before, c.after] for c in changes(one.before, one.after, one.hidden)]}
+    said = {name for name, text in one.row.cells.items() if text.strip()}
+    found = changes(one.before, one.after, one.hidden)
+    # A new account has codecs although nobody named any: what the table does not say is no news of it.
+    told = [c for c in found if c.before or c.column in said or c.column not in CODEC_COLUMNS]
+    told = [replace(c, after=_from_directory(c)) if c.column in one.filled else c for c in told]
+    warnings = {"warnings": [[warning.column, warning.message] for warning in one.warnings]} if one.warnings else {}
+    return {"changes": [[c.column, c.before, c.after] for c in told]} | warnings
+
+
+def _from_directory(change: Change) -> str:
+    """What it becomes, in words that may be shown: of a password only where it is from."""
+    return FROM_DIRECTORY if change.column in PASSWORD_COLUMNS else f"{change.after} ({FROM_DIRECTORY})"
 
 
 def _sealed(value: object) -> bytes:
@@ -357,6 +432,6 @@ def _warn(of: PhoneImport, extensions: Mapping[tuple[str, str], set[str]], liste
     for bite in batch.bites(sorted(words), CHUNK):
         good = ImportRow.objects.filter(of=of, mac__in=bite).exclude(outcome=RowOutcome.FAULTY)
         rows_of = good.values_list("pk", "mac", "shown")
-        told = [(pk, shown | {"warnings": words[mac]}, True) for pk, mac, shown in rows_of]
+        told = [(pk, shown | {"warnings": shown.get("warnings", []) + words[mac]}, True) for pk, mac, shown in rows_of]
         batch.update(ImportRow, ("pk", "shown", "warned"), told)
     return ImportRow.objects.filter(of=of, warned=True).count()

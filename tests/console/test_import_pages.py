@@ -11,12 +11,14 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import AsyncClient, Client, override_settings
 
+from devices import inventory
 from devices.choices import EventKind
 from devices.models import LiveEvent, Phone
 from gspnp.console import exports
 from provisioning.importing import planning
 from provisioning.importing.models import ImportState, PhoneImport
 from provisioning.jobs import runner
+from provisioning.layers import store
 from provisioning.models import ConfigFile, Job
 from provisioning.tables.reading import read_table
 from provisioning.tables.writing import write_table
@@ -114,6 +116,7 @@ def test_who_may(viewer, technician):
         "/phones/edit/",
     ):
         assert looker.post(url).status_code == 403
+    assert looker.get(f"/phones/edit/{one.pk}/").status_code == 403
     assert Client(headers={"host": "localhost"}).get("/phones/import/").status_code == 302
     assert PhoneImport.objects.get().state == ImportState.PREVIEW
 
@@ -204,6 +207,31 @@ class TestExport:
         assert LogEntry.objects.latest("pk").change_message == "With SIP passwords."
         assert LogEntry.objects.latest("pk").object_repr == "1 phone exported"
 
+    def test_retired_phones_leave_only_if_they_are_asked_for(self, console, tmp_path):
+        cast.assigned()
+        retired = cast.assigned(cast.OTHER_MAC, "10.0.0.21").phone
+        assert "retired phones too" not in body(console.get("/phones/import/"))
+        retired.refresh_from_db()
+        inventory.retire(retired, "Broken.", "tess")
+
+        def macs(answer) -> set[str]:
+            return {row.cells["mac"] for row in read_table("x", streamed(answer), max_rows=9).rows}
+
+        for asked in ({}, {"q": "1001"}, {"query": "q=1001"}, {"query": "?q=1001", "except": "[]"}):
+            assert macs(console.post("/phones/export/", asked)) == {cast.MAC}, asked
+        for asked in (
+            {"mac": cast.OTHER_MAC},
+            {"stage": "retired"},
+            {"query": "?stage=retired", "except": "[]"},
+            {"phones": f'[["{cast.OTHER_MAC}", null]]'},
+        ):
+            assert macs(console.post("/phones/export/", asked)) == {cast.OTHER_MAC}, asked
+        assert macs(console.post("/phones/export/", {"all": "1"})) == {cast.MAC, cast.OTHER_MAC}
+        assert "Ignored and retired phones too" in body(console.get("/phones/import/"))
+        for options, rows in (((), 1), (("--retired",), 2)):
+            call_command("export_phones", str(tmp_path / "x.csv"), *options, stderr=io.StringIO())
+            assert len(read_table("x", (tmp_path / "x.csv").read_bytes(), max_rows=9).rows) == rows
+
     def test_a_link_writes_no_history(self, console):
         cast.assigned()
         streamed(console.get("/phones/export/"))
@@ -282,6 +310,16 @@ class TestBulkEdit:
         carry_out()
         assert phones[0].accounts.get().sip_server == "172.18.0.10"
 
+    def test_retired_phones_are_left_out(self, console):
+        cast.assigned()
+        retired = cast.assigned(cast.OTHER_MAC, "10.0.0.21").phone
+        retired.refresh_from_db()
+        inventory.retire(retired, "Broken.", "tess")
+        page = console.get("/phones/edit/?q=1001")
+        assert "Edit 1 phone" in body(page) and page.context["macs"] == cast.MAC
+        asked = {"do": "preview", "macs": cast.OTHER_MAC, "set-site": "1", "site": "berlin"}
+        assert console.post("/phones/edit/", asked).status_code == 422 and not PhoneImport.objects.exists()
+
     def test_a_phone_without_the_account_keeps_what_it_has(self, console):
         cast.assigned()
         cast.seen(cast.OTHER_MAC, "10.0.0.21")
@@ -298,13 +336,68 @@ class TestBulkEdit:
             ({"set-key": "1", "key": "blf:1"}, "Choose which key"),
             ({"set-codecs": "1", "account": "3"}, "None of these phones has account 3"),
             ({"set-codecs": "1", "account": "9"}, "Choose one of the accounts"),
-            ({"set-site": "1", "macs": "nobody"}, "No phone is chosen"),
+            ({"set-site": "1", "macs": "nobody"}, "No phone is chosen that is not retired"),
         ],
     )
     def test_what_cannot_be_planned_is_said(self, console, asked, words):
         cast.assigned()
         page = console.post("/phones/edit/", {"do": "preview", "macs": cast.MAC} | asked)
         assert page.status_code == 422 and words in body(page)
+
+    @pytest.mark.parametrize(
+        ("field", "text", "words"),
+        [
+            ("codecs", "opus", "is no codec"),
+            ("key", "blf", "BLF needs the extension to watch"),
+            ("key", "nonsense", "is not written as MODE:VALUE"),
+            ("sip_server", "http://pbx", "The SIP server"),
+            ("sip_server", "", "needs a SIP server"),
+            ("site", "über", "A site is named"),
+            ("template", "Nobody", "There is no template"),
+        ],
+    )
+    def test_what_no_phone_could_have_is_said_beside_its_field(self, console, field, text, words):
+        cast.assigned()
+        asked = {"do": "preview", "macs": cast.MAC, "slot": "mpk1", f"set-{field}": "1", field: text}
+        page = console.post("/phones/edit/", asked)
+        assert page.status_code == 422 and not PhoneImport.objects.exists()
+        beside = body(page).partition(f'data-testid="fault-{field}">')[2].partition("</p>")[0]
+        assert words in beside and f'value="{cast.MAC}"' in body(page) and f'value="{text}"' in body(page)
+
+    def test_codecs_may_be_left_to_the_layers(self, console):
+        cast.assigned()
+        store.save(store.find("model", "GXP1628"), {"account1_preferred_vocoder_1": "0"}, by="tess")
+        asked = {"do": "preview", "macs": cast.MAC, "set-codecs": "1", "codecs": ""}
+        console.post("/phones/edit/", asked)
+        assert PhoneImport.objects.get().changed == 1, PhoneImport.objects.get().rows.get().shown
+
+    def test_what_some_phones_cannot_have_leads_back_to_the_form_as_it_was(self, console):
+        cast.assigned()
+        cast.save(cast.seen(cast.OTHER_MAC, "10.0.0.21", model="GXP1610"))
+        asked = {
+            "do": "preview", "macs": f"{cast.MAC} {cast.OTHER_MAC}", "set-key": "1", "slot": "mpk2",
+            "key": "blf:1002:Door", "voicemail": "*97",
+        }  # fmt: skip
+        page = console.post("/phones/edit/", asked, follow=True)
+        one = PhoneImport.objects.get()
+        assert one.faulty == 1 and "Change what you entered" in body(page) and "upload" not in body(page)
+        refused = console.post(f"/phones/import/{one.pk}/apply/")
+        assert refused.status_code == 409 and "Correct them in the file" not in body(refused)
+        form = console.get(f"/phones/edit/{one.pk}/")
+        assert form.context["macs"] == asked["macs"] and form.context["instead"] == str(one.pk)
+        told = {field.name: (value, is_set) for field, value, is_set, _ in form.context["fields"]}
+        assert (told["key"], told["voicemail"], form.context["slot"]) == (
+            ("blf:1002:Door", True),
+            ("*97", False),
+            "mpk2",
+        )
+        console.post("/phones/edit/", asked | {"slot": "line1", "key": "speed_dial:5", "instead": str(one.pk)})
+        assert PhoneImport.objects.get().pk != one.pk, "the new preview takes the place of the old one"
+        upload(console, GOOD)
+        file = PhoneImport.objects.latest("pk")
+        assert console.get(f"/phones/edit/{file.pk}/").status_code == 404
+        console.post("/phones/edit/", asked | {"instead": str(file.pk)})
+        assert PhoneImport.objects.filter(pk=file.pk).exists(), "an upload is nobody's form"
 
 
 class TestCommands:

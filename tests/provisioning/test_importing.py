@@ -8,8 +8,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from devices import inventory
-from devices.choices import Stage
+from devices import directory, inventory
+from devices.choices import EventKind, Stage
+from devices.directory import Entry
 from devices.models import Account, LiveEvent, Phone
 from provisioning import assignment, outbox, plan
 from provisioning.gxp.document import values
@@ -116,7 +117,8 @@ class TestPreview:
             f"model: This phone was never heard. Enter its model; choose from {', '.join(planning.MODELS)}."
         ]
         assert "There is no model GXP9999" in found[4][0]
-        assert [line.partition(":")[0] for line in found[5]] == ["site", "template", "codecs", "mpk8"]
+        columns = ["site", "template", "extension", "sip_server", "codecs", "mpk1", "mpk8"]
+        assert [line.partition(":")[0] for line in found[5]] == columns
         assert "Row 4 is this phone already" in found[6][0]
         assert "This phone is a GXP1628" in found[7][0]
         assert snapshot() == before and not Phone.objects.filter(mac=NEW).exists()
@@ -141,10 +143,22 @@ class TestPreview:
             HEAD.strip() + f",mpk1\n{NEW},GXP1628,10 01,,,http://pbx,blf:\n000B82000E11,GXP1610,1,,,pbx,blf:2\n"
         )
         found = faults(one)
-        assert [line.partition(":")[0] for line in found[2]] == ["mpk1"], "what cannot be read comes first"
+        assert [line.partition(":")[0] for line in found[2]] == ["extension", "sip_server", "mpk1"]
+        assert found[2][2] == (
+            "mpk1: mpk1 has no value, and BLF needs the extension to watch; enter it or clear the key."
+        )
         assert found[3] == ["mpk1: GXP1610 has no MPK keys; remove mpk1."]
         one = preview(HEAD + f"{NEW},GXP1628,10 01,,,http://pbx\n")
         assert [line.partition(":")[0] for line in faults(one)[2]] == ["extension", "sip_server"]
+
+    def test_a_row_of_which_nothing_is_right_is_told_all_of_it_at_once(self):
+        head = "mac,model,template,extension,sip_server,codecs,mpk1\n"
+        one = preview(head + f"nonsense,GXP9999,Nobody's,31 02,http://pbx,opus,blf\n{NEW},,,31 02,pbx,,\n")
+        columns = [[line.partition(":")[0] for line in lines] for lines in faults(one).values()]
+        assert columns == [
+            ["mac", "model", "template", "extension", "sip_server", "codecs", "mpk1"],
+            ["model", "extension"],
+        ]
 
     @pytest.mark.parametrize(
         ("head", "words"),
@@ -176,6 +190,47 @@ class TestPreview:
         assert (one.new, one.warned) == (2, 1)
         (row,) = one.rows.filter(warned=True)
         assert row.shown["warnings"] == [["extension", "Extension 1001 is on 00:0B:82:27:3B:89 too."]]
+
+    def test_a_retired_phone_holds_no_extension_and_its_row_says_so(self):
+        phone = cast.assigned().phone
+        phone.refresh_from_db()
+        inventory.retire(phone, "Broken.", "tess")
+        row = HEAD + f"{NEW},GXP1628,1001,pw,Theo,172.18.0.10\n"
+        one = preview(row + f"{phone.mac},,1001,,,172.18.0.10\n")
+        assert (one.new, one.same, one.warned) == (1, 1, 1)
+        assert one.rows.get(warned=True).shown["warnings"] == [["mac", planning.OFF[Stage.RETIRED]]]
+        assert preview(row + f"{phone.mac},,1001,,Ada,172.18.0.10\n").faulty == 1, "no row brings it back"
+
+    def test_what_the_file_does_not_say_is_no_change(self):
+        head = HEAD.strip() + ",codecs\n"
+        one = preview(head + f"{NEW},GXP1628,1001,pw,Theo,pbx,\n000B82000E11,GXP1628,1002,pw,Ada,pbx,PCMU\n")
+        told = [{column for column, _, _ in row.shown["changes"]} for row in one.rows.all()]
+        assert told[0] == {"model", "extension", "password", "name", "sip_server"}
+        assert told[1] == told[0] | {"codecs"}
+
+    def test_what_a_row_leaves_open_comes_from_the_directory_and_the_timeline_tells(self):
+        directory.add(Entry("berlin", "1009", "Ada", "d1r-s3cret", sip_server="pbx.example", voicemail="*97"))
+        head = "mac,model,extension,site,sip_server\n"
+        one = preview(head + f"{NEW},GXP1628,1009,berlin,\n")
+        told = {column: after for column, _, after in one.rows.get().shown["changes"]}
+        assert told["password"] == "from the directory" and told["name"] == "Ada (from the directory)"
+        assert "d1r-s3cret" not in json.dumps(one.rows.get().shown)
+        run(applying.apply(one, by="tess"))
+        account = Account.objects.get()
+        assert (account.password, account.sip_server, account.voicemail) == ("d1r-s3cret", "pbx.example", "*97")
+        words = "The secret of extension 1009 was given to this phone by tess."
+        assert LiveEvent.objects.filter(mac=NEW, kind=EventKind.LOOKED, text=words).exists()
+        assert preview(f"mac,extension\n{NEW},1009\n").same == 1, "it has that extension already"
+
+    def test_a_secret_stays_with_its_site_and_its_server(self):
+        directory.add(Entry("berlin", "1009", "Ada", "d1r-s3cret", sip_server="pbx.example"))
+        head = "mac,model,extension,site,sip_server\n"
+        one = preview(head + f"{NEW},GXP1628,1009,berlin,evil.example\n")
+        assert one.warned == 1 and "SIP server" in one.rows.get().shown["warnings"][0][1]
+        assert "needs a SIP server" in faults(preview(head + f"{NEW},GXP1628,1009,paris,\n"))[2][0]
+        run(applying.apply(one, by="tess"))
+        assert Account.objects.get().password == ""
+        assert not LiveEvent.objects.filter(kind=EventKind.LOOKED).exists()
 
     def test_the_same_again_is_no_change_and_nothing_to_apply(self):
         cast.assigned()

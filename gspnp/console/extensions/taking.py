@@ -1,7 +1,6 @@
 """Taking an extension's secret for a phone without looking at it: whose, and for which server.
 
-A phone tells its secrets to who owns the address that it is at, and to the server that it registers with. So a secret
-stays with the site and the server that its entry in the directory names, unless a person may look at secrets anyway.
+A secret stays where devices/taking.py says, unless a person may look at secrets anyway.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from django.utils.translation import gettext as _
 from devices import directory
 from devices.crypto import CannotDecrypt
 from devices.models import Extension
+from devices.taking import what_forbids
 
 
 class NotTaken(Exception):
@@ -48,13 +48,14 @@ class Taker:
             raise NotTaken("password", words.format(number=number)) from None
 
     def _stays(self, entry: Extension, sip_server: str) -> None:
-        if entry.site not in ("", self.site):
+        forbids = what_forbids(entry, self.site, sip_server)
+        if forbids == "site":
             words = _(
                 "The stored secret of extension {number} is for phones of site {site}, and this one is not there. Type "
                 "the password, move the phone to that site, or ask somebody who may look at secrets to assign it."
             )
             raise NotTaken("password", words.format(number=entry.number, site=entry.site))
-        if entry.sip_server and entry.sip_server.lower() != sip_server.lower():
+        if forbids == "sip_server":
             words = _(
                 "The stored secret of extension {number} is for its SIP server {server} alone. Enter that one here, "
                 "type the password, or ask somebody who may look at secrets to assign the phone."

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from django.core.management.base import BaseCommand, CommandError
 
+from devices.choices import Stage
 from devices.models import Phone
 from gspnp.console.cli import me
 from provisioning.importing import exporting
@@ -18,10 +19,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser):
         parser.add_argument("file", type=Path)
         parser.add_argument("--site", help="only the phones of this site; empty: those of the default site")
+        parser.add_argument("--retired", action="store_true", help="retired phones too")
         parser.add_argument("--secrets", action="store_true", help="with SIP passwords; the phones' timelines say so")
 
     def handle(self, file, **options):
-        phones = Phone.objects.all()
+        phones = Phone.objects.all() if options["retired"] else Phone.objects.exclude(stage=Stage.RETIRED)
         if options["site"] is not None:
             phones = phones.filter(site=options["site"])
         secrets = options["secrets"]
