@@ -121,13 +121,13 @@ def test_crash_after_download_forgets_the_file_and_asks_again_when_notified() ->
     assert pbx.gets[:2] == [f"{FIRST}/cfg{LOW}"] * 2
 
 
-def test_a_forgetful_phone_that_is_notified_at_every_boot_fails_after_three() -> None:
+def test_a_forgetful_phone_that_is_notified_at_every_boot_fails_after_six() -> None:
     def insistent(pbx: Pbx) -> None:
         pbx.notified_boots = set(range(1, 9))
 
     pbx, result = meet(insistent, "forgetful")
-    assert (result.outcome, result.boots) == ("failed", 3)
-    assert pbx.gets == [f"{FIRST}/cfg{LOW}"] * 3
+    assert (result.outcome, result.boots) == ("failed", 6)
+    assert pbx.gets == [f"{FIRST}/cfg{LOW}"] * 6
 
 
 def test_after_a_factory_reset_the_phone_has_to_get_through_again() -> None:
