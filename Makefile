@@ -5,6 +5,8 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 # More for pytest: make test ARGS="tests/sipmcast -k storm"; or for the benchmark: make bench ARGS="answers --repeats 5"
 ARGS ?=
+# One more than there are cores: what runs in network namespaces waits most of the time.
+WORKERS := $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
 # A language to begin: make messages LOCALE=de
 LOCALE ?=
 
@@ -37,7 +39,7 @@ demo: venv
 
 test: venv-dev
 	@.ci/packages
-	@$(PYTHON) -m pytest -n auto --dist loadgroup -m "not long" $(ARGS)
+	@$(PYTHON) -m pytest -n $(WORKERS) --dist loadgroup -m "not long" $(ARGS)
 
 test-long: venv-dev
 	@.ci/packages
