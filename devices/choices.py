@@ -18,6 +18,8 @@ class Stage(models.TextChoices):
 
 # The stages of a phone that has a configuration of ours, in the order in which it passes them.
 WAY = (Stage.ASSIGNED, Stage.NOTIFIED, Stage.FETCHED, Stage.APPLIED)
+# The side states: out of the working list, and told nothing.
+OUT_OF_SIGHT = (Stage.IGNORED, Stage.RETIRED)
 
 
 class Neighbour(models.TextChoices):

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from devices import batch, live
 from devices.catalog import MODELS, find_model
-from devices.choices import EventKind, Stage
+from devices.choices import OUT_OF_SIGHT, EventKind, Stage
 from devices.mac import MacError, parse_mac
 from devices.models import Phone
 
@@ -47,7 +47,7 @@ def prestage(mac: str, model: str, site: str, by: str) -> Phone:
         there = Phone.objects.filter(mac=phone.mac).first()
         if there is None:
             raise
-        state = f", and {there.stage}" if there.stage in (Stage.IGNORED, Stage.RETIRED) else ""
+        state = f", and {there.stage}" if there.stage in OUT_OF_SIGHT else ""
         raise CannotList("mac", f"{there} is listed already{state}. Search for it in the list.") from None
     return phone
 

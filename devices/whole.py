@@ -10,12 +10,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from devices import batch, live
-from devices.choices import EventKind, Stage
+from devices.choices import OUT_OF_SIGHT, EventKind, Stage
 from devices.models import Account, Key, Phone
 
 _ACCOUNT = ("phone", "number", "sip_server", "user_id", "auth_id", "password", "display_name", "voicemail", "codecs")
 _KEY = ("phone", "kind", "number", "mode", "account", "label", "value")
-_OFF = (Stage.IGNORED, Stage.RETIRED)
 _WRITTEN = ("pk", "version", "site", "stage", "stage_reason", "stage_at", "awaits_file")
 
 
@@ -38,8 +37,8 @@ class Whole:
 def changed_since(phones: Sequence[Phone]) -> list[Phone]:
     """Which of these are not any more what their reader saw: saved, put elsewhere, taken off their way, or gone."""
     rows = batch.select(Phone, ("pk", "version", "site", "stage"), "pk", [phone.pk for phone in phones])
-    read = {pk: (version, site, stage in _OFF) for pk, version, site, stage in rows}
-    return [phone for phone in phones if read.get(phone.pk) != (phone.version, phone.site, phone.stage in _OFF)]
+    read = {pk: (version, site, stage in OUT_OF_SIGHT) for pk, version, site, stage in rows}
+    return [phone for phone in phones if read.get(phone.pk) != (phone.version, phone.site, phone.stage in OUT_OF_SIGHT)]
 
 
 def rewrite(wholes: Sequence[Whole], now: datetime) -> None:

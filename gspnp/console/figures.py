@@ -17,7 +17,7 @@ from typing import Any
 from django.db.models import Count, Q
 from django.utils import timezone
 
-from devices.choices import Stage
+from devices.choices import OUT_OF_SIGHT
 from devices.models import Phone
 from gspnp.console import narrow, reasons
 from gspnp.console.rows import IS_OFFLINE, IS_ONLINE
@@ -75,7 +75,7 @@ class Fleet:
 
     @property
     def in_sight(self) -> int:
-        return sum(count for stage, count in self.stages.items() if stage not in (Stage.IGNORED, Stage.RETIRED))
+        return sum(count for stage, count in self.stages.items() if stage not in OUT_OF_SIGHT)
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def _fleet() -> Fleet:
             before.safe + (0 if found or unclear else count),
             before.unclear + (count if unclear else 0),
         )
-    in_sight = sum(count for stage, count in stages.items() if stage not in (Stage.IGNORED, Stage.RETIRED))
+    in_sight = sum(count for stage, count in stages.items() if stage not in OUT_OF_SIGHT)
     return Fleet(
         stages,
         reach["there"],

@@ -11,7 +11,7 @@ from django.db.models import Count, F, Q, QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from devices.choices import WAY, Neighbour, Stage
+from devices.choices import OUT_OF_SIGHT, WAY, Neighbour, Stage
 from devices.models import Phone
 from gspnp.console import narrow
 from gspnp.console.rows import ICONS, IS_OFFLINE, IS_ONLINE, OFFLINE, ONLINE, REACH_LABELS
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 ATTENTION = "attention"  # beside the stages, see `needs_attention`
 REACHES = {ONLINE: IS_ONLINE, OFFLINE: IS_OFFLINE}
-OUT_OF_SIGHT = (Stage.IGNORED, Stage.RETIRED)
 NO_SITE = "."  # in the URL; no slug
 KINDS: dict[str, Promise] = {"model": _("Model"), "firmware": _("Firmware"), "site": _("Site")}
 MOST_VALUES = 200  # offered of each

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from devices.choices import Stage
+from devices.choices import OUT_OF_SIGHT
 from devices.models import Phone
 from gspnp.console import reasons, withheld
 from provisioning.gxp import firmware
@@ -110,9 +110,7 @@ def span(value: str) -> tuple[datetime, datetime] | None:
 def runs() -> list[Run]:
     """(model, firmware, how many) of the phones in sight, the most first; at most RUNS_READ."""
     # Written as what is left out, the whole is answered from an index.
-    counted = (
-        Phone.objects.exclude(stage__in=(Stage.IGNORED, Stage.RETIRED)).order_by().values_list("model", "firmware")
-    )
+    counted = Phone.objects.exclude(stage__in=OUT_OF_SIGHT).order_by().values_list("model", "firmware")
     return list(counted.annotate(count=Count("pk")).order_by("-count", "model", "firmware")[:RUNS_READ])
 
 

@@ -17,7 +17,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from devices.choices import Stage
+from devices.choices import OUT_OF_SIGHT, Stage
 from gspnp.console import figures, narrow
 from gspnp.console.access import VIEW, needs
 from gspnp.console.figures import Bucket, Fleet, ModelRuns
@@ -107,7 +107,7 @@ def _stage_lines(fleet: Fleet) -> list[Line]:
     return [
         Line(str(stage.label), count, _list_url(stage=stage.value), _share(count, total), stage.value, ICONS[stage])
         for stage in Stage
-        if (count := fleet.stages.get(stage.value, 0)) or stage not in (Stage.IGNORED, Stage.RETIRED)
+        if (count := fleet.stages.get(stage.value, 0)) or stage not in OUT_OF_SIGHT
     ]
 
 

@@ -15,11 +15,11 @@ from django.db.models.expressions import OrderBy
 from django.db.models.functions import Cast, Concat, Length, Right
 from django.utils.functional import Promise
 
-from devices.choices import Stage
+from devices.choices import OUT_OF_SIGHT, Stage
 from devices.models import Account, Phone
 from gspnp.console import filters, narrow
 from gspnp.console.columns import DEFAULT, LABELS, NEWEST_FIRST, UNSORTED
-from gspnp.console.filters import ATTENTION, OUT_OF_SIGHT, REACHES, Chip, Counts, Removable
+from gspnp.console.filters import ATTENTION, REACHES, Chip, Counts, Removable
 from gspnp.console.rows import SHOWN_ACCOUNTS
 from gspnp.console.search import matches
 

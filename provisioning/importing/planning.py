@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from devices import batch
 from devices.catalog import MODELS, KeyKind, find_model
-from devices.choices import Stage
+from devices.choices import OUT_OF_SIGHT, Stage
 from devices.crypto import CannotDecrypt
 from devices.mac import MacError, colons, parse_mac
 from devices.models import Account, Phone
@@ -417,7 +417,7 @@ def _warn(of: PhoneImport, extensions: Mapping[tuple[str, str], set[str]], liste
     has: dict[tuple[str, str], set[str]] = {key: set(macs) for key, macs in extensions.items()}
     users = sorted({user for user, _ in extensions})
     for bite in batch.bites(users, 500):
-        rows = Account.objects.filter(user_id__in=bite).exclude(phone__stage__in=(Stage.IGNORED, Stage.RETIRED))
+        rows = Account.objects.filter(user_id__in=bite).exclude(phone__stage__in=OUT_OF_SIGHT)
         for user, server, mac in rows.values_list("user_id", "sip_server", "phone__mac"):
             key = (user, server.lower())
             if key in has and mac not in listed:

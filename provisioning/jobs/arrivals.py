@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from devices import batch, inventory
 from devices.catalog import MODELS
-from devices.choices import Stage
+from devices.choices import OUT_OF_SIGHT
 from devices.crypto import CannotDecrypt
 from devices.mac import colons
 from devices.models import Phone
@@ -47,7 +47,7 @@ def provide() -> int:
     # Those of an import that is not complete are told nothing; it may be taken back yet.
     here = here.exclude(mac__in=ImportRow.objects.filter(of__state__in=UNSETTLED, state=RowState.DONE).values("mac"))
     # Not "is assigned": the index over all assigned phones would be taken, of which thousands may wait in their boxes.
-    waiting = here.exclude(stage__in=(Stage.IGNORED, Stage.RETIRED))
+    waiting = here.exclude(stage__in=OUT_OF_SIGHT)
     ids = list(waiting.order_by("first_seen_at", "pk").values_list("pk", flat=True)[:CHUNK])
     if ids:
         reasons: Reasons = {}
