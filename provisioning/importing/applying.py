@@ -179,14 +179,17 @@ def _is_same(one: Made) -> bool:
 def _store(job: Job, of: PhoneImport, made: Sequence[Made]) -> None:
     """One short transaction. Raises ChangedMeanwhile, ReadAgain or _Broken, and nothing of the chunk stays."""
     now = timezone.now()
+    # Before anything is locked: it opens what every row was before.
+    same: list[Made] = []
+    others: list[Made] = []
+    for one in made:
+        (same if _is_same(one) else others).append(one)
     with transaction.atomic():
         # Whoever cancels waits for this lock, or is heard.
         locked = PhoneImport.objects.select_for_update().filter(pk=of.pk, state=ImportState.APPLYING)
         if not locked.exists() or not chunks.is_mine(job):
             return
         making.lock(made)
-        same = [one for one in made if _is_same(one)]
-        others = [one for one in made if one not in same]
         for one in sorted(others, key=lambda one: one.mac):  # as a listener that hears them at this moment
             if one.phone is None:
                 one.phone = _listed(one, job)
