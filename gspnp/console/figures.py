@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -17,10 +17,10 @@ from typing import Any
 from django.db.models import Count, Q
 from django.utils import timezone
 
-from devices.choices import OUT_OF_SIGHT
 from devices.models import Phone
 from gspnp.console import narrow, reasons
-from gspnp.console.rows import IS_OFFLINE, IS_ONLINE
+from gspnp.console.filters import Counts
+from gspnp.console.rows import OFFLINE, ONLINE
 from provisioning.gxp import firmware
 from provisioning.gxp.firmware import Hole
 from provisioning.jobs import alive
@@ -33,7 +33,6 @@ SETTLED_AFTER = timedelta(minutes=1)  # a row is stamped before its transaction 
 REMEMBERED_AT_MOST = 2_000  # buckets: two figures, in each time zone that somebody looks from
 REASONS_READ = 500
 HOURS, DAYS = 24, 30
-UNKNOWN_MODEL = "unknown"
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,8 @@ class ModelRuns:
 class Fleet:
     """Where phones stand. `uncounted` are of models or versions beyond the ones that are looked at."""
 
-    stages: dict[str, int]
+    stages: Mapping[str, int]
+    in_sight: int
     online: int
     offline: int
     models: list[ModelRuns]
@@ -72,10 +72,6 @@ class Fleet:
     uncounted: int
     stopped: list[tuple[reasons.Kind, int]]
     alarms: int
-
-    @property
-    def in_sight(self) -> int:
-        return sum(count for stage, count in self.stages.items() if stage not in OUT_OF_SIGHT)
 
 
 @dataclass(frozen=True)
@@ -161,9 +157,7 @@ def downloads() -> list[Bucket]:
 
 
 def _fleet() -> Fleet:
-    stages = dict(Phone.objects.order_by().values_list("stage").annotate(Count("pk")))
-    reach = Phone.objects.aggregate(there=Count("pk", filter=IS_ONLINE), away=Count("pk", filter=IS_OFFLINE))
-    runs = narrow.runs()
+    counts, runs = Counts(), narrow.runs()
     models: dict[str, ModelRuns] = {}
     holes: dict[Hole, int] = dict.fromkeys(firmware.all_holes(), 0)
     for model, version, count in runs:
@@ -177,15 +171,15 @@ def _fleet() -> Fleet:
             before.safe + (0 if found or unclear else count),
             before.unclear + (count if unclear else 0),
         )
-    in_sight = sum(count for stage, count in stages.items() if stage not in OUT_OF_SIGHT)
     return Fleet(
-        stages,
-        reach["there"],
-        reach["away"],
+        counts.stages,
+        counts.working,
+        counts.reaches[ONLINE],
+        counts.reaches[OFFLINE],
         sorted(models.values(), key=lambda row: (-row.total, row.model)),
         [(hole, count) for hole, count in holes.items() if count],
         sum(row.unsafe for row in models.values()),
-        max(0, in_sight - sum(count for _model, _version, count in runs)),
+        max(0, counts.working - sum(count for _model, _version, count in runs)),
         _stopped(),
         Phone.objects.exclude(alarm="").count(),
     )
