@@ -21,6 +21,7 @@ from devices.choices import OUT_OF_SIGHT
 from devices.mac import search_digits
 from devices.models import Phone
 from gspnp.console.access import CHANGE, REVEAL, VIEW, needs
+from gspnp.console.paging import PAGE_ROWS, page_within
 from gspnp.console.shell import is_plain_beyond_loopback, shell_context
 from provisioning.importing import applying, columns, planning, undoing
 from provisioning.importing.models import ImportState, PhoneImport
@@ -28,7 +29,6 @@ from provisioning.jobs import runner
 from provisioning.tables.reading import MAX_BYTES, TableError
 from provisioning.tables.writing import CONTENT_TYPES, write_table
 
-PAGE_ROWS = 50
 SHOWN_IMPORTS = 30
 DEFAULT_PACE = 5.0
 FILTERS: Mapping[str, tuple[Any, Q]] = {
@@ -129,7 +129,7 @@ def _show(request: HttpRequest, one: PhoneImport, problem: str = "") -> HttpResp
         rows = rows.filter(Q(mac__icontains=search_digits(q) or q) | Q(number=int(q) if _is_number(q) else 0))
     total = rows.count()
     last_page = max(1, -(-total // PAGE_ROWS))
-    number = min(int(text) if _is_number(text := request.GET.get("page", "1")) else 1, last_page) or 1
+    number = page_within(int(text) if _is_number(text := request.GET.get("page", "1")) else 1, total)
     start = (number - 1) * PAGE_ROWS
     state = ImportState(one.state)
     context = shell_context(

@@ -20,12 +20,12 @@ _ADDRESS = re.compile(r"[0-9a-f.:]+", re.IGNORECASE)
 
 def matches(text: str) -> Q:
     """MAC in any spelling, extension, caller name, model, vendor, firmware or address."""
-    spellings = _spellings(text)
+    typed = spellings(text)
     accounts = Q()
-    for spelling in spellings:
+    for spelling in typed:
         accounts |= Q(user_id__icontains=spelling) | Q(display_name__icontains=spelling)
     found = Q(pk__in=Account.objects.filter(accounts).order_by().values("phone"))
-    for field, values in _values_like(spellings).items():
+    for field, values in _values_like(typed).items():
         found |= Q(**{f"{field}__in": sorted(values)})
     if _ADDRESS.fullmatch(text):
         found |= Q(source_host__icontains=text)
@@ -33,14 +33,14 @@ def matches(text: str) -> Q:
     return found | Q(mac__contains=digits) if digits else found
 
 
-def _spellings(text: str) -> Iterable[str]:
+def spellings(text: str) -> Iterable[str]:
     """SQLite compares letters outside ASCII exactly, so their other cases are asked for too."""
     return {text} if text.isascii() else {text, text.lower(), text.upper(), text.title()}
 
 
-def _values_like(spellings: Iterable[str]) -> dict[str, set[str]]:
+def _values_like(typed: Iterable[str]) -> dict[str, set[str]]:
     """Which vendors, models and firmwares there are that hold the text."""
-    wanted = [spelling.lower() for spelling in spellings]
+    wanted = [spelling.lower() for spelling in typed]
     found: dict[str, set[str]] = {}
     for row in Phone.objects.order_by().values_list(*KINDS).distinct():
         for field, value in zip(KINDS, row, strict=True):

@@ -20,8 +20,9 @@ from devices.models import Phone
 from devices.trust import Verdict
 from gspnp.console.access import CHANGE, needs
 from gspnp.console.assign import UNREADABLE, saved_words
+from gspnp.console.paging import QUERY_CHARS
 from gspnp.console.shell import shell_context
-from gspnp.console.tables import QUERY_CHARS, matches
+from gspnp.console.tables import matches
 from provisioning import swapping
 from provisioning.assignment import AssignmentError
 from provisioning.gxp.config import ConfigError

@@ -6,9 +6,8 @@ A page is found by its ids alone, from the nearer end, and only then read: pagin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlencode
 
 from django.db.models import Case, CharField, F, IntegerField, OuterRef, QuerySet, Subquery, Value, When
 from django.db.models.expressions import OrderBy
@@ -20,13 +19,11 @@ from devices.models import Account, Phone
 from gspnp.console import filters, narrow
 from gspnp.console.columns import DEFAULT, LABELS, NEWEST_FIRST, UNSORTED
 from gspnp.console.filters import ATTENTION, REACHES, Chip, Counts, Removable
+from gspnp.console.paging import MAX_PAGE, PAGE_ROWS, QUERY_CHARS, Paged, UrlQuery, page_within
 from gspnp.console.rows import SHOWN_ACCOUNTS
 from gspnp.console.search import matches
 
-PAGE_ROWS = 50
-QUERY_CHARS = 100
 VALUE_CHARS = 40
-MAX_PAGE = 1_000_000
 PAGE_DIGITS = 9
 DEFAULT_SORT = "-new"
 FOUND_AT_ONCE = 2000  # ids; what is found in one go need not be counted, which would be a second scan
@@ -56,7 +53,7 @@ UNKNOWN_LAST = frozenset({"extension", "name", "reach", "address"})  # whichever
 
 
 @dataclass(frozen=True)
-class ListQuery:
+class ListQuery(UrlQuery):
     """What the URL asks for, made safe: anything that is not understood is the default."""
 
     q: str = ""
@@ -82,13 +79,6 @@ class ListQuery:
             page=_page(page),
             **{name: _text(params, name, VALUE_CHARS) for name in filters.KINDS},
         )
-
-    def url(self, **changes: Any) -> str:
-        """The query string of this list with changes; another search, filter or order begins at the first page."""
-        asked = replace(self, **({"page": 1} | changes))
-        default = asdict(ListQuery())
-        kept = {name: value for name, value in asdict(asked).items() if value != default[name]}
-        return f"?{urlencode(kept)}" if kept else "?"
 
     @property
     def which(self) -> str:
@@ -118,7 +108,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Page:
+class Page(Paged):
     """One page of phones and where it lies."""
 
     phones: list[Phone]
@@ -133,20 +123,8 @@ class Page:
     query: ListQuery
 
     @property
-    def first(self) -> int:
-        return (self.number - 1) * PAGE_ROWS + 1 if self.total else 0
-
-    @property
-    def last(self) -> int:
-        return (self.number - 1) * PAGE_ROWS + len(self.phones)
-
-    @property
-    def previous_url(self) -> str:
-        return self.query.url(page=self.number - 1) if self.number > 1 else ""
-
-    @property
-    def next_url(self) -> str:
-        return self.query.url(page=self.number + 1) if self.last < self.total else ""
+    def shown(self) -> int:
+        return len(self.phones)
 
 
 def read_page(query: ListQuery, names: Sequence[str] = DEFAULT) -> Page:
@@ -207,18 +185,14 @@ def _ids(query: ListQuery, counts: Counts) -> tuple[list[int], int, int]:
     if total is None:
         found = list(ids[: FOUND_AT_ONCE + 1])
         if len(found) <= FOUND_AT_ONCE:
-            number = _number(query, len(found))
+            number = page_within(query.page, len(found))
             return found[(number - 1) * PAGE_ROWS : number * PAGE_ROWS], number, len(found)
         total = phones.count()
-    number = _number(query, total)
+    number = page_within(query.page, total)
     start, end = (number - 1) * PAGE_ROWS, min(number * PAGE_ROWS, total)
     if start > total // 2:
         return list(ids.reverse()[total - end : total - start])[::-1], number, total
     return list(ids[start:end]), number, total
-
-
-def _number(query: ListQuery, total: int) -> int:
-    return max(1, min(query.page, -(-total // PAGE_ROWS)))
 
 
 def _known_total(query: ListQuery, counts: Counts) -> int | None:

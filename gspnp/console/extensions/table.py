@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
-from urllib.parse import urlencode
+from dataclasses import dataclass, replace
 
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
@@ -13,7 +11,8 @@ from django.utils.translation import gettext_lazy as _
 from devices import directory, holders
 from devices.holders import Holder
 from devices.models import Extension
-from gspnp.console.tables import MAX_PAGE, PAGE_ROWS, QUERY_CHARS
+from gspnp.console.paging import MAX_PAGE, PAGE_ROWS, QUERY_CHARS, Paged, UrlQuery, page_within
+from gspnp.console.search import spellings
 
 SITE_CHARS = 40
 PAGE_DIGITS = 9
@@ -23,7 +22,7 @@ _NARROW = {"free": holders.free, "used": holders.used, "shared": holders.shared}
 
 
 @dataclass(frozen=True)
-class DirectoryQuery:
+class DirectoryQuery(UrlQuery):
     """What the URL asks for, made safe. `site` is None for every site; "" is the default one."""
 
     q: str = ""
@@ -42,13 +41,6 @@ class DirectoryQuery:
             site=None if site is None else clean(site)[:SITE_CHARS],
             page=min(max(number, 1), MAX_PAGE),
         )
-
-    def url(self, **changes: Any) -> str:
-        """The query string of this list with changes; another search or filter begins at the first page."""
-        asked = replace(self, **({"page": 1} | changes))
-        default = asdict(DirectoryQuery())
-        kept = {name: value for name, value in asdict(asked).items() if value != default[name]}
-        return f"?{urlencode(kept)}" if kept else "?"
 
 
 def clean(text: str) -> str:
@@ -89,7 +81,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class DirectoryPage:
+class DirectoryPage(Paged):
     """One page of the directory and where it lies."""
 
     lines: list[Line]
@@ -100,20 +92,8 @@ class DirectoryPage:
     query: DirectoryQuery
 
     @property
-    def first(self) -> int:
-        return (self.number - 1) * PAGE_ROWS + 1 if self.total else 0
-
-    @property
-    def last(self) -> int:
-        return (self.number - 1) * PAGE_ROWS + len(self.lines)
-
-    @property
-    def previous_url(self) -> str:
-        return self.query.url(page=self.number - 1) if self.number > 1 else ""
-
-    @property
-    def next_url(self) -> str:
-        return self.query.url(page=self.number + 1) if self.last < self.total else ""
+    def shown(self) -> int:
+        return len(self.lines)
 
     @property
     def filters(self) -> list[Choice]:
@@ -127,7 +107,7 @@ def read_page(query: DirectoryQuery) -> DirectoryPage:
     """The extensions that this URL shows; a page beyond the end is the last one."""
     found = filtered(query)
     total = found.count()
-    number = max(1, min(query.page, -(-total // PAGE_ROWS)))
+    number = page_within(query.page, total)
     start = (number - 1) * PAGE_ROWS
     rows = list(found[start : start + PAGE_ROWS])
     held = holders.of_extensions(rows)
@@ -148,10 +128,8 @@ def filtered(query: DirectoryQuery) -> QuerySet[Extension]:
 
 def matches(text: str) -> Q:
     """Number, name, site, SIP server or authentication ID."""
-    # SQLite compares letters outside ASCII exactly, so their other cases are asked for too.
-    spellings = {text, text.lower(), text.upper(), text.title()} if not text.isascii() else {text}
     found = Q()
-    for spelling in spellings:
+    for spelling in spellings(text):
         for field in ("number", "name", "site", "sip_server", "auth_id"):
             found |= Q(**{f"{field}__icontains": spelling})
     return found
