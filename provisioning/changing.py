@@ -11,6 +11,7 @@ from django.utils.translation import gettext, gettext_lazy
 from provisioning.gxp.entries import LEFT_ALONE, shown
 from provisioning.gxp.layers import Values
 from provisioning.jobs import runner
+from provisioning.jobs.pace import TOLD
 from provisioning.layers import scope, store
 from provisioning.models import Job, SettingsLayer
 
@@ -60,7 +61,7 @@ def _words(values: Values, name: str) -> str:
 
 
 def change(
-    layer: SettingsLayer, values: Values, *, by: str, note: str | None = None, pace_per_second: float = 5.0
+    layer: SettingsLayer, values: Values, *, by: str, note: str | None = None, pace_per_minute: float = TOLD.offered
 ) -> tuple[SettingsLayer, Job | None]:
     """Store the layer as its reader saw it, and start the job that gives its phones their new versions; no job if it
     reaches none. Both or nothing. Raises ConfigError, VersionConflict and JobError."""
@@ -69,5 +70,5 @@ def change(
         saved = store.save(layer, read, by=by, note=note)
         if not scope.reached(saved):
             return saved, None
-        job = runner.start(f"Settings of {saved}", scope.scope_of(saved), by=by, pace_per_second=pace_per_second)
+        job = runner.start(f"Settings of {saved}", scope.scope_of(saved), by=by, pace_per_minute=pace_per_minute)
     return saved, job

@@ -26,11 +26,11 @@ from gspnp.console.shell import is_plain_beyond_loopback, shell_context
 from provisioning.importing import applying, columns, planning, undoing
 from provisioning.importing.models import ImportState, PhoneImport
 from provisioning.jobs import runner
+from provisioning.jobs.pace import TOLD
 from provisioning.tables.reading import MAX_BYTES, TableError
 from provisioning.tables.writing import CONTENT_TYPES, write_table
 
 SHOWN_IMPORTS = 30
-DEFAULT_PACE = 5.0
 FILTERS: Mapping[str, tuple[Any, Q]] = {
     "faulty": (gettext_lazy("With errors"), Q(outcome="faulty")),
     "warned": (gettext_lazy("With warnings"), Q(warned=True)),
@@ -146,7 +146,8 @@ def _show(request: HttpRequest, one: PhoneImport, problem: str = "") -> HttpResp
         previous=_url(show, q, number - 1) if number > 1 else "",
         next=_url(show, q, number + 1) if number < last_page else "",
         problem=problem,
-        pace=request.POST.get("pace", f"{DEFAULT_PACE:g}"),
+        pace=TOLD,
+        typed_pace=request.POST.get("pace", TOLD.offered),
         under_way=state in UNDER_WAY,
         may_apply=state is ImportState.PREVIEW and not one.faulty and bool(one.new + one.changed),
         may_undo=state is ImportState.APPLIED,
@@ -186,15 +187,8 @@ def press(request: HttpRequest, import_id: int, button: str) -> HttpResponse:
     if do is None:
         raise Http404
     try:
-        job = do(one, by=request.user.get_username(), pace_per_second=_pace(request.POST.get("pace", "")))
+        job = do(one, by=request.user.get_username(), pace_per_minute=TOLD.read(request.POST.get("pace")))
     except (applying.ImportRefused, undoing.CannotUndo, runner.JobError) as error:
         one.refresh_from_db()
         return _show(request, one, str(error))
     return HttpResponseRedirect(reverse("console:job", args=[job.pk]))
-
-
-def _pace(text: str) -> float:
-    try:
-        return float(text.replace(",", ".") or DEFAULT_PACE)
-    except ValueError:
-        return 0.0  # is refused with words, as every pace that is none

@@ -118,7 +118,6 @@ class Asked:
     """What became of the phones that an order has asked; of those that were not asked there are the job's failures."""
 
     tells: bool
-    pace_per_minute: float
     sent: int
     answered: int
     under_way: int
@@ -150,8 +149,7 @@ def _order(job: Job, kind: kinds.Kind) -> Asked:
     )
     troubles = list(trouble.select_related("phone").defer("datagram")[:SHOWN_FAILURES])
     more = max(0, trouble.count() - SHOWN_FAILURES)
-    pace = round(60 * job.pace_per_second, 1)
-    return Asked(tells, pace, **counts, troubles=troubles, more_troubles=more)
+    return Asked(tells, **counts, troubles=troubles, more_troubles=more)
 
 
 def _nobody_takes_it(job: Job) -> bool:

@@ -31,12 +31,12 @@ from provisioning.changing import Preview, change, preview
 from provisioning.gxp.config import ConfigError
 from provisioning.gxp.entries import search
 from provisioning.jobs import runner
+from provisioning.jobs.pace import TOLD
 from provisioning.layers import scope, store
 from provisioning.models import LayerLevel, PhoneTemplate, SettingsLayer
 
 SHOWN_PHONES = 20
 SHOWN_USERS = 10  # phones that are named when a template cannot be deleted
-PACE = 5.0  # NOTIFYs a second unless somebody says otherwise; a phone restarts for each
 UNREADABLE = gettext_lazy(
     "A layer cannot be opened: the key that it was written with is not in GSPNP_FIELD_KEYS. Put it back."
 )
@@ -119,7 +119,7 @@ def _post(request: HttpRequest, found: SettingsLayer) -> HttpResponse:
         return _show(request, found, form, status=409, overtaken=True)
     if form.is_valid():
         try:
-            return show_preview(request, found, preview(found, form.values()), request.POST.get("note", ""), PACE)
+            return show_preview(request, found, preview(found, form.values()), request.POST.get("note", ""))
         except ConfigError as error:
             form.place(error.problems)
         except CannotDecrypt:
@@ -128,9 +128,9 @@ def _post(request: HttpRequest, found: SettingsLayer) -> HttpResponse:
 
 
 def _save(request: HttpRequest, found: SettingsLayer, draft: dict[str, str | None]) -> HttpResponse:
-    note, typed = request.POST.get("note", ""), request.POST.get("pace", "")
+    note, typed = request.POST.get("note", ""), request.POST.get("pace")
     try:
-        saved, job = change(found, draft, by=request.user.get_username(), note=note, pace_per_second=_pace(typed))
+        saved, job = change(found, draft, by=request.user.get_username(), note=note, pace_per_minute=TOLD.read(typed))
     except runner.JobError as error:
         return show_preview(request, found, preview(found, draft), note, typed, str(error))
     except ConfigError as error:
@@ -143,13 +143,6 @@ def _save(request: HttpRequest, found: SettingsLayer, draft: dict[str, str | Non
         messages.success(request, _("%(layer)s is saved. It reaches no phone yet.") % {"layer": title_of(saved)})
         return HttpResponseRedirect(url_of(saved))
     return HttpResponseRedirect(reverse("console:job", args=[job.pk]))
-
-
-def _pace(typed: str) -> float:
-    try:
-        return float(typed.replace(",", "."))
-    except ValueError:
-        raise runner.JobError(_("Enter how many NOTIFYs may leave in a second.")) from None
 
 
 def _delete(request: HttpRequest, found: SettingsLayer) -> HttpResponse:
@@ -194,13 +187,17 @@ def _show(
 
 
 def show_preview(
-    request: HttpRequest, found: SettingsLayer, seen: Preview, note: str, pace: object, problem: str = ""
+    request: HttpRequest,
+    found: SettingsLayer,
+    seen: Preview,
+    note: str,
+    typed_pace: object = TOLD.offered,
+    problem: str = "",
 ) -> HttpResponse:
     phones = Phone.objects.filter(pk__in=seen.touched[:SHOWN_PHONES]).prefetch_related(SHOWN_ACCOUNTS).order_by("pk")
     context = _context(
         request, found, preview=seen, phones=phones, more=max(0, len(seen.touched) - SHOWN_PHONES), note=note,
-        pace=f"{pace:g}" if isinstance(pace, float) else pace, problem=problem,
-        least_pace=f"{runner.PACES_PER_SECOND[0]:g}", most_pace=f"{runner.PACES_PER_SECOND[1]:g}",
+        pace=TOLD, typed_pace=typed_pace, problem=problem,
         draft=drafts.seal(request.user.pk, url_of(found), seen.values),
     )  # fmt: skip
     return render(request, "console/settings/preview.html", context, status=422 if problem else 200)

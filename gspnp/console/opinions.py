@@ -66,7 +66,7 @@ def _post(request: HttpRequest, layer: SettingsLayer) -> HttpResponse:
             request, layer, _("Somebody changed this site's settings in the meantime. Look again, then decide.")
         )
     values = switched(layer.values, set(request.POST.getlist("alone")))
-    return layers.show_preview(request, layer, preview(layer, values), layer.note, layers.PACE)
+    return layers.show_preview(request, layer, preview(layer, values), layer.note)
 
 
 def switched(values: Values, alone: set[str]) -> dict[str, str | None]:

@@ -20,6 +20,7 @@ from gspnp.console import confirming, selection
 from gspnp.console.access import CHANGE, FORGET, VIEW, needs
 from gspnp.console.selection import Found
 from provisioning.jobs import kinds, orders, runner
+from provisioning.jobs.pace import ASKED
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def _confirm(request: HttpRequest, kind: str, deed: Deed, found: list[Found], fi
     context = _context(kind, deed, found, wanted) | {
         "left_out": len(found) - len(fit),
         "named": list(named.values()),
-        "pace": min(orders.PACES_PER_MINUTE[1], orders.confirming_pace(len(wanted))),
+        "typed_pace": min(ASKED.most, orders.confirming_pace(len(wanted))),
     }
     if len(wanted) > orders.MOST_CONFIRMED:
         context["too_many"] = orders.MOST_CONFIRMED
@@ -163,7 +164,7 @@ def _agreed(request: HttpRequest, kind: str, fit: list[Found]) -> HttpResponse:
             kind,
             [(one.pk, one.host) for one in fit],
             by=request.user.get_username(),
-            pace_per_minute=_pace(request.POST.get("pace", "")),
+            pace_per_minute=ASKED.read(request.POST.get("pace")),
         )
     except runner.JobError as error:
         return JsonResponse({"message": str(error)}, status=409)
@@ -190,7 +191,6 @@ def digest(kind: str, fit: Iterable[Found]) -> str:
 
 def _context(kind: str, deed: Deed, found: list[Found], fit: list[Found]) -> dict[str, Any]:
     tells = kinds.ORDERS[kind].tells is not None
-    least, most = orders.PACES_PER_MINUTE
     return {
         "kind": kind,
         "deed": deed,
@@ -199,9 +199,8 @@ def _context(kind: str, deed: Deed, found: list[Found], fit: list[Found]) -> dic
         "left_out": len(found) - len(fit),
         "moved": sum(1 for one in fit if one.now_at is not None and one.host != one.now_at) if tells else 0,
         "tells": tells,
-        "pace": orders.PACE_PER_MINUTE,
-        "least": least,
-        "most": most,
+        "pace": ASKED,
+        "typed_pace": ASKED.offered,
     }
 
 
@@ -211,11 +210,3 @@ def _differs(count: int) -> str:
         "Nothing was done: meanwhile it is another selection, of %(count)d phones. Look at it and agree again.",
         count,
     ) % {"count": count}
-
-
-def _pace(text: str) -> float:
-    """Phones a minute; what is no number is refused as a pace that is none."""
-    try:
-        return float(text.replace(",", ".")) if text else orders.PACE_PER_MINUTE
-    except ValueError:
-        return 0.0

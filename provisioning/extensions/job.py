@@ -26,13 +26,13 @@ from provisioning.models import Job, JobFailure
 log = logging.getLogger(__name__)
 
 
-def start(change: Change, phone_ids: Sequence[int], *, by: str, pace_per_second: float) -> Job:
+def start(change: Change, phone_ids: Sequence[int], *, by: str, pace_per_minute: float) -> Job:
     """Order it for these phones. Raises JobError."""
     return runner.start(
         change.title,
         {"phones": list(phone_ids)},
         by=by,
-        pace_per_second=pace_per_second,
+        pace_per_minute=pace_per_minute,
         kind=FOLLOW,
         orders=asdict(change),
     )

@@ -26,6 +26,7 @@ from provisioning.importing.models import ImportRow, ImportState, PhoneImport, R
 from provisioning.jobs import chunks, runner, telling
 from provisioning.jobs.kinds import AGAIN, DONE, IMPORT, Next
 from provisioning.jobs.models import Job, JobState
+from provisioning.jobs.pace import TOLD
 
 log = logging.getLogger(__name__)
 
@@ -45,17 +46,17 @@ class _Broken(Exception):
     """The import cannot be completed; the text says why."""
 
 
-def apply(of: PhoneImport, *, by: str, pace_per_second: float = 5.0) -> Job:
+def apply(of: PhoneImport, *, by: str, pace_per_minute: float = TOLD.offered) -> Job:
     """Order a preview to be applied. Raises ImportRefused, or JobError for a pace that is none."""
     total = of.new + of.changed
     if not total and not of.faulty:
         raise ImportRefused(gettext("Nothing in it would change a phone, so there is nothing to apply."))
-    runner.check_pace(pace_per_second, total)
+    runner.check_pace(pace_per_minute, total)
     with transaction.atomic():
         waits = PhoneImport.objects.filter(pk=of.pk, state=ImportState.PREVIEW, faulty=0)
         if not waits.update(state=ImportState.APPLYING):
             raise ImportRefused(_why_not(of))
-        job = runner.enqueue(IMPORT, of.title, {"import": of.pk}, total, by=by, pace_per_second=pace_per_second)
+        job = runner.enqueue(IMPORT, of.title, {"import": of.pk}, total, by=by, pace_per_minute=pace_per_minute)
         PhoneImport.objects.filter(pk=of.pk).update(job=job)
     return job
 

@@ -31,6 +31,7 @@ from provisioning.importing.models import ImportRow, ImportState, PhoneImport, R
 from provisioning.jobs import chunks, runner
 from provisioning.jobs.kinds import IMPORT
 from provisioning.jobs.models import Job
+from provisioning.jobs.pace import TOLD
 from provisioning.models import ConfigFile, Notify, NotifyKind, NotifyOrigin, NotifyState
 
 log = logging.getLogger(__name__)
@@ -52,10 +53,10 @@ class CannotUndo(ValueError):
     """This import cannot be undone; the text says why."""
 
 
-def undo(of: PhoneImport, *, by: str, pace_per_second: float = 5.0) -> Job:
+def undo(of: PhoneImport, *, by: str, pace_per_minute: float = TOLD.offered) -> Job:
     """Order an applied import to be undone. Raises CannotUndo, or JobError for a pace that is none."""
     total = of.rows.filter(state=RowState.DONE).count()
-    runner.check_pace(pace_per_second, total)
+    runner.check_pace(pace_per_minute, total)
     with transaction.atomic():
         applied = PhoneImport.objects.filter(pk=of.pk, state=ImportState.APPLIED)
         recent = applied.filter(applied_at__gt=timezone.now() - timedelta(days=UNDO_DAYS))
@@ -66,7 +67,7 @@ def undo(of: PhoneImport, *, by: str, pace_per_second: float = 5.0) -> Job:
             of.refresh_from_db()
             raise CannotUndo(TOO_LATE % {"state": of.get_state_display().lower()})
         job = runner.enqueue(
-            IMPORT, f"Undo: {of.title}", {"import": of.pk}, total, by=by, pace_per_second=pace_per_second
+            IMPORT, f"Undo: {of.title}", {"import": of.pk}, total, by=by, pace_per_minute=pace_per_minute
         )
         PhoneImport.objects.filter(pk=of.pk).update(job=job)
     return job

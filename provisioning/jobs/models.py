@@ -52,6 +52,11 @@ class Job(models.Model):
         return f"{self.title}: {self.get_state_display()}"
 
     @property
+    def pace_per_minute(self) -> float:
+        """Its pace as people are told it (pace.py)."""
+        return round(60 * self.pace_per_second, 1)
+
+    @property
     def percent(self) -> int:
         """How far it has come."""
         return 100 if not self.total else min(100, 100 * self.done // self.total)

@@ -31,10 +31,9 @@ from provisioning import assignment, commands, outbox
 from provisioning.jobs import chunks, runner, telling
 from provisioning.jobs.kinds import AGAIN, DONE, ORDERS, Next, Order
 from provisioning.jobs.models import OPEN_JOBS, Job, JobFailure, JobState, JobTarget
+from provisioning.jobs.pace import ASKED
 from provisioning.models import Notify, NotifyKind, NotifyState
 
-PACES_PER_MINUTE = (1, 600)
-PACE_PER_MINUTE = 30  # offered: 37 restarts in little more than a minute, and a PBX sees 1 registration in 2 s
 AHEAD_SECONDS = 15  # turns are given so far ahead; a paused or cancelled order takes them back
 INSERTED_AT_ONCE = 2000
 RESTART_BREAK_MINUTES = 10  # two orders in a row must not restart a fleet twice. Our choice, as for automatic NOTIFYs
@@ -60,7 +59,7 @@ class _Refusal(Exception):
     """This phone is left out; the text says why and what to do."""
 
 
-def start(kind: str, targets: Iterable[Target], *, by: str, pace_per_minute: float = PACE_PER_MINUTE) -> Job:
+def start(kind: str, targets: Iterable[Target], *, by: str, pace_per_minute: float = ASKED.offered) -> Job:
     """Order it for these phones. Raises runner.JobError, with words for the person.
 
     Two people may order the same at the same moment, and neither is told of the other: no lock keeps them apart, for a
@@ -68,9 +67,6 @@ def start(kind: str, targets: Iterable[Target], *, by: str, pace_per_minute: flo
     has left is a restart of which `RESTART_BREAK_MINUTES` hold, and what is done here is done already.
     """
     order, wanted = ORDERS[kind], dict(targets)
-    least, most = PACES_PER_MINUTE
-    if not least <= pace_per_minute <= most:
-        raise runner.JobError(f"Phones are asked at {least} to {most} a minute; enter a number between.")
     if not wanted:
         raise runner.JobError("No phone is selected any more. Select some, and order it again.")
     waiting = JobTarget.objects.filter(job__kind=kind, job__state__in=OPEN_JOBS).values_list("phone", flat=True)
@@ -78,11 +74,8 @@ def start(kind: str, targets: Iterable[Target], *, by: str, pace_per_minute: flo
         wanted.pop(phone_id, None)
     if not wanted:
         raise runner.JobError(ALREADY)
-    if order.tells and len(wanted) > pace_per_minute / 60 * runner.LONGEST_SECONDS:
-        raise runner.JobError(
-            f"At {pace_per_minute:g} a minute the last of {len(wanted)} phones would be asked after more than a day; "
-            "enter more, or select fewer phones."
-        )
+    if fault := ASKED.fault(pace_per_minute, len(wanted) if order.tells else 0):
+        raise runner.JobError(fault)
     if order.confirms:
         _can_be_confirmed(len(wanted), pace_per_minute)
     return _store(kind, order, wanted, by, pace_per_minute)
@@ -90,7 +83,7 @@ def start(kind: str, targets: Iterable[Target], *, by: str, pace_per_minute: flo
 
 def confirming_pace(count: int) -> int:
     """Phones a minute at which the last of so many is told in time."""
-    return max(PACE_PER_MINUTE, math.ceil(60 * count / TOLD_AFTER_SECONDS))
+    return max(ASKED.offered, math.ceil(60 * count / TOLD_AFTER_SECONDS))
 
 
 def _can_be_confirmed(count: int, pace_per_minute: float) -> None:

@@ -9,7 +9,6 @@ kind (kinds.py).
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -25,6 +24,7 @@ from django_tasks_db.models import DBTaskResult
 from provisioning.jobs import kinds, telling
 from provisioning.jobs.kinds import RERENDER, Next
 from provisioning.jobs.models import OPEN_JOBS, Job, JobState, JobTarget
+from provisioning.jobs.pace import TOLD
 from provisioning.layers.scope import phones_under
 
 log = logging.getLogger(__name__)
@@ -34,8 +34,6 @@ LOST_AFTER_SECONDS = 60  # a chunk takes far less than a second; a worker that i
 LONGEST_WAIT_SECONDS = 600  # between two turns. What is due later counts as of a clock that went back (as in due.py).
 KEPT_DAYS = 90  # after its end; our choice
 PRUNED_AT_ONCE = 100
-PACES_PER_SECOND = (0.1, 200.0)
-LONGEST_SECONDS = 86_400  # of telling. What is due in two days and more counts as of a clock that went back (due.py).
 DROPPED_AT_ONCE = 500  # targets in one transaction
 
 
@@ -48,33 +46,24 @@ def start(
     scope: Mapping[str, object],
     *,
     by: str,
-    pace_per_second: float = 5.0,
+    pace_per_minute: float = TOLD.offered,
     kind: str = RERENDER,
     orders: Mapping[str, object] | None = None,
 ) -> Job:
     """Order a new look at every phone of the scope; `orders` is what a kind other than RERENDER needs to know. Raises
     JobError for a pace that is none."""
     total = phones_under(scope).count()
-    check_pace(pace_per_second, total)
+    check_pace(pace_per_minute, total)
     ids = scope.get("phones")
     if isinstance(ids, list):
         scope = {"phones": sorted(ids)}
-    return enqueue(kind, title, scope, total, by=by, pace_per_second=pace_per_second, orders=orders)
+    return enqueue(kind, title, scope, total, by=by, pace_per_minute=pace_per_minute, orders=orders)
 
 
-def check_pace(pace_per_second: float, total: int) -> None:
+def check_pace(pace_per_minute: float, total: int) -> None:
     """Raises JobError for a pace that is none, or at which so many phones would be told too late."""
-    least, most = PACES_PER_SECOND
-    if not least <= pace_per_second <= most:
-        words = gettext("NOTIFYs leave at %(least)g to %(most)g a second; enter a number between.")
-        raise JobError(words % {"least": least, "most": most})
-    if total > pace_per_second * LONGEST_SECONDS:
-        needed = math.ceil(10 * total / LONGEST_SECONDS) / 10
-        words = gettext(
-            "At %(pace)g a second the last of %(total)d phones would be told after more than a day; "
-            "enter %(needed)g or more."
-        )
-        raise JobError(words % {"pace": pace_per_second, "total": total, "needed": needed})
+    if fault := TOLD.fault(pace_per_minute, total):
+        raise JobError(fault)
 
 
 def enqueue(
@@ -84,7 +73,7 @@ def enqueue(
     total: int,
     *,
     by: str,
-    pace_per_second: float,
+    pace_per_minute: float,
     orders: Mapping[str, object] | None = None,
 ) -> Job:
     """Store a job, and call a worker to it."""
@@ -96,7 +85,7 @@ def enqueue(
             orders=dict(orders or {}),
             title=title[:200],
             scope=dict(scope),
-            pace_per_second=pace_per_second,
+            pace_per_second=pace_per_minute / 60,
             total=total,
             created_by=by[:150],
             created_at=now,

@@ -7,10 +7,10 @@ const pace = document.getElementById("pace");
 const words = document.querySelector("[data-takes]");
 
 function show() {
-  const perSecond = Number(pace.value.replace(",", "."));
+  const perMinute = Number(pace.value.replace(",", "."));
   const phones = Number(pace.dataset.touched);
-  const seconds = phones / perSecond;
-  if (!phones || !(perSecond > 0)) words.textContent = "";
+  const seconds = (60 * phones) / perMinute;
+  if (!phones || !(perMinute > 0)) words.textContent = "";
   else if (seconds < 90) words.textContent = gettext("The last of {phones} is told after about {seconds} s.", { phones, seconds: Math.ceil(seconds) });
   else words.textContent = gettext("The last of {phones} is told after about {minutes} minutes.", { phones, minutes: Math.ceil(seconds / 60) });
 }

@@ -50,7 +50,7 @@ def saved(client: Client, url: str = SITE, **values):
     """Through the preview, as a person does."""
     seen = previewed(client, url, **values)
     assert seen.status_code == 200, problems(seen)
-    return client.post(url, fields(seen) | {"do": "save", "pace": "5"})
+    return client.post(url, fields(seen) | {"do": "save", "pace": "300"})
 
 
 def problems(answer) -> dict[str, str]:
@@ -133,7 +133,7 @@ def test_a_secret_is_kept_through_every_step_and_never_shown(console):
     back = console.post(SITE, fields(seen) | {"do": "back"})
     assert SECRET not in back.content.decode() and 'value="9"' in back.content.decode()
     seen = console.post(SITE, posted(back, "preview", xsi_password="", vlan_tag="9"))
-    assert console.post(SITE, fields(seen) | {"do": "save", "pace": "5"}).status_code == 302
+    assert console.post(SITE, fields(seen) | {"do": "save", "pace": "300"}).status_code == 302
     assert said() == {"xsi_password": SECRET, "vlan_tag": "9"}
     page = console.get(SITE).content.decode()
     assert SECRET not in page and "stored; blank keeps it" in page
@@ -162,7 +162,7 @@ def test_leave_alone_and_removed_are_two_things(console):
 
 def test_a_draft_is_of_one_person_and_one_layer(console, administrator):
     seen = previewed(console, vlan_tag="7")
-    stolen = fields(seen) | {"do": "save", "pace": "5"}
+    stolen = fields(seen) | {"do": "save", "pace": "300"}
     signed_in(administrator).post(SITE, stolen)
     console.post("/settings/layer/?level=model&name=GXP1628", stolen)
     console.post(SITE, stolen | {"draft": "AAAA"})
@@ -172,7 +172,7 @@ def test_a_draft_is_of_one_person_and_one_layer(console, administrator):
 def test_what_somebody_else_saved_meanwhile_is_not_overwritten(console):
     seen = previewed(console, vlan_tag="7")
     store.save(store.find("site", ""), {"mtu": "1400"}, by="otto")
-    answer = console.post(SITE, fields(seen) | {"do": "save", "pace": "5"})
+    answer = console.post(SITE, fields(seen) | {"do": "save", "pace": "300"})
     assert answer.status_code == 409
     words = answer.content.decode()
     assert "otto changed this layer" in words and 'value="7"' in words
@@ -188,15 +188,15 @@ def test_adding_a_row_does_not_hide_that_somebody_else_saved(console):
     assert console.post(SITE, posted(grown, "preview", vlan_tag="7")).status_code == 409
 
 
-@pytest.mark.parametrize("pace", ["0", "1000", "nan", "soon", ""])
+@pytest.mark.parametrize("pace", ["0", "60000", "nan", "soon", ""])
 def test_a_pace_that_is_none_is_refused_and_the_draft_stays(console, pace):
     cast.assigned()
     seen = previewed(console, vlan_tag="7")
     answer = console.post(SITE, fields(seen) | {"do": "save", "pace": pace})
     assert answer.status_code == 422 and 'id="pace-problem"' in answer.content.decode()
     assert not SettingsLayer.objects.filter(level="site").exists() and not Job.objects.exists()
-    assert console.post(SITE, fields(answer) | {"do": "save", "pace": "0,5"}).status_code == 302
-    assert Job.objects.get().pace_per_second == 0.5
+    assert console.post(SITE, fields(answer) | {"do": "save", "pace": "7,5"}).status_code == 302
+    assert Job.objects.get().pace_per_minute == 7.5
 
 
 def test_settings_are_found_and_added_without_a_script(console):

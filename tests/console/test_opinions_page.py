@@ -26,7 +26,7 @@ def switch(console, *names: str, url: str = URL):
     seen = console.post(url, fields(console.get(url)) | {"alone": names})
     assert seen.status_code == 200
     action = re.search(r'action="(/settings/layer/[^"]*)"', seen.content.decode())[1].replace("&amp;", "&")
-    return seen, console.post(action, fields(seen) | {"do": "save", "pace": "5"})
+    return seen, console.post(action, fields(seen) | {"do": "save", "pace": "300"})
 
 
 def test_every_opinion_is_listed_with_its_reason(console):

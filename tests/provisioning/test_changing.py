@@ -39,11 +39,11 @@ def test_changes_are_told_in_words_with_secrets_masked():
 def test_a_layer_and_its_job_are_stored_together_or_not_at_all():
     cast.assigned()
     with pytest.raises(runner.JobError):
-        change(store.find("site", ""), {"vlan_tag": "7"}, by="tess", pace_per_second=0)
+        change(store.find("site", ""), {"vlan_tag": "7"}, by="tess", pace_per_minute=0)
     with pytest.raises(ConfigError):
         change(store.find("site", ""), {"vlan_tag": "99999"}, by="tess")
     assert not SettingsLayer.objects.filter(level="site").exists() and not Job.objects.exists()
-    _, job = change(store.find("site", ""), {"vlan_tag": "7"}, by="tess", pace_per_second=2)
+    _, job = change(store.find("site", ""), {"vlan_tag": "7"}, by="tess", pace_per_minute=120)
     assert job is not None and (job.title, job.total, job.pace_per_second) == ("Settings of default site", 1, 2)
 
 

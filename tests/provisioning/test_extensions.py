@@ -120,7 +120,7 @@ def otto() -> Change:
 
 
 def carried_out(change: Change, *phones: Phone):
-    made = job.start(change, [one.pk for one in phones], by="tess", pace_per_second=1)
+    made = job.start(change, [one.pk for one in phones], by="tess", pace_per_minute=60)
     runner.run.call(made.pk)
     made.refresh_from_db()
     return made
@@ -198,7 +198,7 @@ def test_phones_do_not_get_the_secret_of_an_extension_that_has_another_number_by
     cast.assigned()
     directory.change(pk, 1, Entry("", "1001", "Tess", "new"))
     change = Change(pk, "1001", "", "172.18.0.10", "Tess", "Tess", secret=True)
-    waits = job.start(change, [one.phone_id for one in following.followers(change)], by="tess", pace_per_second=5)
+    waits = job.start(change, [one.phone_id for one in following.followers(change)], by="tess", pace_per_minute=300)
     directory.change(pk, 2, Entry("", "2001", "Boss", SECRET))
     runner.run.call(waits.pk)
     assert Account.objects.get().password == cast.PASSWORD
@@ -212,7 +212,7 @@ class TestRenamedAgain:
 
     def test_the_first_job_brings_the_second_name(self, otto):
         there = phone(cast.MAC, cast.HOST, cast.blf("mpk1", "1001", "Tess"))
-        made = job.start(otto, [there.pk], by="tess", pace_per_second=1)
+        made = job.start(otto, [there.pk], by="tess", pace_per_minute=60)
         directory.change(otto.extension, 2, Entry("", "1001", "Ida"))
         assert following.followers(Change(otto.extension, "1001", "", "", "Otto", "Ida")) == []
         runner.run.call(made.pk)

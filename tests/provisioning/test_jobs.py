@@ -11,7 +11,7 @@ from devices.choices import Stage
 from devices.models import LiveEvent, Phone
 from provisioning import assignment, outbox, plan, rendering
 from provisioning.gxp.document import values
-from provisioning.jobs import chunks, kinds, rerender, runner, telling
+from provisioning.jobs import chunks, kinds, pace, rerender, runner, telling
 from provisioning.jobs.models import Job, JobState
 from provisioning.layers import stack, store
 from provisioning.models import ConfigFile, Notify, NotifyOrigin, NotifyState, SettingsLayer
@@ -37,7 +37,7 @@ def phones(count: int) -> list[Phone]:
 def change(**settings) -> Job:
     """Tess changes the site's layer; its job waits."""
     store.save(store.find("site", ""), settings, by="tess")
-    return runner.start("Site settings changed", {"site": ""}, by="tess", pace_per_second=2)
+    return runner.start("Site settings changed", {"site": ""}, by="tess", pace_per_minute=120)
 
 
 def carried_out(job: Job) -> Job:
@@ -239,10 +239,10 @@ def test_a_worker_whose_job_was_taken_over_counts_nothing(monkeypatch):
 
 def test_a_pace_that_takes_more_than_a_day_is_refused(monkeypatch):
     phones(3)
-    monkeypatch.setattr(runner, "LONGEST_SECONDS", 10)
-    with pytest.raises(runner.JobError, match=r"enter 0\.3 or more"):
-        runner.start("x", {}, by="tess", pace_per_second=0.2)
-    runner.start("x", {}, by="tess", pace_per_second=0.3)
+    monkeypatch.setattr(pace, "LONGEST_MINUTES", 0.2)
+    with pytest.raises(runner.JobError, match="enter 15 or more"):
+        runner.start("x", {}, by="tess", pace_per_minute=12)
+    runner.start("x", {}, by="tess", pace_per_minute=15)
 
 
 def test_one_phone_that_cannot_be_read_does_not_stop_the_others():
@@ -409,10 +409,10 @@ def test_whoever_is_saved_meanwhile_is_looked_at_anew(monkeypatch):
     assert list(ConfigFile.objects.filter(phone=phone).values_list("number", flat=True)) == [2, 1]
 
 
-@pytest.mark.parametrize("pace", [0, -1, 1000])
-def test_a_pace_that_is_none_is_refused(pace):
+@pytest.mark.parametrize("typed", ["0", "-1", "60000", "", "soon", "nan"])
+def test_a_pace_that_is_none_is_refused(typed):
     with pytest.raises(runner.JobError, match="enter a number"):
-        runner.start("x", {}, by="tess", pace_per_second=pace)
+        runner.start("x", {}, by="tess", pace_per_minute=pace.TOLD.read(typed))
 
 
 def test_who_was_ignored_meanwhile_catches_up():

@@ -30,9 +30,9 @@ from gspnp.console.shell import shell_context
 from provisioning.extensions import following, job
 from provisioning.extensions.following import Change, Follower
 from provisioning.jobs import runner
+from provisioning.jobs.pace import TOLD
 from provisioning.models import Job
 
-PACE = 5.0  # NOTIFYs a second unless somebody says otherwise; a phone restarts for each
 SHOWN_FOLLOWERS = 500
 DAMAGED = gettext_lazy("This form is damaged. Open the extension again.")
 
@@ -122,7 +122,7 @@ def _followed(request: HttpRequest, stored: Extension, version: int, entry: Entr
             directory.change(stored.pk, version, entry)
             if ids:
                 by = request.user.get_username()
-                ordered = job.start(change, ids, by=by, pace_per_second=_pace(request.POST.get("pace", "")))
+                ordered = job.start(change, ids, by=by, pace_per_minute=TOLD.read(request.POST.get("pace")))
     except runner.JobError as error:
         return _ask(request, stored, entry, sealed, found, problem=str(error))
     except Taken as taken:
@@ -161,13 +161,6 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 def _place(stored: Extension) -> str:
     """Where a draft belongs: this extension as it was read."""
     return f"extension {stored.pk} {stored.version}"
-
-
-def _pace(text: str) -> float:
-    try:
-        return float(text.replace(",", "."))
-    except ValueError:
-        return 0.0  # which is refused with the bounds
 
 
 def _done(request: HttpRequest, words: str, ordered: Job | None = None) -> HttpResponse:
@@ -212,7 +205,6 @@ def _ask(
     found: list[Follower],
     problem: str = "",
 ) -> HttpResponse:
-    least, most = runner.PACES_PER_SECOND
     context = {
         "extension": stored,
         "entry": entry,
@@ -221,9 +213,8 @@ def _ask(
         "followers": found[:SHOWN_FOLLOWERS],
         "more": max(0, len(found) - SHOWN_FOLLOWERS),
         "total": len(found),
-        "pace": request.POST.get("pace", f"{PACE:g}"),
-        "least_pace": f"{least:g}",
-        "most_pace": f"{most:g}",
+        "pace": TOLD,
+        "typed_pace": request.POST.get("pace", TOLD.offered),
         "problem": problem,
     }
     return _render(request, "follow", str(stored), context, 422 if problem else 200)

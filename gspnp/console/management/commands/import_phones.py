@@ -12,6 +12,7 @@ from provisioning.importing import applying, planning, undoing
 from provisioning.importing.columns import KNOWN
 from provisioning.importing.models import PhoneImport, RowOutcome
 from provisioning.jobs import runner
+from provisioning.jobs.pace import TOLD
 from provisioning.tables.reading import MAX_BYTES, TableError
 
 
@@ -24,7 +25,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="what each row comes to, as JSON")
         parser.add_argument("--wait", action="store_true", help="until a worker has applied it")
         parser.add_argument(
-            "--pace", type=float, default=5.0, metavar="N", help="NOTIFYs that leave in a second (%(default)s)"
+            "--pace", type=float, default=TOLD.offered, metavar="N", help="phones told a minute (%(default)s)"
         )
 
     def handle(self, file, **options):
@@ -41,7 +42,7 @@ class Command(BaseCommand):
             undoing.discard(one)
             return
         try:
-            job = applying.apply(one, by=me(), pace_per_second=options["pace"])
+            job = applying.apply(one, by=me(), pace_per_minute=options["pace"])
         except (applying.ImportRefused, runner.JobError) as error:
             undoing.discard(one)
             raise CommandError(str(error)) from error

@@ -16,6 +16,7 @@ from provisioning.gxp.config import ConfigError
 from provisioning.gxp.entries import Entry, search, shown
 from provisioning.gxp.layers import canonical, warnings
 from provisioning.jobs import runner
+from provisioning.jobs.pace import TOLD
 from provisioning.layers import store
 from provisioning.models import LayerLevel, SettingsLayer
 from provisioning.revealing import CannotReveal, reveal
@@ -39,7 +40,7 @@ class Command(BaseCommand):
         parser.add_argument("--layer", metavar="LEVEL:NAME", help="site:berlin, model:GXP1628, template:desk; site: is "
                             "the default site")  # fmt: skip
         parser.add_argument("--note", help="with --layer: a note for your colleagues")
-        parser.add_argument("--pace", type=float, default=5.0, help="NOTIFYs a second (%(default)s)")
+        parser.add_argument("--pace", type=float, default=TOLD.offered, help="phones told a minute (%(default)s)")
         parser.add_argument("--yes", action="store_true", help="do not ask")
 
     def handle(self, words, **options):
@@ -112,7 +113,7 @@ class Command(BaseCommand):
             if not options["yes"] and not _agreed():
                 raise CommandError("Nothing was changed.")
             by, pace = me(), options["pace"]
-            _, job = change(layer, seen.values, by=by, note=options["note"], pace_per_second=pace)
+            _, job = change(layer, seen.values, by=by, note=options["note"], pace_per_minute=pace)
         except ConfigError as error:
             lines = "\n".join(f"  {line}" for line in error.lines)
             raise CommandError(f"Not saved:\n{lines}") from error
