@@ -11,10 +11,12 @@ http = get_asgi_application()
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 
+from gspnp.bodies import CONSOLE_BYTES, bound
 from gspnp.console.routing import websocket_urlpatterns
 from gspnp.origin import SameOrigin
 from gspnp.proxies import TrustedProxies
 
+bound(CONSOLE_BYTES)
 application = ProtocolTypeRouter(
     {"http": TrustedProxies(http), "websocket": SameOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))}
 )

@@ -394,7 +394,8 @@ def _shown(one: Planned, outcome: RowOutcome) -> dict[str, Any]:
         faults = sorted(one.faults, key=lambda fault: order.get(fault.column, 0))
         return {"faults": [[fault.column, fault.message] for fault in faults]}
     said = {name for name, text in one.row.cells.items() if text.strip()}
-    found = changes(one.before, one.after, one.hidden)
+    # A secret of the directory may be somebody's guess: whether it is the one that the phone has is not said either.
+    found = changes(one.before, one.after, one.hidden | (one.filled & PASSWORD_COLUMNS))
     # A new account has codecs although nobody named any: what the table does not say is no news of it.
     told = [c for c in found if c.before or c.column in said or c.column not in CODEC_COLUMNS]
     told = [replace(c, after=_from_directory(c)) if c.column in one.filled else c for c in told]

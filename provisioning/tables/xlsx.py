@@ -32,7 +32,8 @@ MAX_CHARACTERS = 20_000_000  # of all cells: many cells may name the same long t
 MAX_ROW = 1_048_576  # Excel's own
 _NAMED = 5
 _MAX_EXACT = 10**15
-_BLOCK_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 18
+_TAG_BYTES = 1 << 20  # of one tag with its attributes, of which each becomes an object before anybody can count them
 _FORMAT_CHARACTERS = 255  # Excel's own
 _CELL = re.compile(r"([A-Z]{1,3})[0-9]{1,10}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -140,9 +141,13 @@ class _Workbook:
         parser.StartElementHandler = self._counted(part.start)
         parser.CharacterDataHandler = part.text
         parser.EndElementHandler = lambda name: part.end(name.rpartition(":")[2])
+        read = 0
         with self.archive.open(info) as stream:
             while block := stream.read(_BLOCK_BYTES):
                 parser.Parse(block, False)
+                read += len(block)
+                if read - parser.CurrentByteIndex > _TAG_BYTES + _BLOCK_BYTES:
+                    raise TableError(_TOO_BIG.format(self.shown))
                 yield
         parser.Parse(b"", True)
         yield

@@ -93,6 +93,18 @@ def test_a_blank_password_keeps_the_stored_one(admin_browser):
     assert ConfigFile.objects.count() == 2
 
 
+def test_the_words_of_a_save_do_not_tell_whether_a_password_is_right(listener):
+    phone = cast.assigned().phone
+    tess = signed_in(person("technician", "view_phone", "change_phone", is_staff=True))
+    said = []
+    for password in ("", cast.PASSWORD, "0000"):  # the first makes the rest of the form what is stored
+        row = stored_row(Account.objects.get(), new_password=password)
+        answer = tess.post(url(phone), form_of(Phone.objects.get(), [row], []))
+        said.append(words_of(answer)[-2])  # the last is Django's own
+    assert Account.objects.get().password == "0000"
+    assert said[1] == said[2]
+
+
 def test_a_deleted_account_is_a_draft_without_it(admin_browser):
     phone = cast.seen()
     cast.save(phone, cast.plan.Draft((cast.account(1), cast.account(2))))

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import AsyncClient, Client, override_settings
 
-from devices import inventory
+from devices import directory, inventory
 from devices.choices import EventKind
 from devices.models import LiveEvent, Phone
 from gspnp.console import exports
@@ -157,6 +157,16 @@ def test_a_preview_does_not_tell_whether_a_password_is_right_to_whom_it_is_hidde
     rita = signed_in(person("rita", "view_phone", "change_phone", "reveal_secret"))
     upload(rita, f"mac,password\n{cast.MAC},{cast.PASSWORD}\n")
     assert PhoneImport.objects.latest("pk").same == 1
+
+
+def test_nor_does_it_tell_so_of_a_guess_that_somebody_put_into_the_directory(console):
+    cast.assigned()
+    seen = []
+    for number, guess in (("9001", cast.PASSWORD), ("9002", "0000")):
+        directory.add(directory.Entry("", number, secret=guess))
+        upload(console, f"mac,extension\n{cast.MAC},{number}\n")
+        seen.append([change[1:] for change in PhoneImport.objects.latest("pk").rows.get().shown["changes"][1:]])
+    assert seen[0] == seen[1] == [["set", "from the directory"]]
 
 
 def test_a_password_that_a_phone_has_already_makes_no_new_file(console):

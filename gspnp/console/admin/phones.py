@@ -199,7 +199,7 @@ class PhoneAdmin(PresenceColumns, ModelAdmin, UnwrappedAdmin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Say what the save did."""
         if (saved := cast(Any, request).key_formset.saved) is not None:
-            typed = any(value for name, value in request.POST.items() if name.endswith("-password"))
+            typed = any(value for name, value in request.POST.items() if name.endswith("-new_password"))
             messages.info(request, saved_words(saved, is_hidden=typed and not request.user.has_perm(REVEAL)))
 
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> str:
