@@ -4,8 +4,8 @@ import pytest
 from django.conf import settings
 from playwright.sync_api import expect
 
-from provisioning.jobs import runner
-from provisioning.models import Job
+from provisioning.jobs import orders, runner
+from provisioning.models import Job, Notify
 from tests import cast
 from tests.console.conftest import signed_in
 from tests.console.test_settings_in_a_browser import browser_page, elsewhere
@@ -37,3 +37,15 @@ def test_a_button_stays_the_same_while_figures_change_and_a_slow_press_counts(li
         page.mouse.up()
         expect(page.locator("#job")).to_have_attribute("data-state", "cancelled")
         expect(page.locator("#job-buttons button")).to_have_count(0)
+
+
+def test_the_way_to_the_phones_that_wait_looks_like_a_link(live_server, session):
+    phone = cast.seen("000B82000001", "10.0.1.1")
+    cast.save(phone)
+    Notify.objects.all().delete()
+    order = orders.start("notify", [(phone.pk, phone.source_host)], by="tess", pace_per_minute=60)
+    runner.run.call(order.pk)
+    Notify.objects.filter(phone=phone).update(state="withheld", note="Nobody has confirmed that this phone is there.")
+    with browser_page(live_server.url, session) as page:
+        page.goto(f"{live_server.url}/jobs/{order.pk}/")
+        expect(page.get_by_test_id("withheld-phones")).to_have_css("text-decoration-line", "underline")
