@@ -47,6 +47,8 @@ _WORD = re.compile(rb"[^\s<>\"]+")
 _LAST_WORD = re.compile(rb"[^\s<>\"]+\Z")
 _AT = re.compile(rb"(?i)@|%(?:25)*40")
 _COLON = re.compile(rb"(?i):|%(?:25)*3a")
+# How a phone says who it is, in the URIs of its SUBSCRIBE: MAC%3A000b82…@ (the vendor's guide). That is no password.
+_OWN_MAC = re.compile(rb"(?i)MAC(?::|%3a)[0-9a-f]{12}(?=@)")
 _KIND = re.compile(rb"(?i)(?:sips?|tel)(?::|%(?:25)*3a)|[a-z]{2,8}(?::|%(?:25)*3a)" + _SLASH + rb"{2}")
 # Where a secret of ours may stand.
 _RUN = re.compile(rb"[A-Za-z0-9_-]{%d,}" % SECRET_CHARS)
@@ -95,6 +97,9 @@ def _without_password(found: re.Match[bytes]) -> bytes:
         return word
     end = max((at.start() for at in _AT.finditer(word)), default=0)
     kind = _KIND.search(word, 0, end)
+    own = _OWN_MAC.match(word, kind.end()) if kind else None
+    if own and own.end() == end:
+        return word
     colon = _COLON.search(word, kind.end(), end) if kind else None
     return word if colon is None else word[: colon.end()] + MASK + word[end:]
 

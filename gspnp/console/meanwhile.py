@@ -21,7 +21,7 @@ def saved_by(phone: Phone, after: int) -> str:
 
 
 def password_marks(phone: Phone, stored: plan.Draft) -> dict[str, str]:
-    """For each account a mark that is another one when its password is: it tells that much and nothing else.
+    """For each account with a password a mark that is another one when that is: it tells that much and nothing else.
 
     Keyed with this installation's secret, so that nobody can try passwords against it.
     """
@@ -30,6 +30,7 @@ def password_marks(phone: Phone, stored: plan.Draft) -> dict[str, str]:
             "gspnp.console.drawer", f"{phone.mac} {account.number} {account.password}", algorithm="sha256"
         ).hexdigest()[:16]
         for account in stored.accounts
+        if account.password
     }
 
 

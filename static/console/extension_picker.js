@@ -61,8 +61,8 @@ function showList(combo, found, text) {
   }
   list.hidden = false;
   combo.setAttribute("aria-expanded", "true");
-  // Who typed a whole number means it.
-  activate(combo, found[0].number === text ? optionsOf(combo)[0] : null);
+  // Who typed a whole number means it, and so does who typed a name: it shall not become the phone's SIP user ID.
+  activate(combo, found[0].number === text || /\p{L}/u.test(text) ? optionsOf(combo)[0] : null);
   announce(ngettext("{count} extension in the directory", "{count} extensions in the directory", found.length));
 }
 

@@ -163,6 +163,10 @@ function say(form, taken, both) {
   const first = form.querySelector("[data-theirs]");
   first?.closest("details")?.setAttribute("open", "");
   first?.scrollIntoView({ block: "center" });
+  // The button that was pressed is gone: without this no key would reach the drawer any more.
+  const said = form.querySelector("[data-news] p");
+  said.tabIndex = -1;
+  said.focus({ preventScroll: true });
 }
 
 /** A note beside the field, with a button if there is something to take. */

@@ -5,12 +5,15 @@ import { gettext } from "./words.js";
 
 const root = () => document.getElementById("console");
 
+// The cookie's, which is another one after a new sign-in in another tab; the page's if a proxy hides cookies from scripts.
+const token = () => /(?:^|; )csrftoken=([^;]+)/.exec(document.cookie)?.[1] ?? root().dataset.csrf;
+
 export class Refused extends Error {}
 
 /** Fetch `url`; returns the Response. Throws Refused after telling the person, or TypeError if the network is away. */
 export async function send(url, { method = "GET", body = null, signal } = {}) {
   const headers = { "X-Requested-With": "fetch" };
-  if (method !== "GET") headers["X-CSRFToken"] = root().dataset.csrf;
+  if (method !== "GET") headers["X-CSRFToken"] = token();
   const answer = await fetch(url, { method, body, headers, signal, credentials: "same-origin", redirect: "manual" });
   if (answer.status === 401 || answer.type === "opaqueredirect") {
     sessionEnded();
@@ -45,15 +48,18 @@ export async function wordsOf(answer) {
 
 /** A standing line with the way back; what is typed stays on the page. */
 export function sessionEnded(words = gettext("Your session has ended.")) {
-  if (document.getElementById("session-ended")) return;
+  // What is outside of an open dialog cannot be seen or pressed.
+  const place = document.querySelector("dialog[open] .gs-drawer-body") ?? document.querySelector("dialog[open]") ?? root();
+  if (place.querySelector(":scope > [data-testid=session-ended]")) return;
   const line = document.createElement("p");
-  line.id = "session-ended";
   line.className = "gs-notice gs-notice-bad";
   line.setAttribute("role", "alert");
   line.dataset.testid = "session-ended";
   const link = document.createElement("a");
   link.href = `${root().dataset.loginUrl}?next=${encodeURIComponent(location.pathname + location.search)}`;
   link.textContent = gettext("Sign in again");
+  if (place !== root()) link.target = "_blank"; // then what was typed here can be saved
   line.append(`${words} `, link);
-  root().prepend(line);
+  place.prepend(line);
+  line.scrollIntoView({ block: "nearest" });
 }

@@ -100,6 +100,20 @@ def test_pages_of_the_console(live_server, furnished, theme):
 
 
 @pytest.mark.parametrize("theme", THEMES)
+def test_rows_that_are_new_or_selected_or_have_the_focus(live_server, furnished, theme):
+    with browser_page(live_server.url, furnished, color_scheme=theme, reduced_motion="reduce") as page:
+        page.goto(live_server.url)
+        page.keyboard.press("ArrowDown")
+        found = {"focus": findings(page)}
+        page.keyboard.press("Control+a")
+        found["selected"] = findings(page)
+        page.keyboard.press("Escape")
+        page.evaluate("document.querySelectorAll('.gs-row').forEach((row) => row.classList.add('gs-new'))")
+        found["new"] = findings(page)
+    assert found == {"focus": [], "selected": [], "new": []}
+
+
+@pytest.mark.parametrize("theme", THEMES)
 def test_the_list_with_its_menu_and_its_drawer(live_server, furnished, theme):
     found = {}
     with browser_page(live_server.url, furnished, color_scheme=theme, reduced_motion="reduce") as page:

@@ -161,6 +161,14 @@ def test_a_changed_password_shows_by_its_mark_and_the_mark_says_nothing_else(con
     assert console.get(URL).context["password_marks"] == second.context["password_marks"]
 
 
+def test_whoever_assigns_a_phone_without_a_password_changed_no_password(console):
+    cast.seen()
+    before = console.get(URL).context["password_marks"]
+    save(console, **{"account-1-password": ""})
+    assert Account.objects.get().password == ""
+    assert console.get(URL).context["password_marks"] == before
+
+
 # --- the drawing ----------------------------------------------------------------------------------------------------
 
 

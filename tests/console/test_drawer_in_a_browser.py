@@ -2,6 +2,7 @@
 
 import pytest
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from playwright.sync_api import Page, expect
 
 from devices.catalog import KeyMode, KeySlot
@@ -228,6 +229,26 @@ def theirs() -> None:
     assignment.save(phone, plan.Draft(made.accounts, made.keys), by="maria", seen_host=phone.source_host)
 
 
+def test_a_session_that_ends_is_said_in_the_drawer_and_what_was_typed_is_saved_after_a_new_one(
+    live_server, session, administrator
+):
+    with browser_page(live_server.url, session, NARROW) as page:
+        opened(page, live_server.url)
+        page.fill("[name=account-1-display_name]", "Typed before")
+        elsewhere(lambda: Session.objects.all().delete())
+        page.click("[data-testid=save]")
+        expect(page.locator("#drawer [data-testid=session-ended]")).to_be_in_viewport()
+        made = []
+        elsewhere(lambda: made.append(signed_in(administrator).cookies[settings.SESSION_COOKIE_NAME].value))
+        cookies = {settings.SESSION_COOKIE_NAME: made[0], settings.CSRF_COOKIE_NAME: "b" * 32}  # as after a sign-in
+        page.context.add_cookies(
+            [{"name": name, "value": value, "url": live_server.url} for name, value in cookies.items()]
+        )
+        page.click("[data-testid=save]")
+        page.wait_for_selector("[data-testid=toast-button]")
+    assert Account.objects.get().display_name == "Typed before"
+
+
 def test_another_persons_save_is_said_shown_and_not_lost(live_server, session):
     with browser_page(live_server.url, session) as page:
         opened(page, live_server.url)
@@ -239,12 +260,13 @@ def test_another_persons_save_is_said_shown_and_not_lost(live_server, session):
         page.click("[data-testid=save]")  # without looking: refused, and everything that was typed stays
         expect(page.locator("[data-testid=form-problem]")).to_contain_text("saved by somebody else")
         assert page.input_value("[name=key-mpk1-label]") == "Lobby"
-        page.click("[data-testid=form-problem] [data-act=show-changes]")
+        page.press("[data-testid=form-problem] [data-act=show-changes]", "Enter")
         expect(page.locator("[data-testid=news]")).to_contain_text("You both changed 1 field")
         assert "canary" not in page.content()
         marked = page.locator("[data-theirs]").evaluate_all("all => all.map((one) => one.dataset.theirs)")
         values = {name: page.input_value(f"[name={name}]") for name in ("account-1-display_name", "key-mpk7-value",
                   "key-mpk4-value", "key-mpk1-label", "key-mpk2-mode")}  # fmt: skip
+        expect(page.locator("[data-testid=news]")).to_be_focused()  # or no key would reach the drawer
         flagged = shown(page)["mpk1"]
         page.click('[data-theirs="key-mpk1-label"] button')
         taken = page.input_value("[name=key-mpk1-label]")

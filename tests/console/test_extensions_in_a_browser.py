@@ -66,6 +66,16 @@ def test_a_new_phone_gets_an_extension_by_a_name_and_the_keyboard_alone(live_ser
     assert (saved.user_id, saved.display_name, saved.password) == ("1001", "Tess Ünal", SECRET)
 
 
+def test_a_name_and_enter_choose_it_and_never_become_the_user_id(live_server, session):
+    with browser_page(live_server.url, session) as page:
+        open_drawer(page, live_server.url)
+        page.keyboard.type("ünal")
+        press(page, "Enter")
+        expect(page.locator('[name="account-1-display_name"]')).to_have_value("Tess Ünal")
+        assert value(page, "user_id") == "1001"
+    assert not Account.objects.filter(phone__mac=cast.MAC).exists()
+
+
 def test_a_whole_number_and_enter_choose_it_however_fast_they_are_typed(live_server, session):
     with browser_page(live_server.url, session) as page:
         open_drawer(page, live_server.url)

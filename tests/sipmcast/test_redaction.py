@@ -47,6 +47,13 @@ def test_a_secret_in_an_address_is_masked_wherever_it_stands(address):
         assert SECRET not in words and SECRET[9:] not in words
 
 
+@pytest.mark.parametrize("user", ["MAC%3A000b82273b89", "MAC%3a000B82273B89", "MAC:000b82273b89"])
+def test_a_phone_says_who_it_is_and_that_is_no_password(user):
+    assert f"<sip:{user}@224.0.1.75>" in shown(f"From: <sip:{user}@224.0.1.75>;tag=1\r\n\r\n".encode())
+    assert SECRET not in shown(f"From: <sip:{user}:{SECRET}@h>\r\n\r\n".encode())
+    assert SECRET not in shown(f"From: <sip:{user}@{SECRET}@h>\r\n\r\n".encode())
+
+
 @pytest.mark.parametrize("around", ["{}", "x{}", "%2f{}%2f", "{}x" + "y" * 200, "sip:{}@h", "z" * 5000 + "{}"])
 def test_a_secret_of_ours_is_masked_whatever_stands_around_it(around):
     words = visible(redacted(f"X: {around.format(SECRET)}\r\nCall-ID: {'a' * 32}\r\n".encode(), {hash_of(SECRET)}))[0]
