@@ -424,6 +424,14 @@ class TestConfirmed:
         assert carried_out(ordered("confirm", [newcomer])).failed == 1
         assert Phone.objects.get(pk=newcomer.pk).approved_host is None
 
+    def test_what_somebody_confirmed_since_stays_as_young_as_it_is(self, clock):
+        (phone,) = self.unconfirmed()
+        job = ordered("confirm", [phone])
+        clock.forward(minutes=10)
+        outbox.notify_again(phone.pk, "theo", phone.source_host)
+        carried_out(job)
+        assert Phone.objects.get(pk=phone.pk).approved_at == clock.at
+
     def test_what_was_seen_before_a_long_pause_is_confirmed_no_more(self, clock):
         made = self.unconfirmed(20)
         job = carried_out(ordered("confirm", made))
