@@ -367,6 +367,17 @@ class TestCancelledItTakesNothingAway:
         runner.cancel(second.pk)
         assert Notify.objects.get(phone=phone, state__in=OPEN_STATES).pk == before.pk
 
+    def test_what_waits_again_says_nothing_of_what_held_it_back_then(self, clock):
+        """An import was not complete when the order came, and is when it is cancelled."""
+        phone, before = self.owed(clock)
+        Notify.objects.filter(pk=before.pk).update(note="Its import is not complete yet.")
+        Phone.objects.update(stage_reason="")
+        order = ordered("notify", [phone])
+        carried_out(order)
+        runner.cancel(order.pk)
+        again = Notify.objects.get(pk=before.pk)
+        assert (again.state, again.note) == (NotifyState.WAITING, "")
+
     def test_who_was_owed_nothing_is_owed_nothing_and_keeps_its_reason(self, clock):
         made = phones(20)
         Phone.objects.update(stage=Stage.ASSIGNED, stage_reason="It did not answer our NOTIFY.")
