@@ -7,7 +7,7 @@ import pytest
 from devices import directory, inventory
 from devices.choices import Stage
 from devices.directory import Entry, VersionConflict
-from devices.models import Account, Extension, Key, Phone
+from devices.models import Account, Extension, Key, LiveEvent, Phone
 from provisioning import plan
 from provisioning.extensions import following, importing, job
 from provisioning.extensions.following import Change
@@ -186,6 +186,14 @@ def test_a_new_secret_reaches_the_phones_that_have_the_number_and_no_job_row(thr
     assert made.changed == 1 and SECRET not in repr(vars(made))
     assert Account.objects.get(phone=own).password == SECRET
     assert Account.objects.get(phone=watching).password == cast.PASSWORD
+
+
+def test_only_who_was_given_the_secret_is_told_to_have_it(three):
+    own, watching, _ = three
+    pk = directory.add(Entry("", "1001", "Otto", SECRET))
+    carried_out(Change(pk, "1001", "", "", "Tess", "Otto", secret=True), own, watching)
+    assert Key.objects.get(phone=watching, value="1001").label == "Otto"
+    assert list(LiveEvent.objects.filter(kind="looked").values_list("phone", flat=True)) == [own.pk]
 
 
 def test_a_phone_that_cannot_follow_is_named_with_the_field(otto):
