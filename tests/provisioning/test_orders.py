@@ -8,7 +8,7 @@ from devices.choices import Stage
 from devices.models import Account, LiveEvent, Phone
 from devices.trust import Verdict
 from provisioning import outbox
-from provisioning.jobs import kinds, orders, runner, telling
+from provisioning.jobs import kinds, orders, replaced, runner, telling
 from provisioning.jobs.models import Job, JobState, JobTarget
 from provisioning.layers import store
 from provisioning.models import OPEN_STATES, Notify, NotifyKind, NotifyOrigin, NotifyState
@@ -377,6 +377,24 @@ class TestCancelledItTakesNothingAway:
         runner.cancel(order.pk)
         again = Notify.objects.get(pk=before.pk)
         assert (again.state, again.note) == (NotifyState.WAITING, "")
+
+    def test_all_of_many_get_back_what_they_were_owed_in_short_transactions(self, clock, monkeypatch):
+        """Looking up what each was owed takes time, and a listener waits for it."""
+        monkeypatch.setattr(telling, "GIVEN_BACK_AT_ONCE", 2)
+        made = phones(5)
+        for one in made:
+            outbox.notify_again(one.pk, "tess", one.source_host)
+        before = set(Notify.objects.filter(state__in=OPEN_STATES).values_list("pk", flat=True))
+        bites, give_back = [], replaced.give_back
+
+        def noted(job: Job, dropped: set[int]) -> None:
+            bites.append(len(dropped))
+            give_back(job, dropped)
+
+        monkeypatch.setattr(replaced, "give_back", noted)
+        runner.cancel(carried_out(ordered("notify", made)).pk)
+        assert bites == [2, 2, 1]
+        assert set(Notify.objects.filter(state__in=OPEN_STATES).values_list("pk", flat=True)) == before
 
     def test_who_was_owed_nothing_is_owed_nothing_and_keeps_its_reason(self, clock):
         made = phones(20)
