@@ -61,9 +61,7 @@ def _replaced_by(later: Sequence[Notify]) -> list[Notify]:
     """A row ends at the very time at which the one in its place is made, of the same file (outbox.enqueue)."""
     made = {one.phone_id: one for one in later}
     superseded = _rows().filter(phone__in=made, kind=NotifyKind.PROFILE, state=NotifyState.SUPERSEDED).order_by("-pk")
-    superseded = superseded.filter(
-        settled_at__in={one.created_at for one in later}
-    )  # not all that ever were
+    superseded = superseded.filter(settled_at__in={one.created_at for one in later})  # not all that ever were
     earlier: dict[int, Notify] = {}
     for row in superseded:
         one = made[row.phone_id]
