@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from django.db.models import Q
+from django.db.models import Case, F, Q, Value, When
 
 from devices import inventory
 from provisioning.importing.models import ImportRow, RowState
@@ -16,9 +16,16 @@ def forget(macs: Sequence[str]) -> None:
     An import that is applied or undone meanwhile takes such a phone for one that somebody changed. No undoing takes
     away what has this MAC afterwards: the versions of a phone that is listed anew begin anew too.
     """
-    ImportRow.objects.filter(mac__in=macs, state=RowState.DONE).update(state=RowState.KEPT, note=FORGOTTEN)
+    is_done = Q(state=RowState.DONE)
     sealed = Q(before__isnull=False) | Q(after__isnull=False)
-    ImportRow.objects.filter(sealed, mac__in=macs).update(before=None, after=None)
+    # In one statement: PostgreSQL looks up the import of a row that changes twice, and would wait for whoever has locked
+    # it and waits for this phone.
+    ImportRow.objects.filter(is_done | sealed, mac__in=macs).update(
+        before=None,
+        after=None,
+        note=Case(When(is_done, then=Value(FORGOTTEN)), default=F("note")),
+        state=Case(When(is_done, then=Value(RowState.KEPT)), default=F("state")),
+    )
 
 
 inventory.on_forgetting.append(forget)
