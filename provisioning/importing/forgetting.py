@@ -18,7 +18,7 @@ def forget(macs: Sequence[str]) -> None:
     """
     is_done = Q(state=RowState.DONE)
     sealed = Q(before__isnull=False) | Q(after__isnull=False)
-    # In one statement: PostgreSQL looks up the import of a row that changes twice, and would wait for whoever has locked
+    # In one statement: PostgreSQL looks up the import of a row that changes twice, and waits for whoever has locked
     # it and waits for this phone.
     ImportRow.objects.filter(is_done | sealed, mac__in=macs).update(
         before=None,
