@@ -30,12 +30,12 @@ class NothingToTakeBack(Exception):
     """This save cannot be taken back here any more; the text says what can be done."""
 
 
-def remember(request: HttpRequest, phone: Phone, before: plan.Draft, is_hidden: bool = False) -> bool:
+def remember(request: HttpRequest, phone: Phone, before: plan.Draft | None, is_hidden: bool = False) -> bool:
     """Keep what the phone had before it was saved as it is now. False for a first assignment: nothing was there.
 
     `is_hidden`: whether that save has changed anything must not be said.
     """
-    if not before.accounts:
+    if before is None or not before.accounts:
         request.session.pop(IN_SESSION, None)
         return False
     place = _place(phone.mac, phone.version)

@@ -36,6 +36,8 @@ class Change:
     was: str
     name: str
     secret: bool = False
+    secret_server: str = ""
+    """The SIP server that the new secret is for; empty if the directory names none."""
 
     @property
     def is_rename(self) -> bool:
@@ -56,6 +58,10 @@ class Change:
     def is_at(self, site: str, sip_server: str) -> bool:
         """Is this number meant, on a phone of that site, at that server?"""
         return self.wanted.is_at(site, sip_server)
+
+    def gives_secret_at(self, sip_server: str) -> bool:
+        """Does its new secret belong to an account at that server? See devices/taking.py."""
+        return self.secret and self.secret_server.lower() in ("", sip_server.lower())
 
     @classmethod
     def read(cls, orders: Mapping[str, Any]) -> Change:
@@ -83,7 +89,7 @@ def followers(change: Change) -> list[Follower]:
     for one in holders.of_one(change.wanted):
         if change.is_rename and one.display_name == change.was:
             note(one.phone_id, one.mac, one.model, f"caller name of account {one.number}")
-        if change.secret:
+        if change.gives_secret_at(one.sip_server):
             note(one.phone_id, one.mac, one.model, f"password of account {one.number}")
     for key, site, server, mac, model in _keys(change):
         if change.is_at(site, server):
@@ -132,7 +138,9 @@ def _account(account: AccountConfig, change: Change, site: str, secret: str | No
         return account
     if change.is_rename and account.display_name == change.was:
         account = replace(account, display_name=change.name)
-    return account if secret is None else replace(account, password=secret)
+    if secret is None or not change.gives_secret_at(account.sip_server):
+        return account
+    return replace(account, password=secret)
 
 
 def _key(key: KeyConfig, change: Change, site: str, sip_server: str) -> KeyConfig:

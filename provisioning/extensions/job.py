@@ -97,6 +97,8 @@ def _saved(job: Job, change: Change, secret: str | None, phone: Phone) -> bool:
     after = following.applied(before, change, phone.site, secret)
     if after == before:
         return False
-    by, host, given = job.created_by, phone.source_host, [change.number] if secret is not None else []
+    # A label may follow alone: then the phone was given no secret, and its timeline must not say so.
+    is_given = [one.password for one in before.accounts] != [one.password for one in after.accounts]
+    by, host, given = job.created_by, phone.source_host, [change.number] if is_given else []
     assignment.save(phone, after, by=by, seen_host=host, why=change.title, attended=False, job=job, given=given)
     return True

@@ -137,10 +137,9 @@ def _followed(request: HttpRequest, stored: Extension, version: int, entry: Entr
 def change_of(stored: Extension, entry: Entry) -> Change:
     """What of the change phones could follow. Those of another number or place are other extensions."""
     is_same = (stored.number, stored.site) == (entry.number, entry.site)
-    name = entry.name if is_same else stored.name
-    return Change(
-        stored.pk, stored.number, stored.site, stored.sip_server, stored.name, name, is_same and bool(entry.secret)
-    )
+    name, secret = entry.name if is_same else stored.name, is_same and bool(entry.secret)
+    server = stored.sip_server
+    return Change(stored.pk, stored.number, stored.site, server, stored.name, name, secret, entry.sip_server)
 
 
 @require_POST
