@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from daphne.http_protocol import WebRequest
 
-PHONES_BYTES = 8192  # at the phones' door: a phone sends none
-CONSOLE_BYTES = 66 * 2**20  # at the console's: a firmware image (images.MAX_BYTES) with its form
+CONSOLE_BYTES = 66 * 2**20  # a firmware image (images.MAX_BYTES) with its form
 
 
 def bound(most_bytes: int) -> None:

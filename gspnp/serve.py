@@ -26,19 +26,15 @@ class Door(NamedTuple):
     bind: str
     port: str
     default_port: int
-    application: str
-    settings: str
+    command: tuple[str, ...]
+    """Of its server, as arguments of Python; the number of the open socket follows."""
 
 
+# Verbosity 0 is no access log.
+CONSOLE = ("-m", "daphne", "-v", "0", "--no-server-name", "gspnp.asgi:application", "--fd")
 DOORS = {
-    "console": Door("GSPNP_CONSOLE_BIND", "GSPNP_CONSOLE_PORT", 8000, "gspnp.asgi:application", "gspnp.settings"),
-    "phones": Door(
-        "GSPNP_PHONES_BIND",
-        "GSPNP_PHONES_PORT",
-        5481,
-        "gspnp.asgi_phones:application",
-        "gspnp.settings_phones",
-    ),
+    "console": Door("GSPNP_CONSOLE_BIND", "GSPNP_CONSOLE_PORT", 8000, CONSOLE),
+    "phones": Door("GSPNP_PHONES_BIND", "GSPNP_PHONES_PORT", 5481, ("-m", "gspnp.phones")),
 }
 
 
@@ -84,21 +80,6 @@ def _remedy(door: Door, host: str, port: int, error: OSError) -> str:
     return f"port {port} on {host} cannot be opened: {error.strerror}. See {door.bind} and {door.port}."
 
 
-def command(door: Door, descriptor: int) -> list[str]:
-    """The server's command line. Verbosity 0 is no access log: the paths of the phones' door are secrets."""
-    return [
-        sys.executable,
-        "-m",
-        "daphne",
-        "-v",
-        "0",
-        "--no-server-name",
-        "--fd",
-        str(descriptor),
-        door.application,
-    ]
-
-
 def main(arguments: list[str]) -> None:
     """Become the server of the door named, as soon as its port can be had."""
     if len(arguments) != 1 or arguments[0] not in DOORS:
@@ -113,10 +94,10 @@ def main(arguments: list[str]) -> None:
             sys.stderr.write(f"The {arguments[0]} door is closed: {error} Trying again in {RETRY_SECONDS} s.\n")
             sys.stderr.flush()
             time.sleep(RETRY_SECONDS)
-    os.environ["DJANGO_SETTINGS_MODULE"] = door.settings
+    os.environ.pop("DJANGO_SETTINGS_MODULE", None)  # each server knows its own
     sys.stderr.write(f"The {arguments[0]} door opens on {host} port {port}.\n")
     sys.stderr.flush()
-    os.execv(sys.executable, command(door, opened.fileno()))
+    os.execv(sys.executable, [sys.executable, *door.command, str(opened.fileno())])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Settings of the phones' door: only what a phone may ask for; no sessions, no admin code, no templates."""
+"""Settings of the phones' door: the database and its keys; no URLs, no sessions, no admin code, no templates.
+
+A phone may be told any of our names or addresses: the Host header decides nothing at this door, and is never echoed.
+"""
 
 from gspnp.settings import (  # noqa: F401  (a settings module is its names)
     CHANNEL_LAYERS,
@@ -21,12 +24,4 @@ from gspnp.settings import (  # noqa: F401  (a settings module is its names)
 )
 
 DEBUG = False
-ROOT_URLCONF = "gspnp.urls_phones"
-ASGI_APPLICATION = "gspnp.asgi_phones.application"
-# A phone may be told any of our names or addresses, and the path decides what it gets: the Host header decides
-# nothing here and is never echoed.
-ALLOWED_HOSTS = ["*"]
 INSTALLED_APPS = ["devices", "provisioning"]
-MIDDLEWARE: list[str] = []
-TEMPLATES: list[dict] = []
-APPEND_SLASH = False

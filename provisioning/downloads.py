@@ -24,6 +24,7 @@ from provisioning.paths import Ask, hash_of
 from provisioning.rendering import texts_of
 
 BOOTSTRAP_SECONDS = 30  # less than a restart takes, more than the retries of a download; our choice
+NO_PHONE = 0
 BEFORE_FETCHED = (Stage.ASSIGNED, Stage.NOTIFIED)
 
 
@@ -70,10 +71,9 @@ def find(ask: Ask, source_host: str) -> Offer | OtherName | None:
         .filter(Q(first_hash=digest) | Q(steady_hash=digest))
         .first()
     )
-    if found is None or found.phone.mac != ask.mac or not found.phone.is_assigned:
-        return None
-    current = outbox.current_file(found.phone_id)
-    if current is None:
+    # Asked for in any case: that a path is known must not be told by the time that it takes to refuse it.
+    current = outbox.current_file(found.phone_id if found is not None else NO_PHONE)
+    if found is None or current is None or found.phone.mac != ask.mac or not found.phone.is_assigned:
         return None
     if found.first_hash == digest:
         allowed = found.pk == current.pk and _first_path_open(found, source_host)

@@ -16,6 +16,8 @@ from provisioning.layers import stack
 from provisioning.layers.models import LayerLevel, SettingsLayer
 from provisioning.plain.models import ModelFile
 
+NO_MODEL = "-"  # looked up all the same: a refusal is one whatever is asked for
+
 
 def refresh() -> int:
     """Make these files anew from the layers as they are now; how many changed. Call it now and then."""
@@ -49,8 +51,8 @@ def told(model: PhoneModel) -> dict[str, str]:
 def find(name: str) -> ModelFile | None:
     """The file behind `cfg<model>.xml` or `cfg.xml` in any letter case."""
     model = find_model(name[len("cfg") : -len(".xml")])
-    wanted = "" if name.lower() == "cfg.xml" else model.name if model is not None else None
-    return None if wanted is None else ModelFile.objects.filter(model=wanted).first()
+    wanted = "" if name.lower() == "cfg.xml" else model.name if model is not None else NO_MODEL
+    return ModelFile.objects.filter(model=wanted).first()
 
 
 def _texts(model_name: str) -> dict[str, str]:

@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from django.test import override_settings
 
 from devices.sighting import Sighting
 from sipmcast.doctor import dhcp, signals, tables
 from sipmcast.doctor.finding import Report, Section, State, ok, wrong
 from sipmcast.pnp import DECOY_MAC_PREFIX, DOCTOR_VENDOR, GRANDSTREAM, sighting_from
 from sipmcast.sip.message import Request, parse_message
+from tests import cast
 from tests.support.parts import SEARCH_PATH
 
 GROUP = "224.0.1.75"
@@ -178,11 +178,10 @@ def test_dhcpd_itself_takes_its_text(tmp_path: Path):
     check("dhcpd", "-t", "-cf", str(file), "-lf", "/dev/null")
 
 
-@override_settings(ROOT_URLCONF="gspnp.urls_phones", MIDDLEWARE=[])
-async def test_what_is_said_of_plain_names_is_how_the_door_behaves(async_client):
+@pytest.mark.django_db
+def test_what_is_said_of_plain_names_is_how_the_door_behaves():
     """When this fails the door has learnt plain names: dhcp.REFUSED_TODAY must say so."""
-    answer = await async_client.get("/provisioning/cfg000b82000001.xml")
-    assert answer.status_code == 404 and "404" in dhcp.REFUSED_TODAY
+    assert cast.ask("/provisioning/cfg000b82000001.xml").status == 404 and "404" in dhcp.REFUSED_TODAY
 
 
 def test_a_report_counts_and_names_its_worst(clock):

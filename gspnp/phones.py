@@ -1,0 +1,48 @@
+"""The phones' door as a process: `python -m gspnp.phones DESCRIPTOR` serves on a listening socket that it inherits.
+
+No session, no middleware, no admin code: what stands behind the socket is provisioning/door/ and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+
+import django
+
+STOPPING_SECONDS = 5.0  # for answers that are on their way; Ctrl-C a second time does not wait
+
+log = logging.getLogger("gspnp.phones")
+
+
+async def serve(listening: socket.socket) -> None:
+    """Answer phones until SIGTERM or SIGINT."""
+    from django.conf import settings
+
+    from devices import networks
+    from provisioning.door.app import answer
+    from provisioning.door.wire import Connection, Room
+
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    room = Room(uncounted=lambda host: networks.within(host, settings.GSPNP_TRUSTED_PROXIES))
+    server = await loop.create_server(lambda: Connection(answer, room), sock=listening)
+    await stop.wait()
+    server.close()
+    await room.emptied(STOPPING_SECONDS)
+
+
+def main(arguments: list[str]) -> None:
+    """Set Django up for this door, and serve."""
+    os.environ["DJANGO_SETTINGS_MODULE"] = "gspnp.settings_phones"
+    django.setup()
+    asyncio.run(serve(socket.socket(fileno=int(arguments[0]))))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,150 @@
+"""What each request is answered. Every refusal is the same one, after the same look-ups and in the same time.
+
+Secret paths never reach a log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from devices import networks
+from devices.crypto import CannotDecrypt
+from devices.mac import colons
+from devices.wording import in_english
+from provisioning import attempts, downloads
+from provisioning.door import lookup, source
+from provisioning.door.http import FAILED, MALFORMED, REFUSED, Answer, Request, plain
+from provisioning.door.lookup import Stored
+from provisioning.door.store import in_store
+from provisioning.downloads import Offer, OtherName
+from provisioning.etags import matches
+from provisioning.firmware import serving
+from provisioning.models import AttemptKind
+from provisioning.plain import missed
+
+log = logging.getLogger(__name__)
+
+HELD_BACK_BYTES = 64  # the end of a file that proves something leaves only after the proof is committed
+# A client that breaks off resets the connection within a round trip of what it got. Waiting this long before the
+# commit lets us see that; a phone on its way to a reboot does not notice. Our choice.
+GRACE_SECONDS = 0.05
+# No refusal leaves earlier after its request. Look-ups that find a row take some microseconds more than others, and
+# what a phone may not have must not be told from what is not there by that. Our choice; many times what they take.
+REFUSAL_SECONDS = 0.005
+NO_STORE = ("Cache-Control", "no-store")
+
+
+async def answer(request: Request) -> Answer:
+    """The answer to one request; nothing leaves it but an Answer."""
+    begun = asyncio.get_running_loop().time()
+    try:
+        found = await _answer(request)
+    except (DatabaseError, CannotDecrypt) as error:
+        log.error("%s asked for a file, which cannot be read now: %s", request.peer, error)
+        return FAILED
+    except Exception:
+        log.exception("%s asked for something, and we failed", request.peer)
+        return FAILED
+    if found is REFUSED:
+        await asyncio.sleep(begun + REFUSAL_SECONDS - asyncio.get_running_loop().time())
+    return found
+
+
+async def _answer(request: Request) -> Answer:
+    if request.path == "/healthz" and request.method in ("GET", "HEAD"):
+        await in_store(_touch_database)
+        return plain("ok\n", 200)
+    host = source.host(request)
+    is_heard = request.method in ("GET", "HEAD") and networks.allowed(host, settings.GSPNP_ALLOWED_NETWORKS)
+    wanted = lookup.wanted(request.path if is_heard else MALFORMED)
+    if wanted.firmware is not None:
+        image = await serving.firmware(request, wanted.firmware, host)
+        if image is not None:
+            return image
+    found = await in_store(lookup.find, wanted, host)
+    if isinstance(found, Stored):
+        log.info("%s asked for %s", host, found.what)
+        return _stored(request, found)
+    if isinstance(found, Offer):
+        return await _serve(request, found, host)
+    if is_heard:
+        _note(request, wanted, host, by_design=isinstance(found, OtherName))
+    return REFUSED
+
+
+def _note(request: Request, wanted: lookup.Wanted, host: str, *, by_design: bool) -> None:
+    """What is written of a refusal, now in memory and later in the database."""
+    ask = wanted.config
+    if wanted.phonebook:
+        log.info("%s asked for a phonebook: refused", host)
+        return
+    if wanted.firmware is None:
+        log.info("%s asked for %s: refused", host, ask.name if ask else _unreadable(request.path))
+    if not by_design:
+        missed.note(host, request.header("user-agent"), request.path)
+    if ask is not None:
+        attempts.refused(ask, host)
+    else:
+        attempts.refused_elsewhere(request.path, host)
+
+
+async def _serve(request: Request, offer: Offer, host: str) -> Answer:
+    tag, agent = f'"{offer.etag}"', request.header("user-agent")
+    kind = in_english(offer.path_kind.label).lower()
+    log.info("%s: %s asked for %s by its %s", colons(offer.mac), host, offer.name, kind)
+    headers = (("ETag", tag), NO_STORE)
+    length = len(offer.content)
+    if request.method == "HEAD":
+        attempts.fruitless(AttemptKind.HEAD, offer.mac, offer.name, length, host)
+        return Answer(200, offer.content_type, length=length, headers=headers)
+    if matches(request.header("if-none-match"), tag):
+        await in_store(downloads.record, offer, 304, True, host, agent)
+        return Answer(304, headers=headers)
+    pieces = _pieces(offer, "range" not in request.headers, host, agent)
+    return Answer(200, offer.content_type, pieces=pieces, length=length, headers=headers)
+
+
+async def _pieces(offer: Offer, counts: bool, host: str, agent: str) -> AsyncGenerator[bytes]:
+    """The file; what proves a stage is committed before the last bytes leave, and not at all if the client is gone."""
+    recorded = False
+    try:
+        yield offer.content[:-HELD_BACK_BYTES]
+        if offer.moves and counts:
+            await asyncio.sleep(GRACE_SECONDS)
+        if not counts:
+            attempts.fruitless(AttemptKind.PART, offer.mac, offer.name, len(offer.content), host)
+        await in_store(downloads.record, offer, 200, counts, host, agent)
+        recorded = True
+        yield offer.content[-HELD_BACK_BYTES:]
+    except (GeneratorExit, asyncio.CancelledError):
+        if not recorded:
+            attempts.fruitless(AttemptKind.BROKEN, offer.mac, offer.name, len(offer.content), host)
+        raise
+    finally:
+        if not recorded:
+            missed.broken_off()
+
+
+def _stored(request: Request, found: Stored) -> Answer:
+    """XML that proves nothing, whole or by its ETag."""
+    tag = f'"{found.etag}"'
+    headers = (("ETag", tag), NO_STORE)
+    if matches(request.header("if-none-match"), tag):
+        return Answer(304, headers=headers)
+    body = b"" if request.method == "HEAD" else found.content
+    return Answer(200, "text/xml", body, length=len(found.content), headers=headers)
+
+
+def _unreadable(path: str) -> str:
+    """A bounded, printable hint at a path that no phone asks for; nothing of what may hold a secret."""
+    return "something below /p/" if path.startswith("/p/") else repr(path[1:61])
+
+
+def _touch_database() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
