@@ -96,7 +96,11 @@ class TestHolding:
 
     def test_what_takes_a_phone_away_comes_last(self, console):
         cast.assigned()
-        assert 0 < console.get(URL).content.index(b'data-testid="file"') < console.get(URL).content.index(b"gs-danger-card")
+        assert (
+            0
+            < console.get(URL).content.index(b'data-testid="file"')
+            < console.get(URL).content.index(b"gs-danger-card")
+        )
         assert b'data-testid="file"' not in console.get(f"{URL}live/").content
 
     def test_what_differs_from_what_it_has_is_shown_without_secrets(self, console):
