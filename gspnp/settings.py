@@ -49,7 +49,7 @@ else:
 # --- doors ------------------------------------------------------------------------------------------------------
 GSPNP_HTTPS = env.bool("GSPNP_HTTPS", False)
 GSPNP_HOSTS = env.list("GSPNP_HOSTS", [])
-# The port of the door that runs here, if one does: a command in another terminal may have been told no port, or another.
+# The port of the door that runs here, if one does: who starts a command in another terminal may have said none.
 PHONES_DOOR_PORT = open_port.found(GSPNP_DATA_DIR)
 GSPNP_PHONES_PORT = env.int("GSPNP_PHONES_PORT", PHONES_DOOR_PORT or 5481)
 GSPNP_CONSOLE_PORT = env.int("GSPNP_CONSOLE_PORT", 8000)
