@@ -94,7 +94,7 @@ def _one(job: Job, change: Change, secret: str | None, phone_id: int, outcome: O
 def _saved(job: Job, change: Change, secret: str | None, phone: Phone) -> bool:
     """Whether anything of it followed."""
     before = plan.draft_of(phone)
-    after = following.applied(before, change, phone.site, secret)
+    after = following.applied(before, change, phone.site, secret, change.own.get(str(phone.pk), ()))
     if after == before:
         return False
     # A label may follow alone: then the phone was given no secret, and its timeline must not say so.
