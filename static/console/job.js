@@ -13,7 +13,7 @@ let away = false;
 let pressing = false; // a button that is being pressed must be there still when it is let go
 let doing = false;
 
-const PARTS = ["job-state", "job-who", "job-buttons", "job-facts", "job-failures", "job-troubles"];
+const PARTS = ["job-state", "job-who", "job-buttons", "job-facts", "job-withheld", "job-failures", "job-troubles"];
 const job = () => document.getElementById("job");
 
 function put(html) {
