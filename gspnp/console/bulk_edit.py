@@ -158,6 +158,9 @@ def _plan(macs: list[str], asked: QueryDict, by: str) -> int:
     account = asked.get("account", "1")
     if account not in {str(number) for number in range(1, MAX_ACCOUNTS + 1)}:
         raise _Refused(_("Choose one of the accounts."))
+    unmeant = [field.name for field in FIELDS if f"set-{field.name}" not in asked and asked.get(field.name, "").strip()]
+    if unmeant:
+        raise _Faults(dict.fromkeys(unmeant, _("Entered, but not ticked: tick it, or empty the field.")))
     cells = {field.name: asked.get(field.name, "").strip() or CLEAR for field in FIELDS if f"set-{field.name}" in asked}
     if not cells:
         raise _Refused(_("Nothing is chosen to be set. Tick a field and enter what it shall be."))
@@ -177,7 +180,8 @@ def _plan(macs: list[str], asked: QueryDict, by: str) -> int:
         for number, mac in enumerate(macs, start=1)
     ]
     labels = ", ".join(str(field.label) for field in FIELDS if f"set-{field.name}" in asked)
-    title = _("Set for %(count)d phones: %(fields)s") % {"count": len(macs), "fields": labels}
+    words = ngettext("Edit of %(count)d phone: %(fields)s", "Edit of %(count)d phones: %(fields)s", len(macs))
+    title = words % {"count": len(macs), "fields": labels}
     return planning.plan_table(title, Table(["mac", *headers.values()], rows), by=by, entered=_entered(asked)).pk
 
 

@@ -19,6 +19,7 @@ from gspnp.console import narrow, withheld
 from gspnp.console.access import CHANGE, VIEW, is_fetch, needs
 from gspnp.console.shell import shell_context
 from gspnp.console.tables import ListQuery
+from provisioning.importing import figures
 from provisioning.importing.models import ImportState
 from provisioning.jobs import kinds, runner, standing
 from provisioning.jobs.models import OPEN_JOBS
@@ -107,7 +108,7 @@ def _context(request: HttpRequest, job: Job) -> dict[str, Any]:
         "unasked_url": _narrowed(narrow.UNASKED, job),
         "next_turn": job.called_at if job.state == JobState.RUNNING and job.called_at > timezone.now() else None,
         "order": order,
-        "imported": job.scope.get("import") if job.kind == kinds.IMPORT else None,
+        "imported": figures.came(job) if job.kind == kinds.IMPORT else None,
         "after_cancel": kind.words.cancelled if job.state == JobState.CANCELLED else "",
         "cancel_means": _cancel_means(job, kind),
         "is_open": stands.is_open or bool(told.waiting) or bool(order and order.under_way),

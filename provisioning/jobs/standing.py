@@ -7,7 +7,7 @@ for hours yet.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 
 from django.db.models import Count, Max, Q
@@ -104,4 +104,4 @@ def _told(job_ids: list[int]) -> dict[int, Told]:
         "last_sent_at": Max("first_sent_at"),
     }
     rows = Notify.objects.filter(job__in=job_ids).order_by().values("job").annotate(**counts)
-    return {row.pop("job"): Told(**row) for row in rows}
+    return {job_id: Told(*values) for job_id, *values in rows.values_list("job", *(one.name for one in fields(Told)))}

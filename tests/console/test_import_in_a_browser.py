@@ -44,6 +44,8 @@ def test_from_the_file_to_the_phones_and_back_by_the_keyboard(live_server, sessi
         page.get_by_test_id("of-import").press("Enter")
         expect(page.get_by_test_id("import")).to_have_attribute("data-state", "applied")
         page.get_by_test_id("undo").press("Enter")
+        expect(page.get_by_test_id("sure")).to_contain_text("1 phone that it listed is taken out")
+        page.get_by_test_id("undo-sure").press("Enter")
         expect(page.get_by_test_id("of-import")).to_be_visible()
         elsewhere(carry_out)
         page.get_by_test_id("of-import").press("Enter")

@@ -212,7 +212,7 @@ class TestTelling:
         output = StringIO()
         call_command("jobs", stdout=output)
         said = [
-            re.search(r'data-state="(\w+)".*?aria-valuenow="(\d+)"', text, re.DOTALL).groups()
+            re.search(r'(?:id="job"|<li) data-state="(\w+)".*?aria-valuenow="(\d+)"', text, re.DOTALL).groups()
             for text in (page, listed)
         ]
         words = re.search(r"data-words>.*?</span>([^<]*)<", page, re.DOTALL)[1]
