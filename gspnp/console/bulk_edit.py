@@ -21,6 +21,7 @@ from gspnp.console.chosen import chosen
 from gspnp.console.forms import recent_servers
 from gspnp.console.selection import SelectionError
 from gspnp.console.shell import shell_context
+from gspnp.console.templatetags.console import number
 from provisioning.importing import planning, undoing
 from provisioning.importing.columns import CLEAR, MAX_ACCOUNTS, SLOTS, name_of
 from provisioning.importing.models import ImportState, PhoneImport
@@ -153,8 +154,8 @@ def _plan(macs: list[str], asked: QueryDict, by: str) -> int:
     if not macs:
         raise _Refused(str(NOBODY))
     if len(macs) > planning.MAX_ROWS:
-        words = _("At most %(most)d phones are changed at once; search or filter for fewer.")
-        raise _Refused(words % {"most": planning.MAX_ROWS})
+        words = _("At most %(most)s phones are changed at once; search or filter for fewer.")
+        raise _Refused(words % {"most": number(planning.MAX_ROWS)})
     account = asked.get("account", "1")
     if account not in {str(number) for number in range(1, MAX_ACCOUNTS + 1)}:
         raise _Refused(_("Choose one of the accounts."))

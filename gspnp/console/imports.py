@@ -29,7 +29,7 @@ from provisioning.importing.models import ImportState, PhoneImport
 from provisioning.jobs import runner
 from provisioning.jobs.pace import TOLD
 from provisioning.tables.reading import MAX_BYTES, TableError
-from provisioning.tables.writing import CONTENT_TYPES, write_table
+from provisioning.tables.writing import CONTENT_TYPES, MAX_XLSX_ROWS, write_table
 
 SHOWN_IMPORTS = 30
 FILTERS: Mapping[str, tuple[Any, Q]] = {
@@ -83,6 +83,7 @@ def _overview(request: HttpRequest, problem: str = "") -> HttpResponse:
         query=request.GET.urlencode(),
         known=columns.KNOWN,
         max_rows=planning.MAX_ROWS,
+        max_xlsx=MAX_XLSX_ROWS,
         undo_days=undoing.UNDO_DAYS,
         may_change=request.user.has_perm(CHANGE),
         may_reveal=request.user.has_perm(REVEAL),
