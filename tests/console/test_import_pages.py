@@ -138,6 +138,18 @@ def test_the_job_of_an_import_says_what_it_listed_and_its_undoing_what_it_remove
     assert 'data-testid="listed">1<' in body(console.get(f"/jobs/{job.pk}/")), "what it did stays true"
 
 
+def test_what_was_typed_is_named_where_it_cannot_be_a_secret(console):
+    store.save(store.find("template", "hotline"), {"vlan_tag": "7"}, by="tess")
+    text = f"mac,model,template\n00:0B:82:27:3B:8,GXP1628,\nhunter2,GXP1628,\n{NEW},GXP1628,hotline;{SECRET}\n"
+    page = body(upload(console, text))
+    assert '<th scope="row" class="gs-mono">00:0B:82:27:3B:8</th>' in page
+    assert "hunter2" not in page and SECRET not in page
+    assert "Number 2 of these is no template; templates are: hotline." in page
+    asked = {"do": "preview", "macs": cast.MAC, "set-template": "1", "template": "hotline;nosuch"}
+    cast.assigned()
+    assert "nosuch is no template; templates are: hotline." in body(console.post("/phones/edit/", asked))
+
+
 def test_who_may(viewer, technician):
     one = planning.read_file("x", GOOD.encode(), by="tess")
     looker = signed_in(viewer)
@@ -418,7 +430,7 @@ class TestBulkEdit:
             ("sip_server", "http://pbx", "The SIP server"),
             ("sip_server", "", "needs a SIP server"),
             ("site", "über", "A site is named"),
-            ("template", "Nobody", "There is no template"),
+            ("template", "Nobody", "Nobody is no template; there is none yet. Make it under Settings."),
         ],
     )
     def test_what_no_phone_could_have_is_said_beside_its_field(self, console, field, text, words):
