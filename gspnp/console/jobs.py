@@ -106,6 +106,7 @@ def _context(request: HttpRequest, job: Job) -> dict[str, Any]:
         "withheld_url": _narrowed(narrow.WITHHELD, job),
         "unasked": unasked,
         "unasked_url": _narrowed(narrow.UNASKED, job),
+        "is_due": told.until is not None and told.until < timezone.now(),
         "next_turn": job.called_at if job.state == JobState.RUNNING and job.called_at > timezone.now() else None,
         "order": order,
         "imported": figures.came(job) if job.kind == kinds.IMPORT else None,

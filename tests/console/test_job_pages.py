@@ -249,6 +249,9 @@ class TestTelling:
         assert "3 left out" in listed and "3 failed" not in listed
 
     def test_a_turn_that_has_passed_is_not_said_to_come(self, console, order):
+        Notify.objects.filter(state="waiting").update(next_at=timezone.now() - timedelta(seconds=18))
+        page = console.get(f"/jobs/{order.pk}/").content.decode()
+        assert "4 are due" in page and "the last is due" not in page
         Job.objects.filter(pk=order.pk).update(state="running", called_at=timezone.now() + timedelta(seconds=9))
         assert "The next ones have their turn" in console.get(f"/jobs/{order.pk}/").content.decode()
         Job.objects.filter(pk=order.pk).update(called_at=timezone.now() - timedelta(seconds=58))
