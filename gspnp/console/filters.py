@@ -92,6 +92,42 @@ class Counts:
         return {ONLINE: known[True] + back, OFFLINE: known[False] - back}
 
 
+class CountsWithin(Counts):
+    """The same among the phones that a search or another filter leaves, in one scan of them."""
+
+    def __init__(self, phones: QuerySet[Phone], in_sight: bool) -> None:
+        self._phones, self._in_sight = phones, in_sight
+
+    @cached_property
+    def _rows(self) -> list[tuple[str, bool | None, int, int, int]]:
+        back, need = Q(last_seen_at__gt=F("online_at")), needs_attention()
+        counts = {"all": Count("pk"), "back": Count("pk", filter=back), "need": Count("pk", filter=need)}
+        return list(self._phones.order_by().values_list("stage", "online").annotate(**counts))
+
+    @cached_property
+    def _groups(self) -> list[tuple[str, bool | None, int]]:
+        return [(stage, online, count) for stage, online, count, _back, _need in self._rows]
+
+    @property
+    def working(self) -> int:
+        return super().working if self._in_sight else sum(self.stages.values())
+
+    @cached_property
+    def attention(self) -> int:
+        return sum(need for *_, need in self._rows)
+
+    @cached_property
+    def reaches(self) -> Mapping[str, int]:
+        known = {online: 0 for online in (True, False)}
+        for stage, online, count, back, _need in self._rows:
+            if online is not None and stage in WAY:
+                known[online] += count
+                if not online:
+                    known[True] += back
+                    known[False] -= back
+        return {ONLINE: known[True], OFFLINE: known[False]}
+
+
 def needs_attention() -> Q:
     """An alarm, another device's MAC at its address, or stopped on the way."""
     return Q(pk__in=_in_need())

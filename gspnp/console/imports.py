@@ -22,13 +22,14 @@ from devices.mac import search_digits
 from devices.models import Phone
 from gspnp.console.access import CHANGE, REVEAL, VIEW, needs
 from gspnp.console.paging import PAGE_ROWS, page_within
-from gspnp.console.shell import is_plain_beyond_loopback, shell_context
+from gspnp.console.shell import OF_PHONES, is_plain_beyond_loopback, shell_context
 from provisioning.importing import applying, columns, planning, undoing
+from provisioning.importing.figures import Outlook, outlook
 from provisioning.importing.models import ImportState, PhoneImport
 from provisioning.jobs import runner
 from provisioning.jobs.pace import TOLD
 from provisioning.tables.reading import MAX_BYTES, TableError
-from provisioning.tables.writing import CONTENT_TYPES, write_table
+from provisioning.tables.writing import CONTENT_TYPES, MAX_XLSX_ROWS, write_table
 
 SHOWN_IMPORTS = 30
 FILTERS: Mapping[str, tuple[Any, Q]] = {
@@ -82,6 +83,7 @@ def _overview(request: HttpRequest, problem: str = "") -> HttpResponse:
         query=request.GET.urlencode(),
         known=columns.KNOWN,
         max_rows=planning.MAX_ROWS,
+        max_xlsx=MAX_XLSX_ROWS,
         undo_days=undoing.UNDO_DAYS,
         may_change=request.user.has_perm(CHANGE),
         may_reveal=request.user.has_perm(REVEAL),
@@ -119,7 +121,7 @@ def page(request: HttpRequest, import_id: int) -> HttpResponse:
     return _show(request, get_object_or_404(PhoneImport.objects.select_related("job"), pk=import_id))
 
 
-def _show(request: HttpRequest, one: PhoneImport, problem: str = "") -> HttpResponse:
+def _show(request: HttpRequest, one: PhoneImport, problem: str = "", back: Outlook | None = None) -> HttpResponse:
     rows = one.rows.order_by("pk").defer("before", "after")
     show = request.GET.get("show", "faulty" if one.faulty else "")
     if show in FILTERS:
@@ -132,9 +134,11 @@ def _show(request: HttpRequest, one: PhoneImport, problem: str = "") -> HttpResp
     number = page_within(int(text) if _is_number(text := request.GET.get("page", "1")) else 1, total)
     start = (number - 1) * PAGE_ROWS
     state = ImportState(one.state)
+    if one.entered:
+        setattr(request, OF_PHONES, True)
     context = shell_context(
         request,
-        _("Import: %(file)s") % {"file": one.title},
+        one.title if one.entered else _("Import of %(file)s") % {"file": one.title},
         one=one,
         icon=ICONS.get(state, "upload_file"),
         rows=list(rows[start : start + PAGE_ROWS]),
@@ -146,6 +150,7 @@ def _show(request: HttpRequest, one: PhoneImport, problem: str = "") -> HttpResp
         previous=_url(show, q, number - 1) if number > 1 else "",
         next=_url(show, q, number + 1) if number < last_page else "",
         problem=problem,
+        back=back,
         pace=TOLD,
         typed_pace=request.POST.get("pace", TOLD.offered),
         under_way=state in UNDER_WAY,
@@ -186,6 +191,8 @@ def press(request: HttpRequest, import_id: int, button: str) -> HttpResponse:
         return redirect("console:imports")
     if do is None:
         raise Http404
+    if button == "undo" and one.state == ImportState.APPLIED and "sure" not in request.POST:
+        return _show(request, one, back=outlook(one))
     try:
         job = do(one, by=request.user.get_username(), pace_per_minute=TOLD.read(request.POST.get("pace")))
     except (applying.ImportRefused, undoing.CannotUndo, runner.JobError) as error:

@@ -41,6 +41,10 @@ def is_plain_beyond_loopback(request: HttpRequest) -> bool:
         return True
 
 
+OF_PHONES = "gspnp_of_phones"
+"""What a view says of a request whose page belongs to the phones, although its address is that of an import."""
+
+
 def is_console(request: HttpRequest) -> bool:
     """Whether the sidebar's entry for the phones is the present one: their list, or the page of one of them."""
     return request.path == "/" or (request.path.startswith("/phones/") and not is_import(request))
@@ -48,7 +52,7 @@ def is_console(request: HttpRequest) -> bool:
 
 def is_import(request: HttpRequest) -> bool:
     """The same for import and export."""
-    return request.path.startswith(("/phones/import/", "/phones/export/"))
+    return request.path.startswith(("/phones/import/", "/phones/export/")) and not getattr(request, OF_PHONES, False)
 
 
 def is_extensions(request: HttpRequest) -> bool:

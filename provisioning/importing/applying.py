@@ -56,7 +56,7 @@ def apply(of: PhoneImport, *, by: str, pace_per_minute: float = TOLD.offered) ->
         waits = PhoneImport.objects.filter(pk=of.pk, state=ImportState.PREVIEW, faulty=0)
         if not waits.update(state=ImportState.APPLYING):
             raise ImportRefused(_why_not(of))
-        job = runner.enqueue(IMPORT, of.title, {"import": of.pk}, total, by=by, pace_per_minute=pace_per_minute)
+        job = runner.enqueue(IMPORT, of.name, {"import": of.pk}, total, by=by, pace_per_minute=pace_per_minute)
         PhoneImport.objects.filter(pk=of.pk).update(job=job)
     return job
 

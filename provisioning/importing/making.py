@@ -23,6 +23,7 @@ from provisioning.gxp.config import ConfigError
 from provisioning.importing import planning
 from provisioning.importing.columns import Target
 from provisioning.importing.models import ImportRow
+from provisioning.jobs import kinds
 from provisioning.jobs.models import Job
 from provisioning.jobs.rerender import insert_versions, owe_notifies
 from provisioning.layers import stack, store
@@ -30,7 +31,7 @@ from provisioning.layers.models import LayerLevel, SettingsLayer
 from provisioning.models import OPEN_STATES, ConfigFile, Notify, NotifyKind, NotifyOrigin, NotifyState
 
 STORED_AT_ONCE = 15  # phones in one transaction: SQLite's lock is held for some 20 ms. Our choice.
-HELD = "Its import is not complete yet: it is told when every phone of it is stored."
+HELD = kinds.IMPORTING.gathered
 
 
 class ReadAgain(Exception):

@@ -58,6 +58,9 @@ _MODEL_NAME = re.compile(r"GX[PV][0-9]{4}", re.ASCII | re.IGNORECASE)  # anythin
 _SITE = re.compile(r"[A-Za-z0-9_-]{0,40}", re.ASCII)
 ANY_MODEL = max(MODELS.values(), key=lambda model: (model.accounts, model.key_count(KeyKind.MPK)))
 """Stands for the model of a phone that has none, so that the rest of its row can be looked at."""
+SHOWN_TEMPLATES = 10
+MAX_MISTYPED = 24  # characters
+_MISTYPED = re.compile(r"(?:00[:. -]?0B[:. -]?82|(?:[0-9A-F]{2}([:-])){3})[0-9A-Z:. -]*\Z", re.IGNORECASE | re.ASCII)
 OFF = {
     Stage.IGNORED: "This phone is ignored. Stop ignoring it, or take its row out.",
     Stage.RETIRED: "This phone is retired. Bring it back, or take its row out.",
@@ -150,6 +153,12 @@ def _mac(row: Row) -> str:
         return ""
 
 
+def _mistyped(row: Row) -> str:
+    """What stands for a MAC, if it begins as one does and nobody chooses a password like that; else ""."""
+    text = row.cells.get("mac", "").strip()
+    return text if len(text) <= MAX_MISTYPED and _MISTYPED.match(text) else ""
+
+
 def _twice(rows: Sequence[Row], macs: Sequence[str]) -> dict[int, int]:
     """Rows whose phone an earlier row names already, with that row's number."""
     first: dict[str, int] = {}
@@ -169,6 +178,14 @@ class _Templates:
             self.by_name = {one.name: one for one in SettingsLayer.objects.filter(level=LayerLevel.TEMPLATE)}
         except CannotDecrypt:
             raise TableError(TEMPLATE_UNREADABLE) from None
+
+    def known_words(self) -> str:
+        """Which there are, or what to do if there is none."""
+        names = sorted(self.by_name)
+        if not names:
+            return "there is none yet. Make it under Settings."
+        more = f" and {len(names) - SHOWN_TEMPLATES} more" if len(names) > SHOWN_TEMPLATES else ""
+        return f"templates are: {', '.join(names[:SHOWN_TEMPLATES])}{more}."
 
     def read(self, text: str) -> tuple[tuple[str, ...], int]:
         """The names that a cell says, and the place (from 1) of the first that there is none of; 0 if all are known."""
@@ -261,13 +278,15 @@ def _fill(one: Planned, known_extensions: filling.Directory) -> None:
     one.warnings += found.warnings
 
 
-def _look_at_templates(one: Planned, templates: _Templates) -> None:
+def _look_at_templates(one: Planned, templates: _Templates, may_name: bool = False) -> None:
+    """A cell of a file is not quoted: a password may have slipped into it, and the preview is stored."""
     text = one.row.cells.get("template", "")
     if text.strip():
         names, unknown = templates.read(text)
         one.after = replace(one.after, templates=names)
         if unknown:
-            words = f"There is no template of name {unknown} in this cell. Make it under Settings, or name another one."
+            said = names[unknown - 1] if may_name else "This" if len(names) == 1 else f"Number {unknown} of these"
+            words = f"{said} is no template; {templates.known_words()}"
             one.faults.append(Fault("template", words))
 
 
@@ -278,11 +297,12 @@ def site_faults(site: str) -> list[Fault]:
 
 
 def cell_faults(cells: Mapping[str, str]) -> list[Fault]:
-    """What is wrong with cells (by names in KNOWN) whatever phone they are said to. Raises TableError."""
+    """What is wrong with cells (by names in KNOWN) whatever phone they are said to, in words that name what somebody
+    has just typed into a form. Raises TableError."""
     one = Planned(Row(0, dict(cells)), "")
     one.after, one.faults = changed(one.before, cells)
     one.faults += site_faults(one.after.site)
-    _look_at_templates(one, _Templates())
+    _look_at_templates(one, _Templates(), may_name=True)
     unread = {fault.column for fault in one.faults}
     # Without codecs of its own an account takes those of the phone's layers.
     unread |= {column for column in CODEC_COLUMNS if cells.get(column) == CLEAR}
@@ -378,7 +398,7 @@ def _row(of: PhoneImport, one: Planned) -> ImportRow:
     return ImportRow(
         of=of,
         number=one.row.number,
-        mac=one.mac,
+        mac=one.mac or _mistyped(one.row),
         outcome=outcome,
         shown=_shown(one, outcome),
         warned=bool(one.warnings) and outcome is not RowOutcome.FAULTY,

@@ -40,13 +40,14 @@ DONE = Next(ended=JobState.DONE)
 
 @dataclass(frozen=True)
 class Words:
-    """What is said of its NOTIFYs while it is paused, and once it is cancelled; of a fault of ours; and, on its page,
-    of the phones of one that was cancelled."""
+    """What is said of its NOTIFYs while it is paused, and once it is cancelled; of a fault of ours; on its page, of the
+    phones of one that was cancelled; and of NOTIFYs that are gathered until all of it is stored, if its are."""
 
     held: str
     dropped: str
     our_fault: str
     cancelled: str | Promise
+    gathered: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ IMPORTING = Words(
     dropped=_FILE_DROPPED,
     our_fault=f"{_FAULT}.",
     cancelled=_("The page of the import says of each of its phones what it has now, and what can be done about it."),
+    gathered="Its import is not complete yet: it is told when every phone of it is stored.",
 )
 ORDERED = Words(
     held="Its job is paused: it is asked when the job goes on.",

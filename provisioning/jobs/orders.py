@@ -83,7 +83,14 @@ def start(kind: str, targets: Iterable[Target], *, by: str, pace_per_minute: flo
 
 def confirming_pace(count: int) -> int:
     """Phones a minute at which the last of so many is told in time."""
-    return max(ASKED.offered, math.ceil(60 * count / TOLD_AFTER_SECONDS))
+    return max(ASKED.offered, least_pace("confirm", count))
+
+
+def least_pace(kind: str, count: int) -> int:
+    """Phones a minute below which an order of so many is refused."""
+    if ORDERS[kind].confirms:
+        return max(ASKED.least, math.ceil(60 * count / TOLD_AFTER_SECONDS))
+    return ASKED.least_for(count)
 
 
 def _can_be_confirmed(count: int, pace_per_minute: float) -> None:

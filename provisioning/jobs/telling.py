@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Count, Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from devices import batch
@@ -27,32 +26,6 @@ PAUSE_SECONDS = 0.002  # between two transactions: SQLite's lock is not fair
 BELIEVED = timedelta(days=CLOCK_WENT_BACK_DAYS)
 STOPPED = (JobState.PAUSED, JobState.CANCELLED)
 _UNSENT = (NotifyState.WAITING, NotifyState.WITHHELD)
-
-
-@dataclass(frozen=True)
-class Told:
-    """How many phones of a job were told of their new files, wait for their turn, are held back, or are not told any
-    more; and when the last of those that wait has its turn."""
-
-    sent: int
-    waiting: int
-    held: int
-    dropped: int
-    until: datetime | None
-
-
-def told(job: Job) -> Told:
-    """How far the telling has come."""
-    words = kinds.of(job).words
-    held = Q(state=NotifyState.WITHHELD, note=words.held)  # others are withheld for their address
-    counts = job.notifies.aggregate(
-        sent=Count("pk", filter=Q(first_sent_at__isnull=False)),
-        waiting=Count("pk", filter=Q(state=NotifyState.WAITING)),
-        held=Count("pk", filter=held),
-        dropped=Count("pk", filter=Q(state=NotifyState.NOT_NEEDED, note=words.dropped)),
-    )
-    waiting = job.notifies.filter(state=NotifyState.WAITING).order_by("-next_at")
-    return Told(**counts, until=waiting.values_list("next_at", flat=True).first())
 
 
 def turns(job: Job, count: int, now: datetime, believed: timedelta = BELIEVED) -> list[datetime]:

@@ -15,6 +15,15 @@ const WORDS = {
 
 const heard = (detail) => document.dispatchEvent(new CustomEvent("gs:heard", { detail }));
 
+/** Say on the page how its link to the server is. */
+export function show(state) {
+  for (const place of document.querySelectorAll("[data-testid=connection]")) {
+    if (place.dataset.state === state) continue;
+    place.dataset.state = state;
+    place.querySelector("[data-state-text]").textContent = WORDS[state];
+  }
+}
+
 /** Follow events. `onEvents(message)` gets what is new, `onPoll()` is called instead while there is no link. */
 export function follow({ onEvents, onPoll }) {
   const root = document.getElementById("console");
@@ -25,14 +34,6 @@ export function follow({ onEvents, onPoll }) {
   let timer = 0;
   let ended = false;
   let notBefore = 0;
-
-  function show(state) {
-    for (const place of document.querySelectorAll("[data-testid=connection]")) {
-      if (place.dataset.state === state) continue;
-      place.dataset.state = state;
-      place.querySelector("[data-state-text]").textContent = WORDS[state];
-    }
-  }
 
   function connect() {
     clearTimeout(timer);

@@ -79,9 +79,12 @@ async function go(event) {
 function showTime() {
   const [pace, place] = [dialog().querySelector("[data-pace]"), dialog().querySelector("[data-takes]")];
   if (!place) return;
+  const least = Number(pace.min);
   const minutes = (Number(dialog().querySelector("form").dataset.count) - 1) / Number(pace.value);
   if (!(Number(pace.value) > 0) || !(minutes > 0)) place.textContent = "";
-  else if (minutes < 1.5) {
+  else if (Number(pace.value) < least) {
+    place.textContent = gettext("That would take too long: enter {least} or more, or select fewer phones.", { least });
+  } else if (minutes < 1.5) {
     const seconds = Math.max(1, Math.ceil(minutes * 60));
     place.textContent = ngettext("The last one is asked after about {count} second.", "The last one is asked after about {count} seconds.", seconds);
   } else if (minutes < 90) {

@@ -236,9 +236,8 @@ def test_what_phones_fetched_and_what_they_did_not_get(door, administrator):
     }  # fmt: skip
     client = signed_in(administrator)
     html = client.get(URL).content.decode()
-    assert (
-        "<b>1</b> files were fetched whole and 1 were had already; 1 were broken off, and 1 requests got a 404." in html
-    )
+    assert "<b>1</b> files were fetched whole; 1 requests found that the phone had its file already." in html
+    assert "1 downloads were broken off, and 1 requests got a 404." in html
     url = drawn(html)["downloads"]["urls"][-1]
     assert client.get(url).context["cl"].result_count == Download.objects.count() == 2
 

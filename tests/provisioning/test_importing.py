@@ -293,7 +293,7 @@ class TestApply:
         assert (new.model, new.site, new.stage, new.awaits_file) == ("GXP1625", "berlin", Stage.ASSIGNED, True)
         assert list(new.accounts.values_list("user_id", flat=True)) == ["1004", "1005"]
         assert not new.config_files.exists()
-        assert LiveEvent.objects.filter(mac=NEW, text="phones.csv, by tess.").exists()
+        assert LiveEvent.objects.filter(mac=NEW, text="Import of phones.csv, by tess.").exists()
 
     def test_a_listed_phone_gets_its_file_when_it_is_plugged_in(self):
         applied(HEAD + f"{NEW},GXP1628,1009,pw,Ada,pbx.example.com\n")

@@ -11,7 +11,7 @@ from devices.choices import Stage
 from devices.models import LiveEvent, Phone
 from provisioning import assignment, outbox, plan, rendering
 from provisioning.gxp.document import values
-from provisioning.jobs import chunks, kinds, pace, rerender, runner, telling
+from provisioning.jobs import chunks, kinds, pace, rerender, runner, standing, telling
 from provisioning.jobs.models import Job, JobState
 from provisioning.layers import stack, store
 from provisioning.models import ConfigFile, Notify, NotifyOrigin, NotifyState, SettingsLayer
@@ -184,10 +184,10 @@ class TestTelling:
         clock.forward(minutes=10)
         runner.pause(job.pk)
         assert self.states(made) == [NotifyState.WITHHELD] * 3
-        assert telling.told(job).held == 3
+        assert standing.of(job).told.held == 3
         runner.resume(job.pk)
         assert self.states(made) == [NotifyState.WAITING] * 3
-        assert telling.told(job).until == clock.at + timedelta(seconds=1)
+        assert standing.of(job).told.until == clock.at + timedelta(seconds=1)
 
     def test_a_cancelled_job_tells_nobody_any_more(self):
         made = phones(2)
@@ -212,7 +212,7 @@ class TestTelling:
         job = carried_out(change(vlan_tag="9"))
         Notify.objects.filter(job=job).update(state=NotifyState.WITHHELD, note="Another device has its address.")
         assert telling.go_on(job) == 0
-        assert telling.told(job).held == 0
+        assert standing.of(job).told.held == 0
 
 
 def test_what_is_over_is_deleted_one_day(clock):

@@ -8,7 +8,7 @@ from devices.choices import Stage
 from devices.models import Account, LiveEvent, Phone
 from devices.trust import Verdict
 from provisioning import outbox
-from provisioning.jobs import kinds, orders, replaced, runner, telling
+from provisioning.jobs import kinds, orders, replaced, runner, standing, telling
 from provisioning.jobs.models import Job, JobState, JobTarget
 from provisioning.layers import store
 from provisioning.models import OPEN_STATES, Notify, NotifyKind, NotifyOrigin, NotifyState
@@ -109,7 +109,7 @@ def test_paused_it_asks_nobody_and_resumed_nobody_is_lost(clock):
     job = carried_out(ordered("reboot", phones(20)))
     runner.pause(job.pk)
     assert {one.state for one in restarts()} == {NotifyState.WITHHELD}
-    assert telling.told(job).held == 8
+    assert standing.of(job).told.held == 8
     clock.forward(hours=2)
     assert carried_out(job).done == 8
     runner.resume(job.pk)
@@ -123,14 +123,14 @@ def test_paused_it_asks_nobody_and_resumed_nobody_is_lost(clock):
     assert (job.state, job.done) == (JobState.DONE, 20)
 
 
-def test_cancelled_nobody_more_is_asked_and_nothing_is_left_over(clock):
+def test_cancelled_nobody_more_is_asked_and_whom_it_did_not_come_to_stays_known(clock):
     job = carried_out(ordered("reboot", phones(20)))
     runner.cancel(job.pk)
     assert {one.state for one in restarts()} == {NotifyState.NOT_NEEDED}
     assert {one.note for one in restarts()} == {kinds.ORDERED.dropped}
     clock.forward(60)
     job = carried_out(job)
-    assert (job.state, len(restarts()), JobTarget.objects.count()) == (JobState.CANCELLED, 8, 0)
+    assert (job.state, len(restarts()), JobTarget.objects.count()) == (JobState.CANCELLED, 8, 12)
 
 
 def test_a_phone_that_is_not_where_the_list_showed_it_is_left_out_and_named(clock):
