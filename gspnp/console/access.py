@@ -52,6 +52,12 @@ def needs(permission: str) -> Callable[[View], View]:
     return decorate
 
 
+def may_compare(request: HttpRequest) -> bool:
+    """Whether this person may learn if a password that was typed is the stored one. To everybody else what is said and
+    shown must be the same for a right and a wrong one, or passwords can be tried."""
+    return request.user.has_perm(REVEAL)
+
+
 def wants_json(request: HttpRequest) -> bool:
     """Whether the answer is read by a program."""
     return is_fetch(request) or request.path.endswith(".json")

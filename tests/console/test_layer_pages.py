@@ -263,3 +263,28 @@ def test_a_layer_that_says_everything_fits_into_one_form(console):
     answer = previewed(console, **(texts | {"vlan_tag": "99999"}))
     assert answer.status_code == 422 and "vlan_tag" in problems(answer)
     assert answer.content.decode().count('<li class="gs-setting') == len(texts) > 400
+
+
+@pytest.mark.parametrize("name", ["ldap_password", "admin_password"])
+def test_no_preview_tells_whether_a_secret_is_right_to_whom_it_is_hidden(console, name):
+    chief = signed_in(person("chief", "view_phone", "change_phone", "reveal_secret", is_staff=True))
+    cast.assigned()
+    stored, guess = "Hush1canary", "Another2guess"
+    assert saved(console, **{name: stored}).status_code == 302
+    runner.run.call(Job.objects.get().pk)
+
+    def told(browser, guess: str) -> list[str]:
+        """The preview; the same after a way back; and the one of a refused pace."""
+        seen = previewed(browser, **{name: guess})
+        back = browser.post(SITE, fields(seen) | {"do": "back"})
+        again = browser.post(SITE, posted(back, "preview", **{name: ""}))
+        refused = browser.post(SITE, fields(again) | {"do": "save", "pace": "nonsense"})
+        forms = [one.content.decode().partition('data-testid="preview-form"')[2] for one in (seen, again, refused)]
+        return [
+            re.sub(r'(csrfmiddlewaretoken|draft)" value="[^"]*"', "", form).partition("</form>")[0] for form in forms
+        ]
+
+    right, wrong = told(console, stored), told(console, guess)
+    assert right == wrong
+    assert all('data-touched="1"' in words for words in right)
+    assert 'data-touched="0"' in told(chief, stored)[0], "whoever may look at passwords is told"
