@@ -164,9 +164,7 @@ class SettingsForm:
     def typed(self) -> frozenset[str]:
         """The secrets that somebody has typed, here or on a page before: whether one is what is stored is not for
         everybody to know."""
-        here = {
-            row.name for row in self.rows if row.entry.secret and self.data is not None and self._posted(row.entry)
-        }
+        here = {row.name for row in self.rows if row.entry.secret and self.data is not None and self._posted(row.entry)}
         return self._typed | here
 
     def draft(self) -> dict[str, str | None]:

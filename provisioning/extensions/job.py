@@ -98,5 +98,8 @@ def _saved(job: Job, change: Change, secret: str | None, phone: Phone) -> bool:
     if after == before:
         return False
     by, host, given = job.created_by, phone.source_host, [change.number] if secret is not None else []
-    assignment.save(phone, after, by=by, seen_host=host, why=change.title, attended=False, job=job, given=given)
+    kept = [one.number for one in after.accounts if secret is None or one.user_id != change.number]
+    assignment.save(
+        phone, after, by=by, seen_host=host, why=change.title, attended=False, job=job, given=given, kept=kept
+    )
     return True

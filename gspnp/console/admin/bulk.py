@@ -195,7 +195,7 @@ class BulkChange:
             raise Refusal(_("It has no account yet. Assign it first."))
         change: dict[str, Any] = {self.account_field: value}
         accounts = tuple(replace(account, **change) for account in draft.accounts)
-        saved = save(phone, replace(draft, accounts=accounts), by=by, seen_host=seen_host)
+        saved = save(phone, replace(draft, accounts=accounts), by=by, seen_host=seen_host, kept=draft.numbers)
         return _("Phones saved and notified") if saved.changed else _("Phones that had it already")
 
 

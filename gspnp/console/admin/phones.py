@@ -22,7 +22,6 @@ from devices.choices import Stage
 from devices.mac import colons, search_digits
 from devices.models import Account, Key, Phone
 from gspnp.console import bulk_edit, exports
-from gspnp.console.access import REVEAL
 from gspnp.console.admin import telling
 from gspnp.console.admin.bulk import (
     GIVE_TEMPLATE,
@@ -197,8 +196,7 @@ class PhoneAdmin(PresenceColumns, ModelAdmin, UnwrappedAdmin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Say what the save did."""
         if (saved := cast(Any, request).key_formset.saved) is not None:
-            typed = any(value for name, value in request.POST.items() if name.endswith("-new_password"))
-            messages.info(request, saved_words(saved, is_hidden=typed and not request.user.has_perm(REVEAL)))
+            messages.info(request, saved_words(saved))
 
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> str:
         """For the admin's own log, in English because it is stored; never what was typed."""
