@@ -67,6 +67,15 @@ def file_of(phone: Phone) -> dict:
     return dict(texts_of(ConfigFile.objects.filter(phone=phone).order_by("-number").first()))
 
 
+def test_who_has_lost_staff_status_uses_the_console_no_more(console, technician):
+    technician.is_staff = False
+    technician.save()
+    page = console.get(SITE)
+    assert page.status_code == 403 and "Staff status" in page.content.decode()
+    asked = console.post(SITE, headers={"X-Requested-With": "fetch"})
+    assert asked.status_code == 403 and "Ask an administrator" in asked.json()["message"]
+
+
 def test_only_who_may_change_phones_may_change_a_layer(viewer, console):
     stranger, looking = signed_in(person("nobody")), signed_in(viewer)
     for url in ("/settings/", SITE, "/settings/opinions/", "/settings/catalogue/?q=vlan"):

@@ -16,13 +16,6 @@ BASE = f"/phones/{cast.MAC}/"
 LAYER_SECRET = "Hush1canary"
 
 
-@pytest.fixture
-def tess(technician):
-    technician.is_staff = True
-    technician.save()
-    return signed_in(technician)
-
-
 def in_the_drawer(browser, guess: str):
     answer = browser.post(f"{BASE}assign/", typed(Phone.objects.get(), **{"account-1-password": guess}))
     return answer.json()
@@ -77,7 +70,7 @@ DOORS = [in_the_drawer, undone, taken_back_by_the_history, in_the_admin, in_its_
 @pytest.mark.parametrize(
     ("door", "is_heard"), [(door, True) for door in DOORS] + [(door, False) for door in (in_the_drawer, undone)]
 )
-def test_a_right_guess_leaves_what_a_wrong_one_leaves(tess, listener, door, is_heard):
+def test_a_right_guess_leaves_what_a_wrong_one_leaves(console, listener, door, is_heard):
     found = []
     for guess in (None, "Wrong1guess"):
         guess = guess or (LAYER_SECRET if door is in_its_own_settings else cast.PASSWORD)
@@ -85,9 +78,9 @@ def test_a_right_guess_leaves_what_a_wrong_one_leaves(tess, listener, door, is_h
             cast.applied(cast.save(cast.seen()).config_file)
         else:
             cast.save(cast.inventory.prestage(cast.MAC, "GXP1628", "", "tess"))
-        before = marks(tess)
-        found.append(traces(tess, door(tess, guess)))
-        assert door is in_its_own_settings or marks(tess) != before
+        before = marks(console)
+        found.append(traces(console, door(console, guess)))
+        assert door is in_its_own_settings or marks(console) != before
         Phone.objects.all().delete()
         LiveEvent.objects.all().delete()
     assert found[0] == found[1]
