@@ -170,10 +170,12 @@ def move(phone_id: int, site: str, by: str) -> bool:
 
 
 def approve_address(phone_id: int, host: str | None, at: datetime | None = None) -> bool:
-    """A person confirms the address that was shown, now or `at` a time; False if the phone has another one by now."""
-    return bool(
-        Phone.objects.filter(pk=phone_id, source_host=host).update(approved_host=host, approved_at=at or timezone.now())
-    )
+    """A person confirms the address that was shown, now or `at` a time; False if the phone has another one by now.
+    What was confirmed of it after that time stays as young as it is."""
+    there, now = Phone.objects.filter(pk=phone_id, source_host=host), timezone.now()
+    if at is not None and there.filter(approved_host=host, approved_at__range=(at, now)).exists():
+        return True
+    return bool(there.update(approved_host=host, approved_at=at or now))
 
 
 def ignore(phone_id: int, by: str) -> bool:

@@ -7,7 +7,7 @@ The phones' door has its own module, `settings_phones`, which takes what it need
 from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
-from gspnp import keys
+from gspnp import keys, open_port
 from gspnp.env import BASE_DIR, env
 from gspnp.hosts import OwnHosts
 
@@ -49,7 +49,9 @@ else:
 # --- doors ------------------------------------------------------------------------------------------------------
 GSPNP_HTTPS = env.bool("GSPNP_HTTPS", False)
 GSPNP_HOSTS = env.list("GSPNP_HOSTS", [])
-GSPNP_PHONES_PORT = env.int("GSPNP_PHONES_PORT", 5481)
+# The port of the door that runs here, if one does: who starts a command in another terminal may have said none.
+PHONES_DOOR_PORT = open_port.found(GSPNP_DATA_DIR)
+GSPNP_PHONES_PORT = env.int("GSPNP_PHONES_PORT", PHONES_DOOR_PORT or 5481)
 GSPNP_CONSOLE_PORT = env.int("GSPNP_CONSOLE_PORT", 8000)
 GSPNP_PUBLIC_URL = env.str("GSPNP_PUBLIC_URL", "").rstrip("/")
 GSPNP_TRUSTED_PROXIES = env.list("GSPNP_TRUSTED_PROXIES", [])

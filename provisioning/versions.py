@@ -26,6 +26,7 @@ from provisioning.layers import stack
 from provisioning.models import ConfigFile
 from provisioning.phonebook import books
 
+SERVER_ADDRESS = "server_address"  # as a setting among the others: where a file sends the phone
 PRUNED_AT_ONCE = 100  # versions in one round: a short DELETE
 
 
@@ -56,8 +57,14 @@ def history(phone: Phone) -> list[Entry]:
 
 
 def compare(phone: Phone, before: int, after: int) -> list[Change]:
-    """What differs between two versions, by setting, with secrets masked. Raises RollbackError if one is gone."""
-    return differences(_texts(phone, before), _texts(phone, after))
+    """What differs between two versions, by setting, with secrets masked. Raises RollbackError if one is gone.
+
+    Of the settings with our paths, which are others in each version, it tells only whether they lead to another server.
+    """
+    changes = differences(_texts(phone, before), _texts(phone, after))
+    bases = dict(ConfigFile.objects.filter(phone=phone, number__in=(before, after)).values_list("number", "base_url"))
+    was, now = bases.get(before), bases.get(after)
+    return changes if was == now else [Change(SERVER_ADDRESS, was, now), *changes]
 
 
 def roll_back(phone: Phone, number: int, *, by: str, seen_host: str | None, anew: bool = False) -> assignment.Saved:

@@ -28,6 +28,7 @@ from gspnp.console.listening import listening
 from gspnp.console.rows import LISTENER_AWAY
 from provisioning.assignment import AssignmentError, ConfigError, Saved, save
 from provisioning.models import Notify
+from provisioning.plan import Draft
 from sipmcast import neighbours
 from sipmcast.endings import standing
 
@@ -72,10 +73,12 @@ def _save(request: HttpRequest, phone: Phone, form: AssignForm, version: int) ->
         try:
             draft = form.draft()
             by = request.user.get_username()
+            # Who was retired or ignored had no assignment that it could simply have again: its successor may have it.
+            before = form.stored if phone.is_assigned else None
             anew = form.replaces_password and not may_compare(request)
             saved = save(phone, draft, by=by, seen_host=seen_host, given=form.given, kept=form.kept, anew=anew)
             words = " ".join([_of(phone, saved_words(saved)), *also_on(phone, draft.accounts)])
-            return _saved(request, phone, form, saved, words, anew)
+            return _saved(request, phone, before, saved, words, anew)
         except ConfigError as error:
             form.place(error.problems)
         except AssignmentError as error:
@@ -85,10 +88,12 @@ def _save(request: HttpRequest, phone: Phone, form: AssignForm, version: int) ->
     return _show(request, phone, form, version)
 
 
-def _saved(request: HttpRequest, phone: Phone, form: AssignForm, saved: Saved, words: str, anew: bool) -> HttpResponse:
+def _saved(
+    request: HttpRequest, phone: Phone, before: Draft | None, saved: Saved, words: str, anew: bool
+) -> HttpResponse:
     """What happens next; whether it can be taken back; and the next new phone, if the person asked for it."""
     said: dict[str, object] = {"message": words, "mac": phone.mac}
-    said["undo"] = saved.changed and taken_back.remember(request, phone, form.stored, anew)
+    said["undo"] = saved.changed and taken_back.remember(request, phone, before, anew)
     if request.POST.get("then") == "next":
         new = meanwhile.next_new(phone)
         said["next"] = new and {"mac": new.mac, "url": reverse("console:assign", args=[new.mac])}

@@ -178,7 +178,10 @@ class LiveConsumer(AsyncWebsocketConsumer):
             log.warning("live events cannot be caught up (%s); trying again", type(error).__name__)
             self._catching_up.later(RETRY_SECONDS)
             return
-        if events and await self._is_permitted():
+        if not events or not await self._is_permitted():
+            return
+        events = [one for one in events if one.pk > self._last]  # the tail may have told some meanwhile
+        if events:
             last = max(newest, events[-1].pk)
             text = tail.reload_text(self._last, last) if newest else tail.as_text(events, self._last)
             self._last = last

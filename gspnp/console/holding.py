@@ -21,9 +21,10 @@ from provisioning.outbox import SEALED
 
 @dataclass(frozen=True)
 class Holding:
-    """`has` is the version that it proved to use last, `current` the one that it is to have; `changes` is between."""
+    """`has` is the version that it proved to use last, `current` the one that it is to have, None while there is no
+    file; `changes` is between."""
 
-    current: int
+    current: int | None
     has: int | None
     applied_at: datetime | None
     words: str
@@ -32,7 +33,7 @@ class Holding:
 
     @property
     def is_current(self) -> bool:
-        return self.has == self.current
+        return self.has is not None and self.has == self.current
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,10 @@ class Summary:
 def holding(phone: Phone, version: ConfigFile | None, may_compare: bool) -> Holding | None:
     """What it has and what it is to have; None for a phone without a configuration of ours. Which secrets differ is for
     who `may_compare`."""
-    if version is None or not phone.is_assigned:
+    if not phone.is_assigned:
         return None
+    if version is None:
+        return Holding(None, None, None, _not_made_words(phone))
     applied = ConfigFile.objects.filter(phone=phone, applied_at__isnull=False).order_by("-number").defer(*SEALED)
     has = applied.first()
     if has is None:
@@ -79,6 +82,12 @@ def holding(phone: Phone, version: ConfigFile | None, may_compare: bool) -> Hold
     except versions.RollbackError as error:
         return Holding(version.number, has.number, has.applied_at, words, problem=str(error))
     return Holding(version.number, has.number, has.applied_at, words, changes)
+
+
+def _not_made_words(phone: Phone) -> str:
+    if phone.is_heard:
+        return _("It has no file of ours yet. What it is to get stands below.")
+    return _("Its file is made when it is plugged in. What it will get stands below.")
 
 
 def _first_words(version: ConfigFile) -> str:

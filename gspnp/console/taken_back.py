@@ -30,12 +30,12 @@ class NothingToTakeBack(Exception):
     """This save cannot be taken back here any more; the text says what can be done."""
 
 
-def remember(request: HttpRequest, phone: Phone, before: plan.Draft, anew: bool) -> bool:
+def remember(request: HttpRequest, phone: Phone, before: plan.Draft | None, anew: bool) -> bool:
     """Keep what the phone had before it was saved as it is now. False for a first assignment: nothing was there.
 
     `anew` says that this person must not learn whether that save has changed anything.
     """
-    if not before.accounts:
+    if before is None or not before.accounts:
         request.session.pop(IN_SESSION, None)
         return False
     place = _place(phone.mac, phone.version)

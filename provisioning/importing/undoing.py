@@ -26,6 +26,7 @@ from devices.models import Phone
 from provisioning import outbox, plan
 from provisioning.importing import making, planning
 from provisioning.importing.columns import Target
+from provisioning.importing.forgetting import FORGOTTEN
 from provisioning.importing.making import ChangedMeanwhile, Made, ReadAgain
 from provisioning.importing.models import ImportRow, ImportState, PhoneImport, RowOutcome, RowState
 from provisioning.jobs import chunks, runner
@@ -175,7 +176,7 @@ def _judge(of: PhoneImport, one: Made) -> None:
     if one.fault:
         _keep(one, one.fault)
     elif phone is None or (row.before is None and row.outcome != RowOutcome.NEW):
-        _keep(one, "It was forgotten since.")
+        _keep(one, FORGOTTEN)
     elif phone.version != row.version or phone.stage in planning.OFF:
         _keep(one, SAVED_SINCE)
     elif row.outcome == RowOutcome.NEW and phone.is_heard and of.state == ImportState.UNDOING:
@@ -287,7 +288,8 @@ def _as_it_was(one: Made, job: Job, file: ConfigFile | None, now: datetime) -> W
 
 def _end(of: PhoneImport) -> None:
     ended = ImportState.UNDONE if of.state == ImportState.UNDOING else ImportState.FAILED
-    PhoneImport.objects.filter(pk=of.pk, state=of.state).update(state=ended, ended_at=timezone.now())
+    kept = of.rows.filter(state=RowState.KEPT).count()  # with those that were forgotten before the undoing
+    PhoneImport.objects.filter(pk=of.pk, state=of.state).update(state=ended, ended_at=timezone.now(), kept=kept)
     log.info("%s: %s", of.title, ended.label.lower())
 
 

@@ -115,7 +115,8 @@ def _store(kind: str, order: Order, wanted: Mapping[int, str | None], by: str, p
     )
     for bite in batch.bites(sorted(wanted.items()), INSERTED_AT_ONCE):
         with transaction.atomic():
-            there = set(Phone.objects.filter(pk__in=[pk for pk, _ in bite]).values_list("pk", flat=True))
+            # Locked: who is forgotten before the commit would break it, and leave half of an order.
+            there = {pk for (pk,) in batch.select(Phone, ("pk",), "pk", [pk for pk, _ in bite], lock=True)}
             rows = [(job.pk, pk, host) for pk, host in bite if pk in there]
             batch.insert(JobTarget, ("job", "phone", "host"), rows)
         time.sleep(runner.PAUSE_SECONDS)

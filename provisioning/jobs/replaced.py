@@ -18,7 +18,7 @@ from provisioning.jobs import kinds
 from provisioning.jobs.models import OPEN_JOBS, Job, JobState
 from provisioning.models import Notify, NotifyKind, NotifyState
 
-COLUMNS = ("pk", "state", "next_at", "settled_at")
+COLUMNS = ("pk", "state", "note", "next_at", "settled_at")
 
 
 def give_back(job: Job, dropped: Iterable[int]) -> None:
@@ -29,9 +29,9 @@ def give_back(job: Job, dropped: Iterable[int]) -> None:
     rows, turn, step = [], timezone.now(), timedelta(seconds=1 / job.pace_per_second)
     for notify in found:
         if _was_withheld(notify, reasons.get(notify.phone_id, "")):
-            rows.append((notify.pk, NotifyState.WITHHELD, notify.next_at, None))
+            rows.append((notify.pk, NotifyState.WITHHELD, notify.note, notify.next_at, None))
             continue
-        rows.append((notify.pk, NotifyState.WAITING, max(turn, notify.next_at), None))
+        rows.append((notify.pk, NotifyState.WAITING, "", max(turn, notify.next_at), None))
         turn += step
     batch.update(Notify, COLUMNS, rows, only_if=("state", [NotifyState.SUPERSEDED]))
 
@@ -61,6 +61,7 @@ def _replaced_by(later: Sequence[Notify]) -> list[Notify]:
     """A row ends at the very time at which the one in its place is made, of the same file (outbox.enqueue)."""
     made = {one.phone_id: one for one in later}
     superseded = _rows().filter(phone__in=made, kind=NotifyKind.PROFILE, state=NotifyState.SUPERSEDED).order_by("-pk")
+    superseded = superseded.filter(settled_at__in={one.created_at for one in later})  # not all that ever were
     earlier: dict[int, Notify] = {}
     for row in superseded:
         one = made[row.phone_id]

@@ -5,6 +5,7 @@ A phone whose NOTIFY is held back or dropped has its new file all the same, and 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,6 +22,8 @@ from provisioning.jobs.models import Job, JobState
 from provisioning.models import Notify, NotifyState
 
 AT_ONCE = 500  # rows in one transaction. Our choice.
+GIVEN_BACK_AT_ONCE = 50  # where each is looked up too: SQLite's lock is held for some 20 ms
+PAUSE_SECONDS = 0.002  # between two transactions: SQLite's lock is not fair
 BELIEVED = timedelta(days=CLOCK_WENT_BACK_DAYS)
 STOPPED = (JobState.PAUSED, JobState.CANCELLED)
 _UNSENT = (NotifyState.WAITING, NotifyState.WITHHELD)
@@ -140,7 +143,8 @@ def _write(
     `then` goes on with the ids of those that were written, in the same transaction.
     """
     written = 0
-    for bite in batch.bites(rows, AT_ONCE):
+    for bite in batch.bites(rows, AT_ONCE if then is None else GIVEN_BACK_AT_ONCE):
+        time.sleep(PAUSE_SECONDS if written else 0)
         with transaction.atomic():
             if while_there is not None and not while_there.exists():
                 return written

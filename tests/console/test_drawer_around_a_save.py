@@ -11,6 +11,7 @@ from devices.catalog import MODELS, find_model, slots
 from devices.choices import Stage
 from devices.models import Account, Key, Phone
 from gspnp.console.faces import face_of
+from provisioning import swapping
 from provisioning.models import ConfigFile, Notify
 from tests import cast
 from tests.console.conftest import person, signed_in, typed
@@ -66,6 +67,16 @@ def test_a_first_assignment_or_a_save_that_changed_nothing_offers_no_way_back(co
     assert save(console)["undo"] is False
     assert save(console, **{"account-1-password": ""})["undo"] is False
     assert undo(console).status_code == 409
+
+
+def test_a_replaced_phone_does_not_get_back_what_its_successor_has(console):
+    """It was retired before the save: there is no assignment of before that it could simply have again."""
+    old = cast.assigned().phone
+    swapping.swap(Phone.objects.get(pk=old.pk), cast.seen(cast.OTHER_MAC, "10.0.0.9"), by="t", seen_host="10.0.0.9")
+    other = {"account-1-user_id": "2002", "account-1-password": "other"}
+    assert save(console, **other)["undo"] is False
+    assert undo(console).status_code == 409
+    assert [one.user_id for one in Account.objects.order_by("phone__mac")] == ["2002", "1001"]
 
 
 def test_what_somebody_saved_since_is_not_taken_back(console, maria):

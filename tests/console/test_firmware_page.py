@@ -131,6 +131,7 @@ class TestCommand:
 def test_nothing_is_wider_than_a_telephone(live_server, administrator):
     session = signed_in(administrator).cookies[settings.SESSION_COOKIE_NAME].value
     cast.seen(firmware="1.0.4.88")
+    cast.seen(cast.OTHER_MAC, "10.0.0.21", model="M" * 60)
     images.add("1.0.7.81", [BYTES], by="tess")
     pins.pin("GXP1628", ["1.0.7.81"])
     with narrow_page(live_server.url, session) as page:

@@ -409,3 +409,23 @@ async def test_no_event_of_a_whole_assignment_holds_a_secret():
     for secret in (cast.PASSWORD, version.first_secret, version.steady_secret):
         assert secret not in told
     assert await sync_to_async(lambda: Phone.objects.get().stage)() == Stage.APPLIED
+
+
+async def test_what_the_tail_tells_while_the_table_is_read_is_not_told_twice(monkeypatch):
+    consumer, sent = consumers.LiveConsumer(), []
+
+    async def send(text: str) -> None:
+        sent.append(text)
+
+    async def permitted() -> bool:
+        return True
+
+    async def read_after(last: int, limit: int) -> list[LiveEvent]:
+        await consumer.live_events({"after": 0, "last": 3, "text": "one to three"})
+        return [LiveEvent(pk=number, mac=cast.MAC) for number in (1, 2)]
+
+    monkeypatch.setattr(consumer, "send", send)
+    monkeypatch.setattr(consumer, "_is_permitted", permitted)
+    monkeypatch.setattr(tail, "read_after", read_after)
+    await consumer._catch_up()
+    assert (sent, consumer._last) == (["one to three"], 3)

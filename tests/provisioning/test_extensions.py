@@ -1,11 +1,14 @@
 """A file of extensions, and phones that follow a change in the directory."""
 
+from dataclasses import replace
+
 import pytest
 
 from devices import directory, inventory
 from devices.choices import Stage
 from devices.directory import Entry, VersionConflict
-from devices.models import Account, Extension, Key, Phone
+from devices.models import Account, Extension, Key, LiveEvent, Phone
+from provisioning import plan
 from provisioning.extensions import following, importing, job
 from provisioning.extensions.following import Change
 from provisioning.jobs import runner
@@ -185,6 +188,14 @@ def test_a_new_secret_reaches_the_phones_that_have_the_number_and_no_job_row(thr
     assert Account.objects.get(phone=watching).password == cast.PASSWORD
 
 
+def test_only_who_was_given_the_secret_is_told_to_have_it(three):
+    own, watching, _ = three
+    pk = directory.add(Entry("", "1001", "Otto", SECRET))
+    carried_out(Change(pk, "1001", "", "", "Tess", "Otto", secret=True), own, watching)
+    assert Key.objects.get(phone=watching, value="1001").label == "Otto"
+    assert list(LiveEvent.objects.filter(kind="looked").values_list("phone", flat=True)) == [own.pk]
+
+
 def test_a_phone_that_cannot_follow_is_named_with_the_field(otto):
     own = phone(cast.MAC, cast.HOST)
     Account.objects.filter(phone=own).update(sip_server="not a host")
@@ -202,6 +213,17 @@ def test_phones_do_not_get_the_secret_of_an_extension_that_has_another_number_by
     directory.change(pk, 2, Entry("", "2001", "Boss", SECRET))
     runner.run.call(waits.pk)
     assert Account.objects.get().password == cast.PASSWORD
+
+
+def test_a_new_secret_goes_to_no_other_server_than_its_own():
+    """Neither to one that a phone of the site was given by hand, nor to the one that the extension had before."""
+    own = cast.assigned().phone
+    change = Change(1, "1001", "", "172.18.0.10", "Tess", "Tess", secret=True, secret_server="pbx.example.com")
+    assert following.followers(change) == []
+    draft = plan.draft_of(own)
+    assert following.applied(draft, change, own.site, SECRET) == draft
+    there = replace(change, secret_server="172.18.0.10")
+    assert following.applied(draft, there, own.site, SECRET).accounts[0].password == SECRET
 
 
 class TestRenamedAgain:

@@ -778,6 +778,29 @@ class TestForgetting:
         assert (ImportRow.objects.get().state, ImportRow.objects.get().note) == ("kept", "It was forgotten since.")
         assert Account.objects.get().password == cast.PASSWORD
 
+    def test_a_phone_that_was_listed_anew_is_not_taken_out_of_the_list(self):
+        """Its versions begin anew, so that they say what those of the import said."""
+        one = applied(HEAD + f"{NEW},GXP1628,1001,pw,Tess,pbx.example.com\n")
+        inventory.forget(Phone.objects.get().pk, "theo")
+        anew = inventory.prestage(NEW, "GXP1628", "", "theo")
+        assignment.save(anew, cast.draft(user_id="4242"), by="theo", seen_host=None)
+        undone(one)
+        assert (one.kept, ImportRow.objects.get().note) == (1, "It was forgotten since.")
+        assert Account.objects.get().user_id == "4242"
+
+    def test_a_phone_that_came_anew_keeps_what_it_got_if_the_import_is_cancelled(self):
+        macs = [f"000B8200{n:04X}" for n in range(making.STORED_AT_ONCE + 1)]
+        text = "".join(f"{mac},GXP1628,{n},pw,T,pbx.example.com\n" for n, mac in enumerate(macs))
+        job = taken(applying.apply(preview(HEAD + text), by="tess"))
+        applying.run_chunk(job)
+        inventory.forget(Phone.objects.get(mac=macs[0]).pk, "theo")
+        cast.assigned(macs[0])
+        runner.cancel(job.pk)
+        while applying.run_chunk(job).ended is None:
+            job.refresh_from_db()
+        assert Phone.objects.get().accounts.get().user_id == "1001"
+        assert ConfigFile.objects.count() == 1
+
     def test_phones_that_nobody_wanted_take_theirs_along(self, clock):
         cast.seen()
         preview(f"mac,extension,sip_server\n{cast.MAC},1,pbx\n")

@@ -8,7 +8,7 @@ from devices.choices import Stage
 from devices.models import Account, LiveEvent, Phone
 from devices.trust import Verdict
 from provisioning import outbox
-from provisioning.jobs import kinds, orders, runner, telling
+from provisioning.jobs import kinds, orders, replaced, runner, telling
 from provisioning.jobs.models import Job, JobState, JobTarget
 from provisioning.layers import store
 from provisioning.models import OPEN_STATES, Notify, NotifyKind, NotifyOrigin, NotifyState
@@ -367,6 +367,35 @@ class TestCancelledItTakesNothingAway:
         runner.cancel(second.pk)
         assert Notify.objects.get(phone=phone, state__in=OPEN_STATES).pk == before.pk
 
+    def test_what_waits_again_says_nothing_of_what_held_it_back_then(self, clock):
+        """An import was not complete when the order came, and is when it is cancelled."""
+        phone, before = self.owed(clock)
+        Notify.objects.filter(pk=before.pk).update(note="Its import is not complete yet.")
+        Phone.objects.update(stage_reason="")
+        order = ordered("notify", [phone])
+        carried_out(order)
+        runner.cancel(order.pk)
+        again = Notify.objects.get(pk=before.pk)
+        assert (again.state, again.note) == (NotifyState.WAITING, "")
+
+    def test_all_of_many_get_back_what_they_were_owed_in_short_transactions(self, clock, monkeypatch):
+        """Looking up what each was owed takes time, and a listener waits for it."""
+        monkeypatch.setattr(telling, "GIVEN_BACK_AT_ONCE", 2)
+        made = phones(5)
+        for one in made:
+            outbox.notify_again(one.pk, "tess", one.source_host)
+        before = set(Notify.objects.filter(state__in=OPEN_STATES).values_list("pk", flat=True))
+        bites, give_back = [], replaced.give_back
+
+        def noted(job: Job, dropped: set[int]) -> None:
+            bites.append(len(dropped))
+            give_back(job, dropped)
+
+        monkeypatch.setattr(replaced, "give_back", noted)
+        runner.cancel(carried_out(ordered("notify", made)).pk)
+        assert bites == [2, 2, 1]
+        assert set(Notify.objects.filter(state__in=OPEN_STATES).values_list("pk", flat=True)) == before
+
     def test_who_was_owed_nothing_is_owed_nothing_and_keeps_its_reason(self, clock):
         made = phones(20)
         Phone.objects.update(stage=Stage.ASSIGNED, stage_reason="It did not answer our NOTIFY.")
@@ -423,6 +452,14 @@ class TestConfirmed:
         newcomer = cast.seen(cast.OTHER_MAC, "10.0.0.30")
         assert carried_out(ordered("confirm", [newcomer])).failed == 1
         assert Phone.objects.get(pk=newcomer.pk).approved_host is None
+
+    def test_what_somebody_confirmed_since_stays_as_young_as_it_is(self, clock):
+        (phone,) = self.unconfirmed()
+        job = ordered("confirm", [phone])
+        clock.forward(minutes=10)
+        outbox.notify_again(phone.pk, "theo", phone.source_host)
+        carried_out(job)
+        assert Phone.objects.get(pk=phone.pk).approved_at == clock.at
 
     def test_what_was_seen_before_a_long_pause_is_confirmed_no_more(self, clock):
         made = self.unconfirmed(20)

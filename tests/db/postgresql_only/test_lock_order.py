@@ -11,8 +11,10 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from devices import inventory
+from devices import batch, inventory
 from provisioning import commands, outbox, starts
+from provisioning.jobs import orders
+from provisioning.jobs.models import JobState, JobTarget
 from provisioning.models import Notify, NotifyKind
 from tests import cast
 from tests.support.site import wait_for
@@ -101,3 +103,24 @@ def test_a_command_expires_while_a_person_asks_again(row):
     assert Notify.objects.get(pk=old.pk).state == "superseded"
     (waiting,) = Notify.objects.filter(kind=NotifyKind.REBOOT, state="waiting")
     assert waiting.pk != old.pk
+
+
+def test_a_phone_is_forgotten_while_an_order_for_it_is_stored(row, monkeypatch):
+    """Forgetting waits, and takes the target along; the order is whole."""
+
+    def forget() -> None:
+        inventory.forget(row.phone_id, "theo")
+        connection.close()
+
+    forgetting, insert = threading.Thread(target=forget), batch.insert
+
+    def meanwhile(model, *rest, **more):
+        if model is JobTarget:
+            forgetting.start()
+            wait_for(lambda: somebody_waits_for_us() or not forgetting.is_alive(), SECONDS, "it waits, or is done")
+        return insert(model, *rest, **more)
+
+    monkeypatch.setattr(batch, "insert", meanwhile)
+    ordered = orders.start("reboot", [(row.phone_id, cast.HOST)], by="tess")
+    forgetting.join(SECONDS)
+    assert ordered.state == JobState.WAITING and not ordered.targets.exists()
