@@ -143,6 +143,9 @@ class Account(models.Model):
     user_id = models.CharField("extension (SIP user id)", max_length=128)
     auth_id = models.CharField("authentication id", max_length=128, blank=True)
     password = EncryptedTextField(blank=True)
+    # With which version of the phone its password was written last, also if it was written once more as it was. Null:
+    # before this was noted.
+    password_version = models.PositiveIntegerField(null=True, editable=False)
     display_name = models.CharField("caller name", max_length=128, blank=True)
     voicemail = models.CharField("voicemail number", max_length=128, blank=True)
     codecs = models.JSONField("preferred codecs", default=list, blank=True)

@@ -67,12 +67,12 @@ def compare(phone: Phone, before: int, after: int) -> list[Change]:
     return changes if was == now else [Change(SERVER_ADDRESS, was, now), *changes]
 
 
-def roll_back(phone: Phone, number: int, *, by: str, seen_host: str | None) -> assignment.Saved:
+def roll_back(phone: Phone, number: int, *, by: str, seen_host: str | None, anew: bool = False) -> assignment.Saved:
     """Make the settings of an old version a new one, with today's paths.
 
     Accounts and keys are the old ones; where the layers of today say otherwise, the phone's own layer says what the
-    old version said, or what the factory had where it said nothing. Raises RollbackError, and what assignment.save
-    raises.
+    old version said, or what the factory had where it said nothing. `anew` is assignment.save's. Raises
+    RollbackError, and what assignment.save raises.
     """
     model = phone.known_model
     if model is None:
@@ -94,7 +94,7 @@ def roll_back(phone: Phone, number: int, *, by: str, seen_host: str | None) -> a
     own |= _freed(old, stack.with_own(layers, own), model)
     draft = plan.Draft(old.accounts, _own_keys(old, stack.with_own(layers, own), model))
     why = f"Back to version {number}."
-    return assignment.save(phone, draft, by=by, seen_host=seen_host, own=own, why=why)
+    return assignment.save(phone, draft, by=by, seen_host=seen_host, own=own, why=why, anew=anew)
 
 
 def _own_settings(phone: Phone, model: PhoneModel, old: Decided, layers: stack.Stack) -> dict[str, str | None]:

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 
 from django.contrib import messages
 from django.core.files.uploadedfile import UploadedFile
-from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from devices.catalog import MODELS
-from devices.choices import Stage
-from devices.models import Phone
+from gspnp.console import narrow
 from gspnp.console.access import CHANGE, VIEW, needs
 from gspnp.console.shell import shell_context
 from provisioning.firmware import images, pins
@@ -154,6 +152,7 @@ def _show(
             if row.known
         ],
         "vulnerable": sum(row.vulnerable for row in rows),
+        "cut": narrow.RUNS_READ if sum(len(row.runs) for row in rows) >= narrow.RUNS_READ else 0,
         "upload_problem": upload_problem,
         "image_problem": image_problem,
         "version": version,
@@ -175,10 +174,9 @@ def _holes_of(version: str) -> list[Hole]:
 
 
 def model_rows() -> list[ModelRow]:
-    """Every model that we know or have heard, with what its phones run, the most first."""
-    counted = Phone.objects.exclude(stage=Stage.IGNORED).order_by().values_list("model", "firmware")
+    """Every model that we know or have heard, with what its phones run, the most first; as bounded as narrow.runs."""
     of_model: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    for model, version, count in counted.annotate(count=Count("pk")):
+    for model, version, count in narrow.runs():
         of_model[model.upper() or _("unknown")].append((version or _("unknown"), count))
     steps = pins.paths()
     return [_model_row(model, of_model.get(model, []), steps.get(model, [])) for model in {**MODELS, **of_model}]

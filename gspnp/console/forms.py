@@ -176,6 +176,11 @@ class AccountForm(forms.Form):
         return self.has_password and bool(self.cleaned_data.get("password") or self.secret)
 
     @property
+    def gives_password(self) -> bool:
+        """Whether a password was given or removed; of a form whose `is_valid` was asked."""
+        return bool(self.cleaned_data.get("password") or self.secret or self.cleaned_data.get("password_clear"))
+
+    @property
     def takes_secret(self) -> int | None:
         """The extension whose secret is taken, while the form comes back with its errors."""
         value = self["extension"].value()
@@ -345,6 +350,11 @@ class AssignForm:
     def replaces_password(self) -> bool:
         """Whether a password was given where there is one; of a form whose `is_valid` was asked."""
         return any(form.replaces_password for form in self.accounts)
+
+    @property
+    def kept(self) -> list[int]:
+        """The accounts whose password nobody gave anew or removed; of a form whose `is_valid` was asked."""
+        return [form.number for form in self.accounts if not form.gives_password]
 
     def draft(self) -> plan.Draft:
         """What the technician decided, however wrong; `is_valid` tells."""

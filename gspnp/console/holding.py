@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from devices.crypto import CannotDecrypt
 from devices.models import Key, Phone
-from gspnp.console.phone_history import in_words
+from gspnp.console.phone_history import told
 from gspnp.console.templatetags.console import layer_words
 from provisioning import effective, versions
 from provisioning.gxp.files import FileFormat
@@ -56,8 +56,9 @@ class Summary:
     problems: list[str]
 
 
-def holding(phone: Phone, version: ConfigFile | None) -> Holding | None:
-    """What it has and what it is to have; None for a phone without a configuration of ours."""
+def holding(phone: Phone, version: ConfigFile | None, may_compare: bool) -> Holding | None:
+    """What it has and what it is to have; None for a phone without a configuration of ours. Which secrets differ is for
+    who `may_compare`."""
     if not phone.is_assigned:
         return None
     if version is None:
@@ -77,7 +78,7 @@ def holding(phone: Phone, version: ConfigFile | None) -> Holding | None:
         else _("it has not taken that file yet"),
     }
     try:
-        changes = [in_words(change) for change in versions.compare(phone, has.number, version.number)]
+        changes = told(versions.compare(phone, has.number, version.number), may_compare)
     except versions.RollbackError as error:
         return Holding(version.number, has.number, has.applied_at, words, problem=str(error))
     return Holding(version.number, has.number, has.applied_at, words, changes)

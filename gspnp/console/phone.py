@@ -20,7 +20,7 @@ from devices.choices import Neighbour, Stage
 from devices.crypto import CannotDecrypt
 from devices.mac import colons
 from devices.models import Phone
-from gspnp.console.access import CHANGE, FORGET, VIEW, needs
+from gspnp.console.access import CHANGE, FORGET, VIEW, may_compare, needs
 from gspnp.console.holding import format_words, holding, summary
 from gspnp.console.listening import listening
 from gspnp.console.rows import CHALLENGED, LISTENER_AWAY, SHOWN_ACCOUNTS, rows_of
@@ -116,7 +116,8 @@ def _context(request: HttpRequest, phone: Phone) -> dict[str, Any]:
         "way": way(phone, version, row),
         "has_key": phone.stage == Stage.NOTIFIED and version is not None and version.bootstrap_at is not None,
         "offline_words": offline_words(phone, row),
-        "holding": holding(phone, version),
+        "holding": holding(phone, version, may_compare(request)),
+        "hides": not may_compare(request),
         "summary": summary(phone),
         "exchanges": exchanges(phone),
         "told": last_told(phone, heard.running),

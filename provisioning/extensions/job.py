@@ -100,5 +100,8 @@ def _saved(job: Job, change: Change, secret: str | None, phone: Phone) -> bool:
     # A label may follow alone: then the phone was given no secret, and its timeline must not say so.
     is_given = [one.password for one in before.accounts] != [one.password for one in after.accounts]
     by, host, given = job.created_by, phone.source_host, [change.number] if is_given else []
-    assignment.save(phone, after, by=by, seen_host=host, why=change.title, attended=False, job=job, given=given)
+    kept = [one.number for one in after.accounts if not is_given or one.user_id != change.number]
+    assignment.save(
+        phone, after, by=by, seen_host=host, why=change.title, attended=False, job=job, given=given, kept=kept
+    )
     return True

@@ -199,7 +199,7 @@ def test_a_typed_password_is_not_said_to_be_the_stored_one(console, listener):
         answer = console.post(URL, typed(Phone.objects.get(), **{"account-1-password": guess})).json()
         said.append((answer, console.post(f"{URL}undo/", {"seen_host": cast.HOST}).json()))
     assert said[0] == said[1]
-    assert said[0][0]["undo"] and "Saved. The phone is notified, if" in said[0][0]["message"]
+    assert said[0][0]["undo"] and "Saved. The phone gets its NOTIFY now" in said[0][0]["message"]
 
 
 def test_a_stale_version_is_refused_and_nothing_is_lost(console):

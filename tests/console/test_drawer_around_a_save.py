@@ -53,7 +53,7 @@ def test_a_save_is_taken_back_with_its_password_codecs_and_keys(console, listene
     assert said["undo"] is True
     answer = undo(console)
     assert answer.status_code == 200
-    assert answer.json()["message"].startswith("1001 · …3B:89: Taken back. The phone is notified, if")
+    assert answer.json()["message"].startswith("1001 · …3B:89: Taken back. The phone gets its NOTIFY now")
     account = Account.objects.get()
     assert (account.password, account.display_name, account.auth_id) == ("s3cr3t", "", "a1")
     assert (account.codecs, account.voicemail) == (["G722", "PCMA"], "*97")

@@ -103,6 +103,14 @@ def test_search_takes_what_a_technician_has_at_hand(console, three, query, found
     assert sorted(macs(console.get("/", {"q": query}))) == [three[at] for at in found]
 
 
+def test_search_finds_models_and_firmware_also_among_more_than_anybody_has(console, monkeypatch):
+    monkeypatch.setattr("gspnp.console.search.KINDS_READ", 3)
+    for number in range(5):
+        cast.seen(f"000B820000{number:02X}", f"10.0.1.{number + 1}", firmware=f"9.{number}", model=f"ÄGXP{number}")
+    found = [macs(console.get("/", {"q": query})) for query in ("9.", "9.4", "ägxp3", "nobody")]
+    assert [len(phones) for phones in found] == [5, 1, 1, 0]
+
+
 def test_search_ignores_the_case_of_letters_outside_ascii(console):
     phone = cast.seen()
     cast.save(phone, cast.draft(display_name="Jörg Öztürk"))
