@@ -1,21 +1,27 @@
 // Requests to our own server: they say that a script asks, carry the CSRF token, and notice a session that ended.
 
+import { lift, stand, stands } from "./standing.js";
 import { toast } from "./toast.js";
 import { gettext } from "./words.js";
 
+const ENDED = "session-ended";
 const root = () => document.getElementById("console");
+
+/** The CSRF token of now: a sign-in, in another tab too, makes another one than the page came with. */
+export const token = () => /(?:^|; )csrftoken=([^;]+)/.exec(document.cookie)?.[1] ?? root().dataset.csrf;
 
 export class Refused extends Error {}
 
 /** Fetch `url`; returns the Response. Throws Refused after telling the person, or TypeError if the network is away. */
 export async function send(url, { method = "GET", body = null, signal } = {}) {
   const headers = { "X-Requested-With": "fetch" };
-  if (method !== "GET") headers["X-CSRFToken"] = root().dataset.csrf;
+  if (method !== "GET") headers["X-CSRFToken"] = token();
   const answer = await fetch(url, { method, body, headers, signal, credentials: "same-origin", redirect: "manual" });
   if (answer.status === 401 || answer.type === "opaqueredirect") {
     sessionEnded();
     throw new Refused("signed out");
   }
+  if (answer.status !== 403 && answer.status < 500) signedIn();
   return answer;
 }
 
@@ -38,22 +44,30 @@ export async function wordsOf(answer) {
     const said = await answer.json();
     if (typeof said.message === "string") return said.message;
   }
-  if (answer.status === 403) return gettext("Refused. Reload the page and try again; if it stays, ask an administrator.");
+  if (answer.status === 403) return gettext("Refused. Sign in again in another tab and repeat it here; what you typed stays. If it is refused again, ask an administrator.");
   if (answer.status === 404) return gettext("This phone is not listed any more.");
   return gettext("The server answered {status}. Try again; its log says more.", { status: answer.status });
 }
 
-/** A standing line with the way back; what is typed stays on the page. */
+/** A standing line with the way back; what is typed stays on the page, and can be sent after a new sign-in. */
 export function sessionEnded(words = gettext("Your session has ended.")) {
-  if (document.getElementById("session-ended")) return;
-  const line = document.createElement("p");
-  line.id = "session-ended";
-  line.className = "gs-notice gs-notice-bad";
-  line.setAttribute("role", "alert");
-  line.dataset.testid = "session-ended";
-  const link = document.createElement("a");
-  link.href = `${root().dataset.loginUrl}?next=${encodeURIComponent(location.pathname + location.search)}`;
-  link.textContent = gettext("Sign in again");
-  line.append(`${words} `, link);
-  root().prepend(line);
+  const url = `${root().dataset.loginUrl}?next=${encodeURIComponent(location.pathname + location.search)}`;
+  stand(ENDED, words, { label: gettext("Sign in again"), url });
+  document.dispatchEvent(new CustomEvent("gs:ended"));
 }
+
+/** The server has answered somebody who is signed in: whoever stood before the end of a session goes on. */
+export function signedIn() {
+  if (!stands(ENDED)) return;
+  lift(ENDED);
+  document.dispatchEvent(new CustomEvent("gs:back"));
+}
+
+/** What a save says that came to the end of the session. */
+export const keptWords = () => gettext("Nothing was saved: sign in again first, then save. What you typed stays here.");
+
+// A form that the browser itself sends, after a sign-in in another tab.
+document.addEventListener("submit", (event) => {
+  const field = event.target.querySelector("input[name=csrfmiddlewaretoken]");
+  if (field) field.value = token();
+}, true);
