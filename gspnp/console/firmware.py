@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from devices.catalog import MODELS
-from devices.choices import Stage
+from devices.choices import OUT_OF_SIGHT
 from devices.models import Phone
 from gspnp.console.access import CHANGE, VIEW, needs
 from gspnp.console.shell import shell_context
@@ -32,6 +32,7 @@ class Runs:
     count: int
     share: int
     holes: list[Hole]
+    is_known: bool  # whether anybody can say that there is no hole
 
 
 @dataclass(frozen=True)
@@ -174,9 +175,13 @@ def _holes_of(version: str) -> list[Hole]:
     return list(dict.fromkeys(hole for model in MODELS for hole in firmware.holes(model, version)))
 
 
+def _is_known(model: str, version: str) -> bool:
+    return model in MODELS and not firmware.version_fault(version)
+
+
 def model_rows() -> list[ModelRow]:
     """Every model that we know or have heard, with what its phones run, the most first."""
-    counted = Phone.objects.exclude(stage=Stage.IGNORED).order_by().values_list("model", "firmware")
+    counted = Phone.objects.exclude(stage__in=OUT_OF_SIGHT).order_by().values_list("model", "firmware")
     of_model: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for model, version, count in counted.annotate(count=Count("pk")):
         of_model[model.upper() or _("unknown")].append((version or _("unknown"), count))
@@ -187,7 +192,7 @@ def model_rows() -> list[ModelRow]:
 def _model_row(model: str, runs: list[tuple[str, int]], path: list[str]) -> ModelRow:
     total = sum(count for _, count in runs)
     rows = [
-        Runs(version, count, round(100 * count / total), firmware.holes(model, version))
+        Runs(version, count, round(100 * count / total), firmware.holes(model, version), _is_known(model, version))
         for version, count in sorted(runs, key=lambda one: (-one[1], one[0]))
     ]
     return ModelRow(model, total, rows, path, model in MODELS)

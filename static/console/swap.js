@@ -46,7 +46,7 @@ function carry(from, to) {
   for (let at = 0; at < from.children.length; at += 1) carry(from.children[at], to.children[at]);
 }
 
-/** Make the rows of `old` those of `fresh`, in order. Returns the rows that were not there before. */
+/** Make the rows of `old` those of `fresh`, in order. */
 export function swapRows(old, fresh) {
   const present = new Map([...old.rows].map((row) => [row.dataset.mac, row]));
   let at = old.firstElementChild;

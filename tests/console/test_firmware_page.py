@@ -9,6 +9,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.test import Client
 
+from devices.models import Phone
 from provisioning.firmware import images, pins
 from provisioning.firmware.models import FirmwareImage
 from tests import cast
@@ -148,3 +149,14 @@ def test_a_path_that_makes_phones_restart_is_asked_about_and_a_hole_at_its_end_i
     answer = console.post("/firmware/path/GXP1628/", {"path": "1.0.4.152", "sure": "1"}, follow=True)
     assert pins.paths() == {"GXP1628": ["1.0.4.152"]}
     assert "The last version has a known hole" in answer.content.decode()
+
+
+def test_nothing_is_said_of_the_holes_of_a_firmware_that_is_not_known_and_retired_phones_are_not_counted(console):
+    cast.seen(firmware="")
+    retired = cast.seen(cast.OTHER_MAC, "10.0.0.21")
+    Phone.objects.filter(pk=retired.pk).update(stage="retired")
+    html = console.get("/firmware/").content.decode()
+    rows = re.findall(r'<td class="gs-mono" data-label="Firmware">(.*?)</tr>', html, re.S)
+    assert len(rows) == 1
+    assert "not known" in rows[0] and "none known" not in rows[0]
+    assert "gs-meter-unknown" in rows[0]
