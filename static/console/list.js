@@ -7,7 +7,7 @@ import { debounced, follow } from "./live.js";
 import { closeMenu, menuIsOpen, openMenu, prepareMenu } from "./menu.js";
 import { Refused, send, wordsOf } from "./net.js";
 import { prepareOrders } from "./order.js";
-import { preparePops, showKeys } from "./pops.js";
+import { preparePops } from "./pops.js";
 import { markPicked, prepareSelection, selectionKey } from "./select.js";
 import { parse, remember, swapContent, swapRows } from "./swap.js";
 import { announce, toast } from "./toast.js";
@@ -121,7 +121,7 @@ list.addEventListener("click", (event) => {
   const row = rowOf(button);
   touch(row);
   const what = button.dataset.act;
-  if (what === "assign" || what === "copy") choose(what, row);
+  if (what === "assign" || what === "copy" || what === "notify") choose(what, row);
   else if (what === "copy-text") copy(document.getElementById(button.dataset.from).textContent);
   else if (what === "hush") putAside(button, () => rows()[0] ?? search);
   else if (what === "accept" || what === "dismiss") {
@@ -221,9 +221,6 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     search.focus();
     search.select();
-  } else if (event.key === "?" && !inText) {
-    event.preventDefault();
-    showKeys();
   } else if ((event.key === "[" || event.key === "]") && !inText) {
     event.preventDefault();
     turnPage(event.key === "[" ? "previous" : "next");
