@@ -1,4 +1,4 @@
-"""What a person sees where there is nothing, or nothing for them: our own page with a way back, and no entry that leads there."""
+"""What a person sees where there is nothing, or nothing for them: our own page, and no entry that leads there."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""A session that ends, or a server that is away, while somebody works: it is said where one looks, and nothing is lost."""
+"""A session that ends, or a server that is away, while somebody works: it is said, and nothing is lost."""
 
 import pytest
 from django.conf import settings
@@ -35,7 +35,7 @@ def in_sight(page: Page, selector: str) -> bool:
 
 
 @pytest.mark.parametrize("width", [NARROW, WIDE])
-def test_a_save_after_the_session_has_ended_is_made_after_a_new_sign_in_with_what_was_typed(live_server, session, width):
+def test_a_save_after_the_session_has_ended_is_made_after_a_new_sign_in(live_server, session, width):
     with browser_page(live_server.url, session, width) as page:
         page.goto(live_server.url)
         page.click(f'tr[data-mac="{cast.MAC}"] [data-act=assign]')

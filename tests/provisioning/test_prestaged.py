@@ -1,7 +1,5 @@
 """Phones that a person lists and assigns before they are heard: saved in full, given their files when plugged in."""
 
-from datetime import timedelta
-
 import pytest
 from django.db import transaction
 
