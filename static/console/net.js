@@ -66,6 +66,18 @@ export function signedIn() {
 /** What a save says that came to the end of the session. */
 export const keptWords = () => gettext("Nothing was saved: sign in again first, then save. What you typed stays here.");
 
+/** Whether a form that the browser itself sends would arrive; if not, says so, and what is typed stays. */
+export async function wouldArrive() {
+  try {
+    await send(root().dataset.sessionUrl);
+    return true;
+  } catch (error) {
+    const away = gettext("The server cannot be reached. Nothing was saved; your entries are still here.");
+    toast(error instanceof Refused ? keptWords() : away, "bad");
+    return false;
+  }
+}
+
 // A form that the browser itself sends, after a sign-in in another tab.
 document.addEventListener("submit", (event) => {
   const field = event.target.querySelector("input[name=csrfmiddlewaretoken]");

@@ -76,3 +76,27 @@ def test_a_server_that_is_away_is_said_at_once_and_taken_back_by_itself(live_ser
         expect(away).to_be_visible(timeout=2000)
         page.unroute("**/healthz")
         expect(away).to_have_count(0)
+
+
+def test_settings_that_were_typed_stay_when_the_session_has_ended(live_server, session):
+    with browser_page(live_server.url, session) as page:
+        page.goto(f"{live_server.url}/settings/layer/?level=site&name=berlin")
+        page.fill("#catalogue-search", "vlan tag")
+        page.wait_for_selector("[data-testid=found]")
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        page.fill("#value-vlan_tag", "42")
+        elsewhere(lambda: Session.objects.all().delete())
+        page.keyboard.press("Enter")
+        expect(page.locator("[data-testid=session-ended]")).to_be_visible()
+        assert page.input_value("#value-vlan_tag") == "42"
+        with page.context.expect_page() as opened:
+            page.click("[data-testid=session-ended] a", modifiers=["ControlOrMeta"])
+        opened.value.wait_for_load_state()
+        opened.value.fill("input[name=username]", "tess")
+        opened.value.fill("input[name=password]", PASSWORD)
+        opened.value.keyboard.press("Enter")
+        opened.value.wait_for_url("**/settings/**")
+        page.focus("#value-vlan_tag")
+        page.keyboard.press("Enter")
+        expect(page.locator("[data-testid=touches]")).to_be_visible()
