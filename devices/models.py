@@ -71,6 +71,7 @@ class Phone(models.Model):
     online_at = models.DateTimeField(null=True, blank=True, help_text="Since when that is so.")
     rtt_ms = models.FloatField(null=True, blank=True, help_text="Round trip of its last answer, in milliseconds.")
 
+    # What the list is sorted by. A phone that was listed by a person gets it anew when it is plugged in.
     listed_at = models.DateTimeField(
         default=timezone.now,
         db_default=Now(),

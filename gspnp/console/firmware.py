@@ -30,6 +30,7 @@ class Runs:
     count: int
     share: int
     holes: list[Hole]
+    is_known: bool  # whether anybody can say that there is no hole
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,10 @@ def _holes_of(version: str) -> list[Hole]:
     return list(dict.fromkeys(hole for model in MODELS for hole in firmware.holes(model, version)))
 
 
+def _is_known(model: str, version: str) -> bool:
+    return model in MODELS and not firmware.version_fault(version)
+
+
 def model_rows() -> list[ModelRow]:
     """Every model that we know or have heard, with what its phones run, the most first; as bounded as narrow.runs."""
     of_model: dict[str, list[tuple[str, int]]] = defaultdict(list)
@@ -185,7 +190,7 @@ def model_rows() -> list[ModelRow]:
 def _model_row(model: str, runs: list[tuple[str, int]], path: list[str]) -> ModelRow:
     total = sum(count for _, count in runs)
     rows = [
-        Runs(version, count, round(100 * count / total), firmware.holes(model, version))
+        Runs(version, count, round(100 * count / total), firmware.holes(model, version), _is_known(model, version))
         for version, count in sorted(runs, key=lambda one: (-one[1], one[0]))
     ]
     return ModelRow(model, total, rows, path, model in MODELS)

@@ -119,6 +119,12 @@ class Row:
         return str(LISTED) if listed_only else self.phone.get_stage_display()
 
     @property
+    def offers_notify(self) -> bool:
+        """Whether its words say that it is to be notified again: then the button stands beside them."""
+        named = f"“{gettext('Notify again')}”" in self.words or "“Notify again”" in self.words
+        return named and self.phone.is_assigned and self.phone.is_heard
+
+    @property
     def can_assign(self) -> bool:
         return self.phone.known_model is not None
 

@@ -20,6 +20,8 @@ def shell_context(request: HttpRequest, title: str, **extra: Any) -> dict[str, A
     taken_back.forget_old(request)
     return {
         **admin.site.each_context(request),
+        # The shell gives it to staff only; each entry says itself who may open it.
+        "sidebar_navigation": admin.site.get_sidebar_list(request),  # type: ignore[attr-defined]  # unfold has it
         "title": title,
         "last_event_id": live.newest_id(),
         "listening": listening(),

@@ -4,7 +4,7 @@ import { prepareForm } from "./assign_form.js";
 import "./extension_picker.js";
 import "./mended.js";
 import { handOver, leave, look, showChanges, watch } from "./meanwhile.js";
-import { Refused, send, sessionEnded, wordsOf } from "./net.js";
+import { keptWords, Refused, send, wordsOf } from "./net.js";
 import { toast, toFront } from "./toast.js";
 import { gettext } from "./words.js";
 
@@ -151,7 +151,7 @@ async function save(form, andNext) {
       toast(await wordsOf(answer), "bad");
     }
   } catch (error) {
-    if (error instanceof Refused) sessionEnded();
+    if (error instanceof Refused) toast(keptWords(), "bad");
     else toast(gettext("The server cannot be reached. Nothing was saved; your entries are still here."), "bad");
   } finally {
     busy(false);

@@ -2,7 +2,7 @@
 // Without this script every link leads to a page that does the same.
 
 import "./mended.js";
-import { Refused, send, sessionEnded, wordsOf } from "./net.js";
+import { keptWords, Refused, send, wordsOf } from "./net.js";
 import { parse } from "./swap.js";
 import { refresh } from "./times.js";
 import { announce, toast } from "./toast.js";
@@ -176,7 +176,7 @@ drawer.addEventListener("submit", async (event) => {
       toast(await wordsOf(answer), "bad");
     }
   } catch (error) {
-    if (error instanceof Refused) sessionEnded();
+    if (error instanceof Refused) toast(keptWords(), "bad");
     else toast(gettext("The server cannot be reached. Nothing was saved; your entries are still here."), "bad");
   } finally {
     form.removeAttribute("aria-busy");

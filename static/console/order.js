@@ -1,6 +1,6 @@
 // What is done to the selection: the server says first what it would mean, then the person agrees, and a job does it.
 
-import { Refused, send, wordsOf } from "./net.js";
+import { Refused, send, token, wordsOf } from "./net.js";
 import { clearSelection, selectionForm } from "./select.js";
 import { refresh } from "./times.js";
 import { toast } from "./toast.js";
@@ -98,7 +98,7 @@ function post(url) {
   form.method = "post";
   form.action = url;
   const fields = selectionForm();
-  fields.set("csrfmiddlewaretoken", document.getElementById("console").dataset.csrf);
+  fields.set("csrfmiddlewaretoken", token());
   for (const [name, value] of fields) {
     const input = document.createElement("input");
     Object.assign(input, { type: "hidden", name, value });

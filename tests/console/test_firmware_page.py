@@ -161,3 +161,14 @@ def test_a_stranger_who_makes_up_firmware_makes_no_endless_page(console, monkeyp
     assert "Only the 20 combinations of model and firmware" in html
     Phone.objects.filter(firmware__gt="9.15").delete()
     assert 'data-testid="cut"' not in console.get("/firmware/").content.decode()
+
+
+def test_nothing_is_said_of_the_holes_of_a_firmware_that_is_not_known_and_retired_phones_are_not_counted(console):
+    cast.seen(firmware="")
+    retired = cast.seen(cast.OTHER_MAC, "10.0.0.21")
+    Phone.objects.filter(pk=retired.pk).update(stage="retired")
+    html = console.get("/firmware/").content.decode()
+    rows = re.findall(r'<td class="gs-mono" data-label="Firmware">(.*?)</tr>', html, re.S)
+    assert len(rows) == 1
+    assert "not known" in rows[0] and "none known" not in rows[0]
+    assert "gs-meter-unknown" in rows[0]

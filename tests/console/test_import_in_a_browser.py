@@ -34,7 +34,7 @@ def test_from_the_file_to_the_phones_and_back_by_the_keyboard(live_server, sessi
         page.get_by_label("File with phones").set_input_files(
             {"name": "phones.csv", "mimeType": "text/csv", "buffer": FILE.encode()}
         )
-        page.get_by_role("button", name="Look at it").press("Enter")
+        page.get_by_role("button", name="Look at the changes").press("Enter")
         expect(page.get_by_test_id("rows")).to_contain_text(HOSTILE)
         assert page.title() != "hacked"
         assert "pw" not in page.get_by_test_id("rows").inner_text().split()

@@ -94,3 +94,10 @@ def test_who_may_only_look_cannot_go_back(viewer, phone):
 def test_a_phone_without_a_version_has_an_empty_history(console):
     cast.seen()
     assert "Saving an assignment makes the first one" in console.get(URL).content.decode()
+
+
+def test_one_version_alone_is_not_offered_for_comparison(console):
+    phone = cast.assigned().phone
+    assert 'data-testid="compare"' not in console.get(f"/phones/{cast.MAC}/history/").content.decode()
+    cast.save(phone, cast.draft(cast.blf("mpk1", "1002", "Reception")))
+    assert 'data-testid="compare"' in console.get(f"/phones/{cast.MAC}/history/").content.decode()

@@ -299,3 +299,14 @@ def test_an_unknown_mac_is_not_found(console, path):
 def test_a_mac_in_any_spelling_leads_to_the_phone(console):
     cast.seen()
     assert console.get("/phones/00:0b:82:27:3b:89/").status_code == 200
+
+
+def test_notify_again_is_a_button_where_the_words_speak_of_it(console, viewer, listener):
+    phone = cast.assigned().phone
+    Phone.objects.filter(pk=phone.pk).update(stage_reason="It did not answer. Press “Notify again” in a minute.")
+    page, row = console.get(f"/phones/{cast.MAC}/").content.decode(), console.get("/").content.decode()
+    assert 'data-act="notify"' in row
+    assert 'data-key="notify-here"' in page
+    assert 'data-act="notify"' not in signed_in(viewer).get("/").content.decode()
+    Phone.objects.filter(pk=phone.pk).update(stage_reason="Something else.")
+    assert 'data-act="notify"' not in console.get("/").content.decode()

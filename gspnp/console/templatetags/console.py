@@ -72,12 +72,23 @@ def number(count: int) -> str:
 @register.filter
 def moment(at: datetime | None) -> SafeString | str:
     """A point in time. The text is absolute and always the same; times.js makes it relative, in the browser's zone."""
+    return _time(at, "")
+
+
+@register.filter
+def since(at: datetime | None) -> SafeString | str:
+    """The same where it stands behind the word: times.js makes it the time of today, or the day."""
+    return _time(at, "plain")
+
+
+def _time(at: datetime | None, kind: str) -> SafeString | str:
     if at is None:
         return ""
     at = at.astimezone(timezone.get_current_timezone())
     return format_html(
-        '<time datetime="{}" title="{}" data-moment>{}</time>',
+        '<time datetime="{}" title="{}" data-moment="{}">{}</time>',
         at.isoformat(timespec="milliseconds"),
         f"{at:%Y-%m-%d %H:%M:%S %Z}",
+        kind,
         f"{at:%Y-%m-%d %H:%M}",
     )
