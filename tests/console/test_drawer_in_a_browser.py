@@ -5,7 +5,9 @@ from django.conf import settings
 from django.contrib.sessions.models import Session
 from playwright.sync_api import Page, expect
 
+from devices import inventory
 from devices.catalog import KeyMode, KeySlot
+from devices.choices import Stage
 from devices.models import Account, Key, Phone
 from provisioning import assignment, plan
 from provisioning.gxp.config import KeyConfig
@@ -217,6 +219,54 @@ def test_an_error_of_a_key_opens_its_editor_and_marks_the_drawing(live_server, s
         expect(page.locator("[name=key-mpk6-value]")).to_be_focused()
         assert shown(page)["mpk6"].endswith("has an error")
         assert page.locator(".gs-cap-bad").count() == 1
+
+
+def test_a_page_with_something_typed_is_left_only_if_the_person_says_so(live_server, session):
+    asked = []
+
+    def stay(dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    with browser_page(live_server.url, session) as page:
+        page.on("dialog", stay)
+        opened(page, live_server.url)
+        page.evaluate("location.reload()")  # nothing is typed yet
+        opened(page, live_server.url)
+        page.fill("[name=account-1-display_name]", "Typed")
+        page.evaluate("location.assign('/overview/')")
+        expect(page.locator("[name=account-1-display_name]")).to_have_value("Typed")
+        press(page, "Escape")
+        page.evaluate("location.assign('/overview/')")
+        assert asked == ["beforeunload"] * 2, "while it is open, and while it is kept"
+        page.click(f'tr[data-mac="{cast.MAC}"] [data-act=assign]')
+        expect(page.locator("[name=account-1-display_name]")).to_have_value("Typed")
+        press(page, "Control+Enter")
+        page.wait_for_selector("[data-testid=toast-button]")
+        page.goto(f"{live_server.url}/overview/")
+        assert len(asked) == 2, "what is saved is not lost"
+
+
+def test_an_open_drawer_says_that_somebody_else_put_the_phone_aside_or_forgot_it(live_server, session):
+    found = Phone.objects.get(mac=cast.MAC)
+    with browser_page(live_server.url, session, NARROW) as page:
+        page.goto(f"{live_server.url}/phones/{cast.MAC}/")
+        page.click("[data-testid=assign]")
+        page.fill("[name=account-1-display_name]", "Typed")
+        elsewhere(lambda: inventory.ignore(found.pk, "maria"))
+        hear = "document.dispatchEvent(new CustomEvent('gs:heard', { detail: { type: 'poll' } }))"
+        page.evaluate(hear)
+        expect(page.locator("#drawer [data-aside]")).to_contain_text("Somebody else has put this phone aside")
+        elsewhere(lambda: inventory.heed(found.pk, Stage.APPLIED, "maria"))
+        page.evaluate(hear)
+        expect(page.locator("#drawer [data-aside]")).to_be_empty()
+        elsewhere(lambda: inventory.forget(found.pk, "maria"))
+        page.evaluate(hear)
+        expect(page.locator("#drawer [data-testid=news]")).to_contain_text("Somebody else forgot this phone")
+        expect(page.locator("[data-testid=save]")).to_be_disabled()
+        expect(page.locator("#phone [data-act=assign], #phone [data-act=do]")).to_have_count(0, timeout=15_000)
+        press(page, "Escape")
+        page.goto(f"{live_server.url}/")  # nothing is kept that could not be saved: nobody is asked
 
 
 def theirs() -> None:
