@@ -162,6 +162,30 @@ def test_a_finger_moves_keys_and_codecs_and_the_new_order_is_said(live_server, s
     assert "mpk4: blf 1002 Reception" in saved_keys()
 
 
+def test_the_codecs_are_one_stop_of_tab_and_arrows_go_through_them(live_server, session):
+    """Else fifteen presses lie between an account and the keys."""
+    with browser_page(live_server.url, session) as page:
+        opened(page, live_server.url)
+        codecs = page.locator("[data-account='1'] li[data-codec]")
+        before = codecs.evaluate_all("all => all.map((one) => one.dataset.codec)")
+        page.focus("[name=account-1-voicemail]")
+        press(page, "Tab")
+        expect(codecs.nth(0).locator("[data-act=codec-up]")).to_be_focused()
+        press(page, "ArrowDown", "ArrowRight", "ArrowRight")
+        expect(codecs.nth(1).locator("[data-act=codec-remove]")).to_be_focused()
+        press(page, "Alt+ArrowUp")
+        expect(codecs.nth(0).locator("[data-act=codec-remove]")).to_be_focused()
+        moved = codecs.evaluate_all("all => all.map((one) => one.dataset.codec)")
+        press(page, "Enter")
+        expect(codecs.nth(0).locator("[data-act=codec-remove]")).to_be_focused()
+        assert page.locator("[data-account='1'] li[data-codec] button[tabindex='0']").count() == 1
+        press(page, "Tab")
+        expect(page.locator("[data-account='1'] [data-codec-add]")).to_be_focused()
+        press(page, "Shift+Tab")
+        expect(codecs.nth(0).locator("[data-act=codec-remove]")).to_be_focused()
+    assert moved[:2] == [before[1], before[0]]
+
+
 def test_save_and_next_opens_the_next_new_phone_and_the_save_can_be_undone_from_there(live_server, session):
     cast.seen(cast.OTHER_MAC, "10.0.0.30")
     with browser_page(live_server.url, session) as page:
