@@ -179,7 +179,7 @@ async function done(form, said) {
     // Clear of the message below: what becomes of the phone is what one looks at now.
     document.querySelector(`tr[data-mac="${opener}"]`)?.scrollIntoView({ block: "nearest" });
   }
-  toast(said.message, "good", offer);
+  toast(said.message, "good", offer, said.mac);
   if (said.next === null) toast(gettext("No other new phone is waiting."));
   saved(said.mac);
 }
@@ -189,7 +189,7 @@ async function takeBack(form) {
   try {
     const body = new URLSearchParams({ seen_host: form.elements.seen_host.value });
     const answer = await send(form.dataset.undoUrl, { method: "POST", body });
-    toast(await wordsOf(answer), answer.ok ? "good" : "bad");
+    toast(await wordsOf(answer), answer.ok ? "good" : "bad", null, form.dataset.mac);
     if (answer.ok) saved(form.dataset.mac);
   } catch (error) {
     if (!(error instanceof Refused)) toast(AWAY(), "bad");

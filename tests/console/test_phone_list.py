@@ -10,6 +10,8 @@ from django.utils import timezone
 
 from devices.choices import Stage
 from devices.models import Phone
+from gspnp.console.listening import Listening
+from gspnp.console.rows import NEXT_WORDS, rows_of
 from gspnp.console.tables import PAGE_ROWS
 from sipmcast.models import ListenerStatus
 from tests import cast
@@ -291,3 +293,14 @@ def test_an_unknown_mac_is_not_found(console, path):
 def test_a_mac_in_any_spelling_leads_to_the_phone(console):
     cast.seen()
     assert console.get("/phones/00:0b:82:27:3b:89/").status_code == 200
+
+
+def test_a_row_that_was_read_just_before_the_answer_does_not_say_that_nobody_told_the_phone(db):
+    version = cast.assigned()
+    read_before = Phone.objects.prefetch_related("accounts").get()
+    cast.delivered(version)
+    [row] = rows_of([read_before], Listening(running=True))
+    assert row.words == str(NEXT_WORDS[Stage.NOTIFIED])
+    with cast.stopped_clock(timezone.now() + timedelta(minutes=1)):
+        [row] = rows_of([read_before], Listening(running=True))
+    assert row.words == str(NEXT_WORDS[Stage.ASSIGNED]), "later it is what it says"
