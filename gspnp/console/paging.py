@@ -17,10 +17,13 @@ class UrlQuery:
 
     def url(self, **changes: Any) -> str:
         """The query string of this list with changes; another search, filter or order begins at the first page."""
-        asked = replace(self, **({"page": 1} | changes))
-        default = asdict(type(self)())
-        kept = {name: value for name, value in asdict(asked).items() if value != default[name]}
+        kept = replace(self, **({"page": 1} | changes)).parameters()
         return f"?{urlencode(kept)}" if kept else "?"
+
+    def parameters(self) -> dict[str, Any]:
+        """What the URL has to say: what is not its default."""
+        default = asdict(type(self)())
+        return {name: value for name, value in asdict(self).items() if value != default[name]}
 
 
 class Paged:
@@ -41,6 +44,23 @@ class Paged:
     @property
     def last(self) -> int:
         return (self.number - 1) * PAGE_ROWS + self.shown
+
+    @property
+    def pages(self) -> int:
+        return page_within(MAX_PAGE, self.total)
+
+    @property
+    def along(self) -> list[tuple[str, Any]]:
+        """What goes along with the number of a page that is typed."""
+        return list(replace(self.query, page=1).parameters().items())
+
+    @property
+    def first_url(self) -> str:
+        return self.query.url() if self.number > 1 else ""
+
+    @property
+    def last_url(self) -> str:
+        return self.query.url(page=self.pages) if self.number < self.pages else ""
 
     @property
     def previous_url(self) -> str:
