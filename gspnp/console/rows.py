@@ -92,7 +92,8 @@ class Mark:
 
 @dataclass(frozen=True)
 class Row:
-    """A phone for the templates. `step` counts from 1 along the way, 0 beside it."""
+    """A phone for the templates. `step` counts from 1 along the way, 0 beside it; `again_at` is when it is asked again
+    by itself, after what its words say."""
 
     phone: Phone
     account: Account | None
@@ -103,6 +104,7 @@ class Row:
     stuck: bool
     reach: Reach | None = None
     command: Mark | None = None
+    again_at: datetime | None = None
 
     @property
     def more_accounts(self) -> int:
@@ -165,7 +167,12 @@ def _row(phone: Phone, owed: Notify | None, listening: Listening, reach: Reach |
         stuck=stuck,
         reach=reach,
         command=command,
+        again_at=owed.next_at if owed is not None and words == phone.stage_reason and _waits(owed) else None,
     )
+
+
+def _waits(owed: Notify) -> bool:
+    return owed.state == NotifyState.WAITING and owed.next_at > timezone.now()
 
 
 def _words(phone: Phone, owed: Notify | None, listening: Listening) -> tuple[str, bool]:

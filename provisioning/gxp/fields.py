@@ -17,8 +17,8 @@ MAX_VALUE = 64  # characters; likewise
 MAX_HOST = 253  # characters of a DNS name, RFC 1035 2.3.4 as text
 MAX_PATH = 512  # characters; documented for GXP21xx, taken for GXP16xx
 
-# What turns the order of the characters around it: a label reads as another one, and so does the line that it stands in.
-# The marks U+200E, U+200F and U+061C only stand for a letter of one direction, and names are pasted with them.
+# What turns the order of the characters around it: a label reads as another one, and so does the line that it is
+# in. The marks U+200E, U+200F and U+061C only stand for a letter of one direction, and names are pasted with them.
 # Source: Unicode Standard Annex #9, 2.1 to 2.5.
 _TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _BREAKS = frozenset("\u2028\u2029")  # line and paragraph separator

@@ -13,6 +13,8 @@ from devices.models import Phone
 from gspnp.console.listening import Listening
 from gspnp.console.rows import NEXT_WORDS, rows_of
 from gspnp.console.tables import PAGE_ROWS
+from provisioning import settling
+from provisioning.models import Notify, NotifyState
 from sipmcast.models import ListenerStatus
 from tests import cast
 from tests.console.conftest import person, signed_in
@@ -306,3 +308,13 @@ def test_a_row_that_was_read_just_before_the_answer_does_not_say_that_nobody_tol
     with cast.stopped_clock(timezone.now() + timedelta(minutes=1)):
         [row] = rows_of([read_before], Listening(running=True))
     assert row.words == str(NEXT_WORDS[Stage.ASSIGNED]), "later it is what it says"
+
+
+def test_when_a_phone_is_asked_again_ages(console, listener):
+    notify = cast.sent(cast.assigned())
+    assert settling.unanswered(notify.pk)
+    again = timezone.localtime(Notify.objects.get(state=NotifyState.WAITING).next_at).isoformat(timespec="milliseconds")
+    for url in ("/", f"/phones/{cast.MAC}/"):
+        page = console.get(url).content.decode()
+        assert f'Next try: <time datetime="{again}"' in page
+        assert "10 minutes" not in page
