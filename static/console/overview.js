@@ -14,6 +14,7 @@ const here = document.getElementById("overview");
 const Chart = window.Chart;
 const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
 const charts = [];
+const TICK_CHARS = 16; // of a name beside its bar: there is room for no more in a narrow window. The tooltip has all of it
 let span = "hours";
 let drawn = read(document);
 
@@ -44,7 +45,7 @@ function bars(id, { stacked = false, sideways = false, shown, sets }) {
       interaction: { mode: "index", axis: sideways ? "y" : "x", intersect: false },
       scales: {
         x: { stacked, grid: { display: sideways }, beginAtZero: true, ticks: { maxRotation: 0, precision: 0 } },
-        y: { stacked, grid: { display: !sideways }, beginAtZero: true, ticks: { precision: 0 } },
+        y: { stacked, grid: { display: !sideways }, beginAtZero: true, ticks: sideways ? { callback: brief } : { precision: 0 } },
       },
       plugins: { colors: false, legend: { display: sets.length > 1, position: "bottom", labels: { boxWidth: 11, boxHeight: 11 } } },
       ...common(() => shown().urls),
@@ -60,6 +61,12 @@ function bars(id, { stacked = false, sideways = false, shown, sets }) {
     }
     chart.options.plugins.legend.labels.color = colour("--gs-text");
   });
+}
+
+/** A long name would be cut at its beginning, which is what tells one from another. */
+function brief(value) {
+  const all = [...this.getLabelForValue(value)];
+  return all.length > TICK_CHARS ? `${all.slice(0, TICK_CHARS - 1).join("")}…` : all.join("");
 }
 
 function round(id, shown) {

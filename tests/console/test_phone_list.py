@@ -318,3 +318,16 @@ def test_when_a_phone_is_asked_again_ages(console, listener):
         page = console.get(url).content.decode()
         assert f'Next try: <time datetime="{again}"' in page
         assert "10 minutes" not in page
+
+
+def test_all_says_whom_it_leaves_out(console, three):
+    words = console.get("/").content.decode()
+    assert 'title="Without the ignored and the retired ones: those have filters of their own"' in words
+    assert words.count("Without the ignored") == 1
+
+
+def test_who_signs_out_is_told_so_on_the_page_for_signing_in(administrator):
+    page = signed_in(administrator).post("/admin/logout/", follow=True)
+    assert page.redirect_chain == [("/admin/login/", 302)]
+    words = page.content.decode()
+    assert "You are signed out." in words and 'name="password"' in words and "quality time" not in words

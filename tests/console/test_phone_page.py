@@ -121,3 +121,10 @@ def test_a_retired_phone_is_brought_back_first(console):
     (main,) = re.findall(r'<button[^>]*gs-button-primary[^>]*data-do="([a-z-]+)"', head)
     assert main == "bring-back"
     assert not re.search(r'<button[^>]*gs-button-primary[^>]*data-act="assign"', head)
+
+
+def test_a_model_that_cannot_be_configured_is_not_offered_for_it_first(console):
+    for model, primary in (("GXP1628", True), ("GXP2170", False)):
+        cast.seen(model=model)
+        page = console.get(f"/phones/{cast.MAC}/").content.decode()
+        assert ('class="gs-button gs-button-primary" data-act="assign"' in page) is primary, model
