@@ -17,13 +17,14 @@ class UrlQuery:
 
     def url(self, **changes: Any) -> str:
         """The query string of this list with changes; another search, filter or order begins at the first page."""
-        kept = replace(self, **({"page": 1} | changes)).parameters()
+        kept = self.parameters(**changes)
         return f"?{urlencode(kept)}" if kept else "?"
 
-    def parameters(self) -> dict[str, Any]:
-        """What the URL has to say: what is not its default."""
+    def parameters(self, **changes: Any) -> dict[str, Any]:
+        """The same as names and values: what is not its default."""
+        asked = replace(self, **({"page": 1} | changes))
         default = asdict(type(self)())
-        return {name: value for name, value in asdict(self).items() if value != default[name]}
+        return {name: value for name, value in asdict(asked).items() if value != default[name]}
 
 
 class Paged:
@@ -52,7 +53,7 @@ class Paged:
     @property
     def along(self) -> list[tuple[str, Any]]:
         """What goes along with the number of a page that is typed."""
-        return list(replace(self.query, page=1).parameters().items())
+        return list(self.query.parameters().items())
 
     @property
     def first_url(self) -> str:
