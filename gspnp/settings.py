@@ -168,6 +168,7 @@ STORAGES = {
 }
 
 LOGIN_URL = "admin:login"
+LOGOUT_REDIRECT_URL = "admin:login"
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",

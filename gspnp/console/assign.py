@@ -103,7 +103,8 @@ def _saved(
 @require_safe
 @needs(CHANGE)
 def news(request: HttpRequest, mac: str) -> HttpResponse:
-    """Whether somebody saved the phone since a form was made of it; JSON with `changed`, and who, if it is known."""
+    """Whether somebody saved the phone since a form was made of it; JSON with `changed`, and who, if it is known,
+    and the `stage` that the phone has now."""
     phone = get_object_or_404(Phone, mac=mac)
 
     def damaged() -> Exception:
@@ -114,8 +115,8 @@ def news(request: HttpRequest, mac: str) -> HttpResponse:
     except VersionConflict as conflict:
         return JsonResponse({"message": str(conflict)}, status=400)
     if phone.version == version:
-        return JsonResponse({"changed": False})
-    return JsonResponse({"changed": True, "by": meanwhile.saved_by(phone, after)})
+        return JsonResponse({"changed": False, "stage": phone.stage})
+    return JsonResponse({"changed": True, "by": meanwhile.saved_by(phone, after), "stage": phone.stage})
 
 
 @require_POST

@@ -19,6 +19,7 @@ from gspnp.console.rows import ICONS, IS_OFFLINE, IS_ONLINE, OFFLINE, ONLINE, RE
 if TYPE_CHECKING:
     from gspnp.console.tables import ListQuery
 
+ALL_TITLE = _("Without the ignored and the retired ones: those have filters of their own")
 ATTENTION = "attention"  # beside the stages, see `needs_attention`
 REACHES = {ONLINE: IS_ONLINE, OFFLINE: IS_OFFLINE}
 NO_SITE = "."  # in the URL; no slug
@@ -36,6 +37,7 @@ class Chip:
     count: int
     url: str
     current: bool
+    title: str | Promise = ""
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def stage_chips(query: ListQuery, counts: Counts) -> list[Chip]:
     entries += [(ATTENTION, _("Needs attention"), "priority_high", counts.attention)]
     entries += [(stage.value, stage.label, ICONS[stage], counts.stages.get(stage.value, 0)) for stage in Stage]
     return [
-        Chip(value, label, icon, count, query.url(stage=value), current=query.stage == value)
+        Chip(value, label, icon, count, query.url(stage=value), query.stage == value, "" if value else ALL_TITLE)
         for value, label, icon, count in entries
         if count or value == query.stage or value not in (ATTENTION, *OUT_OF_SIGHT)
     ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.files.uploadedfile import UploadedFile
@@ -21,11 +20,11 @@ from devices.choices import OUT_OF_SIGHT
 from devices.mac import search_digits
 from devices.models import Phone
 from gspnp.console.access import CHANGE, REVEAL, VIEW, needs
-from gspnp.console.paging import PAGE_ROWS, page_within
+from gspnp.console.paging import PAGE_ROWS, Paged, UrlQuery, page_within
 from gspnp.console.shell import OF_PHONES, is_plain_beyond_loopback, shell_context
 from provisioning.importing import applying, columns, planning, undoing
 from provisioning.importing.figures import Outlook, outlook
-from provisioning.importing.models import ImportState, PhoneImport
+from provisioning.importing.models import ImportRow, ImportState, PhoneImport
 from provisioning.jobs import runner
 from provisioning.jobs.pace import TOLD
 from provisioning.tables.reading import MAX_BYTES, TableError
@@ -114,6 +113,29 @@ class Chip:
     current: bool
 
 
+@dataclass(frozen=True)
+class RowsQuery(UrlQuery):
+    """What the URL asks for. `show` is None for what a person should look at first."""
+
+    show: str | None = None
+    q: str = ""
+    page: int = 1
+
+
+@dataclass(frozen=True)
+class RowsPage(Paged):
+    """One page of the rows of a file and where it lies."""
+
+    rows: list[ImportRow]
+    number: int
+    total: int
+    query: RowsQuery
+
+    @property
+    def shown(self) -> int:
+        return len(self.rows)
+
+
 @require_safe
 @needs(VIEW)
 def page(request: HttpRequest, import_id: int) -> HttpResponse:
@@ -130,9 +152,9 @@ def _show(request: HttpRequest, one: PhoneImport, problem: str = "", back: Outlo
     if q:
         rows = rows.filter(Q(mac__icontains=search_digits(q) or q) | Q(number=int(q) if _is_number(q) else 0))
     total = rows.count()
-    last_page = max(1, -(-total // PAGE_ROWS))
     number = page_within(int(text) if _is_number(text := request.GET.get("page", "1")) else 1, total)
     start = (number - 1) * PAGE_ROWS
+    shown = list(rows[start : start + PAGE_ROWS])
     state = ImportState(one.state)
     if one.entered:
         setattr(request, OF_PHONES, True)
@@ -141,14 +163,12 @@ def _show(request: HttpRequest, one: PhoneImport, problem: str = "", back: Outlo
         one.title if one.entered else _("Import of %(file)s") % {"file": one.title},
         one=one,
         icon=ICONS.get(state, "upload_file"),
-        rows=list(rows[start : start + PAGE_ROWS]),
+        rows=shown,
+        rows_page=RowsPage(shown, number, total, RowsQuery(show, q, number)),
         chips=_chips(one, show),
         found=total,
         q=q,
         show=show,
-        first=start + 1,
-        previous=_url(show, q, number - 1) if number > 1 else "",
-        next=_url(show, q, number + 1) if number < last_page else "",
         problem=problem,
         back=back,
         pace=TOLD,
@@ -173,10 +193,6 @@ def _chips(one: PhoneImport, show: str) -> list[Chip]:
         if count:
             chips.append(Chip(name, str(label), count, f"?show={name}", show == name))
     return chips
-
-
-def _url(show: str, q: str, number: int) -> str:
-    return "?" + urlencode({"show": show, "q": q, "page": number})
 
 
 @require_POST

@@ -9,6 +9,7 @@ import { Refused, send, wordsOf } from "./net.js";
 import { prepareOrders } from "./order.js";
 import { preparePops } from "./pops.js";
 import { markPicked, prepareSelection, selectionKey } from "./select.js";
+import { pageUrl } from "./paging.js";
 import { parse, remember, swapContent, swapRows } from "./swap.js";
 import { announce, toast } from "./toast.js";
 import { refresh } from "./times.js";
@@ -26,6 +27,7 @@ const announced = new Map(); // MAC -> when it came
 
 const body = () => document.getElementById("rows");
 const rows = () => [...(body()?.rows ?? [])];
+const pageNumber = () => document.querySelector("#pager [data-key=page]");
 const rowOf = (node) => node.closest?.("tr[data-mac]");
 
 // --- what the server says -----------------------------------------------------------------------------------------
@@ -50,10 +52,13 @@ const update = debounced(fetchRows, REFRESH_MS);
 
 function swapPage(page) {
   const before = new Map(rows().map((row) => [row.dataset.mac, row.dataset.firstSeen]));
+  const typed = pageNumber()?.value;
+  const isTyping = document.activeElement === pageNumber() && typed !== pageNumber()?.defaultValue;
   for (const id of ["notices", "chips", "pager"]) {
     const [old, fresh] = [document.getElementById(id), page.getElementById(id)];
     swapContent(old, fresh);
   }
+  if (isTyping && pageNumber()) pageNumber().value = typed;
   hush();
   const fresh = page.getElementById("rows");
   if (fresh && body()) {
@@ -101,13 +106,20 @@ function followLink(url) {
 
 /** Another page by a key: its first row, or its last one, has the focus then. */
 async function turnPage(key, last = false) {
-  const link = document.querySelector(`#pager [data-key=${key}]`);
+  const link = document.querySelector(`#pager a[href][data-key=${key}]`);
   if (!link) return;
   await followLink(link.href);
   const row = rows().at(last ? -1 : 0);
   if (row) focusRow(row);
   row?.scrollIntoView({ block: "nearest" });
 }
+
+list.addEventListener("submit", async (event) => {
+  if (!event.target.matches("[data-page-form]")) return;
+  event.preventDefault();
+  await followLink(pageUrl(event.target));
+  if (pageNumber()) pageNumber().value = pageNumber().defaultValue; // a page beyond the end is the last one
+});
 
 list.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-list-link]");

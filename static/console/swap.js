@@ -107,4 +107,10 @@ function flash(cell) {
   cell.classList.remove("gs-flash");
   void cell.offsetWidth;
   cell.classList.add("gs-flash");
+  const row = cell.parentElement; // which shows it in a narrow window
+  row.addEventListener("animationend", function over(event) {
+    if (event.animationName !== "gs-flash") return;
+    cell.classList.remove("gs-flash");
+    row.removeEventListener("animationend", over);
+  });
 }

@@ -152,9 +152,9 @@ def test_an_open_form_is_told_who_saved_the_phone(console, maria):
     cast.seen()
     save(console)
     shown = console.get(URL).context
-    assert news(console, shown["version"], shown["events"]) == {"changed": False}
+    assert news(console, shown["version"], shown["events"]) == {"changed": False, "stage": "assigned"}
     save(maria, **{"account-1-display_name": "Hers"})
-    assert news(console, shown["version"], shown["events"]) == {"changed": True, "by": "maria"}
+    assert news(console, shown["version"], shown["events"]) == {"changed": True, "by": "maria", "stage": "assigned"}
     after = console.get(URL).context["events"]
     assert news(console, shown["version"], after)["by"] == "", "an older save says nothing of this one"
     assert console.get(f"{URL}news/", {"version": "x"}).status_code == 400

@@ -105,7 +105,7 @@ def test_rows_are_filtered_searched_and_paged(console):
     url = f"/phones/import/{PhoneImport.objects.get().pk}/"
     assert "not a hex digit" in body(console.get(url)), "errors come first"
     page = console.get(url + "?show=new&page=3")
-    assert len(page.context["rows"]) == 20 and page.context["next"] == ""
+    assert len(page.context["rows"]) == 20 and page.context["rows_page"].next_url == ""
     assert [row.number for row in console.get(url + "?show=&q=00:0B:83:00:00:07").context["rows"]] == [9]
     assert console.get(url + "?show=&q=122").context["rows"][0].number == 122
     assert console.get(url + "?show=%00&page=99999999999&q=%00").status_code == 200

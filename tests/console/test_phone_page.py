@@ -135,3 +135,10 @@ def test_a_notify_of_a_job_names_the_job_and_what_took_its_place_need_not_be_a_s
     assert "occasion: Notify at known addresses: 1 phone, job" in card
     assert "Superseded by a newer one" in card and "save" not in card.split("Superseded by a newer one")[0]
     assert "change of settings" not in card
+
+
+def test_a_model_that_cannot_be_configured_is_not_offered_for_it_first(console):
+    for model, primary in (("GXP1628", True), ("GXP2170", False)):
+        cast.seen(model=model)
+        page = console.get(f"/phones/{cast.MAC}/").content.decode()
+        assert ('class="gs-button gs-button-primary" data-act="assign"' in page) is primary, model
