@@ -407,6 +407,37 @@ class TestCancelledItTakesNothingAway:
         again = Notify.objects.get(phone=phone, state__in=OPEN_STATES)
         assert (again.pk, again.state) == (before.pk, state)
 
+    @pytest.mark.parametrize(
+        ("first", "button", "state"),
+        [
+            (True, "pause", NotifyState.WITHHELD),
+            (False, "pause", NotifyState.WITHHELD),
+            (True, "resume", NotifyState.WAITING),
+            (False, "cancel", NotifyState.SUPERSEDED),
+        ],
+    )
+    def test_what_was_stopped_of_a_job_that_is_done_stays_stopped(self, clock, first, button, state):
+        """Paused before the order or after it; paused before and resumed after it; cancelled after it."""
+        phone, other = phones(2)
+        others = phones_more(20)
+        store.save(store.find("site", ""), {"vlan_tag": "9"}, by="tess")
+        files = carried_out(runner.start("Settings", {}, by="tess"))
+        assert files.state == JobState.DONE
+        if first:
+            runner.pause(files.pk)
+        before = Notify.objects.get(phone=phone, job=files)
+        order = carried_out(ordered("notify", [phone, *others]))
+        if (first, button) != (True, "pause"):
+            {"pause": runner.pause, "resume": runner.resume, "cancel": runner.cancel}[button](files.pk)
+        runner.cancel(order.pk)
+        before.refresh_from_db()
+        assert before.state == state
+        if state == NotifyState.WITHHELD:
+            assert before.note == kinds.RERENDERING.held
+            runner.resume(files.pk)
+            before.refresh_from_db()
+            assert before.state == NotifyState.WAITING
+
     def test_the_second_of_two_orders_gives_back_what_the_first_replaced(self, clock):
         phone, before = self.owed(clock)
         others = phones_more(20)
