@@ -81,24 +81,34 @@ def run_chunk(job: Job) -> Next:
     if of.state == ImportState.APPLYING:
         _forward(job, of)
         return AGAIN
-    if of.state in (ImportState.RESTORING, ImportState.UNDOING):
+    if of.state in (ImportState.RESTORING, ImportState.UNDOING) and of.job_id == job.pk:
         undoing.one_chunk(job, of)
         return AGAIN
-    # Every row is stored: its phones are told at the job's pace, also if the worker died in between.
+    # Every row is stored that will be: its phones are told at the job's pace, also if the worker died in between.
     telling.release(job, making.HELD)
+    if _was_stopped(job, of):
+        return Next(ended=JobState.CANCELLED)
     if of.state == ImportState.FAILED:
         return Next(ended=JobState.CANCELLED if of.words == CANCELLED else JobState.FAILED, words=of.words)
     return DONE
 
 
 def cancel(job: Job) -> bool:
-    """Somebody cancels the job: what was stored is taken back, by the same job. False if it is too late, or if it was
-    undoing: what is undone stays so, and the rest can be undone again."""
+    """Somebody cancels the job: what was stored is taken back, by the same job. One that was undoing ends there: what
+    is undone stays so, with what its phones are owed, and the rest can be undone again. False if it is too late."""
     of = _of(job)
-    if of is None or undoing.stop(of):
+    if of is None or of.job_id != job.pk:
         return False
+    if undoing.stop(of) or _was_stopped(job, of):
+        return True
     returns = PhoneImport.objects.filter(pk=of.pk, state=ImportState.RESTORING)
     return undoing.turn_back(of, CANCELLED) or returns.exists()
+
+
+def _was_stopped(job: Job, of: PhoneImport) -> bool:
+    """Whether it was undoing until somebody cancelled it, and may have ordered it anew: one that was applying has done
+    all of its rows by then."""
+    return (of.state == ImportState.APPLIED or of.job_id != job.pk) and job.done < job.total
 
 
 def failed(job: Job) -> Next:
@@ -108,7 +118,9 @@ def failed(job: Job) -> Next:
         return Next(ended=JobState.FAILED, words=OUR_FAULT)
     if undoing.turn_back(of, OUR_FAULT):
         return AGAIN
-    if not undoing.stop(of):
+    if undoing.stop(of):
+        telling.release(job, making.HELD)  # what is undone stays so
+    else:
         undoing.leave(of)
     return Next(ended=JobState.FAILED, words=undoing.OUR_FAULT)
 

@@ -51,6 +51,12 @@ def taken(job: Job) -> Job:
     return job
 
 
+def ends(job: Job) -> Job:
+    """Another worker takes it up."""
+    Job.objects.filter(pk=job.pk).update(state=JobState.WAITING)
+    return run(job)
+
+
 def applied(text: str) -> PhoneImport:
     one = preview(text)
     assert not one.faulty, faults(one)
@@ -445,10 +451,52 @@ class TestApply:
         job = undoing.undo(one, by="theo")
         applying.run_chunk(taken(job))
         runner.cancel(job.pk)
+        runner.cancel(job.pk)  # again: what it has undone is not half done by that
         one.refresh_from_db()
-        assert (run(job).state, one.state) == (JobState.CANCELLED, ImportState.APPLIED)
+        assert (ends(job).state, one.state) == (JobState.CANCELLED, ImportState.APPLIED)
         assert undone(one).state == ImportState.UNDONE
         assert snapshot() == before
+
+    def test_who_was_put_back_before_an_undoing_was_cancelled_is_owed_what_it_was_owed(self, monkeypatch):
+        monkeypatch.setattr(making, "STORED_AT_ONCE", 2)
+        phones = many(4)
+        one = applied(renamed(phones))
+        Notify.objects.filter(phone=phones[3]).update(first_sent_at=timezone.now())
+        job = undoing.undo(one, by="theo")
+        applying.run_chunk(taken(job))
+        runner.pause(job.pk)
+        runner.cancel(job.pk)
+        assert ends(job).state == JobState.CANCELLED
+        owed = [cast.owed(phone.pk) for phone in phones[2:]]
+        assert [(notify.state, notify.job_id) for notify in owed] == [(NotifyState.WAITING, job.pk)] * 2
+
+    def test_a_worker_that_is_faster_than_who_cancels_an_undoing_does_not_end_it_as_done(self, monkeypatch):
+        monkeypatch.setattr(making, "STORED_AT_ONCE", 2)
+        one = applied(renamed(many(4)))
+        job = taken(undoing.undo(one, by="theo"))
+        applying.run_chunk(job)
+        assert undoing.stop(one)
+        job.refresh_from_db()
+        assert applying.run_chunk(job).ended == JobState.CANCELLED
+
+    def test_an_undoing_that_was_cancelled_does_not_go_on_with_one_that_was_ordered_anew(self, monkeypatch):
+        monkeypatch.setattr(making, "STORED_AT_ONCE", 2)
+        one = applied(renamed(many(4)))
+        first = taken(undoing.undo(one, by="theo"))
+        applying.run_chunk(first)
+        runner.cancel(first.pk)
+        undoing.undo(one, by="tess")
+        assert ends(first).state == JobState.CANCELLED
+        assert one.rows.filter(state=RowState.DONE).count() == 2
+
+    def test_an_undoing_that_we_cannot_go_on_with_leaves_nobody_held_back(self, monkeypatch):
+        monkeypatch.setattr(making, "STORED_AT_ONCE", 2)
+        phones = many(4)
+        job = taken(undoing.undo(applied(renamed(phones)), by="theo"))
+        applying.run_chunk(job)
+        monkeypatch.setattr(undoing, "_store", lambda *args: 1 / 0)
+        assert ends(job).state == JobState.FAILED
+        assert {cast.owed(phone.pk).state for phone in phones[2:]} == {NotifyState.WAITING}
 
     @pytest.mark.parametrize("state", [NotifyState.REFUSED, NotifyState.UNANSWERED, NotifyState.NOT_NEEDED])
     def test_who_rested_until_a_person_acts_rests_again(self, state):
