@@ -104,6 +104,18 @@ def renamed(phones, name="Theo") -> str:
 
 
 class TestPreview:
+    def test_keys_of_a_phone_without_an_account_are_looked_at_too(self):
+        cast.seen(model="GXP1610")
+        listed = inventory.prestage(NEW, "GXP1628", "", "tess")
+        text = f"mac,model,mpk1,mpk8\n{cast.MAC},,,blf:1002:R\n{listed.mac},,blf@2:1002:R,blf:1003:S\n"
+        one = preview(text + "000B82000E11,GXP1628,blf@7:1002:R,\n")
+        assert faults(one) == {
+            2: ["mpk8: GXP1610 has no MPK keys; remove mpk8."],
+            4: ["mpk1: GXP1628 has 2 accounts; choose another account than 7."],
+        }
+        applied(f"mac,mpk1,mpk8\n{listed.mac},blf@2:1002:R,blf:1003:S\n")
+        assert listed.keys.count() == 2
+
     def test_every_error_of_every_row_is_said_with_its_column_and_nothing_is_written(self):
         cast.assigned()
         before = snapshot()
