@@ -15,10 +15,10 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext
 
-from devices import inventory
+from devices import batch, inventory
 from devices.crypto import CannotDecrypt
 from devices.mac import colons
-from devices.models import Phone
+from devices.models import Extension, Phone
 from provisioning.importing import making, planning, undoing
 from provisioning.importing.columns import Target
 from provisioning.importing.making import ChangedMeanwhile, Made, ReadAgain
@@ -32,8 +32,10 @@ log = logging.getLogger(__name__)
 
 TO_DO = (RowOutcome.NEW, RowOutcome.CHANGED)
 CHANGED = "{} was changed by somebody while this was applied, so nothing of it stays. Upload the file again."
-
-
+OLD_SECRET = (
+    "The extension of {} was changed in the directory since its secret was read, so nothing of this import stays. "
+    "Upload the file again."
+)
 CANCELLED = "It was cancelled, so nothing of it stays."
 OUR_FAULT = "Something went wrong in gspnp itself, so nothing of it stays; the worker's log has more. Report it."
 
@@ -159,7 +161,9 @@ def _made(job: Job, rows: Sequence[ImportRow]) -> list[Made]:
         for row in rows:
             before, after = making.opened(row.before), making.opened(row.after)
             given = tuple(after.get("given", ()))
-            made.append(Made(row, before, Target.from_json(after), phones.get(row.mac), given))
+            entries = dict(after.get("entries", ()))
+            made.append(Made(row, before, Target.from_json(after), phones.get(row.mac), given, entries))
+        _refuse_old_secrets(made)
         templates = planning.templates_of(list(phones.values()))
         for one in made:
             if _is_other(one, templates):
@@ -171,6 +175,15 @@ def _made(job: Job, rows: Sequence[ImportRow]) -> list[Made]:
         if one.fault:
             raise _Broken(f"{colons(one.mac)}: {one.fault} Nothing of this import stays.")
     return made
+
+
+def _refuse_old_secrets(made: Sequence[Made]) -> None:
+    """Raises _Broken if the directory has changed an extension since it gave its secret: it may be another one now."""
+    ids = {pk for one in made for pk in one.entries}
+    now = dict(batch.select(Extension, ("pk", "version"), "pk", ids))
+    for one in made:
+        if any(now.get(pk) != version for pk, version in one.entries.items()):
+            raise _Broken(OLD_SECRET.format(colons(one.mac)))
 
 
 def _is_other(one: Made, templates: Mapping[int, tuple[str, ...]]) -> bool:

@@ -37,6 +37,8 @@ class Filled:
     columns: frozenset[str] = frozenset()
     """What was filled in."""
     given: tuple[str, ...] = ()
+    entries: tuple[tuple[int, int], ...] = ()
+    """Whose secrets these are: id and version."""
     warnings: list[Fault] = field(default_factory=list)
 
 
@@ -72,6 +74,7 @@ def _with(filled: Filled, account: AccountConfig, entry: Extension, is_open: Cal
     }
     columns = {name_of(account.number, column) for column, what in FILLED.items() if what in said}
     new, given, warnings = replace(account, **said), filled.given, list(filled.warnings)
+    taken = filled.entries
     if is_open("password") and bool(getattr(entry, "secret_chars", 0)):
         secret, kept = _secret(entry, filled.target.site, new.sip_server)
         column = name_of(account.number, "password")
@@ -80,9 +83,9 @@ def _with(filled: Filled, account: AccountConfig, entry: Extension, is_open: Cal
         if secret:
             new = replace(new, password=secret)
             columns.add(column)
-            given = (*given, entry.number)
+            given, taken = (*given, entry.number), (*taken, (entry.pk, entry.version))
     accounts = tuple(new if one.number == new.number else one for one in filled.target.accounts)
-    return Filled(replace(filled.target, accounts=accounts), filled.columns | columns, given, warnings)
+    return Filled(replace(filled.target, accounts=accounts), filled.columns | columns, given, taken, warnings)
 
 
 def _secret(entry: Extension, site: str, sip_server: str) -> tuple[str, str]:

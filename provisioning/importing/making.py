@@ -55,6 +55,8 @@ class Made:
     phone: Phone | None
     given: tuple[str, ...] = ()
     """Extensions whose secrets the directory gave."""
+    entries: Mapping[int, int] = field(default_factory=dict)
+    """The versions of their entries by id, as the preview read them."""
     version: ConfigFile | None = None
     own: Mapping[str, str | None] | None = field(default=None, repr=False)
     fault: str = ""

@@ -84,6 +84,8 @@ class Planned:
     """Columns that the directory filled in."""
     given: tuple[str, ...] = ()
     """Extensions whose secrets the directory gave for it."""
+    entries: tuple[tuple[int, int], ...] = ()
+    """Their entries: id and version."""
     is_unreadable: bool = False
     """What the phone has cannot be opened."""
 
@@ -257,7 +259,7 @@ def _look(one: Planned, twice: Mapping[int, int], templates: _Templates) -> None
 
 def _fill(one: Planned, known_extensions: filling.Directory) -> None:
     found = filling.fill(one.before, one.after, one.row.cells, known_extensions)
-    one.after, one.filled, one.given = found.target, found.columns, found.given
+    one.after, one.filled, one.given, one.entries = found.target, found.columns, found.given, found.entries
     one.warnings += found.warnings
 
 
@@ -401,7 +403,7 @@ def _row(of: PhoneImport, one: Planned) -> ImportRow:
         warned=bool(one.warnings) and outcome is not RowOutcome.FAULTY,
         version=phone.version if phone else 0,
         before=_sealed(before) if to_do else None,
-        after=_sealed(one.after.to_json() | {"given": one.given}) if to_do else None,
+        after=_sealed(one.after.to_json() | {"given": one.given, "entries": one.entries}) if to_do else None,
     )
 
 

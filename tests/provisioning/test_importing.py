@@ -697,7 +697,22 @@ def test_a_save_by_hand_afterwards_is_as_ever():
 
 
 class TestBetweenTwoSteps:
-    """What somebody else does while a chunk is read and rendered."""
+    """What somebody else does while a chunk is read and rendered, or since the preview."""
+
+    @pytest.mark.parametrize("otherwise", ["rotated", "removed"])
+    def test_a_secret_of_the_directory_that_is_none_any_more_since_the_preview_goes_to_no_phone(self, otherwise):
+        pk = directory.add(Entry("", "1001", "Tess", "leaked", sip_server="pbx.example.com"))
+        one = preview(f"mac,model,extension\n{NEW},GXP1628,1001\n")
+        if otherwise == "rotated":
+            directory.change(pk, 1, Entry("", "1001", "Tess", "new", sip_server="pbx.example.com"))
+        else:
+            directory.remove(pk, 1)
+        job = run(applying.apply(one, by="tess"))
+        assert (job.state, job.words) == (JobState.FAILED, applying.OLD_SECRET.format("00:0B:82:00:0E:10"))
+        assert not Phone.objects.filter(mac=NEW).exists()
+        if otherwise == "rotated":
+            applied(f"mac,model,extension\n{NEW},GXP1628,1001\n")
+            assert Account.objects.get().password == "new"
 
     @pytest.fixture
     def meanwhile(self, monkeypatch):
