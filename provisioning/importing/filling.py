@@ -26,6 +26,8 @@ STAYS = {
     "unreadable": "Its stored secret cannot be opened: put the key that it was written with back into "
     "GSPNP_FIELD_KEYS, or enter the password.",
 }
+LEFT = "The password of extension {} does not go to another SIP server. Enter the password of this extension."
+KEPT = "It keeps the password of extension {}. Enter the password of this extension, if it has another one."
 Directory = Mapping[tuple[str, str], Extension]
 
 
@@ -59,7 +61,22 @@ def fill(before: Target, after: Target, cells: Mapping[str, str], known: Directo
         entry = known.get((after.site, account.user_id)) or known.get(("", account.user_id))
         if entry is not None and account.user_id not in had and cells.get(name_of(account.number, "extension")):
             filled = _with(filled, account, entry, partial(_is_open, cells, account.number))
-    return filled
+    return _without_passwords_of_others(before, filled, cells)
+
+
+def _without_passwords_of_others(before: Target, filled: Filled, cells: Mapping[str, str]) -> Filled:
+    """An account that gets another extension and no password: the one that it has stays with its server."""
+    had = {account.number: account for account in before.accounts if account.password}
+    accounts, warnings = [], list(filled.warnings)
+    for account in filled.target.accounts:
+        old, column = had.get(account.number), name_of(account.number, "password")
+        given = column in filled.columns or not _is_open(cells, account.number, "password")
+        if old is not None and old.user_id != account.user_id and not given:
+            stays = old.sip_server.lower() == account.sip_server.lower()
+            warnings.append(Fault(column, (KEPT if stays else LEFT).format(old.user_id)))
+            account = account if stays else replace(account, password="")
+        accounts.append(account)
+    return replace(filled, target=replace(filled.target, accounts=tuple(accounts)), warnings=warnings)
 
 
 def _is_open(cells: Mapping[str, str], number: int, column: str) -> bool:

@@ -14,7 +14,7 @@ from devices.directory import Entry
 from devices.models import Account, LiveEvent, Phone
 from provisioning import assignment, outbox, plan
 from provisioning.gxp.document import values
-from provisioning.importing import applying, making, planning, undoing
+from provisioning.importing import applying, filling, making, planning, undoing
 from provisioning.importing.models import ImportRow, ImportState, PhoneImport, RowState
 from provisioning.jobs import arrivals, runner, telling
 from provisioning.jobs.models import Job, JobState
@@ -101,6 +101,42 @@ def many(count: int) -> list[Phone]:
 
 def renamed(phones, name="Theo") -> str:
     return "mac,name\n" + "".join(f"{phone.mac},{name}\n" for phone in phones)
+
+
+class TestAnotherExtension:
+    """A row that gives a phone another extension, and no password."""
+
+    def imported(self, text: str) -> tuple[dict, list]:
+        one = preview(text)
+        assert not one.faulty, faults(one)
+        (row,) = one.rows.all()
+        run(applying.apply(one, by="tess"))
+        return row.shown, list(Account.objects.values_list("user_id", "sip_server"))
+
+    @pytest.mark.parametrize("filled", [True, False])
+    def test_the_old_password_does_not_go_to_another_server(self, filled):
+        cast.assigned()
+        if filled:
+            directory.add(Entry("", "1002", "Theo", None, sip_server="other.example.com"))
+        server = "" if filled else "other.example.com"
+        shown, accounts = self.imported(f"mac,extension,sip_server\n{cast.MAC},1002,{server}\n")
+        assert accounts == [("1002", "other.example.com")] and Account.objects.get().password == ""
+        assert ["password", filling.LEFT.format("1001")] in shown["warnings"]
+        assert ["password", "set", ""] in shown["changes"]
+
+    def test_at_its_own_server_it_is_kept_and_the_row_says_so(self):
+        cast.assigned()
+        shown, _ = self.imported(f"mac,extension\n{cast.MAC},1002\n")
+        assert shown["warnings"] == [["password", filling.KEPT.format("1001")]]
+        assert Account.objects.get().password == cast.PASSWORD
+
+    def test_its_own_password_is_no_news(self):
+        cast.assigned()
+        directory.add(Entry("", "1002", "Theo", "its own", sip_server="other.example.com"))
+        shown, _ = self.imported(f"mac,extension\n{cast.MAC},1002\n")
+        assert "warnings" not in shown and Account.objects.get().password == "its own"
+        shown, _ = self.imported(f"mac,sip_server\n{cast.MAC},moved.example.com\n")
+        assert "warnings" not in shown and Account.objects.get().password == "its own"
 
 
 class TestPreview:
