@@ -194,6 +194,8 @@ def _is_other(one: Made, templates: Mapping[int, tuple[str, ...]]) -> bool:
     if one.row.outcome == RowOutcome.NEW or phone.version != one.row.version or phone.stage in planning.OFF:
         return True
     seen = one.before
+    if making.is_listed_anew(one):
+        return True
     return phone.site != seen["site"] or templates[phone.pk] != tuple(seen["templates"])
 
 

@@ -78,6 +78,11 @@ def opened(sealed: bytes | memoryview | None) -> dict[str, Any]:
     return found or {}
 
 
+def is_listed_anew(one: Made) -> bool:
+    """Whether another row has this MAC now: its versions began anew, and may have come to the same number again."""
+    return one.phone is not None and one.before.get("phone", one.phone.pk) != one.phone.pk
+
+
 def newest_files(phones: Sequence[Phone]) -> dict[int, ConfigFile]:
     """The newest version of each phone's file. Read them before the layers: whoever saves a phone afterwards makes a
     newer one, and is found out when it is stored."""

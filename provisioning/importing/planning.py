@@ -392,7 +392,7 @@ def _row(of: PhoneImport, one: Planned) -> ImportRow:
     if phone is not None:
         before = one.before.to_json() | {
             "stage": phone.stage, "stage_reason": phone.stage_reason, "stage_at": phone.stage_at.isoformat(),
-            "awaits_file": phone.awaits_file,
+            "awaits_file": phone.awaits_file, "phone": phone.pk,
         }  # fmt: skip
     return ImportRow(
         of=of,

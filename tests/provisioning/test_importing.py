@@ -780,6 +780,18 @@ class TestBetweenTwoSteps:
         assert ConfigFile.objects.filter(pk=told.pk).exists(), "its path stands in the phone"
         assert (outbox.current_file(phone.pk).number, said(phone)["account1_account_name"]) == (3, "Tess")
 
+    def test_a_phone_that_was_taken_out_of_the_list_and_listed_anew_is_another_one(self):
+        """Its versions begin anew, so that one of them is the very number that the preview saw."""
+        first = applied(HEAD + f"{NEW},GXP1628,1009,pw,Theo,172.18.0.10\n")
+        waits = preview(renamed(Phone.objects.all(), "Otto"))
+        seen = Phone.objects.get().version
+        undone(first)
+        phone = inventory.prestage(NEW, "GXP1628", "", "theo")
+        assignment.save(phone, cast.draft(display_name="Ada"), by="theo", seen_host=None)
+        assert Phone.objects.get().version == seen
+        assert run(applying.apply(waits, by="tess")).state == JobState.FAILED
+        assert Account.objects.get().display_name == "Ada"
+
     def test_a_phone_that_is_ignored_meanwhile_stays_ignored(self, meanwhile):
         (phone,) = many(1)
         meanwhile(lambda: inventory.ignore(phone.pk, "theo"))
