@@ -24,9 +24,9 @@ from provisioning.models import OPEN_STATES, ConfigFile, Job, Notify, NotifyKind
 
 __all__ = [
     "FIRST_PATH_HOURS", "SEALED", "SEALED_OF_NOTIFY", "TOO_LATE", "TRANSACTION_SECONDS", "AddressMoved", "Due",
-    "Forgotten", "Opening", "adoptable", "after_the_last", "claim", "current_file", "drop", "drop_all", "drop_for", "drop_unwanted",
-    "due", "enqueue", "expire_commands", "lock_phones", "notify_again", "open_row", "put_off", "put_off_all", "read",
-    "reopen", "still_sending", "take_over", "withhold",
+    "Forgotten", "Opening", "adoptable", "after_the_last", "claim", "current_file", "drop", "drop_all", "drop_for",
+    "drop_unwanted", "due", "enqueue", "expire_commands", "lock_phones", "notify_again", "open_row", "put_off",
+    "put_off_all", "read", "reopen", "still_sending", "take_over", "withhold",
 ]  # fmt: skip
 
 TRANSACTION_SECONDS = 32.0  # RFC 3261 17.1.2.2, timer F: 64 * T1
