@@ -25,15 +25,16 @@ def give_back(job: Job, dropped: Iterable[int]) -> None:
     """Owe again what these rows of an order replaced; in the transaction that has locked their phones and dropped
     them. Those that waited have their turns at the pace of the order: the times of many may have passed."""
     found = _before(dropped)
-    stopped = {one.pk: state for one in {notify.job for notify in found if notify.job} if (state := _stopped(one))}
-    found = [one for one in found if stopped.get(one.job_id) != JobState.CANCELLED]
+    stopped: dict[int | None, JobState | None] = {None: None}
+    stopped |= {one.pk: _stopped(one) for one in {notify.job for notify in found if notify.job}}
+    found = [one for one in found if stopped[one.job_id] != JobState.CANCELLED]
     reasons = dict(batch.select(Phone, ("pk", "stage_reason"), "pk", [one.phone_id for one in found]))
     rows, turn, step = [], timezone.now(), timedelta(seconds=1 / job.pace_per_second)
     for notify in found:
         if _was_withheld(notify, reasons.get(notify.phone_id, "")):
             rows.append((notify.pk, NotifyState.WITHHELD, notify.note, notify.next_at, None))
             continue
-        if notify.job is not None and stopped.get(notify.job_id) == JobState.PAUSED:
+        if notify.job is not None and stopped[notify.job_id] == JobState.PAUSED:
             rows.append((notify.pk, NotifyState.WITHHELD, kinds.of(notify.job).words.held, notify.next_at, None))
             continue
         rows.append((notify.pk, NotifyState.WAITING, "", max(turn, notify.next_at), None))
