@@ -12,6 +12,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext
 
@@ -92,6 +93,8 @@ def run_chunk(job: Job) -> Next:
         return Next(ended=JobState.CANCELLED)
     if of.state == ImportState.FAILED:
         return Next(ended=JobState.CANCELLED if of.words == CANCELLED else JobState.FAILED, words=of.words)
+    # Whoever was forgotten before it was undone is nothing that is left to do.
+    Job.objects.filter(pk=job.pk, worker=job.worker).update(total=F("done"))
     return DONE
 
 

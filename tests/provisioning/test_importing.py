@@ -686,6 +686,13 @@ class TestUndo:
         one = undone(one)
         assert Phone.objects.filter(mac=NEW).exists() and one.kept == 1
 
+    def test_a_phone_that_is_forgotten_before_its_import_is_undone_leaves_nothing_to_do(self):
+        phones = many(3)
+        one = applied(renamed(phones))
+        job = undoing.undo(one, by="theo")
+        inventory.forget(phones[1].pk, "theo")
+        assert run(job).state == JobState.DONE and (job.done, job.total) == (2, 2)
+
     def test_it_is_undone_once_and_not_after_a_month(self, clock):
         one, other = applied(renamed(many(1))), applied(renamed(Phone.objects.all(), "Other"))
         undone(other)
