@@ -113,7 +113,7 @@ def save(
         current = outbox.current_file(phone.pk)
         try:
             return _save(order, current)
-        except _NewerFile:
+        except (_NewerFile, ConfigFile.DoesNotExist):  # its content is read late: an undoing may have deleted it
             continue
     raise AssignmentError(gettext("This phone was given a new file at the same moment, three times over. Save again."))
 
@@ -276,7 +276,10 @@ def _same_again(phone: Phone, current: ConfigFile, by: str) -> Saved:
     """Nothing new to tell a phone that has fetched this version; one that has not is asked once more."""
     if current.fetched_at is not None:
         return Saved(current, None, changed=False)
-    return Saved(current, outbox.notify_again(phone.pk, by, phone.source_host, at_once=False), changed=False)
+    try:
+        return Saved(current, outbox.notify_again(phone.pk, by, phone.source_host, at_once=False), changed=False)
+    except outbox.AddressMoved as moved:
+        raise AssignmentError(str(moved)) from None
 
 
 def heed(phone_id: int, by: str) -> bool:

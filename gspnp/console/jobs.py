@@ -115,7 +115,7 @@ def _context(request: HttpRequest, job: Job) -> dict[str, Any]:
         "is_open": stands.is_open or bool(told.waiting) or bool(order and order.under_way),
         "told": told,
         "may_pause": job.state in (JobState.WAITING, JobState.RUNNING) or bool(told.waiting),
-        "may_resume": job.state == JobState.PAUSED or bool(told.held),
+        "may_resume": (job.state == JobState.PAUSED and not kind.not_ready(job)) or bool(told.held),
         "may_cancel": is_open or bool(told.waiting or told.held),
         "failures": failures,
         "more_failures": max(0, job.failures.count() - SHOWN_FAILURES),

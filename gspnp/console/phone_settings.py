@@ -122,10 +122,10 @@ def _cannot_be_configured(phone: Phone) -> str:
 
 
 def _seen(phone: Phone) -> str:
-    """What a save must have seen: the phone's version, that of its own layer, and its templates."""
+    """What a save must have seen: the phone and its version, that of its own layer, and its templates."""
     layer = SettingsLayer.objects.filter(phone=phone).values_list("version", flat=True).first() or 0
     chosen = PhoneTemplate.objects.filter(phone=phone).values_list("layer", flat=True)
-    return f"{phone.version}.{layer}.{'-'.join(map(str, chosen))}"
+    return f"{phone.pk}.{phone.version}.{layer}.{'-'.join(map(str, chosen))}"
 
 
 def _show(

@@ -41,6 +41,7 @@ def remember(request: HttpRequest, phone: Phone, before: plan.Draft | None, anew
     place = _place(phone.mac, phone.version)
     request.session[IN_SESSION] = {
         "mac": phone.mac,
+        "phone": phone.pk,
         "version": phone.version,
         "at": timezone.now().timestamp(),
         "anew": anew,
@@ -54,7 +55,8 @@ def take_back(request: HttpRequest, phone: Phone) -> assignment.Saved:
     raises."""
     forget_old(request)
     kept = request.session.get(IN_SESSION)
-    if kept is None or kept["mac"] != phone.mac:
+    # Forgotten and heard anew it is another row, whose versions begin anew.
+    if kept is None or kept["mac"] != phone.mac or kept.get("phone") != phone.pk:
         raise NothingToTakeBack(_("This save cannot be taken back here any more. The phone's history has the way."))
     if kept["version"] != phone.version:
         del request.session[IN_SESSION]
@@ -78,7 +80,7 @@ def forget_old(request: HttpRequest) -> None:
     if kept is None:
         return
     late = not isinstance(kept, dict) or timezone.now().timestamp() - kept["at"] > KEPT_SECONDS
-    if late or not Phone.objects.filter(mac=kept["mac"], version__gte=kept["version"]).exists():
+    if late or not Phone.objects.filter(pk=kept.get("phone"), version__gte=kept["version"]).exists():
         del request.session[IN_SESSION]
 
 

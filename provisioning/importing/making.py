@@ -56,6 +56,8 @@ class Made:
     phone: Phone | None
     given: tuple[str, ...] = ()
     """Extensions whose secrets the directory gave."""
+    entries: Mapping[int, int] = field(default_factory=dict)
+    """The versions of their entries by id, as the preview read them."""
     version: ConfigFile | None = None
     own: Mapping[str, str | None] | None = field(default=None, repr=False)
     fault: str = ""
@@ -75,6 +77,11 @@ def opened(sealed: bytes | memoryview | None) -> dict[str, Any]:
     """What a row keeps; nothing if it keeps nothing. Raises CannotDecrypt."""
     found: dict[str, Any] | None = None if sealed is None else json.loads(bytes(sealed))
     return found or {}
+
+
+def is_listed_anew(one: Made) -> bool:
+    """Whether another row has this MAC now: its versions began anew, and may have come to the same number again."""
+    return one.phone is not None and one.before.get("phone", one.phone.pk) != one.phone.pk
 
 
 def newest_files(phones: Sequence[Phone]) -> dict[int, ConfigFile]:

@@ -19,14 +19,14 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from devices import batch
-from devices.catalog import MODELS, KeyKind, find_model
+from devices.catalog import DEFAULT_CODECS, MODELS, KeyKind, PhoneModel, find_model
 from devices.choices import OUT_OF_SIGHT, Stage
 from devices.crypto import CannotDecrypt
 from devices.mac import MacError, colons, parse_mac
 from devices.models import Account, Phone
 from provisioning import plan, rendering
 from provisioning.gxp import document
-from provisioning.gxp.config import ConfigError, account_problems
+from provisioning.gxp.config import AccountConfig, ConfigError, account_problems
 from provisioning.importing import filling
 from provisioning.importing.columns import (
     CLEAR,
@@ -87,6 +87,8 @@ class Planned:
     """Columns that the directory filled in."""
     given: tuple[str, ...] = ()
     """Extensions whose secrets the directory gave for it."""
+    entries: tuple[tuple[int, int], ...] = ()
+    """Their entries: id and version."""
     is_unreadable: bool = False
     """What the phone has cannot be opened."""
 
@@ -274,7 +276,7 @@ def _look(one: Planned, twice: Mapping[int, int], templates: _Templates) -> None
 
 def _fill(one: Planned, known_extensions: filling.Directory) -> None:
     found = filling.fill(one.before, one.after, one.row.cells, known_extensions)
-    one.after, one.filled, one.given = found.target, found.columns, found.given
+    one.after, one.filled, one.given, one.entries = found.target, found.columns, found.given, found.entries
     one.warnings += found.warnings
 
 
@@ -345,7 +347,7 @@ def shadow(phone: Phone | None, mac: str, target: Target, stand_in: int) -> Phon
 def _validate(planned: Sequence[Planned], templates: _Templates) -> None:
     """Everything that the renderer would refuse, beside its column: also of rows that have other faults already, so
     that nobody corrects a file only to read the next one."""
-    asked = [one for one in planned if one.differs and wants_file(one.phone, one.after) and not one.is_unreadable]
+    asked = [one for one in planned if one.differs and not one.is_unreadable and (_wants_file(one) or _has_keys(one))]
     shadows = [shadow(one.phone, one.mac, one.after, -place) for place, one in enumerate(asked, start=1)]
     try:
         layers = stack.stacks(shadows)
@@ -362,15 +364,32 @@ def _validate(planned: Sequence[Planned], templates: _Templates) -> None:
         if one.after.templates != one.before.templates:
             there = [templates.by_name[name] for name in one.after.templates if name in templates.by_name]
             own = store.with_templates(own, there)
-        draft = plan.Draft(one.after.accounts, one.after.keys)
+        accounts = one.after.accounts if _wants_file(one) else _any_accounts(model)
+        draft = plan.Draft(accounts, one.after.keys)
         wanted = rendering.Wanted(phone, model, draft, own, plan.base_url(phone.local_host or UNHEARD_HOST))
         try:
             document.settings(rendering.config_of(wanted, "-" * 22, ()))
         except ConfigError as error:
             # Of a cell that could not be read, the renderer only sees what was there before.
             unread = {fault.column for fault in one.faults if fault.column}
-            found = [Fault(column_of(problem.field), problem.message) for problem in error.problems]
+            problems = error.problems if _wants_file(one) else [p for p in error.problems if p.field.startswith("key.")]
+            found = [Fault(column_of(problem.field), problem.message) for problem in problems]
             one.faults += [fault for fault in found if fault.column not in unread]
+
+
+def _wants_file(one: Planned) -> bool:
+    return wants_file(one.phone, one.after)
+
+
+def _has_keys(one: Planned) -> bool:
+    """Whether the row gives keys to a phone that has no account yet: they are stored, and in its first file."""
+    return one.before.keys != one.after.keys
+
+
+def _any_accounts(model: PhoneModel) -> tuple[AccountConfig, ...]:
+    """Stand for the accounts that a phone gets later: a key of one of them is no fault."""
+    numbers = range(1, model.accounts + 1)
+    return tuple(AccountConfig(number, "pbx", "1", "", "", "", "", DEFAULT_CODECS) for number in numbers)
 
 
 def wants_file(phone: Phone | None, target: Target) -> bool:
@@ -393,7 +412,7 @@ def _row(of: PhoneImport, one: Planned) -> ImportRow:
     if phone is not None:
         before = one.before.to_json() | {
             "stage": phone.stage, "stage_reason": phone.stage_reason, "stage_at": phone.stage_at.isoformat(),
-            "awaits_file": phone.awaits_file,
+            "awaits_file": phone.awaits_file, "phone": phone.pk,
         }  # fmt: skip
     return ImportRow(
         of=of,
@@ -404,7 +423,7 @@ def _row(of: PhoneImport, one: Planned) -> ImportRow:
         warned=bool(one.warnings) and outcome is not RowOutcome.FAULTY,
         version=phone.version if phone else 0,
         before=_sealed(before) if to_do else None,
-        after=_sealed(one.after.to_json() | {"given": one.given}) if to_do else None,
+        after=_sealed(one.after.to_json() | {"given": one.given, "entries": one.entries}) if to_do else None,
     )
 
 

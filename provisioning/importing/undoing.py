@@ -182,7 +182,7 @@ def _judge(of: PhoneImport, one: Made) -> None:
     phone, row = one.phone, one.row
     if one.fault:
         _keep(one, one.fault)
-    elif phone is None or (row.before is None and row.outcome != RowOutcome.NEW):
+    elif phone is None or making.is_listed_anew(one) or (row.before is None and row.outcome != RowOutcome.NEW):
         _keep(one, FORGOTTEN)
     elif phone.version != row.version or phone.stage in planning.OFF:
         _keep(one, SAVED_SINCE)

@@ -172,6 +172,8 @@ def pause(job_id: int) -> None:
 def resume(job_id: int) -> None:
     """Go on where it stopped, and tell those that were held back, at its pace from now on. Raises JobError."""
     job = _look(job_id)
+    if job.state == JobState.PAUSED and (words := kinds.of(job).not_ready(job)):
+        raise JobError(words)
     with transaction.atomic():
         waits = _change(job_id, (JobState.PAUSED,), JobState.WAITING)
         if waits:

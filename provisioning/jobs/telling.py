@@ -69,8 +69,13 @@ def hold(job: Job) -> int:
 
 
 def go_on(job: Job) -> int:
-    """Give those that were held back their turns anew, unless somebody stops the job again; how many."""
-    return _release(job, kinds.of(job).words.held, [state for state in JobState if state not in STOPPED])
+    """Give those that were held back their turns anew, unless somebody stops the job again; how many. What an order
+    took the place of meanwhile is not held back any more either, should it be owed again (replaced.py)."""
+    held, going = kinds.of(job).words.held, [state for state in JobState if state not in STOPPED]
+    replaced_ones = job.notifies.filter(state=NotifyState.SUPERSEDED, note=held).order_by("pk")
+    rows = [(pk, "") for pk in replaced_ones.values_list("pk", flat=True)]
+    freed = _write(("pk", "note"), rows, [NotifyState.SUPERSEDED], _still(job, going))
+    return freed + _release(job, held, going)
 
 
 def release(job: Job, held: str) -> int:
@@ -83,8 +88,11 @@ def _release(job: Job, held: str, while_it_is: Sequence[JobState]) -> int:
     # The times of those that were held back have passed, or are of an order that is over.
     turns = _after(job.notifies.filter(state=NotifyState.WAITING), job, len(ids), timezone.now(), BELIEVED)
     rows = [(pk, NotifyState.WAITING, "", at) for pk, at in zip(ids, turns, strict=True)]
-    still = Job.objects.select_for_update().filter(pk=job.pk, state__in=while_it_is)
-    return _write(("pk", "state", "note", "next_at"), rows, [NotifyState.WITHHELD], still)
+    return _write(("pk", "state", "note", "next_at"), rows, [NotifyState.WITHHELD], _still(job, while_it_is))
+
+
+def _still(job: Job, states: Sequence[JobState]) -> QuerySet[Job]:
+    return Job.objects.select_for_update().filter(pk=job.pk, state__in=states)
 
 
 def drop(job: Job) -> int:

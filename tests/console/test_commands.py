@@ -8,8 +8,10 @@ import pytest
 from django.contrib.messages import constants, get_messages
 from django.utils import timezone
 
+from devices import inventory
 from devices.choices import Stage
 from devices.models import LiveEvent, Phone
+from gspnp.console import actions
 from gspnp.console.actions import ASKED
 from provisioning import commands
 from provisioning.jobs import runner
@@ -59,6 +61,21 @@ def test_a_command_is_owed_and_nobody_says_that_it_worked(console, listener, act
     assert (answer.status_code, answer.json()["message"]) == (200, ASKED)
     assert owed_commands() == [KINDS[action]]
     assert LiveEvent.objects.filter(kind="notify", text__contains="asked for by tess").exists()
+
+
+@pytest.mark.parametrize("action", ["notify", "reboot", "accept"])
+def test_a_phone_that_is_forgotten_at_this_moment_is_said_to_be(console, listener, monkeypatch, action):
+    cast.assigned()
+    seen = actions.get_object_or_404
+
+    def forgotten(*arguments, **how):
+        phone = seen(*arguments, **how)
+        inventory.forget(phone.pk, "maria")
+        return phone
+
+    monkeypatch.setattr(actions, "get_object_or_404", forgotten)
+    answer = console.post(f"{URL}{action}/", HERE)
+    assert answer.status_code == 409 and "was forgotten in the meantime" in answer.json()["message"]
 
 
 def test_while_no_listener_runs_a_command_is_said_to_wait(console):

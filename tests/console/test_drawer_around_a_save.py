@@ -90,6 +90,21 @@ def test_what_somebody_saved_since_is_not_taken_back(console, maria):
     assert Account.objects.get().display_name == "Hers"
 
 
+def test_a_phone_that_was_forgotten_and_assigned_anew_gets_nothing_back(console):
+    """The versions of the new row begin anew, and come to the same number."""
+    cast.seen()
+    save(console)
+    save(console, **{"account-1-display_name": "Wrong"})
+    before = Phone.objects.get()
+    inventory.forget(before.pk, "maria")
+    again = cast.seen()
+    for name in ("Ada", "Grace"):
+        cast.save(Phone.objects.get(pk=again.pk), cast.draft(display_name=name))
+    assert Phone.objects.get().version == before.version
+    assert undo(console).status_code == 409
+    assert Account.objects.get().display_name == "Grace"
+
+
 def test_nobody_takes_back_somebody_elses_save_or_an_old_one_or_one_at_another_address(console, maria):
     cast.seen()
     save(console)

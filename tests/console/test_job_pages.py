@@ -64,6 +64,17 @@ def test_its_buttons_pause_resume_and_cancel(console, job):
     assert "nothing of it is left" in console.post(f"/jobs/{job.pk}/pause/", follow=True).content.decode()
 
 
+def test_an_order_that_is_not_whole_says_so_and_can_only_be_cancelled(console, job):
+    """As a process leaves it that dies while the order is stored."""
+    half = {"kind": "check", "state": "paused", "orders": {orders.BEING_STORED: True}, "words": orders.NOT_WHOLE}
+    Job.objects.filter(pk=job.pk).update(**half)
+    page = console.get(f"/jobs/{job.pk}/").content.decode()
+    assert re.findall(r'data-button="(\w+)"', page) == ["cancel"] and orders.NOT_WHOLE in page
+    refused = console.post(f"/jobs/{job.pk}/resume/", headers={"X-Requested-With": "fetch"})
+    assert (refused.status_code, refused.json()["message"]) == (409, orders.NOT_WHOLE)
+    assert console.post(f"/jobs/{job.pk}/cancel/").status_code == 302 and state(job) == "cancelled"
+
+
 def test_each_button_goes_to_its_own_address(console, job):
     """The script posts to the address of the button that was pressed, not to that of the form."""
     page = console.get(f"/jobs/{job.pk}/").content.decode()

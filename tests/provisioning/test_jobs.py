@@ -72,6 +72,17 @@ def test_only_those_whose_bytes_change():
     assert carried_out(runner.start("Again", {"site": ""}, by="tess")).changed == 0
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_a_phone_that_is_forgotten_meanwhile_leaves_nothing_undone(named, monkeypatch):
+    monkeypatch.setattr(chunks, "CHUNK", 1)
+    made = phones(3)
+    scope = {"phones": [phone.pk for phone in made]} if named else {"site": ""}
+    job = runner.start("Site settings changed", scope, by="tess")
+    inventory.forget(made[1].pk, "theo")
+    job = carried_out(job)
+    assert (job.state, job.done, job.total, job.percent) == (JobState.DONE, 2, 2, 100)
+
+
 def test_a_phone_starts_its_way_anew_and_says_why():
     phone = cast.applied(cast.assigned()).phone
     carried_out(change(vlan_tag="9"))

@@ -24,7 +24,7 @@ from devices.models import Account, Key, Phone
 from gspnp.console.access import CHANGE, may_compare
 from gspnp.console.assign import UNREADABLE
 from gspnp.console.forms import PasswordText, Text, column_limit, posted_int
-from provisioning import plan
+from provisioning import outbox, plan
 from provisioning.assignment import AssignmentError, ConfigError, Saved, save
 from provisioning.gxp.config import AccountConfig, KeyConfig, Problem
 
@@ -143,7 +143,9 @@ class KeyFormSet(forms.BaseInlineFormSet):
         """Save, or put every problem beside its field."""
         if any(self.errors) or not self.accounts.is_valid():
             return
-        phone = Phone.objects.get(pk=self.instance.pk)
+        phone = Phone.objects.filter(pk=self.instance.pk).first()
+        if phone is None:
+            raise ValidationError(str(outbox.Forgotten()))
         posted = self.request.POST
         try:
             phone.version = posted_int(posted, "seen_version", lambda: VersionConflict(_("Reload this page.")))

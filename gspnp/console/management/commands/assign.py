@@ -69,8 +69,9 @@ class Command(BaseCommand):
             lines = "\n".join(f"  {line}" for line in error.lines)
             raise CommandError(f"Not saved:\n{lines}") from error
         self.stdout.write(_words(parse_mac(mac), saved))
-        for words in also_on(Phone.objects.get(mac=parse_mac(mac)), draft.accounts):
-            self.stderr.write(words)
+        for there in Phone.objects.filter(mac=parse_mac(mac)):  # unless somebody has forgotten it since
+            for words in also_on(there, draft.accounts):
+                self.stderr.write(words)
 
     def _draft(self, stored: plan.Draft, options: dict) -> plan.Draft:
         accounts = {account.number: account for account in stored.accounts}

@@ -59,7 +59,10 @@ class Command(BaseCommand):
         deadline = time.monotonic() + options["wait"]
         while not _is_enough(notify, options["until"]) and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)
-            notify = Notify.objects.defer("datagram").get(pk=notify.pk)
+            found = Notify.objects.defer("datagram").filter(pk=notify.pk).first()
+            if found is None:
+                raise CommandError(str(outbox.Forgotten()))
+            notify = found
         self._print(phone, notify, options["json"])
         if options["wait"] and not (_is_enough(notify, options["until"]) and notify.state == NotifyState.DELIVERED):
             raise SystemExit(1)
