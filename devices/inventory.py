@@ -5,7 +5,7 @@ moved by conditional UPDATE, so that SQLite and PostgreSQL behave alike and two 
 files of their own, `sightings`, `claims` and `listing`; callers know only this one.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from django.db import transaction
@@ -67,12 +67,13 @@ def assign(
     by: str,
     awaits_file: bool = False,
     attended: bool = True,
+    kept: Collection[int] = (),
 ) -> None:
     """Replace the phone's accounts and keys and start its way anew; call it inside a transaction.
 
     `phone` is as the caller read it: raises VersionConflict if it was saved by somebody else since then.
     `awaits_file` says that it has no file yet: it was not heard, and gets one when it is plugged in. What nobody
-    `attended` confirms no address.
+    `attended` confirms no address. `kept` are the numbers of accounts of which nobody has given the password anew.
     """
     now = timezone.now()
     approval = {"approved_host": approved_host, "approved_at": now} if attended else {}
@@ -86,9 +87,13 @@ def assign(
     )
     if not won:
         raise VersionConflict(SAVED_MEANWHILE)
+    rows = list(accounts)
+    since = dict(phone.accounts.filter(number__in=kept).values_list("number", "password_version"))
+    for row in rows:
+        row.password_version = since[row.number] if row.number in since else phone.version + 1
     phone.accounts.all().delete()
     phone.keys.all().delete()
-    Account.objects.bulk_create(accounts)
+    Account.objects.bulk_create(rows)
     Key.objects.bulk_create(keys)
     phone.refresh_from_db()
     live.append([live.event(phone, EventKind.STAGE, f"{ASSIGNED_BY}{by}.", now)])

@@ -71,6 +71,7 @@ class Phone(models.Model):
     online_at = models.DateTimeField(null=True, blank=True, help_text="Since when that is so.")
     rtt_ms = models.FloatField(null=True, blank=True, help_text="Round trip of its last answer, in milliseconds.")
 
+    # What the list is sorted by. A phone that was listed by a person gets it anew when it is plugged in.
     listed_at = models.DateTimeField(
         default=timezone.now,
         db_default=Now(),
@@ -143,6 +144,9 @@ class Account(models.Model):
     user_id = models.CharField("extension (SIP user id)", max_length=128)
     auth_id = models.CharField("authentication id", max_length=128, blank=True)
     password = EncryptedTextField(blank=True)
+    # With which version of the phone its password was written last, also if it was written once more as it was. Null:
+    # before this was noted.
+    password_version = models.PositiveIntegerField(null=True, editable=False)
     display_name = models.CharField("caller name", max_length=128, blank=True)
     voicemail = models.CharField("voicemail number", max_length=128, blank=True)
     codecs = models.JSONField("preferred codecs", default=list, blank=True)

@@ -295,7 +295,8 @@ def _store_known(taken: _Batch) -> None:
     subscribed = [row.pk for row in known if row.subscribed and row.seen]
     batch.write(Phone, subscribed, last_seen_at=now, subscribed_at=now)
     batch.write(Phone, [row.pk for row in known if row.seen and not row.subscribed], last_seen_at=now)
-    batch.write(Phone, [row.pk for row in known if row.is_first], first_seen_at=now)
+    # Plugged in, it stands where a new phone stands: the list is sorted by this, from an index.
+    batch.write(Phone, [row.pk for row in known if row.is_first], first_seen_at=now, listed_at=now)
     batch.write(Phone, [row.pk for row in known if row.staged], stage=_SEEN, stage_reason="", stage_at=now)
     batch.update(Phone, ("pk", *DESCRIBED), [(row.pk, *_described(row)) for row in known if row.described])
     batch.update(Phone, ("pk", *CLAIMED), [(row.pk, *_claimed(row)) for row in known if row.claimed])

@@ -66,7 +66,9 @@ class _Bell:
                 await asyncio.wait_for(_layer().group_send(GROUP, MESSAGE), SEND_SECONDS)
             except Exception as error:  # whatever the network or its library says: pages look for themselves meanwhile
                 if not is_away:
-                    log.warning("Redis cannot be told (%s); pages look by themselves until it is back", error)
+                    log.warning(
+                        "Redis cannot be told (%s); pages look by themselves until it is back", type(error).__name__
+                    )
                 is_away = True
                 await asyncio.sleep(RETRY_SECONDS)
             else:
@@ -104,7 +106,7 @@ async def listen(woken: asyncio.Event) -> None:
                 woken.set()
         except Exception as error:
             if not is_away:
-                log.warning("Redis cannot be asked (%s); pages look by themselves until it is back", error)
+                log.warning("Redis cannot be asked (%r); pages look by themselves until it is back", error)
             is_away = True
             with contextlib.suppress(Exception):
                 await layer.flush()

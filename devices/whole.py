@@ -13,7 +13,8 @@ from devices import batch, live
 from devices.choices import OUT_OF_SIGHT, EventKind, Stage
 from devices.models import Account, Key, Phone
 
-_ACCOUNT = ("phone", "number", "sip_server", "user_id", "auth_id", "password", "display_name", "voicemail", "codecs")
+_ACCOUNT = ("phone", "number", "sip_server", "user_id", "auth_id", "password", "display_name", "voicemail", "codecs",
+            "password_version")  # fmt: skip
 _KEY = ("phone", "kind", "number", "mode", "account", "label", "value")
 _WRITTEN = ("pk", "version", "site", "stage", "stage_reason", "stage_at", "awaits_file")
 
@@ -53,6 +54,9 @@ def rewrite(wholes: Sequence[Whole], now: datetime) -> None:
             for one in wholes
         ],
     )
+    for one in wholes:
+        for row in one.accounts:
+            row.password_version = one.phone.version + 1
     Account.objects.filter(phone__in=ids).delete()
     Key.objects.filter(phone__in=ids).delete()
     batch.insert(Account, _ACCOUNT, _rows(_ACCOUNT, [row for one in wholes for row in one.accounts]))

@@ -14,7 +14,8 @@ import sys
 import time
 from typing import NamedTuple
 
-from gspnp.env import Env, SettingError, build_env
+from gspnp import open_port
+from gspnp.env import Env, SettingError, build_env, data_dir
 
 RETRY_SECONDS = 5
 BACKLOG = 1024
@@ -94,6 +95,11 @@ def main(arguments: list[str]) -> None:
             sys.stderr.write(f"The {arguments[0]} door is closed: {error} Trying again in {RETRY_SECONDS} s.\n")
             sys.stderr.flush()
             time.sleep(RETRY_SECONDS)
+    if arguments[0] == "phones":
+        try:
+            open_port.leave(data_dir(), port)
+        except OSError as error:
+            sys.stderr.write(f"Commands cannot see at which port this door opens: {error}.\n")
     os.environ.pop("DJANGO_SETTINGS_MODULE", None)  # each server knows its own
     sys.stderr.write(f"The {arguments[0]} door opens on {host} port {port}.\n")
     sys.stderr.flush()

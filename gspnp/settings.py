@@ -7,9 +7,10 @@ The phones' door has its own module, `settings_phones`, which takes what it need
 from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
-from gspnp import keys
+from gspnp import keys, open_port
 from gspnp.env import BASE_DIR, env
 from gspnp.hosts import OwnHosts
+from gspnp.sidebar import NAVIGATION
 
 # --- data and secrets -------------------------------------------------------------------------------------------
 GSPNP_DATA_DIR = env.path("GSPNP_DATA_DIR", BASE_DIR / "var")
@@ -49,7 +50,9 @@ else:
 # --- doors ------------------------------------------------------------------------------------------------------
 GSPNP_HTTPS = env.bool("GSPNP_HTTPS", False)
 GSPNP_HOSTS = env.list("GSPNP_HOSTS", [])
-GSPNP_PHONES_PORT = env.int("GSPNP_PHONES_PORT", 5481)
+# The port of the door that runs here, if one does: who starts a command in another terminal may have said none.
+PHONES_DOOR_PORT = open_port.found(GSPNP_DATA_DIR)
+GSPNP_PHONES_PORT = env.int("GSPNP_PHONES_PORT", PHONES_DOOR_PORT or 5481)
 GSPNP_CONSOLE_PORT = env.int("GSPNP_CONSOLE_PORT", 8000)
 GSPNP_PUBLIC_URL = env.str("GSPNP_PUBLIC_URL", "").rstrip("/")
 GSPNP_TRUSTED_PROXIES = env.list("GSPNP_TRUSTED_PROXIES", [])
@@ -165,6 +168,7 @@ STORAGES = {
 }
 
 LOGIN_URL = "admin:login"
+LOGOUT_REDIRECT_URL = "admin:login"
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -211,64 +215,7 @@ UNFOLD = {
     "SIDEBAR": {
         "show_search": False,
         "show_all_applications": False,
-        "navigation": [
-            {
-                "title": _("Console"),
-                "items": [
-                    {"title": _("Overview"), "icon": "monitoring", "link": "/overview/"},
-                    {
-                        "title": _("Phones"),
-                        "icon": "deskphone",
-                        "link": "/",
-                        "active": "gspnp.console.shell.is_console",
-                    },
-                    {
-                        "title": _("Extensions"),
-                        "icon": "dialpad",
-                        "link": "/extensions/",
-                        "active": "gspnp.console.shell.is_extensions",
-                    },
-                    {
-                        "title": _("Import & export"),
-                        "icon": "upload_file",
-                        "link": "/phones/import/",
-                        "active": "gspnp.console.shell.is_import",
-                    },
-                    {
-                        "title": _("Settings"),
-                        "icon": "tune",
-                        "link": "/settings/",
-                        "active": "gspnp.console.shell.is_settings",
-                    },
-                    {
-                        "title": _("Jobs"),
-                        "icon": "pending_actions",
-                        "link": "/jobs/",
-                        "active": "gspnp.console.shell.is_jobs",
-                    },
-                    {"title": _("Firmware"), "icon": "memory", "link": "/firmware/"},
-                    {"title": _("Phonebook"), "icon": "contacts", "link": "/phonebook/"},
-                    {"title": _("Doctor"), "icon": "stethoscope", "link": "/doctor/"},
-                ],
-            },
-            {
-                "title": _("Administration"),
-                "separator": True,
-                "items": [
-                    {"title": _("Phones (bulk)"), "icon": "edit_note", "link": "/admin/devices/phone/"},
-                    {"title": _("Accounts"), "icon": "badge", "link": "/admin/devices/account/"},
-                    {"title": _("Keys"), "icon": "apps", "link": "/admin/devices/key/"},
-                    {"title": _("Extensions (bulk)"), "icon": "dialpad", "link": "/admin/devices/extension/"},
-                    {"title": _("Contacts"), "icon": "contact_phone", "link": "/admin/provisioning/contact/"},
-                    {"title": _("NOTIFYs"), "icon": "outbox", "link": "/admin/provisioning/notify/"},
-                    {"title": _("Files"), "icon": "description", "link": "/admin/provisioning/configfile/"},
-                    {"title": _("Downloads"), "icon": "download", "link": "/admin/provisioning/download/"},
-                    {"title": _("Events"), "icon": "timeline", "link": "/admin/devices/liveevent/"},
-                    {"title": _("Listeners"), "icon": "hearing", "link": "/admin/sipmcast/listenerstatus/"},
-                    {"title": _("Users"), "icon": "group", "link": "/admin/auth/user/"},
-                ],
-            },
-        ],
+        "navigation": NAVIGATION,
     },
 }
 

@@ -18,6 +18,7 @@ from gspnp.settings import (  # noqa: F401  (a settings module is its names)
     GSPNP_TRUSTED_PROXIES,
     LANGUAGE_CODE,
     LOGGING,
+    PHONES_DOOR_PORT,
     SECRET_KEY,
     TIME_ZONE,
     USE_TZ,

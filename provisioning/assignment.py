@@ -6,7 +6,7 @@ save fails, and the technician reads why. A phone that was not heard yet gets it
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from django.db import transaction
@@ -76,13 +76,18 @@ def save(
     attended: bool = True,
     job: Job | None = None,
     given: Sequence[str] = (),
+    kept: Collection[int] = (),
+    anew: bool = False,
 ) -> Saved:
     """Give this phone this assignment; `phone` is as the technician saw it, `seen_host` the address shown then.
 
     `own` are the values of the phone's own layer and `templates` its templates, where they are to change; `along` is
     what has to happen in the same transaction. What is not `attended` confirms no address, so that secrets go only
     where the phone is known to be; a `job` tells the phone when it has its turn. `given` are extensions whose secrets
-    were taken from the directory for this, which the phone's timeline then tells. Raises AssignmentError, ConfigError
+    were taken from the directory for this, which the phone's timeline then tells; `kept` are the accounts whose
+    password nobody gave anew. With `anew` there is a new version in any case: where somebody typed a password who must
+    not learn whether it is the stored one, what a save leaves behind is the same for a right and a wrong one. Raises
+    AssignmentError, ConfigError
     (with a field path for each problem) or inventory.VersionConflict. Nothing is written if anything is raised.
     """
     model = _configurable(phone)
@@ -92,13 +97,14 @@ def save(
     if along is None and phone.stage == Stage.RETIRED:
         _nobody_else_has([(account.user_id, account.sip_server) for account in draft.accounts], phone)
     order = _Order(
-        phone, model, draft, by, why, own, templates, along or Along(), attended and job is None, job, tuple(given)
-    )
+        phone, model, draft, by, why, own, templates, along or Along(), attended and job is None, job, tuple(given),
+        frozenset(kept), anew,
+    )  # fmt: skip
     if not phone.is_heard:
         checked = check_ahead(phone, draft, own, templates)
         with transaction.atomic():
             order.along.lock(phone.pk)
-            store_ahead(phone, draft, checked, templates, by=by)
+            store_ahead(phone, draft, checked, templates, by=by, kept=kept, anew=order.own_anew)
             order.tell_given()
             order.along.run()
         return Saved(None, None, changed=True)
@@ -107,7 +113,7 @@ def save(
         current = outbox.current_file(phone.pk)
         try:
             return _save(order, current)
-        except _NewerFile:
+        except (_NewerFile, ConfigFile.DoesNotExist):  # its content is read late: an undoing may have deleted it
             continue
     raise AssignmentError(gettext("This phone was given a new file at the same moment, three times over. Save again."))
 
@@ -136,6 +142,13 @@ class _Order:
     attended: bool
     job: Job | None
     given: tuple[str, ...]
+    kept: frozenset[int]
+    anew: bool
+
+    @property
+    def own_anew(self) -> bool:
+        """Whether the phone's own layer counts as saved although it says the same."""
+        return self.anew and self.own is not None
 
     def tell_given(self) -> None:
         """Whose secrets went to the phone unseen: it tells them to who owns its address."""
@@ -148,7 +161,7 @@ def _save(order: _Order, current: ConfigFile | None) -> Saved:
     layers = rendering.with_passwords(store.chosen(phone, order.own, order.templates), order.model)
     base = plan.base_url(phone.local_host)
     wanted = Wanted(phone, order.model, draft, layers, base, **rendering.switched_on(phone))
-    anew = not phone.is_assigned or not _same_rows(phone, draft) or bool(order.along.phone_ids)
+    anew = order.anew or not phone.is_assigned or not _same_rows(phone, draft) or bool(order.along.phone_ids)
     config_file = rendering.next_version(wanted, current, by=by, why=order.why, anew=anew)
     if config_file is None:
         assert current is not None  # only what is there can be the same
@@ -171,8 +184,9 @@ def _save(order: _Order, current: ConfigFile | None) -> Saved:
             approved_host=phone.source_host,
             by=by,
             attended=order.attended,
+            kept=order.kept,
         )
-        store.keep(phone, wanted.own, order.templates, by)
+        store.keep(phone, wanted.own, order.templates, by, anew=order.own_anew)
         config_file.number = current.number + 1 if current else 1
         config_file.created_at = timezone.now()
         config_file.save(force_insert=True)
@@ -214,11 +228,13 @@ def store_ahead(
     templates: Sequence[SettingsLayer] | None,
     *,
     by: str,
+    kept: Collection[int] = (),
+    anew: bool = False,
 ) -> None:
     """Store what was checked; call it inside a transaction that has locked the phone. Raises VersionConflict."""
     accounts, keys = plan.account_rows(phone, draft.accounts), plan.key_rows(phone, draft.keys)
-    inventory.assign(phone, accounts, keys, approved_host=None, by=by, awaits_file=True)
-    store.keep(phone, own, templates, by)
+    inventory.assign(phone, accounts, keys, approved_host=None, by=by, awaits_file=True, kept=kept)
+    store.keep(phone, own, templates, by, anew=anew)
     log.info("%s: assigned by %s before it was heard", colons(phone.mac), by)
 
 
@@ -260,7 +276,10 @@ def _same_again(phone: Phone, current: ConfigFile, by: str) -> Saved:
     """Nothing new to tell a phone that has fetched this version; one that has not is asked once more."""
     if current.fetched_at is not None:
         return Saved(current, None, changed=False)
-    return Saved(current, outbox.notify_again(phone.pk, by, phone.source_host, at_once=False), changed=False)
+    try:
+        return Saved(current, outbox.notify_again(phone.pk, by, phone.source_host, at_once=False), changed=False)
+    except outbox.AddressMoved as moved:
+        raise AssignmentError(str(moved)) from None
 
 
 def heed(phone_id: int, by: str) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import secrets
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -37,10 +38,15 @@ class Preview:
     touched: list[int]
 
 
-def preview(layer: SettingsLayer, values: Values) -> Preview:
-    """Look, and write nothing. Raises ConfigError with every problem, and CannotDecrypt."""
+def preview(layer: SettingsLayer, values: Values, hidden: Collection[str] = ()) -> Preview:
+    """Look, and write nothing. Raises ConfigError with every problem, and CannotDecrypt.
+
+    `hidden` are secrets that were typed by somebody who must not learn whether they are the ones that are there: each
+    counts as another one than anybody has.
+    """
     read = store.read(values)
-    return Preview(read, changes(layer.values, read), scope.reached(layer), scope.touched(layer, read))
+    unlike = read | {name: secrets.token_hex() for name in hidden if read.get(name) is not None}
+    return Preview(read, changes(layer.values, unlike), scope.reached(layer), scope.touched(layer, unlike))
 
 
 def changes(before: Values, after: Values) -> list[LayerChange]:

@@ -4,7 +4,7 @@ import ipaddress
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.checks import Error, register
+from django.core.checks import Error, Warning, register
 
 from provisioning.gxp.fields import path_fault
 from provisioning.gxp.pvalues import OPINIONS
@@ -19,6 +19,17 @@ def public_url(app_configs, **kwargs):
         return []
     hint = "Write for example http://pbx.example:5481, or leave it empty to use our address towards each phone."
     return [Error(f"GSPNP_PUBLIC_URL is {url!r}.", hint=hint, id="provisioning.E001")]
+
+
+@register()
+def phones_port(app_configs, **kwargs):
+    """provisioning.W001: what makes files sends phones to the port at which the phones' door is open."""
+    there, told = settings.PHONES_DOOR_PORT, settings.GSPNP_PHONES_PORT
+    if settings.GSPNP_PUBLIC_URL or there in (None, told):
+        return []
+    words = f"The phones' door is open at port {there}, and this sends phones to port {told}, where it is not."
+    hint = f"Write GSPNP_PHONES_PORT={there} into .env, or restart everything so that the door opens at port {told}."
+    return [Warning(words, hint=hint, id="provisioning.W001")]
 
 
 @register()

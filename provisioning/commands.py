@@ -46,12 +46,14 @@ def send(
     """Owe the phone this command; one of the same kind that still waits gives way.
 
     `seen_host` is the address that the person saw. A `job` asks at its `turn`, and nobody is looking then: such a
-    command confirms no address, so the rule for unattended NOTIFYs decides what may leave. Raises CannotTell and
-    outbox.AddressMoved.
+    command confirms no address, so the rule for unattended NOTIFYs decides what may leave. Raises CannotTell,
+    outbox.AddressMoved and outbox.Forgotten.
     """
     now = timezone.now()
     with transaction.atomic():
-        phone = Phone.objects.select_for_update().get(pk=phone_id)
+        phone = Phone.objects.select_for_update().filter(pk=phone_id).first()
+        if phone is None:
+            raise outbox.Forgotten
         config_file = outbox.current_file(phone_id)
         if phone.stage == Stage.RETIRED:
             raise CannotTell(gettext("This phone is retired: nothing is sent to it. Bring it back first."))
@@ -105,8 +107,9 @@ def _fetches(notify: Notify, sent_at: datetime | None) -> list[Step]:
         return [Step("fetched", None), Step("applied", None)]
     counted = Download.objects.filter(config_file_id=notify.config_file_id, counts=True, at__gte=sent_at)
     fetched_at = counted.order_by("at").values_list("at", flat=True).first()
-    version = ConfigFile.objects.only("applied_at", "steady_at").get(pk=notify.config_file_id)
-    applied_at = _since(version.steady_at, sent_at) if version.applied_at is not None else None
+    version = ConfigFile.objects.only("applied_at", "steady_at").filter(pk=notify.config_file_id).first()
+    is_applied = version is not None and version.applied_at is not None  # it may be forgotten at this moment
+    applied_at = _since(version.steady_at, sent_at) if version and is_applied else None
     return [Step("fetched", fetched_at), Step("applied", applied_at)]
 
 

@@ -53,11 +53,6 @@ class Effective:
         one = entry(self.name)
         return label_of(self.name) if one is None or self.name in SETTINGS else one.label
 
-    @property
-    def is_secret(self) -> bool:
-        row = SETTINGS.get(self.name)
-        return row is None and self.group == RAW_GROUP or row is not None and row.secret
-
 
 @dataclass(frozen=True)
 class Picture:

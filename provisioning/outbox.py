@@ -24,9 +24,9 @@ from provisioning.models import OPEN_STATES, ConfigFile, Job, Notify, NotifyKind
 
 __all__ = [
     "FIRST_PATH_HOURS", "SEALED", "SEALED_OF_NOTIFY", "TOO_LATE", "TRANSACTION_SECONDS", "AddressMoved", "Due",
-    "Opening", "adoptable", "after_the_last", "claim", "current_file", "drop", "drop_all", "drop_for", "drop_unwanted",
-    "due", "enqueue", "expire_commands", "lock_phones", "notify_again", "open_row", "put_off", "put_off_all", "read",
-    "reopen", "still_sending", "take_over", "withhold",
+    "Forgotten", "Opening", "adoptable", "after_the_last", "claim", "current_file", "drop", "drop_all", "drop_for",
+    "drop_unwanted", "due", "enqueue", "expire_commands", "lock_phones", "notify_again", "open_row", "put_off",
+    "put_off_all", "read", "reopen", "still_sending", "take_over", "withhold",
 ]  # fmt: skip
 
 TRANSACTION_SECONDS = 32.0  # RFC 3261 17.1.2.2, timer F: 64 * T1
@@ -54,6 +54,15 @@ class AddressMoved(Exception):
     def __init__(self, host: str | None) -> None:
         words = gettext("This phone is now at %(host)s. Check that it is the same one; try again.")
         super().__init__(words % {"host": host})
+
+
+class Forgotten(AddressMoved):
+    """The phone was forgotten since the person saw it, so that it is at no address any more; the text says so."""
+
+    def __init__(self) -> None:
+        Exception.__init__(
+            self, gettext("This phone was forgotten in the meantime. It appears anew when it is next heard.")
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +116,12 @@ def enqueue(
 def notify_again(phone_id: int, by: str, seen_host: str | None, at_once: bool = True) -> Notify | None:
     """A person asks for another NOTIFY of the current version, and thereby confirms `seen_host`, the address shown.
 
-    Without `at_once` it waits until the last transaction has died out. Raises AddressMoved.
+    Without `at_once` it waits until the last transaction has died out. Raises AddressMoved, and Forgotten.
     """
     with transaction.atomic():
-        phone = Phone.objects.select_for_update().get(pk=phone_id)
+        phone = Phone.objects.select_for_update().filter(pk=phone_id).first()
+        if phone is None:
+            raise Forgotten
         config_file = current_file(phone_id)
         if config_file is None or not phone.is_assigned:
             return None

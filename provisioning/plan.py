@@ -23,6 +23,11 @@ class Draft:
     accounts: tuple[AccountConfig, ...] = ()
     keys: tuple[KeyConfig, ...] = ()
 
+    @property
+    def numbers(self) -> set[int]:
+        """Of its accounts."""
+        return {account.number for account in self.accounts}
+
     def in_order(self) -> "Draft":
         """The same decision, whatever order it was given in."""
         by_number = sorted(self.accounts, key=lambda account: account.number)

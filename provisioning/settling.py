@@ -22,7 +22,7 @@ IGNORES_IT = (
     "It answers when it is asked whether it is there, but not our NOTIFY: it ignores one that comes long after its "
     "start. Switch the phone off and on."
 )
-ASKED_AGAIN = f" It is asked again in {starts.AUTOMATIC_PAUSE_MINUTES} minutes and when it is next seen."
+ASKED_AGAIN = " It is asked again by itself, and when it is next seen."  # when, its NOTIFY says: this text does not age
 # What a refusal of a configuration probably means, by its status (RFC 3261 21, RFC 6665 8.3.2), and what to do.
 REFUSALS: Sequence[tuple[Collection[int], str]] = (
     ((489,), "plug and play is off on this phone, or it is no GXP16xx."),

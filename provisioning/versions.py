@@ -26,6 +26,7 @@ from provisioning.layers import stack
 from provisioning.models import ConfigFile
 from provisioning.phonebook import books
 
+SERVER_ADDRESS = "server_address"  # as a setting among the others: where a file sends the phone
 PRUNED_AT_ONCE = 100  # versions in one round: a short DELETE
 
 
@@ -56,16 +57,22 @@ def history(phone: Phone) -> list[Entry]:
 
 
 def compare(phone: Phone, before: int, after: int) -> list[Change]:
-    """What differs between two versions, by setting, with secrets masked. Raises RollbackError if one is gone."""
-    return differences(_texts(phone, before), _texts(phone, after))
+    """What differs between two versions, by setting, with secrets masked. Raises RollbackError if one is gone.
+
+    Of the settings with our paths, which are others in each version, it tells only whether they lead to another server.
+    """
+    changes = differences(_texts(phone, before), _texts(phone, after))
+    bases = dict(ConfigFile.objects.filter(phone=phone, number__in=(before, after)).values_list("number", "base_url"))
+    was, now = bases.get(before), bases.get(after)
+    return changes if was == now else [Change(SERVER_ADDRESS, was, now), *changes]
 
 
-def roll_back(phone: Phone, number: int, *, by: str, seen_host: str | None) -> assignment.Saved:
+def roll_back(phone: Phone, number: int, *, by: str, seen_host: str | None, anew: bool = False) -> assignment.Saved:
     """Make the settings of an old version a new one, with today's paths.
 
     Accounts and keys are the old ones; where the layers of today say otherwise, the phone's own layer says what the
-    old version said, or what the factory had where it said nothing. Raises RollbackError, and what assignment.save
-    raises.
+    old version said, or what the factory had where it said nothing. `anew` is assignment.save's. Raises
+    RollbackError, and what assignment.save raises.
     """
     model = phone.known_model
     if model is None:
@@ -87,7 +94,7 @@ def roll_back(phone: Phone, number: int, *, by: str, seen_host: str | None) -> a
     own |= _freed(old, stack.with_own(layers, own), model)
     draft = plan.Draft(old.accounts, _own_keys(old, stack.with_own(layers, own), model))
     why = f"Back to version {number}."
-    return assignment.save(phone, draft, by=by, seen_host=seen_host, own=own, why=why)
+    return assignment.save(phone, draft, by=by, seen_host=seen_host, own=own, why=why, anew=anew)
 
 
 def _own_settings(phone: Phone, model: PhoneModel, old: Decided, layers: stack.Stack) -> dict[str, str | None]:

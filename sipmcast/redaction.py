@@ -24,14 +24,15 @@ _FOLD = re.compile(rb"(?:\r\n|\r|\n)[ \t]+")
 _NO_NAME = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-"))
 # Logins and challenges (RFC 3261 20.7, 20.27, 20.28, 20.44; RFC 7615), and whatever is called like a secret.
 _LOGIN = re.compile(rb"auth|credential")
-_SECRET = re.compile(rb"passw|secret|token|cookie")
+_SECRET = re.compile(rb"pass|pwd|secret|token|cookie")
 _SHOWN = frozenset((b"realm", b"algorithm", b"qop", b"stale", b"username", b"uri", b"nc", b"domain"))
 _SCHEME = re.compile(rb"(?i)(?:digest|basic|bearer|ntlm|negotiate)(?=[ \t])")
 _PARAMETER = re.compile(rb'([^\s,=";]{1,60})([ \t]*=[ \t]*)("(?:[^"\\]|\\.)*+"?|[^\s,]*)', re.DOTALL)
-# The same outside of such a field: in a body, or in a line that hides what it is.
+# The same outside of such a field, in a line that hides what it is; P-values too (a phone's P34 is a password).
 _NAMED = re.compile(
-    rb"(?i)((?:passw(?:or)?d|secret|token|nonce|response|opaque|rspauth)[\"']?[ \t]{0,9}=[ \t]{0,9}[\"']?)"
-    rb"[^\s&;,<>\"']+"
+    rb"(?i)((?:pass(?:w(?:or)?d|phrase)?|pwd|secret|token|nonce|response|opaque|rspauth|\bp\d{1,6})[\"']?[ \t]{0,9}="
+    rb"[ \t]{0,9})(?:\"(?:[^\"\\]|\\.)*+\"?|'[^']*+'?|[^\s&;,<>\"']+)",
+    re.DOTALL,
 )
 _BEHIND_SCHEME = re.compile(rb"(?i)(\b(?:basic|bearer)[ \t]{1,9})[A-Za-z0-9+/=._~-]{6,}")
 
@@ -40,8 +41,12 @@ _BEHIND_SCHEME = re.compile(rb"(?i)(\b(?:basic|bearer)[ \t]{1,9})[A-Za-z0-9+/=._
 _SLASH = rb"(?:[/\\]|%(?:25)*(?:2f|5c)|&\#(?:47|x2f);)"
 _PATH = re.compile(
     rb"(?i)(%(s)b(?:p|%%(?:25)*70|phonebook)(?:%(s)b|\.(?=%(s)b))+(?:(?:\r\n|\r|\n)[ \t]+)?)"
-    rb"[^\s/\\\"<>&;?]+(?:(?:\r\n|\r|\n)[ \t]+[^\s/\\\"<>&;?]+)*" % {b"s": _SLASH}
+    rb"[^\s/\\\"<>?]+(?:(?:\r\n|\r|\n)[ \t]+[^\s/\\\"<>?]+)*" % {b"s": _SLASH}
 )
+# Behind the first empty line. A body may say a secret in any language; what one says to us is seldom more than nothing,
+# and what we say is the address of a file.
+_BODY = re.compile(rb"((?>\r\n|\r|\n)(?>\r\n|\r|\n))(.+)", re.DOTALL)
+_OUR_URL = re.compile(rb"(?i)\s*https?://[^\s/@?]+/(?:p|phonebook)/\*{8}(?:/[\w.-]*)?\s*")
 # user:password@host (RFC 3261 19.1.1; RFC 3986 3.2.1), plain or percent-encoded. A password may hold an @ or a slash.
 _WORD = re.compile(rb"[^\s<>\"]+")
 _LAST_WORD = re.compile(rb"[^\s<>\"]+\Z")
@@ -67,6 +72,7 @@ def redacted(datagram: bytes, known: Collection[str] = (), *, is_cut: bool = Fal
     datagram = _WORD.sub(_without_password, datagram)
     datagram = _NAMED.sub(rb"\1" + MASK, datagram)
     datagram = _BEHIND_SCHEME.sub(rb"\1" + MASK, datagram)
+    datagram = _BODY.sub(_without_body, datagram, count=1)
     return _without_known(datagram, known) if known else datagram
 
 
@@ -102,6 +108,11 @@ def _without_password(found: re.Match[bytes]) -> bytes:
         return word
     colon = _COLON.search(word, kind.end(), end) if kind else None
     return word if colon is None else word[: colon.end()] + MASK + word[end:]
+
+
+def _without_body(found: re.Match[bytes]) -> bytes:
+    """The body, if it is an address of ours with its secret masked."""
+    return found[0] if _OUR_URL.fullmatch(found[2]) else found[1] + MASK
 
 
 def _without_known(datagram: bytes, known: Collection[str]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from typing import Any
 
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -26,6 +27,8 @@ NAMES = {
     REVEAL: "Can look at a phone's passwords",
 }
 
+STAFF = "Staff status"  # without it nobody uses the console
+
 View = Callable[..., HttpResponse]
 
 
@@ -35,7 +38,8 @@ def is_fetch(request: HttpRequest) -> bool:
 
 
 def needs(permission: str) -> Callable[[View], View]:
-    """Decorator: a signed-in user with this permission, or a clear answer that says what to do."""
+    """Decorator: a signed-in user who may use the console and has this permission, or a clear answer that says what to
+    do."""
 
     def decorate(view: View) -> View:
         @wraps(view)
@@ -43,13 +47,21 @@ def needs(permission: str) -> Callable[[View], View]:
         def guarded(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
             if not request.user.is_authenticated:
                 return _sign_in(request)
+            if not request.user.is_staff:
+                return _refuse(request, STAFF)
             if not request.user.has_perm(permission):
-                return _refuse(request, permission)
+                return _refuse(request, NAMES[permission])
             return view(request, *args, **kwargs)
 
         return guarded
 
     return decorate
+
+
+def may_compare(request: HttpRequest) -> bool:
+    """Whether this person may learn if a password that was typed is the stored one. To everybody else what is said and
+    shown must be the same for a right and a wrong one, or passwords can be tried."""
+    return request.user.has_perm(REVEAL)
 
 
 def wants_json(request: HttpRequest) -> bool:
@@ -63,9 +75,15 @@ def _sign_in(request: HttpRequest) -> HttpResponse:
     return redirect_to_login(request.get_full_path(), resolve_url("admin:login"))
 
 
-def _refuse(request: HttpRequest, permission: str) -> HttpResponse:
+def may(user: Any, permission: str) -> bool:
+    """Whether this user may use the console, and has the permission. Nobody else can sign in, but staff status may be
+    withdrawn from somebody who is signed in."""
+    return bool(user.is_staff and user.has_perm(permission))
+
+
+def _refuse(request: HttpRequest, name: str) -> HttpResponse:
     words = _("Your account may not do this. Ask an administrator for the permission.")
     if wants_json(request):
         return JsonResponse({"message": words}, status=403)
-    context = shell_context(request, _("No permission"), permission=NAMES[permission])
+    context = shell_context(request, _("No permission"), permission=name)
     return render(request, "console/forbidden.html", context, status=403)

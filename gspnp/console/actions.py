@@ -97,7 +97,10 @@ def accept(phone: Phone, by: str, host: str | None) -> Outcome:
     """It is that phone: use the address that was seen, and owe it what it needs there."""
     with transaction.atomic():
         accepted = host is not None and inventory.accept_claim(phone.pk, host, by=by)
-        phone.refresh_from_db()
+        there = Phone.objects.filter(pk=phone.pk).first()
+        if there is None:
+            return False, str(outbox.Forgotten())
+        phone = there
         if accepted:
             starts.owe_after_start(phone.pk, phone.subscribed_at)  # it started up when its claim was heard
     if accepted:

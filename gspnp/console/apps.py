@@ -15,4 +15,4 @@ class ConsoleConfig(AppConfig):
         model_words.make_translatable()
 
     def ready(self):
-        from gspnp.console import first_password  # noqa: F401  (its receivers register themselves)
+        from gspnp.console import first_password, signed_out  # noqa: F401  (their receivers register themselves)

@@ -20,7 +20,7 @@ from devices.mac import colons
 from devices.models import Phone
 from devices.trust import Verdict
 from gspnp.console import meanwhile, taken_back
-from gspnp.console.access import CHANGE, REVEAL, needs
+from gspnp.console.access import CHANGE, REVEAL, may_compare, needs
 from gspnp.console.extensions.conflicts import also_on
 from gspnp.console.faces import face_of
 from gspnp.console.forms import AssignForm, posted_int
@@ -75,10 +75,10 @@ def _save(request: HttpRequest, phone: Phone, form: AssignForm, version: int) ->
             by = request.user.get_username()
             # Who was retired or ignored had no assignment that it could simply have again: its successor may have it.
             before = form.stored if phone.is_assigned else None
-            saved = save(phone, draft, by=by, seen_host=seen_host, given=form.given)
-            is_hidden = form.replaces_password and not request.user.has_perm(REVEAL)
-            words = " ".join([_of(phone, saved_words(saved, is_hidden)), *also_on(phone, draft.accounts)])
-            return _saved(request, phone, before, saved, words, is_hidden)
+            anew = form.replaces_password and not may_compare(request)
+            saved = save(phone, draft, by=by, seen_host=seen_host, given=form.given, kept=form.kept, anew=anew)
+            words = " ".join([_of(phone, saved_words(saved)), *also_on(phone, draft.accounts)])
+            return _saved(request, phone, before, saved, words, anew)
         except ConfigError as error:
             form.place(error.problems)
         except AssignmentError as error:
@@ -89,11 +89,11 @@ def _save(request: HttpRequest, phone: Phone, form: AssignForm, version: int) ->
 
 
 def _saved(
-    request: HttpRequest, phone: Phone, before: Draft | None, saved: Saved, words: str, is_hidden: bool
+    request: HttpRequest, phone: Phone, before: Draft | None, saved: Saved, words: str, anew: bool
 ) -> HttpResponse:
     """What happens next; whether it can be taken back; and the next new phone, if the person asked for it."""
     said: dict[str, object] = {"message": words, "mac": phone.mac}
-    said["undo"] = (saved.changed or is_hidden) and taken_back.remember(request, phone, before, is_hidden)
+    said["undo"] = saved.changed and taken_back.remember(request, phone, before, anew)
     if request.POST.get("then") == "next":
         new = meanwhile.next_new(phone)
         said["next"] = new and {"mac": new.mac, "url": reverse("console:assign", args=[new.mac])}
@@ -103,7 +103,8 @@ def _saved(
 @require_safe
 @needs(CHANGE)
 def news(request: HttpRequest, mac: str) -> HttpResponse:
-    """Whether somebody saved the phone since a form was made of it; JSON with `changed`, and who, if it is known."""
+    """Whether somebody saved the phone since a form was made of it; JSON with `changed`, and who, if it is known,
+    and the `stage` that the phone has now."""
     phone = get_object_or_404(Phone, mac=mac)
 
     def damaged() -> Exception:
@@ -114,8 +115,8 @@ def news(request: HttpRequest, mac: str) -> HttpResponse:
     except VersionConflict as conflict:
         return JsonResponse({"message": str(conflict)}, status=400)
     if phone.version == version:
-        return JsonResponse({"changed": False})
-    return JsonResponse({"changed": True, "by": meanwhile.saved_by(phone, after)})
+        return JsonResponse({"changed": False, "stage": phone.stage})
+    return JsonResponse({"changed": True, "by": meanwhile.saved_by(phone, after), "stage": phone.stage})
 
 
 @require_POST
@@ -124,8 +125,8 @@ def undo(request: HttpRequest, mac: str) -> HttpResponse:
     """Take back this person's last save of the phone; JSON with words, 409 if that cannot be done as things stand."""
     phone = get_object_or_404(Phone, mac=mac)
     try:
-        saved, is_hidden = taken_back.take_back(request, phone)
-        words = _of(phone, saved_words(saved, is_hidden, _("Taken back.")))
+        saved = taken_back.take_back(request, phone)
+        words = _of(phone, saved_words(saved, _("Taken back.")))
         return JsonResponse({"message": words, "mac": phone.mac})
     except ConfigError as error:
         words = " ".join(problem.message for problem in error.problems)
@@ -170,20 +171,16 @@ def _of(phone: Phone, words: str) -> str:
     return _("%(phone)s: %(what)s") % {"phone": f"{user_id} · {mac}" if user_id else mac, "what": words}
 
 
-def saved_words(saved: Saved, is_hidden: bool = False, done: str = "") -> str:
+def saved_words(saved: Saved, done: str = "") -> str:
     """What happens next, for the person who saved; `done` says what that was, if it was something else.
 
-    Where it `is_hidden`, whether anything has changed is not said: it would tell whether a typed password is the
-    stored one, to somebody who may not look at it.
+    That nothing has changed may tell that a typed password is the stored one: to whom that must not be told, for him
+    everything is saved `anew` (assignment.save), and it is never said.
     """
     done = done or _("Saved.")
     if saved.config_file is None:
         words = _("%(done)s This phone was not heard yet: it gets its file as soon as it is plugged in.")
         return words % {"done": done}
-    if is_hidden and listening().running:
-        return _("%(done)s The phone is notified, if this is another configuration than it has.") % {"done": done}
-    if is_hidden:
-        return f"{done} {LISTENER_AWAY}"
     if saved.notify is None:
         return _("Nothing has changed: the phone already has this configuration.")
     if not listening().running:

@@ -21,6 +21,7 @@ from gspnp.console.chosen import chosen
 from gspnp.console.forms import recent_servers
 from gspnp.console.selection import SelectionError
 from gspnp.console.shell import shell_context
+from gspnp.console.templatetags.console import number
 from provisioning.importing import planning, undoing
 from provisioning.importing.columns import CLEAR, MAX_ACCOUNTS, SLOTS, name_of
 from provisioning.importing.models import ImportState, PhoneImport
@@ -153,11 +154,14 @@ def _plan(macs: list[str], asked: QueryDict, by: str) -> int:
     if not macs:
         raise _Refused(str(NOBODY))
     if len(macs) > planning.MAX_ROWS:
-        words = _("At most %(most)d phones are changed at once; search or filter for fewer.")
-        raise _Refused(words % {"most": planning.MAX_ROWS})
+        words = _("At most %(most)s phones are changed at once; search or filter for fewer.")
+        raise _Refused(words % {"most": number(planning.MAX_ROWS)})
     account = asked.get("account", "1")
     if account not in {str(number) for number in range(1, MAX_ACCOUNTS + 1)}:
         raise _Refused(_("Choose one of the accounts."))
+    unmeant = [field.name for field in FIELDS if f"set-{field.name}" not in asked and asked.get(field.name, "").strip()]
+    if unmeant:
+        raise _Faults(dict.fromkeys(unmeant, _("Entered, but not ticked: tick it, or empty the field.")))
     cells = {field.name: asked.get(field.name, "").strip() or CLEAR for field in FIELDS if f"set-{field.name}" in asked}
     if not cells:
         raise _Refused(_("Nothing is chosen to be set. Tick a field and enter what it shall be."))
@@ -177,7 +181,8 @@ def _plan(macs: list[str], asked: QueryDict, by: str) -> int:
         for number, mac in enumerate(macs, start=1)
     ]
     labels = ", ".join(str(field.label) for field in FIELDS if f"set-{field.name}" in asked)
-    title = _("Set for %(count)d phones: %(fields)s") % {"count": len(macs), "fields": labels}
+    words = ngettext("Edit of %(count)d phone: %(fields)s", "Edit of %(count)d phones: %(fields)s", len(macs))
+    title = words % {"count": len(macs), "fields": labels}
     return planning.plan_table(title, Table(["mac", *headers.values()], rows), by=by, entered=_entered(asked)).pk
 
 

@@ -23,7 +23,7 @@ from django.conf import settings
 
 from devices.mac import MacError, parse_mac
 from gspnp.console import tail
-from gspnp.console.access import CHANGE, VIEW
+from gspnp.console.access import CHANGE, VIEW, may
 from gspnp.console.debounced import Debounced
 
 log = logging.getLogger(__name__)
@@ -42,13 +42,13 @@ RETRY_SECONDS = 1.0
 @database_sync_to_async
 def may_view(user: Any) -> bool:
     """Whether this user, fresh from the database, may see phones."""
-    return user.has_perm(VIEW)
+    return may(user, VIEW)
 
 
 @database_sync_to_async
 def may_change(user: Any) -> bool:
     """Whether this user may open a phone's form."""
-    return user.has_perm(CHANGE)
+    return may(user, CHANGE)
 
 
 class LiveConsumer(AsyncWebsocketConsumer):
@@ -127,10 +127,8 @@ class LiveConsumer(AsyncWebsocketConsumer):
 
     async def live_present(self, message: dict[str, Any]) -> None:
         """Somebody opened or left the phone that is open here; who has just come is told of us."""
-        if message["who"] == self._id or message["mac"] != self._open or not await self._is_permitted():
+        if message["who"] == self._id or not await self._is_permitted() or message["mac"] != self._open:
             return
-        if message["mac"] != self._open:
-            return  # shown the door by that very look at the user
         await self.send(json.dumps({name: message[name] for name in ("type", "mac", "who", "name", "here")}))
         if message["asks"]:
             await self._answering.ask()

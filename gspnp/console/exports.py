@@ -1,8 +1,8 @@
 """Phones as a file that import reads: all, those of a list's search and filter, or chosen ones.
 
 Passwords leave only with the permission to look at them, a tick of their own, and never over plain HTTP beyond
-loopback. Retired phones leave only if they are asked for (chosen.py). Who exported what stands in the administration's
-history, and a look at a password in each phone's timeline.
+loopback. Retired phones leave only if they are asked for (chosen.py). Who exported by a button stands in the
+administration's history, who followed a link nowhere; a look at a password stands in each phone's timeline.
 """
 
 from __future__ import annotations

@@ -72,6 +72,7 @@ class Fleet:
     uncounted: int
     stopped: list[tuple[reasons.Kind, int]]
     alarms: int
+    attention: int
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,7 @@ def _fleet() -> Fleet:
         max(0, counts.working - sum(count for _model, _version, count in runs)),
         _stopped(),
         Phone.objects.exclude(alarm="").count(),
+        counts.attention,
     )
 
 

@@ -19,6 +19,7 @@ from gspnp.console.rows import ICONS, IS_OFFLINE, IS_ONLINE, OFFLINE, ONLINE, RE
 if TYPE_CHECKING:
     from gspnp.console.tables import ListQuery
 
+ALL_TITLE = _("Without the ignored and the retired ones: those have filters of their own")
 ATTENTION = "attention"  # beside the stages, see `needs_attention`
 REACHES = {ONLINE: IS_ONLINE, OFFLINE: IS_OFFLINE}
 NO_SITE = "."  # in the URL; no slug
@@ -36,6 +37,7 @@ class Chip:
     count: int
     url: str
     current: bool
+    title: str | Promise = ""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,42 @@ class Counts:
         return {ONLINE: known[True] + back, OFFLINE: known[False] - back}
 
 
+class CountsWithin(Counts):
+    """The same among the phones that a search or another filter leaves, in one scan of them."""
+
+    def __init__(self, phones: QuerySet[Phone], in_sight: bool) -> None:
+        self._phones, self._in_sight = phones, in_sight
+
+    @cached_property
+    def _rows(self) -> list[tuple[str, bool | None, int, int, int]]:
+        back, need = Q(last_seen_at__gt=F("online_at")), needs_attention()
+        counts = {"all": Count("pk"), "back": Count("pk", filter=back), "need": Count("pk", filter=need)}
+        return list(self._phones.order_by().values_list("stage", "online").annotate(**counts))
+
+    @cached_property
+    def _groups(self) -> list[tuple[str, bool | None, int]]:
+        return [(stage, online, count) for stage, online, count, _back, _need in self._rows]
+
+    @property
+    def working(self) -> int:
+        return super().working if self._in_sight else sum(self.stages.values())
+
+    @cached_property
+    def attention(self) -> int:
+        return sum(need for *_, need in self._rows)
+
+    @cached_property
+    def reaches(self) -> Mapping[str, int]:
+        known = {online: 0 for online in (True, False)}
+        for stage, online, count, back, _need in self._rows:
+            if online is not None and stage in WAY:
+                known[online] += count
+                if not online:
+                    known[True] += back
+                    known[False] -= back
+        return {ONLINE: known[True], OFFLINE: known[False]}
+
+
 def needs_attention() -> Q:
     """An alarm, another device's MAC at its address, or stopped on the way."""
     return Q(pk__in=_in_need())
@@ -112,7 +150,7 @@ def stage_chips(query: ListQuery, counts: Counts) -> list[Chip]:
     entries += [(ATTENTION, _("Needs attention"), "priority_high", counts.attention)]
     entries += [(stage.value, stage.label, ICONS[stage], counts.stages.get(stage.value, 0)) for stage in Stage]
     return [
-        Chip(value, label, icon, count, query.url(stage=value), current=query.stage == value)
+        Chip(value, label, icon, count, query.url(stage=value), query.stage == value, "" if value else ALL_TITLE)
         for value, label, icon, count in entries
         if count or value == query.stage or value not in (ATTENTION, *OUT_OF_SIGHT)
     ]

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 
 from django.contrib import messages
 from django.core.files.uploadedfile import UploadedFile
-from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from devices.catalog import MODELS
-from devices.choices import Stage
-from devices.models import Phone
+from gspnp.console import narrow
 from gspnp.console.access import CHANGE, VIEW, needs
 from gspnp.console.shell import shell_context
 from provisioning.firmware import images, pins
@@ -32,6 +30,7 @@ class Runs:
     count: int
     share: int
     holes: list[Hole]
+    is_known: bool  # whether anybody can say that there is no hole
 
 
 @dataclass(frozen=True)
@@ -154,6 +153,7 @@ def _show(
             if row.known
         ],
         "vulnerable": sum(row.vulnerable for row in rows),
+        "cut": narrow.RUNS_READ if sum(len(row.runs) for row in rows) >= narrow.RUNS_READ else 0,
         "upload_problem": upload_problem,
         "image_problem": image_problem,
         "version": version,
@@ -174,11 +174,14 @@ def _holes_of(version: str) -> list[Hole]:
     return list(dict.fromkeys(hole for model in MODELS for hole in firmware.holes(model, version)))
 
 
+def _is_known(model: str, version: str) -> bool:
+    return model in MODELS and not firmware.version_fault(version)
+
+
 def model_rows() -> list[ModelRow]:
-    """Every model that we know or have heard, with what its phones run, the most first."""
-    counted = Phone.objects.exclude(stage=Stage.IGNORED).order_by().values_list("model", "firmware")
+    """Every model that we know or have heard, with what its phones run, the most first; as bounded as narrow.runs."""
     of_model: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    for model, version, count in counted.annotate(count=Count("pk")):
+    for model, version, count in narrow.runs():
         of_model[model.upper() or _("unknown")].append((version or _("unknown"), count))
     steps = pins.paths()
     return [_model_row(model, of_model.get(model, []), steps.get(model, [])) for model in {**MODELS, **of_model}]
@@ -187,7 +190,7 @@ def model_rows() -> list[ModelRow]:
 def _model_row(model: str, runs: list[tuple[str, int]], path: list[str]) -> ModelRow:
     total = sum(count for _, count in runs)
     rows = [
-        Runs(version, count, round(100 * count / total), firmware.holes(model, version))
+        Runs(version, count, round(100 * count / total), firmware.holes(model, version), _is_known(model, version))
         for version, count in sorted(runs, key=lambda one: (-one[1], one[0]))
     ]
     return ModelRow(model, total, rows, path, model in MODELS)

@@ -33,6 +33,8 @@ CODEC_CHOICES = [(name, codec.label) for name, codec in CODECS.items()]
 class Text(forms.CharField):
     """One line, kept as typed. Faults are those of the file for the phone, and the column's length."""
 
+    fault_of = staticmethod(texts.shown_fault)
+
     def __init__(self, subject: str, limit: int = texts.MAX_TEXT, *, trim: bool = False, **options: Any) -> None:
         super().__init__(required=False, strip=False, **options)
         self.validators = []
@@ -45,7 +47,7 @@ class Text(forms.CharField):
 
     def run_validators(self, value: str) -> None:
         """Raise ValidationError that says what to do; the value itself is never in it."""
-        fault = texts.text_fault(value, self.limit)
+        fault = self.fault_of(value, self.limit)
         if fault:
             # "The label has 64 characters", and "The label: character 3 is a control character".
             subject = f"{self.subject}:" if fault.startswith("character ") else self.subject
@@ -55,6 +57,7 @@ class Text(forms.CharField):
 class PasswordText(Text):
     """Write-only: what was typed is never sent back, blank keeps what is stored."""
 
+    fault_of = staticmethod(texts.text_fault)  # nobody reads it, and every character may be meant
     widget = forms.PasswordInput(attrs={"autocomplete": "new-password", "data-1p-ignore": "", "data-lpignore": "true"})
 
 
@@ -174,6 +177,11 @@ class AccountForm(forms.Form):
     def replaces_password(self) -> bool:
         """Whether a password was given for an account that has one; of a form whose `is_valid` was asked."""
         return self.has_password and bool(self.cleaned_data.get("password") or self.secret)
+
+    @property
+    def gives_password(self) -> bool:
+        """Whether a password was given or removed; of a form whose `is_valid` was asked."""
+        return bool(self.cleaned_data.get("password") or self.secret or self.cleaned_data.get("password_clear"))
 
     @property
     def takes_secret(self) -> int | None:
@@ -345,6 +353,11 @@ class AssignForm:
     def replaces_password(self) -> bool:
         """Whether a password was given where there is one; of a form whose `is_valid` was asked."""
         return any(form.replaces_password for form in self.accounts)
+
+    @property
+    def kept(self) -> list[int]:
+        """The accounts whose password nobody gave anew or removed; of a form whose `is_valid` was asked."""
+        return [form.number for form in self.accounts if not form.gives_password]
 
     def draft(self) -> plan.Draft:
         """What the technician decided, however wrong; `is_valid` tells."""

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from devices.crypto import CannotDecrypt
 from devices.models import Key, Phone
-from gspnp.console.phone_history import in_words
+from gspnp.console.phone_history import told
 from gspnp.console.templatetags.console import layer_words
 from provisioning import effective, versions
 from provisioning.gxp.files import FileFormat
@@ -21,9 +21,10 @@ from provisioning.outbox import SEALED
 
 @dataclass(frozen=True)
 class Holding:
-    """`has` is the version that it proved to use last, `current` the one that it is to have; `changes` is between."""
+    """`has` is the version that it proved to use last, `current` the one that it is to have, None while there is no
+    file; `changes` is between."""
 
-    current: int
+    current: int | None
     has: int | None
     applied_at: datetime | None
     words: str
@@ -32,7 +33,7 @@ class Holding:
 
     @property
     def is_current(self) -> bool:
-        return self.has == self.current
+        return self.has is not None and self.has == self.current
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,13 @@ class Summary:
     problems: list[str]
 
 
-def holding(phone: Phone, version: ConfigFile | None) -> Holding | None:
-    """What it has and what it is to have; None for a phone without a configuration of ours."""
-    if version is None or not phone.is_assigned:
+def holding(phone: Phone, version: ConfigFile | None, may_compare: bool) -> Holding | None:
+    """What it has and what it is to have; None for a phone without a configuration of ours. Which secrets differ is for
+    who `may_compare`."""
+    if not phone.is_assigned:
         return None
+    if version is None:
+        return Holding(None, None, None, _not_made_words(phone))
     applied = ConfigFile.objects.filter(phone=phone, applied_at__isnull=False).order_by("-number").defer(*SEALED)
     has = applied.first()
     if has is None:
@@ -74,10 +78,16 @@ def holding(phone: Phone, version: ConfigFile | None) -> Holding | None:
         else _("it has not taken that file yet"),
     }
     try:
-        changes = [in_words(change) for change in versions.compare(phone, has.number, version.number)]
+        changes = told(versions.compare(phone, has.number, version.number), may_compare)
     except versions.RollbackError as error:
         return Holding(version.number, has.number, has.applied_at, words, problem=str(error))
     return Holding(version.number, has.number, has.applied_at, words, changes)
+
+
+def _not_made_words(phone: Phone) -> str:
+    if phone.is_heard:
+        return _("It has no file of ours yet. What it is to get stands below.")
+    return _("Its file is made when it is plugged in. What it will get stands below.")
 
 
 def _first_words(version: ConfigFile) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.files.uploadedfile import UploadedFile
@@ -21,14 +20,15 @@ from devices.choices import OUT_OF_SIGHT
 from devices.mac import search_digits
 from devices.models import Phone
 from gspnp.console.access import CHANGE, REVEAL, VIEW, needs
-from gspnp.console.paging import PAGE_ROWS, page_within
-from gspnp.console.shell import is_plain_beyond_loopback, shell_context
+from gspnp.console.paging import PAGE_ROWS, Paged, UrlQuery, page_within
+from gspnp.console.shell import OF_PHONES, is_plain_beyond_loopback, shell_context
 from provisioning.importing import applying, columns, planning, undoing
-from provisioning.importing.models import ImportState, PhoneImport
+from provisioning.importing.figures import Outlook, outlook
+from provisioning.importing.models import ImportRow, ImportState, PhoneImport
 from provisioning.jobs import runner
 from provisioning.jobs.pace import TOLD
 from provisioning.tables.reading import MAX_BYTES, TableError
-from provisioning.tables.writing import CONTENT_TYPES, write_table
+from provisioning.tables.writing import CONTENT_TYPES, MAX_XLSX_ROWS, write_table
 
 SHOWN_IMPORTS = 30
 FILTERS: Mapping[str, tuple[Any, Q]] = {
@@ -82,6 +82,7 @@ def _overview(request: HttpRequest, problem: str = "") -> HttpResponse:
         query=request.GET.urlencode(),
         known=columns.KNOWN,
         max_rows=planning.MAX_ROWS,
+        max_xlsx=MAX_XLSX_ROWS,
         undo_days=undoing.UNDO_DAYS,
         may_change=request.user.has_perm(CHANGE),
         may_reveal=request.user.has_perm(REVEAL),
@@ -112,6 +113,29 @@ class Chip:
     current: bool
 
 
+@dataclass(frozen=True)
+class RowsQuery(UrlQuery):
+    """What the URL asks for. `show` is None for what a person should look at first."""
+
+    show: str | None = None
+    q: str = ""
+    page: int = 1
+
+
+@dataclass(frozen=True)
+class RowsPage(Paged):
+    """One page of the rows of a file and where it lies."""
+
+    rows: list[ImportRow]
+    number: int
+    total: int
+    query: RowsQuery
+
+    @property
+    def shown(self) -> int:
+        return len(self.rows)
+
+
 @require_safe
 @needs(VIEW)
 def page(request: HttpRequest, import_id: int) -> HttpResponse:
@@ -119,7 +143,7 @@ def page(request: HttpRequest, import_id: int) -> HttpResponse:
     return _show(request, get_object_or_404(PhoneImport.objects.select_related("job"), pk=import_id))
 
 
-def _show(request: HttpRequest, one: PhoneImport, problem: str = "") -> HttpResponse:
+def _show(request: HttpRequest, one: PhoneImport, problem: str = "", back: Outlook | None = None) -> HttpResponse:
     rows = one.rows.order_by("pk").defer("before", "after")
     show = request.GET.get("show", "faulty" if one.faulty else "")
     if show in FILTERS:
@@ -128,24 +152,25 @@ def _show(request: HttpRequest, one: PhoneImport, problem: str = "") -> HttpResp
     if q:
         rows = rows.filter(Q(mac__icontains=search_digits(q) or q) | Q(number=int(q) if _is_number(q) else 0))
     total = rows.count()
-    last_page = max(1, -(-total // PAGE_ROWS))
     number = page_within(int(text) if _is_number(text := request.GET.get("page", "1")) else 1, total)
     start = (number - 1) * PAGE_ROWS
+    shown = list(rows[start : start + PAGE_ROWS])
     state = ImportState(one.state)
+    if one.entered:
+        setattr(request, OF_PHONES, True)
     context = shell_context(
         request,
-        _("Import: %(file)s") % {"file": one.title},
+        one.title if one.entered else _("Import of %(file)s") % {"file": one.title},
         one=one,
         icon=ICONS.get(state, "upload_file"),
-        rows=list(rows[start : start + PAGE_ROWS]),
+        rows=shown,
+        rows_page=RowsPage(shown, number, total, RowsQuery(show, q, number)),
         chips=_chips(one, show),
         found=total,
         q=q,
         show=show,
-        first=start + 1,
-        previous=_url(show, q, number - 1) if number > 1 else "",
-        next=_url(show, q, number + 1) if number < last_page else "",
         problem=problem,
+        back=back,
         pace=TOLD,
         typed_pace=request.POST.get("pace", TOLD.offered),
         under_way=state in UNDER_WAY,
@@ -170,10 +195,6 @@ def _chips(one: PhoneImport, show: str) -> list[Chip]:
     return chips
 
 
-def _url(show: str, q: str, number: int) -> str:
-    return "?" + urlencode({"show": show, "q": q, "page": number})
-
-
 @require_POST
 @needs(CHANGE)
 def press(request: HttpRequest, import_id: int, button: str) -> HttpResponse:
@@ -186,6 +207,8 @@ def press(request: HttpRequest, import_id: int, button: str) -> HttpResponse:
         return redirect("console:imports")
     if do is None:
         raise Http404
+    if button == "undo" and one.state == ImportState.APPLIED and "sure" not in request.POST:
+        return _show(request, one, back=outlook(one))
     try:
         job = do(one, by=request.user.get_username(), pace_per_minute=TOLD.read(request.POST.get("pace")))
     except (applying.ImportRefused, undoing.CannotUndo, runner.JobError) as error:

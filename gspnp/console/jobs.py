@@ -19,15 +19,17 @@ from gspnp.console import narrow, withheld
 from gspnp.console.access import CHANGE, VIEW, is_fetch, needs
 from gspnp.console.shell import shell_context
 from gspnp.console.tables import ListQuery
+from provisioning.importing import figures
 from provisioning.importing.models import ImportState
-from provisioning.jobs import kinds, runner, telling
+from provisioning.jobs import kinds, runner, standing
 from provisioning.jobs.models import OPEN_JOBS
 from provisioning.models import Job, JobState, Notify, NotifyState
 
 SHOWN_JOBS = 50
 SHOWN_FAILURES = 200
+SHOWN_WITHHELD = 10  # the list of phones has them all
 NOBODY_SECONDS = 10  # a worker looks twice a second
-TROUBLES = (NotifyState.REFUSED, NotifyState.UNANSWERED, NotifyState.WITHHELD, NotifyState.NOT_NEEDED)
+TROUBLES = (NotifyState.REFUSED, NotifyState.UNANSWERED, NotifyState.NOT_NEEDED)
 BUTTONS = {"pause": runner.pause, "resume": runner.resume, "cancel": runner.cancel}
 ICONS = {
     JobState.WAITING: "hourglass_top", JobState.RUNNING: "sync", JobState.PAUSED: "pause_circle",
@@ -40,8 +42,9 @@ ICONS = {
 def overview(request: HttpRequest) -> HttpResponse:
     """The newest jobs."""
     jobs = list(Job.objects.defer("scope")[:SHOWN_JOBS])
-    counts = withheld.counts(job.pk for job in jobs)
-    context = shell_context(request, _("Jobs"), jobs=[(job, counts.get(job.pk, 0)) for job in jobs])
+    stand = standing.of_each(jobs)
+    lines = [(job, stand[job.pk], kinds.of(job).order is not None) for job in jobs]
+    context = shell_context(request, _("Jobs"), jobs=lines)
     return render(request, "console/jobs/list.html", context)
 
 
@@ -89,22 +92,30 @@ def _part(request: HttpRequest, job_id: int) -> HttpResponse:
 def _context(request: HttpRequest, job: Job) -> dict[str, Any]:
     kind = kinds.of(job)
     order = _order(job, kind) if kind.order else None
-    waits = withheld.of(job)
-    failures, told = job.failures.select_related("phone")[:SHOWN_FAILURES], telling.told(job)
+    waits, stands = withheld.of(job), standing.of(job)
+    failures, told = job.failures.select_related("phone")[:SHOWN_FAILURES], stands.told
     is_open = job.state in OPEN_JOBS
+    unasked = job.total - job.done + told.dropped if order and job.state == JobState.CANCELLED else 0
     return {
         "job": job,
-        "icon": "pending" if waits and job.state == JobState.DONE else ICONS[JobState(job.state)],
+        "stands": stands,
+        "icon": "pending" if waits and stands.state == JobState.DONE else ICONS[stands.state],
         "withheld": waits,
-        "withheld_url": f"{reverse('console:phones')}{ListQuery(only=f'{narrow.WITHHELD}:{job.pk}').url()}",
+        "withheld_phones": withheld.of_jobs([job.pk]).select_related("phone").defer("datagram")[:SHOWN_WITHHELD],
+        "more_withheld": max(0, told.withheld - SHOWN_WITHHELD),
+        "withheld_url": _narrowed(narrow.WITHHELD, job),
+        "unasked": unasked,
+        "unasked_url": _narrowed(narrow.UNASKED, job),
+        "is_due": told.until is not None and told.until < timezone.now(),
+        "next_turn": job.called_at if job.state == JobState.RUNNING and job.called_at > timezone.now() else None,
         "order": order,
-        "imported": job.scope.get("import") if job.kind == kinds.IMPORT else None,
+        "imported": figures.came(job) if job.kind == kinds.IMPORT else None,
         "after_cancel": kind.words.cancelled if job.state == JobState.CANCELLED else "",
         "cancel_means": _cancel_means(job, kind),
-        "is_open": is_open or bool(told.waiting) or bool(order and order.under_way),
+        "is_open": stands.is_open or bool(told.waiting) or bool(order and order.under_way),
         "told": told,
         "may_pause": job.state in (JobState.WAITING, JobState.RUNNING) or bool(told.waiting),
-        "may_resume": job.state == JobState.PAUSED or bool(told.held),
+        "may_resume": (job.state == JobState.PAUSED and not kind.not_ready(job)) or bool(told.held),
         "may_cancel": is_open or bool(told.waiting or told.held),
         "failures": failures,
         "more_failures": max(0, job.failures.count() - SHOWN_FAILURES),
@@ -113,12 +124,17 @@ def _context(request: HttpRequest, job: Job) -> dict[str, Any]:
     }
 
 
+def _narrowed(kind: str, job: Job) -> str:
+    """The list of phones, narrowed to some of this job."""
+    return f"{reverse('console:phones')}{ListQuery(only=f'{kind}:{job.pk}').url()}"
+
+
 @dataclass(frozen=True)
 class Asked:
     """What became of the phones that an order has asked; of those that were not asked there are the job's failures."""
 
     tells: bool
-    sent: int
+    wanted: int
     answered: int
     under_way: int
     troubles: list[Notify]
@@ -143,15 +159,15 @@ def _order(job: Job, kind: kinds.Kind) -> Asked:
     taken_back = Q(note__in=(kind.words.held, kind.words.dropped))
     trouble = mine.filter(state__in=TROUBLES).exclude(taken_back).order_by("pk")
     counts = mine.aggregate(
-        sent=Count("pk", filter=Q(first_sent_at__isnull=False)),
         answered=Count("pk", filter=Q(state=NotifyState.DELIVERED)),
         under_way=Count("pk", filter=Q(state__in=(NotifyState.WAITING, NotifyState.SENDING))),
     )
     troubles = list(trouble.select_related("phone").defer("datagram")[:SHOWN_FAILURES])
     more = max(0, trouble.count() - SHOWN_FAILURES)
-    return Asked(tells, **counts, troubles=troubles, more_troubles=more)
+    return Asked(tells, job.total - job.failed, **counts, troubles=troubles, more_troubles=more)
 
 
 def _nobody_takes_it(job: Job) -> bool:
-    """Whether it waits for a worker that does not seem to be there."""
-    return job.state == JobState.WAITING and timezone.now() - job.called_at > timedelta(seconds=NOBODY_SECONDS)
+    """Whether it waits for a worker that does not seem to be there: for the first one, or for the next turn."""
+    waits = job.state == JobState.WAITING or (job.state == JobState.RUNNING and not job.worker)
+    return waits and timezone.now() - job.called_at > timedelta(seconds=NOBODY_SECONDS)

@@ -5,6 +5,7 @@ Without JavaScript every button posts the one form, and the page comes back with
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlencode
 
@@ -23,13 +24,14 @@ from devices.inventory import VersionConflict
 from devices.mac import colons
 from devices.models import Phone
 from gspnp.console import drafts, layer_list
-from gspnp.console.access import CHANGE, VIEW, needs
+from gspnp.console.access import CHANGE, VIEW, may_compare, needs
 from gspnp.console.rows import SHOWN_ACCOUNTS
 from gspnp.console.settings_form import NoSuchSetting, SettingsForm, new_row
 from gspnp.console.shell import shell_context
-from provisioning.changing import Preview, change, preview
+from provisioning.changing import change, preview
 from provisioning.gxp.config import ConfigError
 from provisioning.gxp.entries import search
+from provisioning.gxp.layers import Values
 from provisioning.jobs import runner
 from provisioning.jobs.pace import TOLD
 from provisioning.layers import scope, store
@@ -104,22 +106,22 @@ def _post(request: HttpRequest, found: SettingsLayer) -> HttpResponse:
     do = request.POST.get("do", "")
     if do == "delete":
         return _delete(request, found)
-    draft = drafts.unseal(request.POST.get("draft", ""), request.user.pk, url_of(found))
-    base = draft if draft is not None else found.values
+    draft = drafts.opened(request.POST.get("draft", ""), request.user.pk, url_of(found))
+    base, typed = (draft.values, draft.typed) if draft is not None else (found.values, frozenset())
     overtaken = request.POST.get("version", "") != str(found.version)
     if do in ("save", "back"):
         if draft is None or overtaken or do == "back":
-            form = SettingsForm(base)
+            form = SettingsForm(base, typed=typed)
             return _show(request, found, form, status=409 if overtaken else 200, overtaken=overtaken)
         return _save(request, found, draft)
-    form = SettingsForm(base, request.POST)
+    form = SettingsForm(base, request.POST, typed)
     if form.act(do):
         return _show(request, found, form, status=422 if form.problems else 200)
     if overtaken:
         return _show(request, found, form, status=409, overtaken=True)
     if form.is_valid():
         try:
-            return show_preview(request, found, preview(found, form.values()), request.POST.get("note", ""))
+            return show_preview(request, found, form.values(), form.typed, request.POST.get("note", ""))
         except ConfigError as error:
             form.place(error.problems)
         except CannotDecrypt:
@@ -127,18 +129,20 @@ def _post(request: HttpRequest, found: SettingsLayer) -> HttpResponse:
     return _show(request, found, form, status=422)
 
 
-def _save(request: HttpRequest, found: SettingsLayer, draft: dict[str, str | None]) -> HttpResponse:
-    note, typed = request.POST.get("note", ""), request.POST.get("pace")
+def _save(request: HttpRequest, found: SettingsLayer, draft: drafts.Draft) -> HttpResponse:
+    note, pace = request.POST.get("note", ""), request.POST.get("pace")
+    by = request.user.get_username()
     try:
-        saved, job = change(found, draft, by=request.user.get_username(), note=note, pace_per_minute=TOLD.read(typed))
+        saved, job = change(found, draft.values, by=by, note=note, pace_per_minute=TOLD.read(pace))
     except runner.JobError as error:
-        return show_preview(request, found, preview(found, draft), note, typed, str(error))
+        return show_preview(request, found, draft.values, draft.typed, note, pace, str(error))
     except ConfigError as error:
-        form = SettingsForm(draft)
+        form = SettingsForm(draft.values, typed=draft.typed)
         form.place(error.problems)
         return _show(request, found, form, status=422)
     except VersionConflict:
-        return _show(request, store.find(found.level, found.name), SettingsForm(draft), status=409, overtaken=True)
+        form = SettingsForm(draft.values, typed=draft.typed)
+        return _show(request, store.find(found.level, found.name), form, status=409, overtaken=True)
     if job is None:
         messages.success(request, _("%(layer)s is saved. It reaches no phone yet.") % {"layer": title_of(saved)})
         return HttpResponseRedirect(url_of(saved))
@@ -179,7 +183,7 @@ def _show(
     if overtaken:
         form.problems.insert(0, OVERTAKEN % {"who": found.changed_by or _("Somebody")})
     note = request.POST.get("note", found.note)
-    draft = drafts.seal(request.user.pk, url_of(found), form.draft()) if request.method == "POST" else ""
+    draft = drafts.seal(request.user.pk, url_of(found), form.draft(), form.typed) if request.method == "POST" else ""
     # Whoever was not told that it changed has still seen the old one.
     version = found.version if overtaken else request.POST.get("version", found.version)
     context = _context(request, found, form=form, note=note, draft=draft, version=version)
@@ -189,16 +193,19 @@ def _show(
 def show_preview(
     request: HttpRequest,
     found: SettingsLayer,
-    seen: Preview,
+    values: Values,
+    typed: Collection[str],
     note: str,
     typed_pace: object = TOLD.offered,
     problem: str = "",
 ) -> HttpResponse:
+    """What saving would do; `typed` are secrets that somebody typed. Raises ConfigError and CannotDecrypt."""
+    seen = preview(found, values, hidden=() if may_compare(request) else typed)
     phones = Phone.objects.filter(pk__in=seen.touched[:SHOWN_PHONES]).prefetch_related(SHOWN_ACCOUNTS).order_by("pk")
     context = _context(
         request, found, preview=seen, phones=phones, more=max(0, len(seen.touched) - SHOWN_PHONES), note=note,
         pace=TOLD, typed_pace=typed_pace, problem=problem,
-        draft=drafts.seal(request.user.pk, url_of(found), seen.values),
+        draft=drafts.seal(request.user.pk, url_of(found), seen.values, typed),
     )  # fmt: skip
     return render(request, "console/settings/preview.html", context, status=422 if problem else 200)
 

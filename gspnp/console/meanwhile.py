@@ -1,10 +1,9 @@
-"""What happens around an open drawer: who else saved the phone, which passwords changed, and the phone that is next."""
+"""What happens around an open drawer: who else saved the phone, whose passwords were written, which phone is next."""
 
 from __future__ import annotations
 
 from django.db.models import Q
 from django.db.models.functions import Trim, Upper
-from django.utils.crypto import salted_hmac
 
 from devices.catalog import MODELS
 from devices.choices import EventKind, Stage
@@ -21,17 +20,13 @@ def saved_by(phone: Phone, after: int) -> str:
 
 
 def password_marks(phone: Phone, stored: plan.Draft) -> dict[str, str]:
-    """For each account with a password a mark that is another one when that is: it tells that much and nothing else.
+    """For each account with a password a mark that is another one once somebody has written it, be it the same again.
 
-    Keyed with this installation's secret, so that nobody can try passwords against it.
+    One that is made of the password would tell whoever may not look at it that a guess was right.
     """
-    return {
-        str(account.number): salted_hmac(
-            "gspnp.console.drawer", f"{phone.mac} {account.number} {account.password}", algorithm="sha256"
-        ).hexdigest()[:16]
-        for account in stored.accounts
-        if account.password
-    }
+    with_one = [account.number for account in stored.accounts if account.password]
+    written = phone.accounts.filter(number__in=with_one).values_list("number", "password_version")
+    return {str(number): str(version) for number, version in written}
 
 
 def next_new(phone: Phone) -> Phone | None:

@@ -5,31 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from django.conf import settings
-from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils.translation import gettext_lazy
 
 from gspnp.console import first_password  # noqa: F401  (connects its receivers)
 from gspnp.console.models import TemporaryPassword
 
 CHANGE = "admin:password_change"
 ALLOWED = (CHANGE, "admin:logout", "admin:jsi18n")
-WORDS = gettext_lazy(
-    "This is the password that the set-up made. Choose your own, and a different one; then everything opens."
-)
 
 
 class ChangeTemporaryPassword:
-    """Middleware, behind authentication and messages: such a user sees the password form and the way out."""
+    """Middleware, behind authentication: such a user sees the password form, which says why, and the way out."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if self._must_change(request):
-            messages.warning(request, str(WORDS))
             return redirect(CHANGE)
         return self.get_response(request)
 

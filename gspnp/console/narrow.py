@@ -24,7 +24,7 @@ ONLY_CHARS = 100
 RUNS_READ = 500  # different pairs of model and firmware; a network has a handful, only a hostile one has more
 MAX_SECONDS = 253_402_214_399  # a day before the year 9999 ends: every zone can still say it
 ALARM, ARRIVED, FIRMWARE, HOLE, MODEL, WHY = "alarm", "arrived", "firmware", "hole", "model", "why"
-WITHHELD = "withheld"  # by the number of the job
+UNASKED, WITHHELD = "unasked", "withheld"  # by the number of the job
 
 Run = tuple[str, str, int]
 
@@ -40,6 +40,7 @@ def read(text: str) -> str:
         HOLE: value in {hole.name for hole in firmware.all_holes()},
         MODEL: bool(value),
         WHY: value in reasons.BY_KEY,
+        UNASKED: _is_number(value),
         WITHHELD: _is_number(value),
     }
     return text if understood.get(kind) else ""
@@ -58,6 +59,8 @@ def rule(only: str) -> Q:
         return with_hole(value, runs())
     if kind == MODEL:
         return Q(model=value)
+    if kind == UNASKED:
+        return withheld.unasked(int(value))
     if kind == WITHHELD:
         return Q(pk__in=withheld.of_jobs([int(value)]).values("phone"))
     return reasons.rule(value) if kind == WHY else Q()
@@ -82,6 +85,8 @@ def words(only: str) -> str:
         return _("firmware with a known hole: {name}").format(name=value)
     if kind == MODEL:
         return _("model {model}").format(model=value)
+    if kind == UNASKED:
+        return _("without their turn, of job {number}").format(number=value)
     if kind == WITHHELD:
         return _("held back, of job {number}").format(number=value)
     return str(reasons.BY_KEY[value].title) if kind == WHY else ""

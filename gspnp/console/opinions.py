@@ -20,7 +20,6 @@ from devices.models import Phone
 from gspnp.console import layers
 from gspnp.console.access import CHANGE, VIEW, needs
 from gspnp.console.shell import shell_context
-from provisioning.changing import preview
 from provisioning.gxp.config import ConfigError
 from provisioning.gxp.entries import label_of, shown
 from provisioning.gxp.layers import Values
@@ -66,7 +65,7 @@ def _post(request: HttpRequest, layer: SettingsLayer) -> HttpResponse:
             request, layer, _("Somebody changed this site's settings in the meantime. Look again, then decide.")
         )
     values = switched(layer.values, set(request.POST.getlist("alone")))
-    return layers.show_preview(request, layer, preview(layer, values), layer.note)
+    return layers.show_preview(request, layer, values, (), layer.note)
 
 
 def switched(values: Values, alone: set[str]) -> dict[str, str | None]:

@@ -58,7 +58,7 @@ DEEDS: Mapping[str, Deed] = {
             "minutes, and only while the phone is still there."
         ),
         gettext_lazy("Confirm and notify"),
-        gettext_lazy("without a configuration of ours or without an address: left out."),
+        WITHOUT_FILE,
     ),
     "check": Deed(
         gettext_lazy("Check for a new configuration"),
@@ -143,9 +143,9 @@ def _confirm(request: HttpRequest, kind: str, deed: Deed, found: list[Found], fi
     if "go" in request.POST:
         return _agreed(request, kind, wanted)
     context = _context(kind, deed, found, wanted) | {
-        "left_out": len(found) - len(fit),
         "named": list(named.values()),
         "typed_pace": min(ASKED.most, orders.confirming_pace(len(wanted))),
+        "left_words": _not_confirmed(found, bool(wanted)),
     }
     if len(wanted) > orders.MOST_CONFIRMED:
         context["too_many"] = orders.MOST_CONFIRMED
@@ -189,18 +189,48 @@ def digest(kind: str, fit: Iterable[Found]) -> str:
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
+def _left_words(deed: Deed, count: int, others: bool) -> str:
+    """How many are left out, and why; `others` are not."""
+    if others:
+        words = ngettext("%(count)d more is %(why)s", "%(count)d more are %(why)s", count)
+    else:
+        words = ngettext("%(count)d is %(why)s", "%(count)d are %(why)s", count)
+    return words % {"count": count, "why": deed.nobody}
+
+
+def _not_confirmed(found: list[Found], others: bool) -> list[str]:
+    """Of which phones no address can be confirmed, and what helps."""
+    without_file = sum(1 for one in found if one.stage not in WAY)
+    unheard = sum(1 for one in found if one.stage in WAY and one.now_at is None)
+    said = []
+    if without_file:
+        said.append(_left_words(DEEDS["confirm"], without_file, others))
+    if unheard:
+        words = ngettext(
+            "%(count)d has not been heard yet, so that it has no address to confirm: left out. Plug it in, or switch "
+            "it off and on; it is told when it is heard.",
+            "%(count)d have not been heard yet, so that they have no address to confirm: left out. Plug them in, or "
+            "switch them off and on; they are told when they are heard.",
+            unheard,
+        )
+        said.append(words % {"count": unheard})
+    return said
+
+
 def _context(kind: str, deed: Deed, found: list[Found], fit: list[Found]) -> dict[str, Any]:
-    tells = kinds.ORDERS[kind].tells is not None
+    tells, left_out = kinds.ORDERS[kind].tells is not None, len(found) - len(fit)
+    least = orders.least_pace(kind, len(fit))
     return {
         "kind": kind,
         "deed": deed,
         "count": len(fit),
         "digest": digest(kind, fit),
-        "left_out": len(found) - len(fit),
+        "left_words": [_left_words(deed, left_out, bool(fit))] if left_out else [],
         "moved": sum(1 for one in fit if one.now_at is not None and one.host != one.now_at) if tells else 0,
         "tells": tells,
         "pace": ASKED,
-        "typed_pace": ASKED.offered,
+        "least_pace": least,
+        "typed_pace": max(ASKED.offered, least),
     }
 
 

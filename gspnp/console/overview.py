@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from devices.choices import OUT_OF_SIGHT, Stage
-from gspnp.console import figures, narrow
+from gspnp.console import figures, narrow, reasons
 from gspnp.console.access import VIEW, needs
 from gspnp.console.figures import Bucket, Fleet, ModelRuns
 from gspnp.console.listening import listening
@@ -85,7 +85,8 @@ def _context(request: HttpRequest) -> dict[str, Any]:
         "models": [_model_line(row, fleet) for row in models],
         "more_models": len(fleet.models) - len(models),
         "stopped": _stopped_lines(fleet),
-        "stopped_total": sum(count for _kind, count in fleet.stopped),
+        "stopped_total": sum(count for kind, count in fleet.stopped if kind.key != reasons.UNPLUGGED),
+        "unplugged": sum(count for kind, count in fleet.stopped if kind.key == reasons.UNPLUGGED),
         "arrived": {"hours": _sum(by_hour, "arrived"), "days": _sum(by_day, "arrived")},
         "arrivals": {"hours": _arrival_lines(by_hour, "H:i"), "days": _arrival_lines(by_day, "D j M")},
         "fetched": {name: _sum(fetched, name) for name in (*SERIES, "refused_strangers")},

@@ -17,10 +17,14 @@ class UrlQuery:
 
     def url(self, **changes: Any) -> str:
         """The query string of this list with changes; another search, filter or order begins at the first page."""
+        kept = self.parameters(**changes)
+        return f"?{urlencode(kept)}" if kept else "?"
+
+    def parameters(self, **changes: Any) -> dict[str, Any]:
+        """The same as names and values: what is not its default."""
         asked = replace(self, **({"page": 1} | changes))
         default = asdict(type(self)())
-        kept = {name: value for name, value in asdict(asked).items() if value != default[name]}
-        return f"?{urlencode(kept)}" if kept else "?"
+        return {name: value for name, value in asdict(asked).items() if value != default[name]}
 
 
 class Paged:
@@ -41,6 +45,23 @@ class Paged:
     @property
     def last(self) -> int:
         return (self.number - 1) * PAGE_ROWS + self.shown
+
+    @property
+    def pages(self) -> int:
+        return page_within(MAX_PAGE, self.total)
+
+    @property
+    def along(self) -> list[tuple[str, Any]]:
+        """What goes along with the number of a page that is typed."""
+        return list(self.query.parameters().items())
+
+    @property
+    def first_url(self) -> str:
+        return self.query.url() if self.number > 1 else ""
+
+    @property
+    def last_url(self) -> str:
+        return self.query.url(page=self.pages) if self.number < self.pages else ""
 
     @property
     def previous_url(self) -> str:

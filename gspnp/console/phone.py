@@ -20,11 +20,12 @@ from devices.choices import Neighbour, Stage
 from devices.crypto import CannotDecrypt
 from devices.mac import colons
 from devices.models import Phone
-from gspnp.console.access import CHANGE, FORGET, VIEW, needs
+from gspnp.console.access import CHANGE, FORGET, VIEW, may_compare, needs
 from gspnp.console.holding import format_words, holding, summary
 from gspnp.console.listening import listening
 from gspnp.console.rows import CHALLENGED, LISTENER_AWAY, SHOWN_ACCOUNTS, rows_of
 from gspnp.console.shell import shell_context
+from gspnp.console.templatetags.console import notify_state
 from gspnp.console.timeline import timeline
 from gspnp.console.transcript import exchanges
 from gspnp.console.way import offline_words, way
@@ -115,13 +116,16 @@ def _context(request: HttpRequest, phone: Phone) -> dict[str, Any]:
         "way": way(phone, version, row),
         "has_key": phone.stage == Stage.NOTIFIED and version is not None and version.bootstrap_at is not None,
         "offline_words": offline_words(phone, row),
-        "holding": holding(phone, version),
+        "holding": holding(phone, version, may_compare(request)),
+        "hides": not may_compare(request),
         "summary": summary(phone),
         "exchanges": exchanges(phone),
         "told": last_told(phone, heard.running),
         "neighbour": NEIGHBOUR_WORDS[Neighbour(phone.neighbour)],
         "timeline": timeline(phone, request),
-        "notifies": Notify.objects.filter(phone=phone).defer("datagram")[:HISTORY_SHOWN],
+        "notifies": Notify.objects.filter(phone=phone)
+        .select_related("job")
+        .defer("datagram", "job__scope")[:HISTORY_SHOWN],
         "attempts": _in_vain(phone),
         "downloads": Download.objects.filter(phone=phone)[:HISTORY_SHOWN],
         "may_change": request.user.has_perm(CHANGE),
@@ -171,4 +175,4 @@ def last_told(phone: Phone, listener_runs: bool) -> Told | None:
 def _told_words(notify: Notify) -> str:
     if notify.state == NotifyState.REFUSED and notify.status in CHALLENGED:
         return str(NOT_CARRIED_OUT)  # whether we did not know it or did not tell it stands in the note
-    return str(TOLD_WORDS.get(NotifyState(notify.state), notify.get_state_display()))
+    return str(TOLD_WORDS.get(NotifyState(notify.state), notify_state(notify)))

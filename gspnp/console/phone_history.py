@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
@@ -14,7 +16,7 @@ from devices.crypto import CannotDecrypt
 from devices.inventory import VersionConflict
 from devices.mac import colons
 from devices.models import Phone
-from gspnp.console.access import CHANGE, VIEW, needs
+from gspnp.console.access import CHANGE, VIEW, may_compare, needs
 from gspnp.console.assign import UNREADABLE, saved_words
 from gspnp.console.shell import shell_context
 from provisioning import versions
@@ -35,13 +37,14 @@ def page(request: HttpRequest, mac: str) -> HttpResponse:
     changes, problem = None, ""
     if before is not None and after is not None:
         try:
-            changes = [in_words(change) for change in versions.compare(phone, before, after)]
+            changes = told(versions.compare(phone, before, after), may_compare(request))
         except versions.RollbackError as error:
             problem = str(error)
     newest = [entry.number for entry in entries[:2]]
     context = shell_context(
         request, colons(phone.mac), phone=phone, account=phone.accounts.defer("password").first(), tab="history",
         entries=entries, changes=changes, problem=problem,
+        hides=not may_compare(request),
         before=before if before is not None else newest[-1] if newest else None,
         after=after if after is not None else newest[0] if newest else None,
         may_change=request.user.has_perm(CHANGE),
@@ -51,6 +54,12 @@ def page(request: HttpRequest, mac: str) -> HttpResponse:
 
 def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else None
+
+
+def told(changes: Iterable[Change], may_compare: bool) -> list[Change]:
+    """What differs, in words. A secret that both have shows as the mask twice; that it is another one is only for who
+    `may_compare`, or a guess is saved and the history asked whether it was right."""
+    return [in_words(one) for one in changes if may_compare or one.before != one.after]
 
 
 def in_words(change: Change) -> Change:
@@ -76,7 +85,8 @@ def back(request: HttpRequest, mac: str, number: int) -> HttpResponse:
                 _("This phone was saved by somebody else in the meantime. Look at its history again.")
             )
         seen_host = request.POST.get("seen_host") or None
-        saved = versions.roll_back(phone, number, by=request.user.get_username(), seen_host=seen_host)
+        by, anew = request.user.get_username(), not may_compare(request)
+        saved = versions.roll_back(phone, number, by=by, seen_host=seen_host, anew=anew)
     except (versions.RollbackError, AssignmentError, VersionConflict) as error:
         messages.error(request, str(error))
     except ConfigError as error:

@@ -18,7 +18,7 @@ from devices.inventory import VersionConflict
 from devices.mac import colons
 from devices.models import Phone
 from gspnp.console import drafts
-from gspnp.console.access import CHANGE, REVEAL, VIEW, needs
+from gspnp.console.access import CHANGE, REVEAL, VIEW, may_compare, needs
 from gspnp.console.assign import UNREADABLE, saved_words
 from gspnp.console.settings_form import SettingsForm
 from gspnp.console.shell import is_plain_beyond_loopback, shell_context
@@ -80,8 +80,9 @@ def page(request: HttpRequest, mac: str) -> HttpResponse:
 
 
 def _post(request: HttpRequest, phone: Phone, own: dict[str, str | None]) -> HttpResponse:
-    draft = drafts.unseal(request.POST.get("draft", ""), request.user.pk, phone.mac)
-    form = SettingsForm(own if draft is None else draft, request.POST)
+    draft = drafts.opened(request.POST.get("draft", ""), request.user.pk, phone.mac)
+    base, typed = (draft.values, draft.typed) if draft is not None else (own, frozenset())
+    form = SettingsForm(base, request.POST, typed)
     templates = Templates(phone, request.POST)
     if form.act(request.POST.get("do", "")):
         return _show(request, phone, form, templates, status=422 if form.problems else 200)
@@ -97,10 +98,12 @@ def _post(request: HttpRequest, phone: Phone, own: dict[str, str | None]) -> Htt
 
 def _save(request: HttpRequest, phone: Phone, form: SettingsForm, templates: Templates) -> bool:
     try:
+        draft = plan.draft_of(phone)
         saved = assignment.save(
-            phone, plan.draft_of(phone), by=request.user.get_username(),
+            phone, draft, by=request.user.get_username(),
             seen_host=request.POST.get("seen_host") or None, own=form.values(), templates=templates.chosen(),
-            why="Its own settings were changed.",
+            why="Its own settings were changed.", kept=draft.numbers,
+            anew=bool(form.typed) and not may_compare(request),
         )  # fmt: skip
     except ConfigError as error:
         form.place(error.problems)
@@ -119,10 +122,10 @@ def _cannot_be_configured(phone: Phone) -> str:
 
 
 def _seen(phone: Phone) -> str:
-    """What a save must have seen: the phone's version, that of its own layer, and its templates."""
+    """What a save must have seen: the phone and its version, that of its own layer, and its templates."""
     layer = SettingsLayer.objects.filter(phone=phone).values_list("version", flat=True).first() or 0
     chosen = PhoneTemplate.objects.filter(phone=phone).values_list("layer", flat=True)
-    return f"{phone.version}.{layer}.{'-'.join(map(str, chosen))}"
+    return f"{phone.pk}.{phone.version}.{layer}.{'-'.join(map(str, chosen))}"
 
 
 def _show(
@@ -135,7 +138,7 @@ def _show(
     context = shell_context(
         request, colons(phone.mac), phone=phone, account=phone.accounts.defer("password").first(), tab="settings",
         form=form, templates=templates, problem=problem,
-        draft=drafts.seal(request.user.pk, phone.mac, form.draft()) if posted and form is not None else "",
+        draft=drafts.seal(request.user.pk, phone.mac, form.draft(), form.typed) if posted and form is not None else "",
         seen=seen if overtaken else request.POST.get("seen", seen), seen_host=phone.source_host or "",
         picture=picture, groups=_groups(picture), revealable=REVEALABLE,
         may_change=request.user.has_perm(CHANGE) and phone.is_assigned,

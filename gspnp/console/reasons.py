@@ -29,6 +29,7 @@ class Kind:
         return reason.startswith(self.begins)
 
 
+UNPLUGGED = "unplugged"  # nothing is wrong with these, and they need nobody
 KINDS = (
     Kind(
         "no-answer",
@@ -114,7 +115,7 @@ KINDS = (
         ("It says now that it is",),
     ),
     Kind(
-        "unplugged",
+        UNPLUGGED,
         _("They were listed beforehand and wait to be plugged in"),
         _("Plug them in: they are told by themselves."),
         ("It waits to be plugged in",),

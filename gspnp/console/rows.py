@@ -46,6 +46,7 @@ NO_WORKER = gettext_lazy(
     "It was plugged in, and nobody makes its file: the worker is not running. Start everything with make run, or the "
     "worker alone with manage.py work."
 )
+JUST_SECONDS = 10  # a phone that was read a moment before its NOTIFY was answered is still "assigned". Our choice.
 FILE_SECONDS = 30  # a worker makes it within two. Our choice.
 ONLINE, OFFLINE, UNKNOWN = "online", "offline", "unknown"
 NOT_ASKED_YET = gettext_lazy("Not asked yet")
@@ -91,7 +92,8 @@ class Mark:
 
 @dataclass(frozen=True)
 class Row:
-    """A phone for the templates. `step` counts from 1 along the way, 0 beside it."""
+    """A phone for the templates. `step` counts from 1 along the way, 0 beside it; `again_at` is when it is asked again
+    by itself, after what its words say."""
 
     phone: Phone
     account: Account | None
@@ -102,6 +104,7 @@ class Row:
     stuck: bool
     reach: Reach | None = None
     command: Mark | None = None
+    again_at: datetime | None = None
 
     @property
     def more_accounts(self) -> int:
@@ -119,6 +122,12 @@ class Row:
         return str(LISTED) if listed_only else self.phone.get_stage_display()
 
     @property
+    def offers_notify(self) -> bool:
+        """Whether its words say that it is to be notified again: then the button stands beside them."""
+        named = f"“{gettext('Notify again')}”" in self.words or "“Notify again”" in self.words
+        return named and self.phone.is_assigned and self.phone.is_heard
+
+    @property
     def can_assign(self) -> bool:
         return self.phone.known_model is not None
 
@@ -133,8 +142,10 @@ def rows_of(phones: Iterable[Phone], listening: Listening) -> list[Row]:
     Only a NOTIFY of the configuration is owed on the way; a command that waits is the row's mark.
     """
     phones = list(phones)
-    owed = Notify.objects.filter(phone__in=phones, kind=NotifyKind.PROFILE, state__in=OPEN_STATES).defer("datagram")
-    notifies = {notify.phone_id: notify for notify in owed}
+    just = timezone.now() - timedelta(seconds=JUST_SECONDS)
+    owed = Q(state__in=OPEN_STATES) | Q(state=NotifyState.DELIVERED, settled_at__gte=just)
+    profiles = Notify.objects.filter(owed, phone__in=phones, kind=NotifyKind.PROFILE).defer("datagram").order_by("pk")
+    notifies = {notify.phone_id: notify for notify in profiles}
     told = _last_commands(phones)
     silent = _silent_reasons(phones)
     return [
@@ -162,11 +173,19 @@ def _row(phone: Phone, owed: Notify | None, listening: Listening, reach: Reach |
         stuck=stuck,
         reach=reach,
         command=command,
+        again_at=owed.next_at if owed is not None and words == phone.stage_reason and _waits(owed) else None,
     )
+
+
+def _waits(owed: Notify) -> bool:
+    return owed.state == NotifyState.WAITING and owed.next_at > timezone.now()
 
 
 def _words(phone: Phone, owed: Notify | None, listening: Listening) -> tuple[str, bool]:
     """What a technician reads below the stage, and whether the phone has stopped on its way."""
+    has_heard = owed is not None and owed.state == NotifyState.DELIVERED
+    if has_heard:
+        owed = None
     if not phone.is_heard and phone.stage in STEPS:
         return phone.stage_reason or str(NOT_HEARD), False
     if phone.awaits_file and phone.stage == Stage.ASSIGNED:
@@ -179,7 +198,8 @@ def _words(phone: Phone, owed: Notify | None, listening: Listening) -> tuple[str
         return owed.note or str(OPEN_WORDS[NotifyState(owed.state)]), owed.state == NotifyState.WITHHELD
     if phone.stage == Stage.SEEN and phone.known_model is None:
         return gettext("This model cannot be configured yet."), False
-    return str(NEXT_WORDS.get(Stage(phone.stage), "")), False
+    stage = Stage.NOTIFIED if has_heard and phone.stage == Stage.ASSIGNED else Stage(phone.stage)
+    return str(NEXT_WORDS.get(stage, "")), False
 
 
 def _file_comes(phone: Phone) -> tuple[str, bool]:

@@ -7,43 +7,74 @@ what is left of a scan of all phones are the MAC and the address, and these only
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from typing import Any
 
-from django.db.models import Q
+from django.db.models import F, Func, Q, TextField
+from django.db.models.lookups import Contains
 
 from devices.mac import search_digits
 from devices.models import Account, Phone
+from gspnp.folding import MARKS, fold
 
 KINDS = ("vendor", "model", "firmware")
+KINDS_READ = 500  # different ones; a network has a handful, only a hostile one has more
 _ADDRESS = re.compile(r"[0-9a-f.:]+", re.IGNORECASE)
+
+
+class Folded(Func):
+    """A stored name without case and accents (gspnp/folding.py). Most names are ASCII, which SQLite tells far sooner
+    than a function in Python is called."""
+
+    output_field = TextField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
+        """Its LIKE compares ASCII letters without case by itself."""
+        return self._twice(compiler, "CASE WHEN {0} GLOB '*[^ -~]*' THEN gspnp_fold({0}) ELSE {0} END")
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
+        """`lower` comes last: with some collations it knows ASCII only."""
+        bare = f"lower(regexp_replace(normalize({{0}}, NFKD), '{MARKS}', '', 'g'))"
+        folded = f"regexp_replace({bare}, '[ßẞ]', 'ss', 'g')"
+        return self._twice(compiler, f"CASE WHEN {{0}} ~ '[^ -~]' THEN {folded} ELSE lower({{0}}) END")
+
+    def _twice(self, compiler: Any, template: str) -> tuple[str, Any]:
+        [column] = self.get_source_expressions()
+        sql, params = compiler.compile(column)
+        return template.format(sql), list(params) * template.count("{0}")
+
+
+def named(field: str, text: str) -> Q:
+    """Whether a name holds the text, whatever the case and the accents of both."""
+    wanted = fold(text) or ""
+    found = Q(Contains(Folded(F(field)), wanted))
+    if not wanted.isascii():
+        # What is left are letters of other scripts, and PostgreSQL may know the case of ASCII alone.
+        for spelling in (wanted.upper(), wanted.title()):
+            found |= Q(Contains(Folded(F(field)), spelling))
+    return found
 
 
 def matches(text: str) -> Q:
     """MAC in any spelling, extension, caller name, model, vendor, firmware or address."""
-    typed = spellings(text)
-    accounts = Q()
-    for spelling in typed:
-        accounts |= Q(user_id__icontains=spelling) | Q(display_name__icontains=spelling)
-    found = Q(pk__in=Account.objects.filter(accounts).order_by().values("phone"))
-    for field, values in _values_like(typed).items():
-        found |= Q(**{f"{field}__in": sorted(values)})
+    accounts = Account.objects.filter(named("user_id", text) | named("display_name", text))
+    found = Q(pk__in=accounts.order_by().values("phone")) | _kind_like(text)
     if _ADDRESS.fullmatch(text):
         found |= Q(source_host__icontains=text)
     digits = search_digits(text)
     return found | Q(mac__contains=digits) if digits else found
 
 
-def spellings(text: str) -> Iterable[str]:
-    """SQLite compares letters outside ASCII exactly, so their other cases are asked for too."""
-    return {text} if text.isascii() else {text, text.lower(), text.upper(), text.title()}
-
-
-def _values_like(typed: Iterable[str]) -> dict[str, set[str]]:
-    """Which vendors, models and firmwares there are that hold the text."""
-    wanted = [spelling.lower() for spelling in typed]
-    found: dict[str, set[str]] = {}
-    for row in Phone.objects.order_by().values_list(*KINDS).distinct():
-        for field, value in zip(KINDS, row, strict=True):
-            if any(text in value.lower() for text in wanted):
-                found.setdefault(field, set()).add(value)
+def _kind_like(text: str) -> Q:
+    """Whose vendor, model or firmware holds the text: by the values that there are, or by a scan if a stranger has made
+    up so many that a list of them is slower than that."""
+    wanted, found = fold(text) or "", Q()
+    rows = list(Phone.objects.order_by().values_list(*KINDS).distinct()[: KINDS_READ + 1])
+    if len(rows) > KINDS_READ:
+        for field in KINDS:
+            found |= named(field, text)
+        return found
+    for field, values in zip(KINDS, zip(*rows, strict=True), strict=False):
+        like = {value for value in values if wanted in (fold(value) or "")}
+        if like:
+            found |= Q(**{f"{field}__in": sorted(like)})
     return found

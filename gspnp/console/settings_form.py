@@ -6,7 +6,7 @@ Nothing here judges a value: `provisioning.gxp.layers.problems` does, and `place
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from django.http import QueryDict
@@ -63,10 +63,11 @@ class Row:
 
 
 class SettingsForm:
-    """All rows of one layer. `data` is what a browser posted, None for a page that is opened."""
+    """All rows of one layer. `data` is what a browser posted, None for a page that is opened; `typed` are the secrets
+    of the base that were typed on a page before."""
 
-    def __init__(self, base: Values, data: QueryDict | None = None) -> None:
-        self.base, self.data = base, data
+    def __init__(self, base: Values, data: QueryDict | None = None, typed: Collection[str] = ()) -> None:
+        self.base, self.data, self._typed = base, data, frozenset(typed)
         self.problems: list[str] = []
         self.query = data.get("q", "")[:100] if data is not None else ""
         self.found: list[Entry] | None = None
@@ -158,6 +159,13 @@ class SettingsForm:
         if not typed and kept is None:
             self.missing.add(row.name)
         return typed or kept or ""
+
+    @property
+    def typed(self) -> frozenset[str]:
+        """The secrets that somebody has typed, here or on a page before: whether one is what is stored is not for
+        everybody to know."""
+        here = {row.name for row in self.rows if row.entry.secret and self.data is not None and self._posted(row.entry)}
+        return self._typed | here
 
     def draft(self) -> dict[str, str | None]:
         """What goes along to the next page: everything but secrets that nobody has typed yet."""

@@ -20,6 +20,8 @@ def shell_context(request: HttpRequest, title: str, **extra: Any) -> dict[str, A
     taken_back.forget_old(request)
     return {
         **admin.site.each_context(request),
+        # The shell gives it to staff only; each entry says itself who may open it.
+        "sidebar_navigation": admin.site.get_sidebar_list(request),  # type: ignore[attr-defined]  # unfold has it
         "title": title,
         "last_event_id": live.newest_id(),
         "listening": listening(),
@@ -41,6 +43,10 @@ def is_plain_beyond_loopback(request: HttpRequest) -> bool:
         return True
 
 
+OF_PHONES = "gspnp_of_phones"
+"""What a view says of a request whose page belongs to the phones, although its address is that of an import."""
+
+
 def is_console(request: HttpRequest) -> bool:
     """Whether the sidebar's entry for the phones is the present one: their list, or the page of one of them."""
     return request.path == "/" or (request.path.startswith("/phones/") and not is_import(request))
@@ -48,7 +54,7 @@ def is_console(request: HttpRequest) -> bool:
 
 def is_import(request: HttpRequest) -> bool:
     """The same for import and export."""
-    return request.path.startswith(("/phones/import/", "/phones/export/"))
+    return request.path.startswith(("/phones/import/", "/phones/export/")) and not getattr(request, OF_PHONES, False)
 
 
 def is_extensions(request: HttpRequest) -> bool:

@@ -18,7 +18,7 @@ from devices.choices import OUT_OF_SIGHT, Stage
 from devices.models import Account, Phone
 from gspnp.console import filters, narrow
 from gspnp.console.columns import DEFAULT, LABELS, NEWEST_FIRST, UNSORTED
-from gspnp.console.filters import ATTENTION, REACHES, Chip, Counts, Removable
+from gspnp.console.filters import ATTENTION, REACHES, Chip, Counts, CountsWithin, Removable
 from gspnp.console.paging import MAX_PAGE, PAGE_ROWS, QUERY_CHARS, Paged, UrlQuery, page_within
 from gspnp.console.rows import SHOWN_ACCOUNTS
 from gspnp.console.search import matches
@@ -129,7 +129,7 @@ class Page(Paged):
 
 def read_page(query: ListQuery, names: Sequence[str] = DEFAULT) -> Page:
     """The phones that this URL shows, with these columns; a page beyond the end is the last one."""
-    counts = Counts()
+    counts = _counts(query)
     ids, number, total = _ids(query, counts)
     found = {phone.pk: phone for phone in Phone.objects.filter(pk__in=ids).prefetch_related(SHOWN_ACCOUNTS)}
     shown = replace(query, page=number)
@@ -137,7 +137,7 @@ def read_page(query: ListQuery, names: Sequence[str] = DEFAULT) -> Page:
         phones=[found[pk] for pk in ids if pk in found],  # one may be forgotten in between
         number=number,
         total=total,
-        heard_any=bool(counts.stages),
+        heard_any=bool(counts.stages) or Phone.objects.exists(),
         chips=filters.stage_chips(shown, counts),
         reach_chips=filters.reach_chips(shown, counts),
         removable=filters.removable(shown),
@@ -149,18 +149,32 @@ def read_page(query: ListQuery, names: Sequence[str] = DEFAULT) -> Page:
 
 def filtered(query: ListQuery) -> QuerySet[Phone]:
     """The phones that are meant. Ignored and retired ones appear when they are asked for, or searched for."""
-    phones = Phone.objects.filter(**filters.of_kinds(query))
+    phones = _narrowed(query)
     if query.stage == ATTENTION:
         phones = phones.filter(filters.needs_attention())
     elif query.stage:
         phones = phones.filter(stage=query.stage)
-    elif not query.q and not narrow.is_of_all(query.only):
+    elif _is_in_sight(query):
         phones = phones.exclude(stage__in=OUT_OF_SIGHT)
+    return phones.filter(REACHES[query.reach]) if query.reach else phones
+
+
+def _narrowed(query: ListQuery) -> QuerySet[Phone]:
+    """The phones among which the chips choose."""
+    phones = Phone.objects.filter(**filters.of_kinds(query))
     if query.only:
         phones = phones.filter(narrow.rule(query.only))
-    if query.reach:
-        phones = phones.filter(REACHES[query.reach])
     return phones.filter(matches(query.q)) if query.q else phones
+
+
+def _is_in_sight(query: ListQuery) -> bool:
+    return not query.q and not narrow.is_of_all(query.only)
+
+
+def _counts(query: ListQuery) -> Counts:
+    if query.q or query.only or query.model or query.firmware or query.site:
+        return CountsWithin(_narrowed(query), _is_in_sight(query))
+    return Counts()
 
 
 def ordered(phones: QuerySet[Phone], sort: str) -> QuerySet[Phone]:
@@ -197,7 +211,7 @@ def _ids(query: ListQuery, counts: Counts) -> tuple[list[int], int, int]:
 
 def _known_total(query: ListQuery, counts: Counts) -> int | None:
     """How many there are, if a count that is shown anyway says it."""
-    if query.q or query.only or query.model or query.firmware or query.site or (query.reach and query.stage):
+    if query.reach and query.stage:
         return None
     if query.reach:
         return counts.reaches[query.reach]

@@ -29,6 +29,7 @@ POLL_SECONDS = 0.1
 SEND_PAUSE_SECONDS = 0.1  # at most one message for the group in this time
 BEAT_SECONDS = 5.0  # says "the link is alive", and lets whoever missed something notice it
 RETRY_SECONDS = 1.0
+IN_VAIN_SECONDS = 0.02  # after a look in vain: whoever rings for nothing does not make us look without end
 READ_ROWS = 1000
 MAX_CHANGED_PHONES = 200  # more in one message, and the browser is told to look at its list again
 
@@ -94,7 +95,7 @@ class Tail:
     async def _follow(self, woken: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         last: int | None = None
-        beat_at = loop.time()
+        beat_at, was_woken = loop.time(), False
         while True:
             woken.clear()
             try:
@@ -114,8 +115,11 @@ class Tail:
                 log.warning("live events cannot be read (%s); trying again", type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
+            if was_woken:
+                await asyncio.sleep(IN_VAIN_SECONDS)
+            was_woken = False
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(woken.wait(), POLL_SECONDS)
+                was_woken = await asyncio.wait_for(woken.wait(), POLL_SECONDS)
 
     async def _send(self, kind: str, **message: object) -> None:
         await get_channel_layer().group_send(GROUP, {"type": kind, **message})

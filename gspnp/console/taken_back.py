@@ -30,10 +30,10 @@ class NothingToTakeBack(Exception):
     """This save cannot be taken back here any more; the text says what can be done."""
 
 
-def remember(request: HttpRequest, phone: Phone, before: plan.Draft | None, is_hidden: bool = False) -> bool:
+def remember(request: HttpRequest, phone: Phone, before: plan.Draft | None, anew: bool) -> bool:
     """Keep what the phone had before it was saved as it is now. False for a first assignment: nothing was there.
 
-    `is_hidden`: whether that save has changed anything must not be said.
+    `anew` says that this person must not learn whether that save has changed anything.
     """
     if before is None or not before.accounts:
         request.session.pop(IN_SESSION, None)
@@ -41,20 +41,22 @@ def remember(request: HttpRequest, phone: Phone, before: plan.Draft | None, is_h
     place = _place(phone.mac, phone.version)
     request.session[IN_SESSION] = {
         "mac": phone.mac,
+        "phone": phone.pk,
         "version": phone.version,
         "at": timezone.now().timestamp(),
-        "is_hidden": is_hidden,
+        "anew": anew,
         "sealed": drafts.seal(request.user.pk, place, {"draft": _as_text(before)}),
     }
     return True
 
 
-def take_back(request: HttpRequest, phone: Phone) -> tuple[assignment.Saved, bool]:
-    """Save again what the phone had before; also whether it must not be said what has changed. Raises
-    NothingToTakeBack, VersionConflict, and what assignment.save raises."""
+def take_back(request: HttpRequest, phone: Phone) -> assignment.Saved:
+    """Save again what the phone had before. Raises NothingToTakeBack, VersionConflict, and what assignment.save
+    raises."""
     forget_old(request)
     kept = request.session.get(IN_SESSION)
-    if kept is None or kept["mac"] != phone.mac:
+    # Forgotten and heard anew it is another row, whose versions begin anew.
+    if kept is None or kept["mac"] != phone.mac or kept.get("phone") != phone.pk:
         raise NothingToTakeBack(_("This save cannot be taken back here any more. The phone's history has the way."))
     if kept["version"] != phone.version:
         del request.session[IN_SESSION]
@@ -66,9 +68,10 @@ def take_back(request: HttpRequest, phone: Phone) -> tuple[assignment.Saved, boo
         raise NothingToTakeBack(_("What was there before cannot be read any more. The phone's history has the way."))
     seen_host = request.POST.get("seen_host") or None
     draft = _from_text(values["draft"] or "")
-    saved = assignment.save(phone, draft, by=request.user.get_username(), seen_host=seen_host, why=WHY)
+    by, anew = request.user.get_username(), bool(kept.get("anew"))
+    saved = assignment.save(phone, draft, by=by, seen_host=seen_host, why=WHY, anew=anew)
     del request.session[IN_SESSION]
-    return saved, bool(kept.get("is_hidden"))
+    return saved
 
 
 def forget_old(request: HttpRequest) -> None:
@@ -77,7 +80,7 @@ def forget_old(request: HttpRequest) -> None:
     if kept is None:
         return
     late = not isinstance(kept, dict) or timezone.now().timestamp() - kept["at"] > KEPT_SECONDS
-    if late or not Phone.objects.filter(mac=kept["mac"], version__gte=kept["version"]).exists():
+    if late or not Phone.objects.filter(pk=kept.get("phone"), version__gte=kept["version"]).exists():
         del request.session[IN_SESSION]
 
 

@@ -53,6 +53,7 @@ urlpatterns = [
     path("rows/", views.rows, name="rows"),
     path("filters/", views.offered_filters, name="filters"),
     path("columns/", views.list_columns, name="columns"),
+    path("signed-in/", views.signed_in, name="signed_in"),
     path("orders/<slug:kind>/", orders.order, name="order"),
     path("overview/", overview.page, name="overview"),
     path("overview/live/", overview.live_part, name="overview_live"),

@@ -66,6 +66,13 @@ def list_columns(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @needs(VIEW)
+def signed_in(_request: HttpRequest) -> HttpResponse:
+    """Whether somebody is: asked before a form is sent that would be lost otherwise."""
+    return HttpResponse(status=204)
+
+
+@require_safe
+@needs(VIEW)
 def phones_json(request: HttpRequest) -> JsonResponse:
     """Every phone, in the field names of the contract."""
     return JsonResponse([as_json(phone) for phone in Phone.objects.all()], safe=False)

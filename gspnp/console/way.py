@@ -17,11 +17,13 @@ from gspnp.console.rows import ICONS, OFFLINE, ONLINE, Row
 from provisioning.models import ConfigFile, Notify, NotifyKind, NotifyState
 
 DONE, WAITING, STOPPED, AHEAD = "done", "waiting", "stopped", "ahead"
+ALREADY = "already"  # it answers, though what comes before that is not reached
 
 
 @dataclass(frozen=True)
 class Step:
-    """One station: reached at `at`, `took` after the one before; else waited for, stopped at, or still ahead."""
+    """One station: reached at `at`, `took` after the one before; else waited for, stopped at, or still ahead; `already`
+    is the last one, reached before its turn."""
 
     name: str
     label: str
@@ -45,11 +47,19 @@ class Step:
         return self.state == WAITING
 
     @property
+    def already(self) -> bool:
+        return self.state == ALREADY
+
+    @property
     def state_words(self) -> str:
         """For who cannot see its colour."""
-        return {DONE: _("reached"), WAITING: _("waited for"), STOPPED: _("stopped before this"), AHEAD: _("ahead")}[
-            self.state
-        ]
+        return {
+            DONE: _("reached"),
+            WAITING: _("waited for"),
+            STOPPED: _("stopped before this"),
+            AHEAD: _("ahead"),
+            ALREADY: _("already now"),
+        }[self.state]
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,7 @@ class _Station:
     words: str
     at: datetime | None
     reached: bool
+    already: bool = False
 
 
 def way(phone: Phone, version: ConfigFile | None, row: Row) -> list[Step]:
@@ -72,7 +83,7 @@ def way(phone: Phone, version: ConfigFile | None, row: Row) -> list[Step]:
     ahead = next((index for index, one in enumerate(stations) if not one.reached), None)
     steps = []
     for index, one in enumerate(stations):
-        state = DONE if one.reached else AHEAD
+        state = DONE if one.reached else ALREADY if one.already else AHEAD
         if index == ahead and phone.is_assigned:
             state = _waited_for(phone, row, one)
         steps.append(
@@ -110,29 +121,31 @@ def _stations(phone: Phone, version: ConfigFile | None) -> list[_Station]:
             Stage.FETCHED: version.fetched_at,
             Stage.APPLIED: version.applied_at,
         }
-    words = {
-        Stage.SEEN: _("heard on the network") if phone.is_heard else _("listed, not heard yet"),
-        Stage.ASSIGNED: _("configuration saved"),
-        Stage.NOTIFIED: _("answered our NOTIFY"),
-        Stage.FETCHED: _("took its file"),
-        Stage.APPLIED: _("proved that it uses it"),
-    }
-    found = [
-        _Station(
-            stage.value,
-            str(stage.label),
-            ICONS[stage],
-            words[stage],
-            at.get(stage),
-            _is_reached(phone, stage, index, place),
+    words = _words(phone)
+    found = []
+    for index, stage in enumerate(stages):
+        reached = _is_reached(phone, stage, index, place)
+        found.append(
+            _Station(stage.value, str(stage.label), ICONS[stage], words[stage][not reached], at.get(stage), reached)
         )
-        for index, stage in enumerate(stages)
-    ]
     if version is not None and version.choice.is_encrypted:
         took = version.bootstrap_at is not None or place >= stages.index(Stage.FETCHED)
-        key = _Station("key", _("Key"), "key", _("took the key of its file"), version.bootstrap_at, took)
+        words_of_key = _("took the key of its file") if took else _("has to take the key of its file")
+        key = _Station("key", _("Key"), "key", words_of_key, version.bootstrap_at, took)
         found.insert(stages.index(Stage.FETCHED), key)
     return found
+
+
+def _words(phone: Phone) -> dict[Stage, tuple[str, str]]:
+    """What a station is: in the words of one that is reached, and of one that is not."""
+    seen = _("heard on the network") if phone.is_heard else _("listed, not heard yet")
+    return {
+        Stage.SEEN: (seen, seen),
+        Stage.ASSIGNED: (_("configuration saved"), _("has to be assigned")),
+        Stage.NOTIFIED: (_("answered our NOTIFY"), _("has to answer our NOTIFY")),
+        Stage.FETCHED: (_("took its file"), _("has to take its file")),
+        Stage.APPLIED: (_("proved that it uses it"), _("has to prove that it uses it")),
+    }
 
 
 def _is_reached(phone: Phone, stage: Stage, index: int, place: int) -> bool:
@@ -141,16 +154,17 @@ def _is_reached(phone: Phone, stage: Stage, index: int, place: int) -> bool:
 
 
 def _online(phone: Phone, row: Row) -> _Station:
-    """Does it answer? Reached only by a phone that has come so far; of another one it is said all the same."""
+    """Does it answer? Reached only by a phone that has come so far; another one that answers does so already."""
     reach = row.reach
     label, icon, name = _("Online"), "wifi", "online"
     if reach is None or reach.why or reach.state not in (ONLINE, OFFLINE):
-        words = (reach.brief if reach is not None else "") or _("answers when asked")
+        words = (reach.brief if reach is not None else "") or _("has to answer when asked")
         return _Station(name, label, icon, words, None, False)
     if reach.state == OFFLINE:
         return _Station(name, label, "wifi_off", _("does not answer"), reach.since, False)
     words = _("answers, %(rtt)s") % {"rtt": reach.rtt_words} if reach.rtt_words else _("answers")
-    return _Station(name, label, icon, words, reach.since, phone.stage == Stage.APPLIED)
+    applied = phone.stage == Stage.APPLIED
+    return _Station(name, label, icon, words, reach.since, applied, not applied)
 
 
 def _took(stations: list[_Station], index: int) -> str:

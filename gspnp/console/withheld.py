@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from django.db.models import Count, Q, QuerySet
 
 from gspnp.console import reasons
-from provisioning.importing import making
-from provisioning.jobs import kinds
-from provisioning.models import Job, Notify, NotifyState
+from provisioning.jobs.standing import DROPPED_BY_JOBS, GATHERED, HELD_BY_JOBS
+from provisioning.models import Job, JobState, JobTarget, Notify, NotifyState
 
-BY_JOBS = (making.HELD, *{kind.words.held for kind in kinds.KINDS.values()})
-"""What is said of one that its job itself holds back, and lets go."""
+BY_JOBS = (*GATHERED, *HELD_BY_JOBS)
+"""What is said of one that waits because of its job, which lets it go."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,13 @@ def of_jobs(job_ids: Iterable[int]) -> QuerySet[Notify]:
     return Notify.objects.filter(job__in=list(job_ids), state=NotifyState.WITHHELD).exclude(note__in=BY_JOBS)
 
 
+def unasked(job_id: int) -> Q:
+    """The phones that a cancelled order does not ask any more: their turn was taken back, or had not been given."""
+    dropped = Notify.objects.filter(job=job_id, state=NotifyState.NOT_NEEDED, note__in=DROPPED_BY_JOBS)
+    targets = JobTarget.objects.filter(job=job_id, job__state=JobState.CANCELLED)
+    return Q(pk__in=dropped.values("phone")) | Q(pk__in=targets.values("phone"))
+
+
 def of(job: Job) -> Withheld:
     """How many there are of a job."""
     for_address = Q()
@@ -42,9 +48,3 @@ def of(job: Job) -> Withheld:
         for_address |= Q(note__startswith=words)
     counts = of_jobs([job.pk]).aggregate(all=Count("pk"), unconfirmed=Count("pk", filter=for_address))
     return Withheld(counts["unconfirmed"], counts["all"] - counts["unconfirmed"])
-
-
-def counts(job_ids: Iterable[int]) -> dict[int, int]:
-    """How many there are of each of many jobs, of those that have any."""
-    rows = of_jobs(job_ids).order_by().values_list("job").annotate(count=Count("pk"))
-    return {job_id: count for job_id, count in rows if job_id is not None}

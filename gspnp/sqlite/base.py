@@ -14,6 +14,8 @@ import os
 from django.db import OperationalError
 from django.db.backends.sqlite3 import base
 
+from gspnp.folding import fold
+
 TURN, HEAD = "-turn", "-head"
 
 
@@ -21,6 +23,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
     """Django's wrapper; each connection has its own descriptor of the lock file, so threads take turns as well."""
 
     _turn: int | None = None
+
+    def get_new_connection(self, conn_params):
+        """With the function by which names are compared in a search."""
+        connection = super().get_new_connection(conn_params)
+        connection.create_function("gspnp_fold", 1, fold, deterministic=True)
+        return connection
 
     def _start_transaction_under_autocommit(self):
         self._wait_for_turn()

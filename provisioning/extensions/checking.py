@@ -31,9 +31,9 @@ def faults(entry: Entry) -> Iterator[tuple[str, str]]:
         yield "number", "An extension needs a number; enter the SIP user ID."
     if len(entry.site) > SITE_CHARS or not _SLUG.fullmatch(entry.site):
         yield "site", f"The site: use at most {SITE_CHARS} letters, digits, hyphens and underscores."
-    checks = {"number": fields.word_fault, "auth_id": fields.word_fault}
+    checks = {"number": fields.word_fault, "auth_id": fields.word_fault, "secret": fields.text_fault}
     for name in ("number", "auth_id", "name", "voicemail", "secret"):
-        wrong = checks.get(name, fields.text_fault)(getattr(entry, name) or "")
+        wrong = checks.get(name, fields.shown_fault)(getattr(entry, name) or "")
         if wrong:
             yield name, f"{SUBJECTS[name]}: {wrong}."
     wrong = fields.address_fault(entry.sip_server) if entry.sip_server else None

@@ -1,11 +1,12 @@
 """Phones that follow a change in the directory: a caller name, the labels of keys that watch the number, a secret.
 
-What follows is what still says what the directory said before: a label that somebody chose otherwise stays as it is.
+What follows is what still says what the directory said before: a label that somebody chose otherwise stays as it is,
+and so does a caller name, unless a person wants that one to follow too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,7 +28,7 @@ LOOKED_AT_ONCE = 500  # accounts whose servers are looked up for keys
 @dataclass(frozen=True)
 class Change:
     """What became of an extension. `secret` says that it has another one; what name and secret are now, the job reads
-    when it runs."""
+    when it runs. `own` has, by the ids of phones as text, the caller names of their own that follow too."""
 
     extension: int
     number: str
@@ -38,6 +39,7 @@ class Change:
     secret: bool = False
     secret_server: str = ""
     """The SIP server that the new secret is for; empty if the directory names none."""
+    own: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def is_rename(self) -> bool:
@@ -79,6 +81,16 @@ class Follower:
     what: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Keeper:
+    """A phone whose accounts of this extension have caller names of their own, which stay unless a person says so."""
+
+    phone_id: int
+    mac: str
+    model: str
+    names: list[str] = field(default_factory=list)
+
+
 def followers(change: Change) -> list[Follower]:
     """The phones on their way whose accounts or keys still say what the directory said before. Reads no password."""
     found: dict[int, Follower] = {}
@@ -94,6 +106,17 @@ def followers(change: Change) -> list[Follower]:
     for key, site, server, mac, model in _keys(change):
         if change.is_at(site, server):
             note(key.phone_id, mac, model, f"label of {_name_of(key)}")
+    there = _on_their_way(found)
+    return [one for pk, one in sorted(found.items(), key=lambda item: item[1].mac) if pk in there]
+
+
+def keepers(change: Change) -> list[Keeper]:
+    """The phones on their way that say neither the name that it had nor the one that it gets."""
+    found: dict[int, Keeper] = {}
+    for one in holders.of_one(change.wanted) if change.is_rename else []:
+        if one.display_name not in (change.was, change.name):
+            kept = found.setdefault(one.phone_id, Keeper(one.phone_id, one.mac, one.model))
+            kept.names.append(one.display_name)
     there = _on_their_way(found)
     return [one for pk, one in sorted(found.items(), key=lambda item: item[1].mac) if pk in there]
 
@@ -124,19 +147,23 @@ def _name_of(key: Key) -> str:
     return f"key {key.number}" if key.kind == "mpk" else f"line key {key.number}"
 
 
-def applied(draft: Draft, change: Change, site: str, secret: str | None) -> Draft:
-    """The draft of a phone at that site after the change; the same one if nothing of it follows."""
+def applied(draft: Draft, change: Change, site: str, secret: str | None, own: Sequence[str] = ()) -> Draft:
+    """The draft of a phone at that site after the change; the same one if nothing of it follows. The caller names in
+    `own` follow as the directory's does."""
+    names = (change.was, *own)
     servers = {account.number: account.sip_server for account in draft.accounts}
     return Draft(
-        tuple(_account(account, change, site, secret) for account in draft.accounts),
+        tuple(_account(account, change, site, secret, names) for account in draft.accounts),
         tuple(_key(key, change, site, servers.get(key.account, "")) for key in draft.keys),
     )
 
 
-def _account(account: AccountConfig, change: Change, site: str, secret: str | None) -> AccountConfig:
+def _account(
+    account: AccountConfig, change: Change, site: str, secret: str | None, names: Sequence[str]
+) -> AccountConfig:
     if account.user_id != change.number or not change.is_at(site, account.sip_server):
         return account
-    if change.is_rename and account.display_name == change.was:
+    if change.is_rename and account.display_name in names:
         account = replace(account, display_name=change.name)
     if secret is None or not change.gives_secret_at(account.sip_server):
         return account

@@ -94,11 +94,14 @@ def _one(job: Job, change: Change, secret: str | None, phone_id: int, outcome: O
 def _saved(job: Job, change: Change, secret: str | None, phone: Phone) -> bool:
     """Whether anything of it followed."""
     before = plan.draft_of(phone)
-    after = following.applied(before, change, phone.site, secret)
+    after = following.applied(before, change, phone.site, secret, change.own.get(str(phone.pk), ()))
     if after == before:
         return False
     # A label may follow alone: then the phone was given no secret, and its timeline must not say so.
     is_given = [one.password for one in before.accounts] != [one.password for one in after.accounts]
     by, host, given = job.created_by, phone.source_host, [change.number] if is_given else []
-    assignment.save(phone, after, by=by, seen_host=host, why=change.title, attended=False, job=job, given=given)
+    kept = [one.number for one in after.accounts if not is_given or one.user_id != change.number]
+    assignment.save(
+        phone, after, by=by, seen_host=host, why=change.title, attended=False, job=job, given=given, kept=kept
+    )
     return True

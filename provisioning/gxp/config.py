@@ -144,8 +144,8 @@ def account_problems(account: AccountConfig, settings: Mapping[str, str | None] 
     yield from _fault(f"{path}.user_id", "The user ID", fields.word_fault(account.user_id))
     yield from _fault(f"{path}.auth_id", "The authentication ID", fields.word_fault(account.auth_id))
     yield from _fault(f"{path}.password", "The password", fields.text_fault(account.password))
-    yield from _fault(f"{path}.display_name", "The name", fields.text_fault(account.display_name))
-    yield from _fault(f"{path}.voicemail", "The voicemail number", fields.text_fault(account.voicemail))
+    yield from _fault(f"{path}.display_name", "The name", fields.shown_fault(account.display_name))
+    yield from _fault(f"{path}.voicemail", "The voicemail number", fields.shown_fault(account.voicemail))
     # Without a choice of its own the account takes the codecs of the layers.
     if account.codecs or not (settings or {}).get(f"account{account.number}_preferred_vocoder_1"):
         yield from codec_problems(f"{path}.codecs", account.codecs)
@@ -187,7 +187,7 @@ def _key_problems(path: str, key: KeyConfig, config: DeviceConfig) -> Iterator[P
             f"{path}.mode", f"{config.model.name} {kind} keys do not offer {refused}; choose from: {offered}."
         )
     yield from _key_account_problems(f"{path}.account", key.account, config)
-    yield from _fault(f"{path}.label", "The label", fields.text_fault(key.label, fields.MAX_LABEL))
+    yield from _fault(f"{path}.label", "The label", fields.shown_fault(key.label, fields.MAX_LABEL))
     wrong = value_problem(key.mode, key.value)
     if wrong is not None:
         yield Problem(f"{path}.value", wrong)

@@ -89,11 +89,6 @@ def countries() -> Mapping[str, str]:
     return MappingProxyType({code: row.name for code, row in sorted(rows, key=lambda item: item[1].name)})
 
 
-def default_zone(country: str) -> str:
-    """The IANA zone that a site in this country begins with. Raises UnknownCountry."""
-    return _row(country).zone
-
-
 def _row(country: str) -> Country:
     rows, _ = _loaded()
     if country not in rows:

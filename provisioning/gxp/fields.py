@@ -17,6 +17,12 @@ MAX_VALUE = 64  # characters; likewise
 MAX_HOST = 253  # characters of a DNS name, RFC 1035 2.3.4 as text
 MAX_PATH = 512  # characters; documented for GXP21xx, taken for GXP16xx
 
+# What turns the order of the characters around it: a label reads as another one, and so does the line that it is
+# in. The marks U+200E, U+200F and U+061C only stand for a letter of one direction, and names are pasted with them.
+# Source: Unicode Standard Annex #9, 2.1 to 2.5.
+_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_BREAKS = frozenset("\u2028\u2029")  # line and paragraph separator
+
 _BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", re.ASCII)
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
@@ -39,6 +45,18 @@ def text_fault(text: str, limit: int = MAX_TEXT) -> str | None:
         if code in (0xFFFE, 0xFFFF):
             return f"character {position} (U+{code:04X}) cannot stand in an XML file; remove it"
     return None
+
+
+def shown_fault(text: str, limit: int = MAX_TEXT) -> str | None:
+    """Free text that people read, such as a name or a label: it stands in one line and reads as it is stored."""
+    fault = text_fault(text, limit)
+    if fault is None and not text.isprintable():
+        for position, char in enumerate(text, start=1):
+            if char in _TURNS:
+                return f"character {position} turns the reading direction (U+{ord(char):04X}); remove it"
+            if char in _BREAKS:
+                return f"character {position} begins a new line (U+{ord(char):04X}); remove it"
+    return fault
 
 
 def word_fault(text: str, limit: int = MAX_TEXT) -> str | None:

@@ -60,7 +60,7 @@ def _fault(mode: KeyMode, value: str) -> str | None:
         return _group_fault(value)
     if mode is KeyMode.DTMF:
         return _tones_fault(value)
-    read = fields.number_fault if mode in _IS_NUMBER else fields.text_fault
+    read = fields.number_fault if mode in _IS_NUMBER else fields.shown_fault
     return read(value, fields.MAX_VALUE)
 
 

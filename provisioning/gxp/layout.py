@@ -73,7 +73,7 @@ def read_key(slot: KeySlot, text: str) -> LayoutKey:
     wrong = key_fault(mode, value)
     if wrong is not None:
         raise ValueError(wrong)
-    wrong = fields.text_fault(label, fields.MAX_LABEL)
+    wrong = fields.shown_fault(label, fields.MAX_LABEL)
     if wrong is not None:
         raise ValueError(f"has a label that is not right: it {wrong}")
     return LayoutKey(KeyConfig(slot, mode, int(found[2] or 1), label, value), protected)
@@ -99,7 +99,7 @@ def read_team(text: str) -> list[tuple[str, str]]:
             raise ValueError(f"has an extension that {wrong}; write 1001=Tess, 1002=Theo")
         if extension in members:
             raise ValueError(f"names {extension} twice; remove one of them")
-        wrong = fields.text_fault(label, fields.MAX_LABEL)
+        wrong = fields.shown_fault(label, fields.MAX_LABEL)
         if wrong is not None:
             raise ValueError(f"has a label for {extension} that is not right: it {wrong}")
         members[extension] = label or extension[: fields.MAX_LABEL]

@@ -85,7 +85,8 @@ def fault(setting: Setting, text: str) -> str | None:
         found = _length_fault(setting, text) or _pem_fault(text)
     else:
         # The length comes first: what is slower only ever sees short texts.
-        found = fields.text_fault(text, _most_characters(setting)) or _CHECKS[setting.kind](setting, text)
+        read = fields.text_fault if setting.secret else fields.shown_fault
+        found = read(text, _most_characters(setting)) or _CHECKS[setting.kind](setting, text)
     if found is None and setting.pattern is not None and not setting.pattern.fullmatch(text):
         return f"does not have the right form; it is {setting.note}"
     return found

@@ -104,11 +104,6 @@ def zone_names() -> tuple[str, ...]:
     return tuple(sorted({name for _, name in _places()} | {"Etc/UTC"}))
 
 
-def zones_of(country: str) -> tuple[str, ...]:
-    """The zones of a country by its ISO code, the most populous first as the database has them; may be empty."""
-    return tuple(name for code, name in _places() if code == country)
-
-
 @cache
 def release() -> str:
     """The release of the time zone database that the texts come from, as `2026f`."""

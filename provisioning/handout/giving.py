@@ -16,7 +16,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Length
 from django.utils import timezone
 
-from devices import holders
+from devices import batch, holders
 from devices.catalog import DEFAULT_CODECS
 from devices.choices import Stage
 from devices.crypto import CannotDecrypt
@@ -97,6 +97,8 @@ def _claim(handout: Handout, phone_id: int) -> HandedOut | None:
                 continue
             if not waiting.has_room(locked) or not waiting.ready(locked).filter(pk=phone_id).exists():
                 return None
+            if not batch.select(Phone, ("pk",), "pk", [phone_id], lock=True):
+                return None  # forgotten at this moment
             return HandedOut.objects.create(handout=locked, phone_id=phone_id, number=found.number, at=timezone.now())
     return None
 
@@ -124,7 +126,7 @@ def _finish(claim: HandedOut) -> bool:
     try:
         extension = Extension.objects.filter(site=claim.handout.site, number=claim.number).first()
         if extension is None:
-            return _fail(claim, GONE.format(claim.number))
+            return _fail(claim, phone, GONE.format(claim.number))
         assignment.save(
             phone,
             Draft((_account(claim.handout, extension),)),
@@ -138,11 +140,11 @@ def _finish(claim: HandedOut) -> bool:
     except VersionConflict:
         return False  # somebody saves it at this moment: the next round sees what came of it
     except CannotDecrypt:
-        return _fail(claim, UNREADABLE.format(claim.number))
+        return _fail(claim, phone, UNREADABLE.format(claim.number))
     except ConfigError as error:
-        return _fail(claim, " ".join(error.lines))
+        return _fail(claim, phone, " ".join(error.lines))
     except assignment.AssignmentError as error:
-        return _fail(claim, str(error))
+        return _fail(claim, phone, str(error))
     log.info("%s: extension %s was handed out", colons(phone.mac), claim.number)
     _over(claim)
     return True
@@ -172,8 +174,8 @@ def _over(claim: HandedOut, words: str = "") -> bool:
     return False
 
 
-def _fail(claim: HandedOut, words: str) -> bool:
+def _fail(claim: HandedOut, phone: Phone, words: str) -> bool:
     """Say why; it is tried again after a while, with the same number."""
     HandedOut.objects.filter(pk=claim.pk).update(words=words[:300], at=timezone.now())
-    log.warning("%s: extension %s could not be handed out: %s", claim.phone, claim.number, words)
+    log.warning("%s: extension %s could not be handed out: %s", phone, claim.number, words)
     return False

@@ -12,13 +12,14 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext
 
-from devices import inventory
+from devices import batch, inventory
 from devices.crypto import CannotDecrypt
 from devices.mac import colons
-from devices.models import Phone
+from devices.models import Extension, Phone
 from provisioning.importing import making, planning, undoing
 from provisioning.importing.columns import Target
 from provisioning.importing.making import ChangedMeanwhile, Made, ReadAgain
@@ -32,8 +33,10 @@ log = logging.getLogger(__name__)
 
 TO_DO = (RowOutcome.NEW, RowOutcome.CHANGED)
 CHANGED = "{} was changed by somebody while this was applied, so nothing of it stays. Upload the file again."
-
-
+OLD_SECRET = (
+    "The extension of {} was changed in the directory since its secret was read, so nothing of this import stays. "
+    "Upload the file again."
+)
 CANCELLED = "It was cancelled, so nothing of it stays."
 OUR_FAULT = "Something went wrong in gspnp itself, so nothing of it stays; the worker's log has more. Report it."
 
@@ -56,7 +59,7 @@ def apply(of: PhoneImport, *, by: str, pace_per_minute: float = TOLD.offered) ->
         waits = PhoneImport.objects.filter(pk=of.pk, state=ImportState.PREVIEW, faulty=0)
         if not waits.update(state=ImportState.APPLYING):
             raise ImportRefused(_why_not(of))
-        job = runner.enqueue(IMPORT, of.title, {"import": of.pk}, total, by=by, pace_per_minute=pace_per_minute)
+        job = runner.enqueue(IMPORT, of.name, {"import": of.pk}, total, by=by, pace_per_minute=pace_per_minute)
         PhoneImport.objects.filter(pk=of.pk).update(job=job)
     return job
 
@@ -81,24 +84,36 @@ def run_chunk(job: Job) -> Next:
     if of.state == ImportState.APPLYING:
         _forward(job, of)
         return AGAIN
-    if of.state in (ImportState.RESTORING, ImportState.UNDOING):
+    if of.state in (ImportState.RESTORING, ImportState.UNDOING) and of.job_id == job.pk:
         undoing.one_chunk(job, of)
         return AGAIN
-    # Every row is stored: its phones are told at the job's pace, also if the worker died in between.
+    # Every row is stored that will be: its phones are told at the job's pace, also if the worker died in between.
     telling.release(job, making.HELD)
+    if _was_stopped(job, of):
+        return Next(ended=JobState.CANCELLED)
     if of.state == ImportState.FAILED:
         return Next(ended=JobState.CANCELLED if of.words == CANCELLED else JobState.FAILED, words=of.words)
+    # Whoever was forgotten before it was undone is nothing that is left to do.
+    Job.objects.filter(pk=job.pk, worker=job.worker).update(total=F("done"))
     return DONE
 
 
 def cancel(job: Job) -> bool:
-    """Somebody cancels the job: what was stored is taken back, by the same job. False if it is too late, or if it was
-    undoing: what is undone stays so, and the rest can be undone again."""
+    """Somebody cancels the job: what was stored is taken back, by the same job. One that was undoing ends there: what
+    is undone stays so, with what its phones are owed, and the rest can be undone again. False if it is too late."""
     of = _of(job)
-    if of is None or undoing.stop(of):
+    if of is None or of.job_id != job.pk:
         return False
+    if undoing.stop(of) or _was_stopped(job, of):
+        return True
     returns = PhoneImport.objects.filter(pk=of.pk, state=ImportState.RESTORING)
     return undoing.turn_back(of, CANCELLED) or returns.exists()
+
+
+def _was_stopped(job: Job, of: PhoneImport) -> bool:
+    """Whether it was undoing until somebody cancelled it, and may have ordered it anew: one that was applying has done
+    all of its rows by then."""
+    return (of.state == ImportState.APPLIED or of.job_id != job.pk) and job.done < job.total
 
 
 def failed(job: Job) -> Next:
@@ -108,7 +123,9 @@ def failed(job: Job) -> Next:
         return Next(ended=JobState.FAILED, words=OUR_FAULT)
     if undoing.turn_back(of, OUR_FAULT):
         return AGAIN
-    if not undoing.stop(of):
+    if undoing.stop(of):
+        telling.release(job, making.HELD)  # what is undone stays so
+    else:
         undoing.leave(of)
     return Next(ended=JobState.FAILED, words=undoing.OUR_FAULT)
 
@@ -147,7 +164,9 @@ def _made(job: Job, rows: Sequence[ImportRow]) -> list[Made]:
         for row in rows:
             before, after = making.opened(row.before), making.opened(row.after)
             given = tuple(after.get("given", ()))
-            made.append(Made(row, before, Target.from_json(after), phones.get(row.mac), given))
+            entries = dict(after.get("entries", ()))
+            made.append(Made(row, before, Target.from_json(after), phones.get(row.mac), given, entries))
+        _refuse_old_secrets(made)
         templates = planning.templates_of(list(phones.values()))
         for one in made:
             if _is_other(one, templates):
@@ -161,6 +180,15 @@ def _made(job: Job, rows: Sequence[ImportRow]) -> list[Made]:
     return made
 
 
+def _refuse_old_secrets(made: Sequence[Made]) -> None:
+    """Raises _Broken if the directory has changed an extension since it gave its secret: it may be another one now."""
+    ids = {pk for one in made for pk in one.entries}
+    now = dict(batch.select(Extension, ("pk", "version"), "pk", ids))
+    for one in made:
+        if any(now.get(pk) != version for pk, version in one.entries.items()):
+            raise _Broken(OLD_SECRET.format(colons(one.mac)))
+
+
 def _is_other(one: Made, templates: Mapping[int, tuple[str, ...]]) -> bool:
     """Whether the phone is not what the preview saw."""
     phone = one.phone
@@ -169,6 +197,8 @@ def _is_other(one: Made, templates: Mapping[int, tuple[str, ...]]) -> bool:
     if one.row.outcome == RowOutcome.NEW or phone.version != one.row.version or phone.stage in planning.OFF:
         return True
     seen = one.before
+    if making.is_listed_anew(one):
+        return True
     return phone.site != seen["site"] or templates[phone.pk] != tuple(seen["templates"])
 
 

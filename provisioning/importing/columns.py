@@ -13,7 +13,7 @@ from typing import Any
 
 from devices.catalog import CODECS, DEFAULT_CODECS, MODELS, KeyKind, KeyMode, KeySlot
 from provisioning.gxp.config import AccountConfig, KeyConfig
-from provisioning.gxp.layout import KEY_NAMES, read_key
+from provisioning.gxp.layout import KEY_NAMES, LayoutKey, read_key
 from provisioning.tables.table import Table, TableError
 
 CLEAR = "-"
@@ -187,7 +187,7 @@ def _keys(before: Target, cells: Mapping[str, str], faults: list[Fault]) -> Iter
             stored.pop(slot, None)
         elif text:
             try:
-                read = read_key(slot, text)
+                read = _read_key(slot, cells[slot.name])
             except ValueError as error:
                 faults.append(Fault(slot.name, f"{slot.name} {error}."))
                 continue
@@ -195,6 +195,13 @@ def _keys(before: Target, cells: Mapping[str, str], faults: list[Fault]) -> Iter
                 faults.append(Fault(slot.name, "Only a layer can protect a key; leave “protected” out."))
             stored[slot] = read.key
     yield from stored.values()
+
+
+def _read_key(slot: KeySlot, cell: str) -> LayoutKey:
+    """What a cell says of a key; blanks behind its label belong to that, as those of a name do. Raises ValueError."""
+    text, blanks = cell.strip(), cell[len(cell.rstrip(" ")) :]
+    read = read_key(slot, text)
+    return read_key(slot, text + blanks) if read.key.label and blanks else read
 
 
 def cells_of(target: Target, *, secrets: bool) -> dict[str, str]:
@@ -216,7 +223,7 @@ def key_text(key: KeyConfig) -> str:
     mode = key.mode.value if key.account == 1 else f"{key.mode.value}@{key.account}"
     text = ":".join((mode, key.value, key.label)).rstrip(":") if not key.label else f"{mode}:{key.value}:{key.label}"
     try:
-        return text if read_key(key.slot, text.strip()).key == key else ""
+        return text if _read_key(key.slot, text).key == key else ""
     except ValueError:
         return ""  # the cell stays empty, which keeps what is there
 

@@ -26,6 +26,8 @@ STAYS = {
     "unreadable": "Its stored secret cannot be opened: put the key that it was written with back into "
     "GSPNP_FIELD_KEYS, or enter the password.",
 }
+LEFT = "The password of extension {} does not go to another SIP server. Enter the password of this extension."
+KEPT = "It keeps the password of extension {}. Enter the password of this extension, if it has another one."
 Directory = Mapping[tuple[str, str], Extension]
 
 
@@ -37,6 +39,8 @@ class Filled:
     columns: frozenset[str] = frozenset()
     """What was filled in."""
     given: tuple[str, ...] = ()
+    entries: tuple[tuple[int, int], ...] = ()
+    """Whose secrets these are: id and version."""
     warnings: list[Fault] = field(default_factory=list)
 
 
@@ -57,7 +61,22 @@ def fill(before: Target, after: Target, cells: Mapping[str, str], known: Directo
         entry = known.get((after.site, account.user_id)) or known.get(("", account.user_id))
         if entry is not None and account.user_id not in had and cells.get(name_of(account.number, "extension")):
             filled = _with(filled, account, entry, partial(_is_open, cells, account.number))
-    return filled
+    return _without_passwords_of_others(before, filled, cells)
+
+
+def _without_passwords_of_others(before: Target, filled: Filled, cells: Mapping[str, str]) -> Filled:
+    """An account that gets another extension and no password: the one that it has stays with its server."""
+    had = {account.number: account for account in before.accounts if account.password}
+    accounts, warnings = [], list(filled.warnings)
+    for account in filled.target.accounts:
+        old, column = had.get(account.number), name_of(account.number, "password")
+        given = column in filled.columns or not _is_open(cells, account.number, "password")
+        if old is not None and old.user_id != account.user_id and not given:
+            stays = old.sip_server.lower() == account.sip_server.lower()
+            warnings.append(Fault(column, (KEPT if stays else LEFT).format(old.user_id)))
+            account = account if stays else replace(account, password="")
+        accounts.append(account)
+    return replace(filled, target=replace(filled.target, accounts=tuple(accounts)), warnings=warnings)
 
 
 def _is_open(cells: Mapping[str, str], number: int, column: str) -> bool:
@@ -72,6 +91,7 @@ def _with(filled: Filled, account: AccountConfig, entry: Extension, is_open: Cal
     }
     columns = {name_of(account.number, column) for column, what in FILLED.items() if what in said}
     new, given, warnings = replace(account, **said), filled.given, list(filled.warnings)
+    taken = filled.entries
     if is_open("password") and bool(getattr(entry, "secret_chars", 0)):
         secret, kept = _secret(entry, filled.target.site, new.sip_server)
         column = name_of(account.number, "password")
@@ -80,9 +100,9 @@ def _with(filled: Filled, account: AccountConfig, entry: Extension, is_open: Cal
         if secret:
             new = replace(new, password=secret)
             columns.add(column)
-            given = (*given, entry.number)
+            given, taken = (*given, entry.number), (*taken, (entry.pk, entry.version))
     accounts = tuple(new if one.number == new.number else one for one in filled.target.accounts)
-    return Filled(replace(filled.target, accounts=accounts), filled.columns | columns, given, warnings)
+    return Filled(replace(filled.target, accounts=accounts), filled.columns | columns, given, taken, warnings)
 
 
 def _secret(entry: Extension, site: str, sip_server: str) -> tuple[str, str]:

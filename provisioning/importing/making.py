@@ -23,6 +23,7 @@ from provisioning.gxp.config import ConfigError
 from provisioning.importing import planning
 from provisioning.importing.columns import Target
 from provisioning.importing.models import ImportRow
+from provisioning.jobs import kinds
 from provisioning.jobs.models import Job
 from provisioning.jobs.rerender import insert_versions, owe_notifies
 from provisioning.layers import stack, store
@@ -30,7 +31,7 @@ from provisioning.layers.models import LayerLevel, SettingsLayer
 from provisioning.models import OPEN_STATES, ConfigFile, Notify, NotifyKind, NotifyOrigin, NotifyState
 
 STORED_AT_ONCE = 15  # phones in one transaction: SQLite's lock is held for some 20 ms. Our choice.
-HELD = "Its import is not complete yet: it is told when every phone of it is stored."
+HELD = kinds.IMPORTING.gathered
 
 
 class ReadAgain(Exception):
@@ -55,6 +56,8 @@ class Made:
     phone: Phone | None
     given: tuple[str, ...] = ()
     """Extensions whose secrets the directory gave."""
+    entries: Mapping[int, int] = field(default_factory=dict)
+    """The versions of their entries by id, as the preview read them."""
     version: ConfigFile | None = None
     own: Mapping[str, str | None] | None = field(default=None, repr=False)
     fault: str = ""
@@ -74,6 +77,11 @@ def opened(sealed: bytes | memoryview | None) -> dict[str, Any]:
     """What a row keeps; nothing if it keeps nothing. Raises CannotDecrypt."""
     found: dict[str, Any] | None = None if sealed is None else json.loads(bytes(sealed))
     return found or {}
+
+
+def is_listed_anew(one: Made) -> bool:
+    """Whether another row has this MAC now: its versions began anew, and may have come to the same number again."""
+    return one.phone is not None and one.before.get("phone", one.phone.pk) != one.phone.pk
 
 
 def newest_files(phones: Sequence[Phone]) -> dict[int, ConfigFile]:

@@ -54,6 +54,11 @@ class PhoneImport(models.Model):
     def __str__(self) -> str:
         return f"{self.title}: {self.get_state_display()}"
 
+    @property
+    def name(self) -> str:
+        """What its job and the timelines of its phones are told of it; a change from a form says itself what it is."""
+        return self.title if self.entered else f"Import of {self.title}"
+
 
 class RowOutcome(models.TextChoices):
     NEW = "new", _("New")

@@ -19,14 +19,14 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from devices import batch
-from devices.catalog import MODELS, KeyKind, find_model
+from devices.catalog import DEFAULT_CODECS, MODELS, KeyKind, PhoneModel, find_model
 from devices.choices import OUT_OF_SIGHT, Stage
 from devices.crypto import CannotDecrypt
 from devices.mac import MacError, colons, parse_mac
 from devices.models import Account, Phone
 from provisioning import plan, rendering
 from provisioning.gxp import document
-from provisioning.gxp.config import ConfigError, account_problems
+from provisioning.gxp.config import AccountConfig, ConfigError, account_problems
 from provisioning.importing import filling
 from provisioning.importing.columns import (
     CLEAR,
@@ -58,6 +58,9 @@ _MODEL_NAME = re.compile(r"GX[PV][0-9]{4}", re.ASCII | re.IGNORECASE)  # anythin
 _SITE = re.compile(r"[A-Za-z0-9_-]{0,40}", re.ASCII)
 ANY_MODEL = max(MODELS.values(), key=lambda model: (model.accounts, model.key_count(KeyKind.MPK)))
 """Stands for the model of a phone that has none, so that the rest of its row can be looked at."""
+SHOWN_TEMPLATES = 10
+MAX_MISTYPED = 24  # characters
+_MISTYPED = re.compile(r"(?:00[:. -]?0B[:. -]?82|(?:[0-9A-F]{2}([:-])){3})[0-9A-Z:. -]*\Z", re.IGNORECASE | re.ASCII)
 OFF = {
     Stage.IGNORED: "This phone is ignored. Stop ignoring it, or take its row out.",
     Stage.RETIRED: "This phone is retired. Bring it back, or take its row out.",
@@ -84,6 +87,8 @@ class Planned:
     """Columns that the directory filled in."""
     given: tuple[str, ...] = ()
     """Extensions whose secrets the directory gave for it."""
+    entries: tuple[tuple[int, int], ...] = ()
+    """Their entries: id and version."""
     is_unreadable: bool = False
     """What the phone has cannot be opened."""
 
@@ -150,6 +155,12 @@ def _mac(row: Row) -> str:
         return ""
 
 
+def _mistyped(row: Row) -> str:
+    """What stands for a MAC, if it begins as one does and nobody chooses a password like that; else ""."""
+    text = row.cells.get("mac", "").strip()
+    return text if len(text) <= MAX_MISTYPED and _MISTYPED.match(text) else ""
+
+
 def _twice(rows: Sequence[Row], macs: Sequence[str]) -> dict[int, int]:
     """Rows whose phone an earlier row names already, with that row's number."""
     first: dict[str, int] = {}
@@ -169,6 +180,14 @@ class _Templates:
             self.by_name = {one.name: one for one in SettingsLayer.objects.filter(level=LayerLevel.TEMPLATE)}
         except CannotDecrypt:
             raise TableError(TEMPLATE_UNREADABLE) from None
+
+    def known_words(self) -> str:
+        """Which there are, or what to do if there is none."""
+        names = sorted(self.by_name)
+        if not names:
+            return "there is none yet. Make it under Settings."
+        more = f" and {len(names) - SHOWN_TEMPLATES} more" if len(names) > SHOWN_TEMPLATES else ""
+        return f"templates are: {', '.join(names[:SHOWN_TEMPLATES])}{more}."
 
     def read(self, text: str) -> tuple[tuple[str, ...], int]:
         """The names that a cell says, and the place (from 1) of the first that there is none of; 0 if all are known."""
@@ -257,17 +276,19 @@ def _look(one: Planned, twice: Mapping[int, int], templates: _Templates) -> None
 
 def _fill(one: Planned, known_extensions: filling.Directory) -> None:
     found = filling.fill(one.before, one.after, one.row.cells, known_extensions)
-    one.after, one.filled, one.given = found.target, found.columns, found.given
+    one.after, one.filled, one.given, one.entries = found.target, found.columns, found.given, found.entries
     one.warnings += found.warnings
 
 
-def _look_at_templates(one: Planned, templates: _Templates) -> None:
+def _look_at_templates(one: Planned, templates: _Templates, may_name: bool = False) -> None:
+    """A cell of a file is not quoted: a password may have slipped into it, and the preview is stored."""
     text = one.row.cells.get("template", "")
     if text.strip():
         names, unknown = templates.read(text)
         one.after = replace(one.after, templates=names)
         if unknown:
-            words = f"There is no template of name {unknown} in this cell. Make it under Settings, or name another one."
+            said = names[unknown - 1] if may_name else "This" if len(names) == 1 else f"Number {unknown} of these"
+            words = f"{said} is no template; {templates.known_words()}"
             one.faults.append(Fault("template", words))
 
 
@@ -278,11 +299,12 @@ def site_faults(site: str) -> list[Fault]:
 
 
 def cell_faults(cells: Mapping[str, str]) -> list[Fault]:
-    """What is wrong with cells (by names in KNOWN) whatever phone they are said to. Raises TableError."""
+    """What is wrong with cells (by names in KNOWN) whatever phone they are said to, in words that name what somebody
+    has just typed into a form. Raises TableError."""
     one = Planned(Row(0, dict(cells)), "")
     one.after, one.faults = changed(one.before, cells)
     one.faults += site_faults(one.after.site)
-    _look_at_templates(one, _Templates())
+    _look_at_templates(one, _Templates(), may_name=True)
     unread = {fault.column for fault in one.faults}
     # Without codecs of its own an account takes those of the phone's layers.
     unread |= {column for column in CODEC_COLUMNS if cells.get(column) == CLEAR}
@@ -325,7 +347,7 @@ def shadow(phone: Phone | None, mac: str, target: Target, stand_in: int) -> Phon
 def _validate(planned: Sequence[Planned], templates: _Templates) -> None:
     """Everything that the renderer would refuse, beside its column: also of rows that have other faults already, so
     that nobody corrects a file only to read the next one."""
-    asked = [one for one in planned if one.differs and wants_file(one.phone, one.after) and not one.is_unreadable]
+    asked = [one for one in planned if one.differs and not one.is_unreadable and (_wants_file(one) or _has_keys(one))]
     shadows = [shadow(one.phone, one.mac, one.after, -place) for place, one in enumerate(asked, start=1)]
     try:
         layers = stack.stacks(shadows)
@@ -342,15 +364,32 @@ def _validate(planned: Sequence[Planned], templates: _Templates) -> None:
         if one.after.templates != one.before.templates:
             there = [templates.by_name[name] for name in one.after.templates if name in templates.by_name]
             own = store.with_templates(own, there)
-        draft = plan.Draft(one.after.accounts, one.after.keys)
+        accounts = one.after.accounts if _wants_file(one) else _any_accounts(model)
+        draft = plan.Draft(accounts, one.after.keys)
         wanted = rendering.Wanted(phone, model, draft, own, plan.base_url(phone.local_host or UNHEARD_HOST))
         try:
             document.settings(rendering.config_of(wanted, "-" * 22, ()))
         except ConfigError as error:
             # Of a cell that could not be read, the renderer only sees what was there before.
             unread = {fault.column for fault in one.faults if fault.column}
-            found = [Fault(column_of(problem.field), problem.message) for problem in error.problems]
+            problems = error.problems if _wants_file(one) else [p for p in error.problems if p.field.startswith("key.")]
+            found = [Fault(column_of(problem.field), problem.message) for problem in problems]
             one.faults += [fault for fault in found if fault.column not in unread]
+
+
+def _wants_file(one: Planned) -> bool:
+    return wants_file(one.phone, one.after)
+
+
+def _has_keys(one: Planned) -> bool:
+    """Whether the row gives keys to a phone that has no account yet: they are stored, and in its first file."""
+    return one.before.keys != one.after.keys
+
+
+def _any_accounts(model: PhoneModel) -> tuple[AccountConfig, ...]:
+    """Stand for the accounts that a phone gets later: a key of one of them is no fault."""
+    numbers = range(1, model.accounts + 1)
+    return tuple(AccountConfig(number, "pbx", "1", "", "", "", "", DEFAULT_CODECS) for number in numbers)
 
 
 def wants_file(phone: Phone | None, target: Target) -> bool:
@@ -373,18 +412,18 @@ def _row(of: PhoneImport, one: Planned) -> ImportRow:
     if phone is not None:
         before = one.before.to_json() | {
             "stage": phone.stage, "stage_reason": phone.stage_reason, "stage_at": phone.stage_at.isoformat(),
-            "awaits_file": phone.awaits_file,
+            "awaits_file": phone.awaits_file, "phone": phone.pk,
         }  # fmt: skip
     return ImportRow(
         of=of,
         number=one.row.number,
-        mac=one.mac,
+        mac=one.mac or _mistyped(one.row),
         outcome=outcome,
         shown=_shown(one, outcome),
         warned=bool(one.warnings) and outcome is not RowOutcome.FAULTY,
         version=phone.version if phone else 0,
         before=_sealed(before) if to_do else None,
-        after=_sealed(one.after.to_json() | {"given": one.given}) if to_do else None,
+        after=_sealed(one.after.to_json() | {"given": one.given, "entries": one.entries}) if to_do else None,
     )
 
 

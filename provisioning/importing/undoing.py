@@ -37,6 +37,7 @@ from provisioning.models import ConfigFile, Notify, NotifyKind, NotifyOrigin, No
 
 log = logging.getLogger(__name__)
 
+UNDOES = "undo"  # in `Job.orders`: the job takes the import back because a person wants it
 UNDO_DAYS = 30  # after which what was there before is deleted. Our choice
 PREVIEW_HOURS = 24  # after which a preview that nobody applied is deleted, with what was uploaded. Our choice
 KEPT_DAYS = 365  # after which nothing of an import is shown any more. Our choice
@@ -68,7 +69,13 @@ def undo(of: PhoneImport, *, by: str, pace_per_minute: float = TOLD.offered) -> 
             of.refresh_from_db()
             raise CannotUndo(TOO_LATE % {"state": of.get_state_display().lower()})
         job = runner.enqueue(
-            IMPORT, f"Undo: {of.title}", {"import": of.pk}, total, by=by, pace_per_minute=pace_per_minute
+            IMPORT,
+            f"Undo: {of.name}",
+            {"import": of.pk},
+            total,
+            by=by,
+            pace_per_minute=pace_per_minute,
+            orders={UNDOES: True},
         )
         PhoneImport.objects.filter(pk=of.pk).update(job=job)
     return job
@@ -175,7 +182,7 @@ def _judge(of: PhoneImport, one: Made) -> None:
     phone, row = one.phone, one.row
     if one.fault:
         _keep(one, one.fault)
-    elif phone is None or (row.before is None and row.outcome != RowOutcome.NEW):
+    elif phone is None or making.is_listed_anew(one) or (row.before is None and row.outcome != RowOutcome.NEW):
         _keep(one, FORGOTTEN)
     elif phone.version != row.version or phone.stage in planning.OFF:
         _keep(one, SAVED_SINCE)

@@ -36,6 +36,8 @@ def by_ids(work: Work) -> Callable[[Job], Next]:
     def run_chunk(job: Job) -> Next:
         ids = next_ids(job.scope, job.after_id, CHUNK)
         if not ids:
+            # Some were forgotten or put elsewhere meanwhile, and others came to it: these are all that there were.
+            Job.objects.filter(pk=job.pk, worker=job.worker).update(total=F("done"))
             return DONE
         _note(job, ids, work(job, ids))
         return AGAIN

@@ -1,8 +1,8 @@
 """What kinds of jobs there are: one table, by `Job.kind`.
 
 What carries a kind out is a module, named here and imported on first use: who only wants to know what is said of a
-job loads neither the queue nor what jobs do. Such a module has `run_chunk`; and `cancel`, `failed` and `over` where its
-kind has something of its own to do then.
+job loads neither the queue nor what jobs do. Such a module has `run_chunk`; and `cancel`, `not_ready`, `failed` and
+`over` where its kind has something of its own to do then.
 
 Whoever locks several rows locks them in this order, or two of them wait for each other for ever: the PhoneImport or the
 Handout, the Job, phones by their id, inserts of phones by their MAC, then the rest.
@@ -40,13 +40,14 @@ DONE = Next(ended=JobState.DONE)
 
 @dataclass(frozen=True)
 class Words:
-    """What is said of its NOTIFYs while it is paused, and once it is cancelled; of a fault of ours; and, on its page,
-    of the phones of one that was cancelled."""
+    """What is said of its NOTIFYs while it is paused, and once it is cancelled; of a fault of ours; on its page, of the
+    phones of one that was cancelled; and of NOTIFYs that are gathered until all of it is stored, if its are."""
 
     held: str
     dropped: str
     our_fault: str
     cancelled: str | Promise
+    gathered: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,11 @@ class Kind:
         """Somebody cancels it; whether it ends by itself, because it has to take something back."""
         its = self._its("cancel")
         return its is not None and its(job)
+
+    def not_ready(self, job: Job) -> str:
+        """Why it cannot be resumed as it stands, in words for the person; empty if it can."""
+        its = self._its("not_ready")
+        return its(job) if its else ""
 
     def failed(self, job: Job) -> Next:
         """What becomes of it after a fault of ours in a chunk."""
@@ -121,6 +127,7 @@ IMPORTING = Words(
     dropped=_FILE_DROPPED,
     our_fault=f"{_FAULT}.",
     cancelled=_("The page of the import says of each of its phones what it has now, and what can be done about it."),
+    gathered="Its import is not complete yet: it is told when every phone of it is stored.",
 )
 ORDERED = Words(
     held="Its job is paused: it is asked when the job goes on.",

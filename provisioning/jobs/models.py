@@ -56,15 +56,11 @@ class Job(models.Model):
         """Its pace as people are told it (pace.py)."""
         return round(60 * self.pace_per_second, 1)
 
-    @property
-    def percent(self) -> int:
-        """How far it has come."""
-        return 100 if not self.total else min(100, 100 * self.done // self.total)
-
 
 class JobTarget(models.Model):
     """A phone that an order has yet to do. The row goes in the very transaction that does it, so that nothing is done
-    twice, whenever a worker dies."""
+    twice, whenever a worker dies. Of a cancelled order those stay whom it did not come to: a person may order it anew
+    for them."""
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="targets", db_index=False)
     phone = models.ForeignKey(Phone, on_delete=models.CASCADE, related_name="+")

@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 
 from devices import batch, inventory
 from devices.choices import Neighbour
@@ -48,6 +48,10 @@ TOO_SOON = (
 MOVED = "In the list it was at {}, now it is at {}. Check that it is the same phone; order it again."
 OTHERS_MAC = "The neighbour table shows another device's MAC at {}: find out which one it is."
 WITH_FILES = "heeded_with_files"  # in `Job.orders`: of whom this one has been heeded so far
+BEING_STORED = "being_stored"  # in `Job.orders`, until the job has all of its targets
+NOT_WHOLE = gettext_noop(
+    "Not all of its phones are stored, so nobody is asked. If this stays so, cancel it, and order it again."
+)
 ALREADY = "Each of these phones waits for this already, in a job that is not over."
 
 
@@ -83,7 +87,14 @@ def start(kind: str, targets: Iterable[Target], *, by: str, pace_per_minute: flo
 
 def confirming_pace(count: int) -> int:
     """Phones a minute at which the last of so many is told in time."""
-    return max(ASKED.offered, math.ceil(60 * count / TOLD_AFTER_SECONDS))
+    return max(ASKED.offered, least_pace("confirm", count))
+
+
+def least_pace(kind: str, count: int) -> int:
+    """Phones a minute below which an order of so many is refused."""
+    if ORDERS[kind].confirms:
+        return max(ASKED.least, math.ceil(60 * count / TOLD_AFTER_SECONDS))
+    return ASKED.least_for(count)
 
 
 def _can_be_confirmed(count: int, pace_per_minute: float) -> None:
@@ -101,11 +112,14 @@ def _can_be_confirmed(count: int, pace_per_minute: float) -> None:
 
 
 def _store(kind: str, order: Order, wanted: Mapping[int, str | None], by: str, pace_per_minute: float) -> Job:
-    """The job and its targets. It is paused until it has them all: a crash leaves nothing that goes off half-loaded."""
+    """The job and its targets. It is paused until it has them all, and nobody can resume it before (`not_ready`): a
+    crash leaves nothing that goes off half-loaded, and says then that it has done everything."""
     now, count = timezone.now(), len(wanted)
     job = Job.objects.create(
         kind=kind,
         title=f"{order.title}: {count} phone{'' if count == 1 else 's'}",
+        orders={BEING_STORED: True},
+        words=NOT_WHOLE,
         state=JobState.PAUSED,
         pace_per_second=pace_per_minute / 60,
         total=count,
@@ -115,14 +129,23 @@ def _store(kind: str, order: Order, wanted: Mapping[int, str | None], by: str, p
     )
     for bite in batch.bites(sorted(wanted.items()), INSERTED_AT_ONCE):
         with transaction.atomic():
+            # Its row first: whoever cancels it deletes what is stored until then, and finds nothing stored after.
+            if not Job.objects.select_for_update().filter(pk=job.pk, state=JobState.PAUSED).exists():
+                break
             # Locked: who is forgotten before the commit would break it, and leave half of an order.
             there = {pk for (pk,) in batch.select(Phone, ("pk",), "pk", [pk for pk, _ in bite], lock=True)}
             rows = [(job.pk, pk, host) for pk, host in bite if pk in there]
             batch.insert(JobTarget, ("job", "phone", "host"), rows)
         time.sleep(runner.PAUSE_SECONDS)
+    Job.objects.filter(pk=job.pk).update(orders={}, words="")
     runner.resume(job.pk)
     job.refresh_from_db()
     return job
+
+
+def not_ready(job: Job) -> str:
+    """Why nobody can resume it."""
+    return gettext(NOT_WHOLE) if job.orders.get(BEING_STORED) else ""
 
 
 def run_chunk(job: Job) -> Next:

@@ -26,6 +26,10 @@ class Pace:
         except ValueError:
             return UNREADABLE
 
+    def least_for(self, total: int) -> int:
+        """The slowest at which so many phones are told in time."""
+        return max(self.least, math.ceil(total / LONGEST_MINUTES))
+
     def fault(self, per_minute: float, total: int) -> str:
         """Why so many phones cannot have this pace, for a person; "" if they can."""
         if not self.least <= per_minute <= self.most:
@@ -36,7 +40,7 @@ class Pace:
                 "At %(pace)g a minute the last of %(total)d phones would have its turn after more than a day; "
                 "enter %(needed)d or more, or choose fewer phones."
             )
-            return words % {"pace": per_minute, "total": total, "needed": math.ceil(total / LONGEST_MINUTES)}
+            return words % {"pace": per_minute, "total": total, "needed": self.least_for(total)}
         return ""
 
 

@@ -25,11 +25,17 @@ def give_back(job: Job, dropped: Iterable[int]) -> None:
     """Owe again what these rows of an order replaced; in the transaction that has locked their phones and dropped
     them. Those that waited have their turns at the pace of the order: the times of many may have passed."""
     found = _before(dropped)
+    stopped: dict[int | None, JobState | None] = {None: None}
+    stopped |= {one.pk: _stopped(one) for one in {notify.job for notify in found if notify.job}}
+    found = [one for one in found if stopped[one.job_id] != JobState.CANCELLED]
     reasons = dict(batch.select(Phone, ("pk", "stage_reason"), "pk", [one.phone_id for one in found]))
     rows, turn, step = [], timezone.now(), timedelta(seconds=1 / job.pace_per_second)
     for notify in found:
         if _was_withheld(notify, reasons.get(notify.phone_id, "")):
             rows.append((notify.pk, NotifyState.WITHHELD, notify.note, notify.next_at, None))
+            continue
+        if notify.job is not None and stopped[notify.job_id] == JobState.PAUSED:
+            rows.append((notify.pk, NotifyState.WITHHELD, kinds.of(notify.job).words.held, notify.next_at, None))
             continue
         rows.append((notify.pk, NotifyState.WAITING, "", max(turn, notify.next_at), None))
         turn += step
@@ -42,7 +48,18 @@ def _was_withheld(notify: Notify, reason: str) -> bool:
         return True
     if not notify.note or notify.job is None or notify.job.state not in OPEN_JOBS:
         return False
-    return notify.job.state == JobState.PAUSED or notify.note != kinds.of(notify.job).words.held
+    return notify.note != kinds.of(notify.job).words.held
+
+
+def _stopped(job: Job) -> JobState | None:
+    """Whether somebody paused or cancelled the telling of this job: of one that has ended, its rows say it."""
+    if job.state in OPEN_JOBS:
+        return JobState.PAUSED if job.state == JobState.PAUSED else None
+    words = kinds.of(job).words
+    if job.notifies.filter(state=NotifyState.NOT_NEEDED, note=words.dropped).exists():
+        return JobState.CANCELLED
+    held = (NotifyState.WITHHELD, NotifyState.SUPERSEDED)  # `telling.go_on` takes the words from both
+    return JobState.PAUSED if job.notifies.filter(state__in=held, note=words.held).exists() else None
 
 
 def _before(dropped: Iterable[int]) -> list[Notify]:

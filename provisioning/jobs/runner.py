@@ -172,6 +172,8 @@ def pause(job_id: int) -> None:
 def resume(job_id: int) -> None:
     """Go on where it stopped, and tell those that were held back, at its pace from now on. Raises JobError."""
     job = _look(job_id)
+    if job.state == JobState.PAUSED and (words := kinds.of(job).not_ready(job)):
+        raise JobError(words)
     with transaction.atomic():
         waits = _change(job_id, (JobState.PAUSED,), JobState.WAITING)
         if waits:
@@ -195,8 +197,6 @@ def cancel(job_id: int) -> None:
         cancelled = _change(job_id, OPEN_JOBS, JobState.CANCELLED, ended_at=timezone.now())
         if cancelled:
             kind.over(job)
-    if cancelled:
-        _forget_targets([job_id])
     if not telling.drop(job) and not cancelled:
         raise _cannot(_look(job_id))
 
@@ -207,7 +207,7 @@ def call(job: Job, at: datetime | None = None) -> None:
 
 
 def _forget_targets(job_ids: Sequence[int]) -> None:
-    """What these jobs have not done is not done any more; in bites, so that nobody waits long."""
+    """Whom these jobs have not come to is not kept any more; in bites, so that nobody waits long."""
     targets = JobTarget.objects.filter(job__in=job_ids).order_by("pk")
     while bite := list(targets.values_list("pk", flat=True)[:DROPPED_AT_ONCE]):
         JobTarget.objects.filter(pk__in=bite).delete()

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Count, Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from devices import batch
@@ -27,32 +26,6 @@ PAUSE_SECONDS = 0.002  # between two transactions: SQLite's lock is not fair
 BELIEVED = timedelta(days=CLOCK_WENT_BACK_DAYS)
 STOPPED = (JobState.PAUSED, JobState.CANCELLED)
 _UNSENT = (NotifyState.WAITING, NotifyState.WITHHELD)
-
-
-@dataclass(frozen=True)
-class Told:
-    """How many phones of a job were told of their new files, wait for their turn, are held back, or are not told any
-    more; and when the last of those that wait has its turn."""
-
-    sent: int
-    waiting: int
-    held: int
-    dropped: int
-    until: datetime | None
-
-
-def told(job: Job) -> Told:
-    """How far the telling has come."""
-    words = kinds.of(job).words
-    held = Q(state=NotifyState.WITHHELD, note=words.held)  # others are withheld for their address
-    counts = job.notifies.aggregate(
-        sent=Count("pk", filter=Q(first_sent_at__isnull=False)),
-        waiting=Count("pk", filter=Q(state=NotifyState.WAITING)),
-        held=Count("pk", filter=held),
-        dropped=Count("pk", filter=Q(state=NotifyState.NOT_NEEDED, note=words.dropped)),
-    )
-    waiting = job.notifies.filter(state=NotifyState.WAITING).order_by("-next_at")
-    return Told(**counts, until=waiting.values_list("next_at", flat=True).first())
 
 
 def turns(job: Job, count: int, now: datetime, believed: timedelta = BELIEVED) -> list[datetime]:
@@ -96,8 +69,13 @@ def hold(job: Job) -> int:
 
 
 def go_on(job: Job) -> int:
-    """Give those that were held back their turns anew, unless somebody stops the job again; how many."""
-    return _release(job, kinds.of(job).words.held, [state for state in JobState if state not in STOPPED])
+    """Give those that were held back their turns anew, unless somebody stops the job again; how many. What an order
+    took the place of meanwhile is not held back any more either, should it be owed again (replaced.py)."""
+    held, going = kinds.of(job).words.held, [state for state in JobState if state not in STOPPED]
+    replaced_ones = job.notifies.filter(state=NotifyState.SUPERSEDED, note=held).order_by("pk")
+    rows = [(pk, "") for pk in replaced_ones.values_list("pk", flat=True)]
+    freed = _write(("pk", "note"), rows, [NotifyState.SUPERSEDED], _still(job, going))
+    return freed + _release(job, held, going)
 
 
 def release(job: Job, held: str) -> int:
@@ -110,8 +88,11 @@ def _release(job: Job, held: str, while_it_is: Sequence[JobState]) -> int:
     # The times of those that were held back have passed, or are of an order that is over.
     turns = _after(job.notifies.filter(state=NotifyState.WAITING), job, len(ids), timezone.now(), BELIEVED)
     rows = [(pk, NotifyState.WAITING, "", at) for pk, at in zip(ids, turns, strict=True)]
-    still = Job.objects.select_for_update().filter(pk=job.pk, state__in=while_it_is)
-    return _write(("pk", "state", "note", "next_at"), rows, [NotifyState.WITHHELD], still)
+    return _write(("pk", "state", "note", "next_at"), rows, [NotifyState.WITHHELD], _still(job, while_it_is))
+
+
+def _still(job: Job, states: Sequence[JobState]) -> QuerySet[Job]:
+    return Job.objects.select_for_update().filter(pk=job.pk, state__in=states)
 
 
 def drop(job: Job) -> int:

@@ -95,12 +95,20 @@ def with_templates(layers: stack.Stack, templates: Sequence[SettingsLayer]) -> s
     return (*kept[: len(kept) - len(own_layer)], *(one.as_layer() for one in templates), *own_layer)
 
 
-def keep(phone: Phone, own: Mapping[str, str | None], templates: Sequence[SettingsLayer] | None, by: str) -> None:
-    """Store the phone's own layer and its templates, where they changed; call it inside the save's transaction."""
+def keep(
+    phone: Phone,
+    own: Mapping[str, str | None],
+    templates: Sequence[SettingsLayer] | None,
+    by: str,
+    *,
+    anew: bool = False,
+) -> None:
+    """Store the phone's own layer and its templates, where they changed, or `anew`; call it inside the save's
+    transaction."""
     layer = SettingsLayer.objects.filter(phone=phone).first()
     if layer is None and own:
         layer = SettingsLayer(level=LayerLevel.PHONE, phone=phone, sealed=b"{}", version=0)
-    if layer is not None and dict(layer.values) != dict(own):
+    if layer is not None and (anew or dict(layer.values) != dict(own)):
         layer.values = own
         layer.version += 1
         layer.changed_by, layer.changed_at = by[:150], timezone.now()

@@ -89,7 +89,7 @@ def _csv_records(shown: str, data: bytes) -> Iterator[tuple[int, list[str]]]:
     if "\0" in text:
         raise TableError(f"{shown} is neither CSV nor XLSX. Save the table as one of these.")
     head, _, rest = text.partition("\n")
-    told = re.fullmatch(r"sep=(.)\r?", head)  # Excel's own way to name the separator; no row to it
+    told = re.fullmatch(r'sep=([^\r"])\r?', head)  # Excel's own way to name the separator; no row to it
     delimiter = told[1] if told else _delimiter(text)
     reader = csv.reader(io.StringIO(rest if told else text, newline=""), delimiter=delimiter, strict=True)
     number = 0

@@ -29,6 +29,7 @@ MAX_PART_BYTES = 40_000_000  # of a part that is read, unpacked; 10,000 rows of 
 MAX_STYLES_BYTES = 4_000_000
 MAX_ELEMENTS = 1_500_000  # of all parts that are read, some 3 s: 10,000 rows of 50 cells
 MAX_CHARACTERS = 20_000_000  # of all cells: many cells may name the same long text. As for CSV
+MAX_NAMES = 10_000  # of elements and attributes in one part: expat keeps each of them
 MAX_ROW = 1_048_576  # Excel's own
 _NAMED = 5
 _MAX_EXACT = 10**15
@@ -39,6 +40,9 @@ _CELL = re.compile(r"([A-Z]{1,3})[0-9]{1,10}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _ESCAPED = re.compile(r"_x(000D|005F)_")
 _ZEROS = re.compile(r"0{2,20}")
+_RANGE = re.compile(r"([A-Z]{1,3})([0-9]{1,7}):[A-Z]{1,3}[0-9]{1,7}", re.ASCII)
+_SECTION = re.compile(r'(?:"[^"]*"|\\.|\[[^\]]*\]|[^;])*')  # of a number format; the first is that of positive ones
+_LITERAL = re.compile(r'"([^"]*)"|\\(.)|\[[^\]]*\]|[_*].')
 # What a broken part leads to.
 _BROKEN = (expat.ExpatError, zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, LookupError, OSError, EOFError)
 _NO_TABLE = "{} cannot be read as XLSX. Open it in the spreadsheet, save it anew as .xlsx, or save it as CSV."
@@ -135,7 +139,8 @@ class _Workbook:
             raise TableError(_TOO_BIG.format(self.shown))
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ValueError("no spreadsheet packs like this")
-        parser = expat.ParserCreate()
+        names: dict[str, str] = {}
+        parser = expat.ParserCreate(None, None, names)
         parser.buffer_text = True
         parser.StartDoctypeDeclHandler = self._refuse
         parser.StartElementHandler = self._counted(part.start)
@@ -146,7 +151,7 @@ class _Workbook:
             while block := stream.read(_BLOCK_BYTES):
                 parser.Parse(block, False)
                 read += len(block)
-                if read - parser.CurrentByteIndex > _TAG_BYTES + _BLOCK_BYTES:
+                if read - parser.CurrentByteIndex > _TAG_BYTES + _BLOCK_BYTES or len(names) > MAX_NAMES:
                     raise TableError(_TOO_BIG.format(self.shown))
                 yield
         parser.Parse(b"", True)
@@ -226,16 +231,37 @@ class _Strings(_Part):
             self._pieces = []
 
 
+class _Format:
+    """What a number format makes of a number for who looks at it, where that is more than the number says.
+
+    `width` is that of a format of zeros, which alone can be made good; `zeros` is the least number of digits before the
+    decimal point, and `adds` says that it puts letters, digits or a plus between them.
+    """
+
+    def __init__(self, shown_as: str) -> None:
+        found = _SECTION.match(shown_as)
+        section = found[0] if found else ""
+        bare = _LITERAL.sub("", section)
+        literals = "".join(one[1] or one[2] or "" for one in _LITERAL.finditer(section))
+        whole = re.split(r"\.|E[+-]", bare)[0]
+        self.is_date = is_date_format(shown_as)
+        self.width = len(section) if _ZEROS.fullmatch(section) else 0
+        self.zeros = whole.count("0")
+        self.adds = "+" in whole or re.search(r"[\w+]", literals) is not None
+
+
 class _Rows(_Part):
     """The filled rows of a sheet, as texts; and the cells that cannot be taken."""
 
     def __init__(self, shown: str, formats: list[str], strings: list[str], max_columns: int) -> None:
         self._shown, self._formats, self._strings, self._last = shown, formats, strings, max_columns
-        self._dates = {shown_as: is_date_format(shown_as) for shown_as in set(formats)}
+        self._known = {shown_as: _Format(shown_as) for shown_as in {"", *formats}}
         self._number = self._place = self._characters = 0
+        self._lowest = self._rightmost = 0  # of all that is filled
         self._texts: list[str] = []
         self._done: list[tuple[int, list[str]]] = []
         self._faults: list[str] = []
+        self._merged: list[str] = []
         self._kind = self._shown_as = ""  # of the cell that is read
         self._pieces: list[str] = []
         self._is_formula = self._is_text = self._is_spoken = False
@@ -246,12 +272,18 @@ class _Rows(_Part):
         return done
 
     def refuse_faults(self) -> None:
-        """Raises TableError if a cell could not be taken."""
+        """Raises TableError if a cell could not be taken, or stands for others."""
         if self._faults:
             more = " and more" if len(self._faults) > _NAMED else ""
             raise TableError(
                 f"{'; '.join(self._faults[:_NAMED])}{more}. Format these columns as text and enter the values again, "
                 "or copy the column and paste it as values."
+            )
+        if self._merged:
+            more = " and more" if len(self._merged) > _NAMED else ""
+            raise TableError(
+                f"Merged cells: {', '.join(self._merged[:_NAMED])}{more}. Only the first cell of each has its value. "
+                "Unmerge them, and fill in every cell."
             )
 
     def start(self, name: str, attributes: Mapping[str, str]) -> None:
@@ -263,6 +295,8 @@ class _Rows(_Part):
             self._is_formula = True
         elif name == "rPh":
             self._is_spoken = True
+        elif name == "mergeCell":  # these come after the rows
+            self._merge(attributes.get("ref", ""))
         self._is_text = name in ("v", "t") and not self._is_spoken
 
     def text(self, text: str) -> None:
@@ -277,6 +311,12 @@ class _Rows(_Part):
             self._take("".join(self._pieces))
         elif name == "row" and self._texts:
             self._done.append((self._number, self._texts))
+
+    def _merge(self, cells: str) -> None:
+        """Note merged cells, unless they stand beside the table or below it."""
+        found = _RANGE.fullmatch(cells)
+        if found and int(found[2]) <= self._lowest and _place(found[1]) <= self._rightmost:
+            self._merged = [*self._merged[:_NAMED], cells]
 
     def _begin_row(self, number: str | None) -> None:
         before = self._number
@@ -308,6 +348,7 @@ class _Rows(_Part):
         place = min(self._place, self._last)
         self._texts += [""] * (place + 1 - len(self._texts))
         self._texts[place] = text
+        self._lowest, self._rightmost = self._number, max(self._rightmost, place)
 
     def _read(self, written: str) -> tuple[str, str]:
         """A cell as text, or what is wrong with it."""
@@ -316,12 +357,12 @@ class _Rows(_Part):
             return "", "is a formula"
         if kind == "e":
             return "", "is an error of the spreadsheet"
-        if kind == "d" or (kind == "n" and self._dates.get(self._shown_as)):
+        if kind == "d" or (kind == "n" and self._known[self._shown_as].is_date):
             return "", "was made a date by the spreadsheet"
         if kind == "b":
             return "TRUE" if written.strip() == "1" else "FALSE", ""
         if kind == "n":
-            return _digits(written, self._shown_as)
+            return _digits(written, self._known[self._shown_as])
         text = self._strings[int(written)] if kind == "s" else written
         # Excel writes a CR as an escape in a string, and the escape's own beginning too.
         return _ESCAPED.sub(lambda found: "\r" if found[1] == "000D" else "_", text), ""
@@ -335,10 +376,14 @@ def _place(name: str) -> int:
     return place - 1
 
 
-def _digits(written: str, shown_as: str) -> tuple[str, str]:
+def _digits(written: str, shown_as: _Format) -> tuple[str, str]:
     is_whole = len(written) <= 20 and written.strip().lstrip("-").isdigit()
     value = int(written) if is_whole else float(written)
     if value != value or abs(value) >= _MAX_EXACT:
         return "", "is a number whose last digits the spreadsheet has lost"
     text = str(int(value)) if value == int(value) else repr(value)
-    return (text.zfill(len(shown_as)) if _ZEROS.fullmatch(shown_as) else text), ""
+    if shown_as.width:
+        return text.zfill(shown_as.width), ""
+    if shown_as.adds or shown_as.zeros > max(1, len(str(abs(int(value))))):
+        return "", "is a number that its format shows otherwise"
+    return text, ""

@@ -85,7 +85,7 @@ def examine(chosen: Sequence[str] = (), *, probe: bool = True, ask_firewall: boo
 
     Takes at most PROBES_SECONDS and what reading this machine takes; without `probe` no packet is sent.
     """
-    now = timezone.now()
+    now = timezone.localtime()  # the reader's zone in the console
     setup, listeners = read_setup(), read_listeners(now)
     machine = read_machine(setup.port)
     probes = ask(_to_ask(setup, chosen), setup, send=probe, ask_firewall=ask_firewall)

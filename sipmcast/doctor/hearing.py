@@ -87,7 +87,8 @@ def judge_last_heard(listeners: Sequence[Heard] | None, now: datetime) -> list[F
         for name in places:
             at = one.heard_at.get(name)
             if at is not None:
-                words = f"The last SUBSCRIBE was heard {ago(at, now)} ({at:%Y-%m-%d %H:%M:%S %Z})."
+                there = at.astimezone(now.tzinfo)
+                words = f"The last SUBSCRIBE was heard {ago(at, now)} ({there:%Y-%m-%d %H:%M:%S %Z})."
                 findings.append(ok(f"{text(name)} on {text(one.machine)}", words))
         silent = [text(name) for name in places if name != LOOPBACK and name not in one.heard_at]
         if silent:

@@ -40,6 +40,7 @@ function prepareCodecs(box) {
   const add = box.querySelector("[data-codec-add]");
   const tidy = () => {
     const present = new Set([...list.children].map((item) => item.dataset.codec));
+    rove();
     for (const option of add.options) option.hidden = option.disabled = Boolean(option.value) && present.has(option.value);
     add.parentElement.hidden = [...add.options].every((option) => !option.value || option.disabled);
   };
@@ -47,6 +48,23 @@ function prepareCodecs(box) {
     box.dispatchEvent(new Event("input", { bubbles: true }));
     const order = [...list.querySelectorAll("[data-codec-label]")].map((one, at) => `${at + 1} ${one.textContent}`);
     announce(gettext("Codecs in order: {order}.", { order: order.join(", ") }));
+  };
+  // One stop of Tab for the whole list, as for the drawing of the keys: arrows go from codec to codec and button to button.
+  const buttons = (item) => [...item.querySelectorAll("button")];
+  const rove = (current = null) => {
+    const all = [...list.children].flatMap(buttons);
+    const chosen = current ?? all.find((one) => one.tabIndex === 0) ?? all[0];
+    for (const one of all) one.tabIndex = one === chosen ? 0 : -1;
+  };
+  const goFrom = (event, item) => {
+    const items = [...list.children];
+    const [at, place] = [items.indexOf(item), buttons(item).indexOf(event.target)];
+    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: items.length - 1 }[event.key];
+    const side = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (to === undefined && side === undefined) return;
+    event.preventDefault();
+    const next = side ? buttons(item)[place + side] : items[to] && buttons(items[to])[place];
+    next?.focus();
   };
   const move = (item, up, button) => {
     const other = up ? item.previousElementSibling : item.nextElementSibling;
@@ -70,10 +88,16 @@ function prepareCodecs(box) {
   });
   box.addEventListener("keydown", (event) => {
     const item = event.target.closest("li[data-codec]");
-    if (!item || !event.altKey || !["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"].includes(event.key)) return;
+    if (!item || !event.target.closest("button") || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    if (!event.altKey) {
+      goFrom(event, item);
+      return;
+    }
+    if (!["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"].includes(event.key)) return;
     event.preventDefault();
     move(item, event.key === "ArrowUp" || event.key === "ArrowLeft", event.target);
   });
+  list.addEventListener("focusin", (event) => { if (event.target.closest("button")) rove(event.target); });
   list.addEventListener("update", changed); // dragged to another place, by mouse or by touch
   box.addEventListener("input", tidy); // also when somebody else's order is taken
   add.addEventListener("change", () => {

@@ -4,7 +4,7 @@ import { prepareForm } from "./assign_form.js";
 import "./extension_picker.js";
 import "./mended.js";
 import { handOver, leave, look, showChanges, watch } from "./meanwhile.js";
-import { Refused, send, sessionEnded, wordsOf } from "./net.js";
+import { keptWords, Refused, send, wordsOf } from "./net.js";
 import { toast, toFront } from "./toast.js";
 import { gettext } from "./words.js";
 
@@ -15,6 +15,7 @@ let saved = () => {};
 
 const drawer = () => document.getElementById("drawer");
 const formNow = () => drawer().querySelector("form");
+const isDirty = (form) => Boolean(form?.hasAttribute("data-dirty"));
 const AWAY = () => gettext("The server cannot be reached. Try again in a moment.");
 
 /** Wire it up once; `onSaved(mac)` is called after a save. */
@@ -46,6 +47,16 @@ export function prepareDrawer(onSaved) {
       save(formNow(), event.shiftKey);
     } else keepFocusInside(event);
   });
+  // What was typed is in this page's memory only: it is lost only if the person says so.
+  window.addEventListener("beforeunload", (event) => { if (kept.size || isDirty(formNow())) event.preventDefault(); });
+  document.addEventListener("gs:heard", ({ detail }) => {
+    for (const one of detail.events ?? []) if (one.kind === "forgotten") discard(one.mac);
+  });
+}
+
+/** Nothing is kept any more of what was typed for this phone. */
+export function discard(mac) {
+  kept.delete(mac);
 }
 
 /** Open it for a phone; `mac` names the row that gets the focus back. */
@@ -107,7 +118,7 @@ export function closeDrawer() {
   const here = drawer();
   if (!here.open) return;
   const form = formNow();
-  if (form?.hasAttribute("data-dirty")) kept.set(opener, form);
+  if (isDirty(form) && !("gone" in form.dataset)) kept.set(opener, form);
   leave();
   here.close();
   form?.remove();
@@ -119,7 +130,7 @@ export function closeDrawer() {
 /** Show again what is stored; what was typed can be had back. */
 async function reset() {
   const before = formNow();
-  const [mac, dirty] = [opener, before.hasAttribute("data-dirty")];
+  const [mac, dirty] = [opener, isDirty(before)];
   await load(before.getAttribute("action"), mac, true);
   if (!dirty || formNow() === before) return;
   const run = () => {
@@ -151,7 +162,7 @@ async function save(form, andNext) {
       toast(await wordsOf(answer), "bad");
     }
   } catch (error) {
-    if (error instanceof Refused) sessionEnded();
+    if (error instanceof Refused) toast(keptWords(), "bad");
     else toast(gettext("The server cannot be reached. Nothing was saved; your entries are still here."), "bad");
   } finally {
     busy(false);
@@ -168,7 +179,7 @@ async function done(form, said) {
     // Clear of the message below: what becomes of the phone is what one looks at now.
     document.querySelector(`tr[data-mac="${opener}"]`)?.scrollIntoView({ block: "nearest" });
   }
-  toast(said.message, "good", offer);
+  toast(said.message, "good", offer, said.mac);
   if (said.next === null) toast(gettext("No other new phone is waiting."));
   saved(said.mac);
 }
@@ -178,7 +189,7 @@ async function takeBack(form) {
   try {
     const body = new URLSearchParams({ seen_host: form.elements.seen_host.value });
     const answer = await send(form.dataset.undoUrl, { method: "POST", body });
-    toast(await wordsOf(answer), answer.ok ? "good" : "bad");
+    toast(await wordsOf(answer), answer.ok ? "good" : "bad", null, form.dataset.mac);
     if (answer.ok) saved(form.dataset.mac);
   } catch (error) {
     if (!(error instanceof Refused)) toast(AWAY(), "bad");

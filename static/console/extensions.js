@@ -2,7 +2,8 @@
 // Without this script every link leads to a page that does the same.
 
 import "./mended.js";
-import { Refused, send, sessionEnded, wordsOf } from "./net.js";
+import { keptWords, Refused, send, wordsOf } from "./net.js";
+import { pageUrl } from "./paging.js";
 import { parse } from "./swap.js";
 import { refresh } from "./times.js";
 import { announce, toast } from "./toast.js";
@@ -29,7 +30,9 @@ async function showList(url, remembered = true) {
       return;
     }
     const part = parse(await answer.text());
+    const key = list.contains(document.activeElement) ? document.activeElement.dataset.key : null;
     list.replaceChildren(...part.body.childNodes);
+    if (key) list.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
     refresh(list);
     history[remembered ? "pushState" : "replaceState"](null, "", url);
     keepAlong(new URL(url, location.href).searchParams);
@@ -67,6 +70,12 @@ list?.addEventListener("click", (event) => {
   event.preventDefault();
   search.value = new URL(link.href).searchParams.get("q") ?? "";
   showList(link.href);
+});
+
+list?.addEventListener("submit", (event) => {
+  if (!event.target.matches("[data-page-form]")) return;
+  event.preventDefault();
+  showList(pageUrl(event.target));
 });
 
 let timer = 0;
@@ -176,7 +185,7 @@ drawer.addEventListener("submit", async (event) => {
       toast(await wordsOf(answer), "bad");
     }
   } catch (error) {
-    if (error instanceof Refused) sessionEnded();
+    if (error instanceof Refused) toast(keptWords(), "bad");
     else toast(gettext("The server cannot be reached. Nothing was saved; your entries are still here."), "bad");
   } finally {
     form.removeAttribute("aria-busy");

@@ -1,5 +1,7 @@
-// The page of one job: looked at once a second while it is open and on the screen, and its buttons.
+// The page of one job: looked at once a second while it is open and on the screen, now and then when it is over, and its
+// buttons.
 
+import { show } from "./live.js";
 import { Refused, send, wordsOf } from "./net.js";
 import { parse, remember, swapContent } from "./swap.js";
 import { refresh } from "./times.js";
@@ -7,13 +9,16 @@ import { announce, toast } from "./toast.js";
 import { gettext } from "./words.js";
 
 const EVERY_MS = 1000;
+const OVER_EVERY_MS = 5000; // somebody may confirm the address of a phone that it held back
 const here = document.getElementById("job-live");
 let asking = false;
 let away = false;
+let ended = false;
+let lookedAt = -Infinity;
 let pressing = false; // a button that is being pressed must be there still when it is let go
 let doing = false;
 
-const PARTS = ["job-state", "job-who", "job-buttons", "job-facts", "job-failures", "job-troubles"];
+const PARTS = ["job-state", "job-who", "job-buttons", "job-facts", "job-withheld", "job-failures", "job-troubles"];
 const job = () => document.getElementById("job");
 
 function put(html) {
@@ -28,18 +33,25 @@ function put(html) {
 }
 
 async function look() {
-  if (asking || document.hidden || job().dataset.open !== "yes") return;
+  if (asking || ended || document.hidden) return;
+  if (job().dataset.open !== "yes" && performance.now() - lookedAt < OVER_EVERY_MS) return;
   asking = true;
+  lookedAt = performance.now();
   try {
     const answer = await send(here.dataset.liveUrl);
     const html = answer.ok ? await answer.text() : "";
     if (html && !pressing && !doing) put(html);
+    show(answer.ok ? "live" : "reconnecting");
     away = false;
   } catch (error) {
     if (error instanceof TypeError) {
       if (!away) toast(gettext("The server cannot be reached. The job goes on; this page tries again."), "bad");
       away = true;
-    } else if (!(error instanceof Refused)) throw error;
+      show("reconnecting");
+    } else if (error instanceof Refused) {
+      ended = true;
+      show("ended");
+    } else throw error;
   } finally {
     asking = false;
   }
@@ -68,4 +80,6 @@ for (const end of ["pointerup", "pointercancel"]) {
 
 remember(document);
 refresh();
+look();
+document.addEventListener("visibilitychange", look);
 setInterval(look, EVERY_MS);

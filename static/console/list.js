@@ -7,8 +7,9 @@ import { debounced, follow } from "./live.js";
 import { closeMenu, menuIsOpen, openMenu, prepareMenu } from "./menu.js";
 import { Refused, send, wordsOf } from "./net.js";
 import { prepareOrders } from "./order.js";
-import { preparePops, showKeys } from "./pops.js";
+import { preparePops } from "./pops.js";
 import { markPicked, prepareSelection, selectionKey } from "./select.js";
+import { pageUrl } from "./paging.js";
 import { parse, remember, swapContent, swapRows } from "./swap.js";
 import { announce, toast } from "./toast.js";
 import { refresh } from "./times.js";
@@ -22,10 +23,11 @@ const list = document.getElementById("list");
 const search = document.getElementById("search-text");
 const openedAt = Date.now();
 const untouched = new Set(JSON.parse(sessionStorage.getItem("gspnp.new") || "[]"));
-const announced = new Set();
+const announced = new Map(); // MAC -> when it came
 
 const body = () => document.getElementById("rows");
 const rows = () => [...(body()?.rows ?? [])];
+const pageNumber = () => document.querySelector("#pager [data-key=page]");
 const rowOf = (node) => node.closest?.("tr[data-mac]");
 
 // --- what the server says -----------------------------------------------------------------------------------------
@@ -49,20 +51,22 @@ async function fetchRows() {
 const update = debounced(fetchRows, REFRESH_MS);
 
 function swapPage(page) {
+  const before = new Map(rows().map((row) => [row.dataset.mac, row.dataset.firstSeen]));
+  const typed = pageNumber()?.value;
+  const isTyping = document.activeElement === pageNumber() && typed !== pageNumber()?.defaultValue;
   for (const id of ["notices", "chips", "pager"]) {
     const [old, fresh] = [document.getElementById(id), page.getElementById(id)];
     swapContent(old, fresh);
   }
+  if (isTyping && pageNumber()) pageNumber().value = typed;
   hush();
   const fresh = page.getElementById("rows");
   if (fresh && body()) {
     swapContent(list.querySelector("thead"), page.querySelector("thead"));
-    swapRows(body(), fresh).forEach(welcome);
-  } else {
-    const before = new Set(rows().map((row) => row.dataset.mac));
-    swapContent(document.getElementById("listing"), page.getElementById("listing"));
-    rows().filter((row) => !before.has(row.dataset.mac)).forEach(welcome);
-  }
+    swapRows(body(), fresh);
+  } else swapContent(document.getElementById("listing"), page.getElementById("listing"));
+  // New on the page, or listed before and plugged in now.
+  rows().filter((row) => before.get(row.dataset.mac) !== row.dataset.firstSeen).forEach(welcome);
   mark();
   markPicked();
   rove();
@@ -70,8 +74,9 @@ function swapPage(page) {
 
 /** A row that was not on the page: if the phone is new, it slides in and is marked until it is touched. */
 function welcome(row) {
-  if (Date.parse(row.dataset.firstSeen) < openedAt - 2000 || announced.has(row.dataset.mac)) return;
-  announced.add(row.dataset.mac);
+  const { mac, firstSeen } = row.dataset;
+  if (Date.parse(firstSeen) < openedAt - 2000 || announced.get(mac) === firstSeen) return;
+  announced.set(mac, firstSeen);
   untouched.add(row.dataset.mac);
   row.classList.add("gs-arrives");
   announce(gettext("New phone {name}", { name: row.dataset.name }));
@@ -101,13 +106,20 @@ function followLink(url) {
 
 /** Another page by a key: its first row, or its last one, has the focus then. */
 async function turnPage(key, last = false) {
-  const link = document.querySelector(`#pager [data-key=${key}]`);
+  const link = document.querySelector(`#pager a[href][data-key=${key}]`);
   if (!link) return;
   await followLink(link.href);
   const row = rows().at(last ? -1 : 0);
   if (row) focusRow(row);
   row?.scrollIntoView({ block: "nearest" });
 }
+
+list.addEventListener("submit", async (event) => {
+  if (!event.target.matches("[data-page-form]")) return;
+  event.preventDefault();
+  await followLink(pageUrl(event.target));
+  if (pageNumber()) pageNumber().value = pageNumber().defaultValue; // a page beyond the end is the last one
+});
 
 list.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-list-link]");
@@ -121,7 +133,7 @@ list.addEventListener("click", (event) => {
   const row = rowOf(button);
   touch(row);
   const what = button.dataset.act;
-  if (what === "assign" || what === "copy") choose(what, row);
+  if (what === "assign" || what === "copy" || what === "notify") choose(what, row);
   else if (what === "copy-text") copy(document.getElementById(button.dataset.from).textContent);
   else if (what === "hush") putAside(button, () => rows()[0] ?? search);
   else if (what === "accept" || what === "dismiss") {
@@ -221,9 +233,6 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     search.focus();
     search.select();
-  } else if (event.key === "?" && !inText) {
-    event.preventDefault();
-    showKeys();
   } else if ((event.key === "[" || event.key === "]") && !inText) {
     event.preventDefault();
     turnPage(event.key === "[" ? "previous" : "next");

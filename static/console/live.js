@@ -1,19 +1,31 @@
 // The link to the server: one WebSocket that reconnects by itself and catches up; polling while it cannot be had.
 
-import { sessionEnded } from "./net.js";
+import { sessionEnded, signedIn } from "./net.js";
+import { lift, stand } from "./standing.js";
 import { gettext } from "./words.js";
 
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 15000;
 const TOO_MUCH_RETRY_MS = 60000; // the server found that this page says too much
 const SPEAK_MS = 1000;
-const SILENT_MS = 20000; // the server says something every 5 s
+const SILENT_MS = 12000; // the server says something every 5 s
+const ASKED_MS = 4000; // whether it is there at all
+const AWAY = "server-away";
 const POLL_MS = 5000;
 const WORDS = {
   live: gettext("live"), connecting: gettext("connecting"), reconnecting: gettext("reconnecting"), ended: gettext("signed out"),
 };
 
 const heard = (detail) => document.dispatchEvent(new CustomEvent("gs:heard", { detail }));
+
+/** Say on the page how its link to the server is. */
+export function show(state) {
+  for (const place of document.querySelectorAll("[data-testid=connection]")) {
+    if (place.dataset.state === state) continue;
+    place.dataset.state = state;
+    place.querySelector("[data-state-text]").textContent = WORDS[state];
+  }
+}
 
 /** Follow events. `onEvents(message)` gets what is new, `onPoll()` is called instead while there is no link. */
 export function follow({ onEvents, onPoll }) {
@@ -26,14 +38,6 @@ export function follow({ onEvents, onPoll }) {
   let ended = false;
   let notBefore = 0;
 
-  function show(state) {
-    for (const place of document.querySelectorAll("[data-testid=connection]")) {
-      if (place.dataset.state === state) continue;
-      place.dataset.state = state;
-      place.querySelector("[data-state-text]").textContent = WORDS[state];
-    }
-  }
-
   function connect() {
     clearTimeout(timer);
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
@@ -45,7 +49,10 @@ export function follow({ onEvents, onPoll }) {
     mine.onmessage = (event) => {
       heardAt = Date.now();
       retry = FIRST_RETRY_MS;
+      ended = false;
       show("live");
+      lift(AWAY);
+      signedIn();
       const message = JSON.parse(event.data);
       heard(message);
       if (message.type === "live.events") {
@@ -57,12 +64,11 @@ export function follow({ onEvents, onPoll }) {
       if (mine !== socket) return;
       socket = null;
       if (event.code === 4401 || event.code === 4403) {
-        ended = true;
-        show("ended");
         sessionEnded(event.code === 4403 ? gettext("Your account may not see phones any more.") : undefined);
         return;
       }
       show("reconnecting");
+      ask();
       if (event.code === 4429) {
         retry = TOO_MUCH_RETRY_MS;
         notBefore = Date.now() + TOO_MUCH_RETRY_MS / 2;
@@ -72,8 +78,24 @@ export function follow({ onEvents, onPoll }) {
     };
   }
 
+  /** Without a link: is it the link, which polling makes up for, or the server? */
+  async function ask() {
+    try {
+      const answer = await fetch("/healthz", { cache: "no-store", signal: AbortSignal.timeout(ASKED_MS) });
+      if (answer.status < 502) {
+        lift(AWAY);
+        return;
+      }
+    } catch {
+      // said below
+    }
+    if (!socket || socket.readyState !== WebSocket.OPEN) {
+      stand(AWAY, gettext("The server cannot be reached. What stands here is not up to date; it goes on by itself as soon as the server is back."));
+    }
+  }
+
   function hurry() {
-    if (ended || document.hidden) return;
+    if (document.hidden) return;
     if (!socket && Date.now() >= notBefore) {
       retry = FIRST_RETRY_MS;
       connect();
@@ -98,7 +120,21 @@ export function follow({ onEvents, onPoll }) {
     words = detail;
     speak();
   });
+  // One truth: whoever notices the end of the session, the indicator says it. Coming back to this tab asks anew.
+  document.addEventListener("gs:ended", () => {
+    ended = true;
+    clearTimeout(timer);
+    const open = socket;
+    socket = null;
+    open?.close();
+    show("ended");
+  });
+  document.addEventListener("gs:back", () => {
+    ended = false;
+    if (!socket) connect();
+  });
   document.addEventListener("visibilitychange", hurry);
+  window.addEventListener("focus", hurry);
   window.addEventListener("online", hurry);
   connect();
 }

@@ -41,14 +41,15 @@ export function leave() {
 
 /** Ask whether somebody saved this phone since the form was made. */
 export async function look(form) {
-  if (!form.elements.version) return;
+  if ("gone" in form.dataset) return;
   again = looking;
   if (looking) return;
   looking = true;
   try {
-    const asked = new URLSearchParams({ version: form.elements.version.value, after: form.dataset.events });
+    const asked = new URLSearchParams({ version: form.elements.version?.value ?? "0", after: form.dataset.events });
     const answer = await send(`${form.dataset.newsUrl}?${asked}`);
-    if (answer.ok && form === open) tell(form, await answer.json());
+    if (answer.status === 404) tellGone(form);
+    else if (answer.ok && form === open) tell(form, await answer.json());
   } catch (error) {
     if (!(error instanceof Refused || error instanceof TypeError)) throw error;
   } finally {
@@ -57,13 +58,38 @@ export async function look(form) {
   }
 }
 
-function tell(form, { changed, by }) {
+function tell(form, { changed, by, stage }) {
   const place = form.querySelector("[data-news]");
-  if (!changed || place.childElementCount || form.querySelector(".gs-drawer-foot [aria-busy]")) return;
+  tellStage(form, stage);
+  if (!form.elements.version || !changed || place.childElementCount || form.querySelector(".gs-drawer-foot [aria-busy]")) return;
   const words = by ? gettext("Saved by {name} just now. What you typed is still here.", { name: by })
     : gettext("Somebody else saved this phone just now. What you typed is still here.");
   form.dataset.by = by ?? "";
   place.append(notice(words, [["show-changes", gettext("Show what changed")], ["reload-form", gettext("Reload the form")]]));
+}
+
+/** Somebody put the phone aside, or took it back: what is typed can be saved all the same. */
+function tellStage(form, stage) {
+  if (stage === form.dataset.stage) return;
+  form.dataset.stage = stage;
+  const words = {
+    ignored: gettext("Somebody else has put this phone aside: it is ignored, and left alone until that is taken back."),
+    retired: gettext("Somebody else has retired this phone: it gets nothing more until it is brought back."),
+  }[stage];
+  const place = form.querySelector("[data-aside]");
+  place.replaceChildren(...(words ? [notice(words)] : []));
+}
+
+/** The phone is not listed any more: nothing can be saved for it, and what was typed can only be read. */
+function tellGone(form) {
+  if (form !== open || "gone" in form.dataset) return;
+  form.dataset.gone = "";
+  form.querySelector("[data-aside]").replaceChildren();
+  form.querySelector("[data-news]").replaceChildren(
+    notice(gettext("Somebody else forgot this phone, so nothing can be saved for it. It appears anew when it is next heard.")),
+  );
+  for (const one of form.querySelectorAll(".gs-drawer-foot :is([type=submit], [data-act=save-next]), [data-act=reset]")) one.disabled = true;
+  form.querySelector("[data-closing]").hidden = true;
 }
 
 function notice(words, buttons = []) {
@@ -254,6 +280,8 @@ document.addEventListener("gs:heard", ({ detail }) => {
     if (detail.here) others.set(detail.who, [detail.name, Date.now()]);
     else others.delete(detail.who);
     present();
+  } else if (detail.events?.some((one) => one.mac === mac && one.kind === "forgotten")) {
+    tellGone(open);
   } else if (detail.type === "poll" || detail.reload || detail.events?.some((one) => one.mac === mac && one.kind === "stage")) {
     look(open);
   }

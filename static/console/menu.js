@@ -38,6 +38,7 @@ export function openMenu(row, x, y) {
   back = row.contains(document.activeElement) ? document.activeElement : row;
   here.querySelector("[data-menu-title]").textContent = row.dataset.colons;
   for (const item of here.querySelectorAll("[data-for-assigned]")) item.hidden = !("assigned" in row.dataset);
+  for (const item of here.querySelectorAll("[data-if-new]")) item.hidden = "assigned" in row.dataset;
   const stage = row.querySelector("[data-stage]")?.dataset.stage;
   const ignored = stage === "ignored";
   for (const item of here.querySelectorAll("[data-do=ignore]")) item.hidden = ignored || stage === "retired";

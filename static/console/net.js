@@ -1,12 +1,14 @@
 // Requests to our own server: they say that a script asks, carry the CSRF token, and notice a session that ended.
 
+import { lift, stand, stands } from "./standing.js";
 import { toast } from "./toast.js";
 import { gettext } from "./words.js";
 
+const ENDED = "session-ended";
 const root = () => document.getElementById("console");
 
-// The cookie's, which is another one after a new sign-in in another tab; the page's if a proxy hides cookies from scripts.
-const token = () => /(?:^|; )csrftoken=([^;]+)/.exec(document.cookie)?.[1] ?? root().dataset.csrf;
+/** The CSRF token of now: a sign-in, in another tab too, makes another one than the page came with. */
+export const token = () => /(?:^|; )csrftoken=([^;]+)/.exec(document.cookie)?.[1] ?? root().dataset.csrf;
 
 export class Refused extends Error {}
 
@@ -19,6 +21,7 @@ export async function send(url, { method = "GET", body = null, signal } = {}) {
     sessionEnded();
     throw new Refused("signed out");
   }
+  if (answer.status !== 403 && answer.status < 500) signedIn();
   return answer;
 }
 
@@ -41,25 +44,42 @@ export async function wordsOf(answer) {
     const said = await answer.json();
     if (typeof said.message === "string") return said.message;
   }
-  if (answer.status === 403) return gettext("Refused. Reload the page and try again; if it stays, ask an administrator.");
+  if (answer.status === 403) return gettext("Refused. Sign in again in another tab and repeat it here; what you typed stays. If it is refused again, ask an administrator.");
   if (answer.status === 404) return gettext("This phone is not listed any more.");
   return gettext("The server answered {status}. Try again; its log says more.", { status: answer.status });
 }
 
-/** A standing line with the way back; what is typed stays on the page. */
+/** A standing line with the way back; what is typed stays on the page, and can be sent after a new sign-in. */
 export function sessionEnded(words = gettext("Your session has ended.")) {
-  // What is outside of an open dialog cannot be seen or pressed.
-  const place = document.querySelector("dialog[open] .gs-drawer-body") ?? document.querySelector("dialog[open]") ?? root();
-  if (place.querySelector(":scope > [data-testid=session-ended]")) return;
-  const line = document.createElement("p");
-  line.className = "gs-notice gs-notice-bad";
-  line.setAttribute("role", "alert");
-  line.dataset.testid = "session-ended";
-  const link = document.createElement("a");
-  link.href = `${root().dataset.loginUrl}?next=${encodeURIComponent(location.pathname + location.search)}`;
-  link.textContent = gettext("Sign in again");
-  if (place !== root()) link.target = "_blank"; // then what was typed here can be saved
-  line.append(`${words} `, link);
-  place.prepend(line);
-  line.scrollIntoView({ block: "nearest" });
+  const url = `${root().dataset.loginUrl}?next=${encodeURIComponent(location.pathname + location.search)}`;
+  stand(ENDED, words, { label: gettext("Sign in again"), url });
+  document.dispatchEvent(new CustomEvent("gs:ended"));
 }
+
+/** The server has answered somebody who is signed in: whoever stood before the end of a session goes on. */
+export function signedIn() {
+  if (!stands(ENDED)) return;
+  lift(ENDED);
+  document.dispatchEvent(new CustomEvent("gs:back"));
+}
+
+/** What a save says that came to the end of the session. */
+export const keptWords = () => gettext("Nothing was saved: sign in again first, then save. What you typed stays here.");
+
+/** Whether a form that the browser itself sends would arrive; if not, says so, and what is typed stays. */
+export async function wouldArrive() {
+  try {
+    await send(root().dataset.sessionUrl);
+    return true;
+  } catch (error) {
+    const away = gettext("The server cannot be reached. Nothing was saved; your entries are still here.");
+    toast(error instanceof Refused ? keptWords() : away, "bad");
+    return false;
+  }
+}
+
+// A form that the browser itself sends, after a sign-in in another tab.
+document.addEventListener("submit", (event) => {
+  const field = event.target.querySelector("input[name=csrfmiddlewaretoken]");
+  if (field) field.value = token();
+}, true);

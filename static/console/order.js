@@ -1,6 +1,6 @@
 // What is done to the selection: the server says first what it would mean, then the person agrees, and a job does it.
 
-import { Refused, send, wordsOf } from "./net.js";
+import { Refused, send, token, wordsOf } from "./net.js";
 import { clearSelection, selectionForm } from "./select.js";
 import { refresh } from "./times.js";
 import { toast } from "./toast.js";
@@ -79,9 +79,12 @@ async function go(event) {
 function showTime() {
   const [pace, place] = [dialog().querySelector("[data-pace]"), dialog().querySelector("[data-takes]")];
   if (!place) return;
+  const least = Number(pace.min);
   const minutes = (Number(dialog().querySelector("form").dataset.count) - 1) / Number(pace.value);
   if (!(Number(pace.value) > 0) || !(minutes > 0)) place.textContent = "";
-  else if (minutes < 1.5) {
+  else if (Number(pace.value) < least) {
+    place.textContent = gettext("That would take too long: enter {least} or more, or select fewer phones.", { least });
+  } else if (minutes < 1.5) {
     const seconds = Math.max(1, Math.ceil(minutes * 60));
     place.textContent = ngettext("The last one is asked after about {count} second.", "The last one is asked after about {count} seconds.", seconds);
   } else if (minutes < 90) {
@@ -95,7 +98,7 @@ function post(url) {
   form.method = "post";
   form.action = url;
   const fields = selectionForm();
-  fields.set("csrfmiddlewaretoken", document.getElementById("console").dataset.csrf);
+  fields.set("csrfmiddlewaretoken", token());
   for (const [name, value] of fields) {
     const input = document.createElement("input");
     Object.assign(input, { type: "hidden", name, value });

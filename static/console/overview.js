@@ -10,6 +10,7 @@ import { gettext } from "./words.js";
 
 const REFRESH_MS = 3000; // at most once in this time, however much happens
 const LISTENER_MS = 10000;
+const LABEL_SHARE = 0.38; // of a picture's width, at most, for the names beside its bars
 const here = document.getElementById("overview");
 const Chart = window.Chart;
 const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -50,6 +51,7 @@ function bars(id, { stacked = false, sideways = false, shown, sets }) {
       ...common(() => shown().urls),
     },
   });
+  if (sideways) chart.options.scales.y.ticks.callback = function (value) { return shortened(chart, this.getLabelForValue(value)); };
   prepare(chart, () => {
     const now = shown();
     chart.data.labels = now.labels;
@@ -60,6 +62,18 @@ function bars(id, { stacked = false, sideways = false, shown, sets }) {
     }
     chart.options.plugins.legend.labels.color = colour("--gs-text");
   });
+}
+
+/** As much of a label as there is room for beside the bars, from its beginning; all of it is told on hover. */
+function shortened(chart, text) {
+  const [{ ctx }, most, letters] = [chart, chart.width * LABEL_SHARE, [...text]];
+  const { size, family } = Chart.defaults.font;
+  ctx.save();
+  ctx.font = `${size}px ${family}`;
+  let shown = text;
+  while (letters.length && ctx.measureText(shown).width > most) shown = `${(letters.pop(), letters.join("").trimEnd())}…`;
+  ctx.restore();
+  return shown;
 }
 
 function round(id, shown) {

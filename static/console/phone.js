@@ -1,7 +1,7 @@
 // The page of one phone: what changes by itself is fetched again when something happened to it.
 
 import { copy, perform } from "./actions.js";
-import { openDrawer, prepareDrawer } from "./drawer.js";
+import { discard, openDrawer, prepareDrawer } from "./drawer.js";
 import { hush, putAside } from "./hush.js";
 import { debounced, follow } from "./live.js";
 import { Refused, send } from "./net.js";
@@ -54,6 +54,8 @@ async function fetchParts() {
     if (answer.status === 404) {
       gone = true;
       here.inert = true;
+      for (const id of ["phone-commands", "phone-danger"]) document.getElementById(id).replaceChildren();
+      here.querySelector(".gs-phone-actions").replaceChildren();
       forgotten();
       return;
     }
@@ -125,8 +127,10 @@ here.addEventListener("click", async (event) => {
   }
   else if (what === "do") {
     const done = await perform(button.dataset.do, head.name, button.dataset.url, button.dataset.host);
-    if (done && button.dataset.do === "forget") location.assign(here.dataset.listUrl);
-    else update();
+    if (done && button.dataset.do === "forget") {
+      discard(head.phoneMac);
+      location.assign(here.dataset.listUrl);
+    } else update();
   }
 });
 

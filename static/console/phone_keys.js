@@ -105,7 +105,7 @@ class Keys {
     cap.querySelector("title").textContent = label;
     const cut = editor.querySelector("[data-cut]");
     cut.hidden = shown === text || !own;
-    cut.textContent = cut.hidden ? "" : gettext("There is room for about “{text}” on the phone.", { text: shown.trim() });
+    cut.textContent = cut.hidden ? "" : gettext("There is room for about “{text}” on the phone.", { text: `\u2068${shown.trim()}\u2069` });
     this.field(name, "value").placeholder = own ? (NEEDS_NO_VALUE.has(mode.value) ? "" : gettext("number")) : gettext("value");
   }
 

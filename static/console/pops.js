@@ -1,4 +1,4 @@
-// What opens above the list: filters and columns, fetched when they are opened, and the dialog with all keys.
+// What opens above the list: filters and columns, fetched when they are opened.
 
 import { Refused, send, wordsOf } from "./net.js";
 import { toast } from "./toast.js";
@@ -34,17 +34,6 @@ export function preparePops(onLink, onColumns) {
     if (button) move(button, columns);
     else if (event.target.closest("[data-reset]")) keep(columns, new URLSearchParams());
   });
-  const keys = document.getElementById("keys");
-  document.querySelector("[data-help]").addEventListener("click", showKeys);
-  keys.addEventListener("click", (event) => {
-    if (event.target === keys || event.target.closest("[data-close]")) keys.close();
-  });
-}
-
-export function showKeys() {
-  const keys = document.getElementById("keys");
-  keys.showModal();
-  keys.scrollTop = 0;
 }
 
 async function open(button, pop) {

@@ -72,9 +72,8 @@ export function markPicked() {
     const box = row.querySelector("[data-pick]");
     if (box) box.checked = on;
   }
-  const head = list.querySelector("[data-pick-page]");
   const count = here.filter((row) => isPicked(row.dataset.mac)).length;
-  if (head) {
+  for (const head of list.querySelectorAll("[data-pick-page]")) {
     head.checked = count > 0 && count === here.length;
     head.indeterminate = count > 0 && count < here.length;
   }

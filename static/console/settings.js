@@ -1,6 +1,6 @@
 // The settings of a layer: search while typing, add and remove rows without a reload. Everything works without it too.
 
-import { Refused, send, wordsOf } from "./net.js";
+import { Refused, send, wordsOf, wouldArrive } from "./net.js";
 import { refresh } from "./times.js";
 import { announce, toast } from "./toast.js";
 import { gettext, ngettext } from "./words.js";
@@ -137,10 +137,22 @@ form.addEventListener("keydown", (event) => {
 
 // What was typed is lost only if the person says so.
 form.addEventListener("input", (event) => { if (event.target !== search) dirty = true; });
-form.addEventListener("submit", (event) => {
+let asking = false;
+let sure = false;
+form.addEventListener("submit", async (event) => {
   // Enter in the search box was a search already; Enter elsewhere means the form.
   if (search && event.submitter?.value === "enter") search.value = "";
-  dirty = false;
+  if (sure) {
+    dirty = false;
+    return;
+  }
+  event.preventDefault();
+  if (asking) return;
+  asking = true;
+  sure = await wouldArrive();
+  asking = false;
+  if (sure) form.requestSubmit(event.submitter);
+  sure = false;
 });
 window.addEventListener("beforeunload", (event) => { if (dirty) event.preventDefault(); });
 

@@ -46,10 +46,9 @@ function carry(from, to) {
   for (let at = 0; at < from.children.length; at += 1) carry(from.children[at], to.children[at]);
 }
 
-/** Make the rows of `old` those of `fresh`, in order. Returns the rows that were not there before. */
+/** Make the rows of `old` those of `fresh`, in order. */
 export function swapRows(old, fresh) {
   const present = new Map([...old.rows].map((row) => [row.dataset.mac, row]));
-  const added = [];
   let at = old.firstElementChild;
   for (const wanted of [...fresh.rows]) {
     let row = present.get(wanted.dataset.mac);
@@ -59,14 +58,12 @@ export function swapRows(old, fresh) {
     } else {
       row = document.importNode(wanted, true);
       carry(wanted, row);
-      added.push(row);
     }
     if (row === at) at = at.nextElementSibling;
     else moveBefore(old, row, at);
   }
   for (const gone of present.values()) gone.remove();
   refresh(old);
-  return added;
 }
 
 /** Put a row in its place. Moving an element takes its focus away, so that is given back. */
@@ -110,4 +107,10 @@ function flash(cell) {
   cell.classList.remove("gs-flash");
   void cell.offsetWidth;
   cell.classList.add("gs-flash");
+  const row = cell.parentElement; // which shows it in a narrow window
+  row.addEventListener("animationend", function over(event) {
+    if (event.animationName !== "gs-flash") return;
+    cell.classList.remove("gs-flash");
+    row.removeEventListener("animationend", over);
+  });
 }

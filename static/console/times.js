@@ -20,6 +20,13 @@ function words(at, now) {
   return day.format(at);
 }
 
+const clock = new Intl.DateTimeFormat(language, { timeStyle: "short" });
+
+/** What can stand behind "since": the time of today, or the day. */
+function plain(at, now) {
+  return new Date(now).toDateString() === at.toDateString() ? clock.format(at) : day.format(at);
+}
+
 /** Write every moment inside `root` anew. */
 export function refresh(root = document) {
   const now = Date.now();
@@ -29,7 +36,7 @@ export function refresh(root = document) {
       time.title = absolute.format(at);
       time.dataset.zoned = "yes";
     }
-    const text = words(at, now);
+    const text = time.dataset.moment === "plain" ? plain(at, now) : words(at, now);
     if (time.textContent !== text) time.textContent = text;
   }
 }

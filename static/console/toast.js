@@ -4,12 +4,15 @@ const SHOWN_MS = { good: 6000, bad: 12000 };
 const OFFERED_MS = 20000; // with a button
 const ABOVE_FOOT_PX = 12;
 
-/** Show `words`; `kind` is good or bad. `offer` is a button, `{ label, run, undoes }`, or a link, `{ label, url }`. */
-export function toast(words, kind = "good", offer = null) {
+/** Show `words`; `kind` is good or bad. `offer` is a button, `{ label, run, undoes }`, or a link, `{ label, url }`.
+ * A message `about` a phone takes the place of the one before about the same phone. */
+export function toast(words, kind = "good", offer = null, about = "") {
   const place = document.getElementById("gs-toasts");
+  if (about) for (const old of place.querySelectorAll(`[data-about="${CSS.escape(about)}"]`)) old.remove();
   const note = document.createElement("div");
   note.className = `gs-toast gs-toast-${kind}`;
   note.dataset.testid = "toast";
+  if (about) note.dataset.about = about;
   const icon = document.createElement("span");
   icon.className = "material-symbols-outlined";
   icon.setAttribute("aria-hidden", "true");

@@ -11,8 +11,8 @@ from sipmcast.models import ListenerStatus
 
 
 def person(name: str, *permissions: str, **options) -> User:
-    """A user who may do exactly this."""
-    user = User.objects.create_user(name, **options)
+    """A user of the console who may do exactly this."""
+    user = User.objects.create_user(name, **({"is_staff": True} | options))
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     return user
 

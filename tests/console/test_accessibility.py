@@ -15,7 +15,7 @@ from provisioning.layers import store
 from provisioning.models import Job
 from tests import cast
 from tests.console.conftest import signed_in
-from tests.console.test_settings_in_a_browser import browser_page
+from tests.console.test_settings_in_a_browser import NARROW, browser_page
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 EXCEPT: dict[str, str] = {}
@@ -110,7 +110,21 @@ def test_rows_that_are_new_or_selected_or_have_the_focus(live_server, furnished,
         page.keyboard.press("Escape")
         page.evaluate("document.querySelectorAll('.gs-row').forEach((row) => row.classList.add('gs-new'))")
         found["new"] = findings(page)
-    assert found == {"focus": [], "selected": [], "new": []}
+        page.reload()
+        found["changed"] = flashing(page)
+        page.set_viewport_size({"width": NARROW, "height": 800})
+        found["changed, narrow"] = flashing(page)
+    assert found == dict.fromkeys(("focus", "selected", "new", "changed", "changed, narrow"), [])
+
+
+def flashing(page: Page) -> list[str]:
+    """What axe finds while the cells light up that have just changed: at the beginning, when they are lightest."""
+    page.add_style_tag(content=".gs-row, .gs-row > * { animation-play-state: paused !important; }")
+    page.emulate_media(reduced_motion="no-preference")
+    marked = ".gs-row :is(.gs-col-stage, .gs-col-extension, .gs-col-address)"
+    page.evaluate(f"document.querySelectorAll('{marked}').forEach((cell) => cell.classList.add('gs-flash'))")
+    assert page.evaluate("document.getAnimations().some((one) => one.animationName === 'gs-flash')")
+    return findings(page)
 
 
 @pytest.mark.parametrize("theme", THEMES)

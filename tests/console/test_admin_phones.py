@@ -12,7 +12,8 @@ from devices.choices import Stage
 from devices.models import Account, Key, LiveEvent, Phone
 from gspnp.console.admin import bulk as bulk_module
 from gspnp.console.admin import inlines
-from provisioning.models import ConfigFile, Notify
+from provisioning.jobs import runner
+from provisioning.models import ConfigFile, Job, Notify
 from tests import cast
 from tests.console.conftest import person, signed_in
 
@@ -267,42 +268,32 @@ def test_a_busy_database_fails_one_phone_and_the_rest_go_on(admin_browser, two, 
     assert Account.objects.get(phone=two[1]).sip_server == "pbx.example.org"
 
 
-@pytest.mark.parametrize("action", ["notify_again", "ignore"])
-def test_each_phone_is_fetched_when_its_turn_comes(admin_browser, two, monkeypatch, action):
-    for phone in two[1:]:
-        cast.inventory.forget(phone.pk, "tess")
-    given = []
-    monkeypatch.setattr(
-        "gspnp.console.admin.phones.for_each", lambda ids, work: given.extend(ids) or bulk_module.Result()
-    )
-    bulk(admin_browser, action, two)
-    assert given == [two[0].pk]
-    assert bulk_module.for_each([two[0].pk, two[1].pk], lambda phone: "seen").done == {"seen": 1}
+def test_each_phone_is_fetched_when_its_turn_comes(two):
+    gone = cast.inventory.forget(two[1].pk, "tess") and two[1].pk
+    assert bulk_module.for_each([two[0].pk, gone], lambda phone: "seen").done == {"seen": 1}
 
 
-def test_notify_again_for_many_goes_to_the_addresses_that_were_loaded(admin_browser, two, monkeypatch):
-    first = set(Notify.objects.values_list("pk", flat=True))
-
-    def moved_meanwhile(ids, work):
-        Phone.objects.filter(pk=two[0].pk).update(source_host=cast.STRANGER)
-        return bulk_module.for_each(ids, work)
-
-    monkeypatch.setattr("gspnp.console.admin.phones.for_each", moved_meanwhile)
-    said = words_of(bulk(admin_browser, "notify_again", two))
-    assert said[0] == "Phones asked again; what each does is on its page: 1."
-    assert "00:0B:82:00:00:01" in said[1] and cast.STRANGER in said[1]
-    assert Notify.objects.exclude(pk__in=first).get().phone == two[1]
+@pytest.mark.parametrize("kind", ["notify", "check", "resync", "ignore"])
+def test_what_many_phones_are_to_do_is_ordered_with_the_addresses_of_the_list(admin_browser, two, kind):
+    (said,) = words_of(bulk(admin_browser, kind, two))
+    job = Job.objects.get(kind=kind)
+    assert f'href="/jobs/{job.pk}/"' in said and f"Job {job.pk} shows how far it has come." in said
+    assert list(job.targets.values_list("phone", "host")) == [(one.pk, one.source_host) for one in two]
+    (refused,) = words_of(bulk(admin_browser, kind, two))[1:]
+    assert "waits for this already" in refused
 
 
-def test_notify_again_and_ignore_for_many(admin_browser, two):
-    first = set(Notify.objects.values_list("pk", flat=True))
-    bare = cast.seen("000B82000003", "10.0.0.23")
-    said = words_of(bulk(admin_browser, "notify_again", [*two, bare]))
-    assert said[0] == "Phones asked again; what each does is on its page: 2."
-    assert "00:0B:82:00:00:03" in said[1]
-    assert Notify.objects.exclude(pk__in=first).filter(state="waiting").count() == 2
-    bulk(admin_browser, "ignore", two)
-    assert Phone.objects.filter(stage=Stage.IGNORED).count() == 2
+def test_to_notify_all_confirms_the_address_of_nobody_who_was_not_shown(admin_browser):
+    for number in range(60):
+        cast.assigned(f"000B820000{number:02X}", f"10.0.1.{number + 1}")
+    Phone.objects.update(approved_host=None)
+    before = set(Notify.objects.values_list("pk", flat=True))
+    chosen = {"action": "notify", "select_across": "1", "index": "0", "_selected_action": [Phone.objects.first().pk]}
+    said = words_of(admin_browser.post(LIST, chosen))
+    assert "No address is confirmed by this." in said[0]
+    runner.run.call(Job.objects.get(kind="notify").pk)
+    assert not Phone.objects.exclude(approved_host=None).exists()
+    assert Notify.objects.exclude(pk__in=before).exists()
 
 
 def test_deleting_is_forgetting_with_its_event(admin_browser, two):

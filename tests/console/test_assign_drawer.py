@@ -71,14 +71,27 @@ def test_of_a_phone_that_was_heard_long_ago_no_notify_is_promised(console, liste
 def test_any_unicode_and_markup_survives_to_the_stored_bytes(console):
     fields = typed(cast.seen(), **{
         "account-1-password": ODD, "account-1-display_name": ODD,
-        "key-mpk3-mode": "blf", "key-mpk3-value": "1003", "key-mpk3-label": "<b>&amp;\u2066",
+        "key-mpk3-mode": "blf", "key-mpk3-value": "1003", "key-mpk3-label": "<b>&amp;\u200f",
     })  # fmt: skip
     assert console.post(URL, fields).status_code == 200
     account = Account.objects.get()
     assert (account.password, account.display_name) == (ODD, ODD)
     written = stored_values()
     assert list(written.values()).count(ODD) >= 2
-    assert "<b>&amp;\u2066" in written.values()
+    assert "<b>&amp;\u200f" in written.values()
+
+
+def test_a_label_that_turns_the_reading_direction_is_refused_beside_its_field(console):
+    fields = typed(cast.seen(), **{
+        "account-1-display_name": "Otto\u202e", "account-1-password": "se\u202ecret",
+        "key-mpk3-mode": "blf", "key-mpk3-value": "1003", "key-mpk3-label": "\u2067Stock",
+    })  # fmt: skip
+    answer = console.post(URL, fields)
+    errors = answer.context["form"]
+    assert answer.status_code == 422
+    assert list(errors.accounts[0].errors) == ["display_name"]
+    assert "turns the reading direction (U+202E); remove it" in str(errors.accounts[0].errors)
+    assert [key.slot.name for key in errors.keys if key.errors] == ["mpk3"]
 
 
 @pytest.mark.parametrize("name", ["user_id", "password", "display_name", "sip_server", "auth_id", "voicemail"])
@@ -199,7 +212,7 @@ def test_a_typed_password_is_not_said_to_be_the_stored_one(console, listener):
         answer = console.post(URL, typed(Phone.objects.get(), **{"account-1-password": guess})).json()
         said.append((answer, console.post(f"{URL}undo/", {"seen_host": cast.HOST}).json()))
     assert said[0] == said[1]
-    assert said[0][0]["undo"] and "Saved. The phone is notified, if" in said[0][0]["message"]
+    assert said[0][0]["undo"] and "Saved. The phone gets its NOTIFY now" in said[0][0]["message"]
 
 
 def test_a_stale_version_is_refused_and_nothing_is_lost(console):

@@ -8,11 +8,14 @@ import pytest
 from django.contrib.messages import constants, get_messages
 from django.utils import timezone
 
+from devices import inventory
 from devices.choices import Stage
 from devices.models import LiveEvent, Phone
+from gspnp.console import actions
 from gspnp.console.actions import ASKED
 from provisioning import commands
-from provisioning.models import ConfigFile, Notify, NotifyKind
+from provisioning.jobs import runner
+from provisioning.models import ConfigFile, Job, JobTarget, Notify, NotifyKind
 from tests import cast
 from tests.console.conftest import person, signed_in
 from tests.console.test_admin_phones import LIST
@@ -58,6 +61,21 @@ def test_a_command_is_owed_and_nobody_says_that_it_worked(console, listener, act
     assert (answer.status_code, answer.json()["message"]) == (200, ASKED)
     assert owed_commands() == [KINDS[action]]
     assert LiveEvent.objects.filter(kind="notify", text__contains="asked for by tess").exists()
+
+
+@pytest.mark.parametrize("action", ["notify", "reboot", "accept"])
+def test_a_phone_that_is_forgotten_at_this_moment_is_said_to_be(console, listener, monkeypatch, action):
+    cast.assigned()
+    seen = actions.get_object_or_404
+
+    def forgotten(*arguments, **how):
+        phone = seen(*arguments, **how)
+        inventory.forget(phone.pk, "maria")
+        return phone
+
+    monkeypatch.setattr(actions, "get_object_or_404", forgotten)
+    answer = console.post(f"{URL}{action}/", HERE)
+    assert answer.status_code == 409 and "was forgotten in the meantime" in answer.json()["message"]
 
 
 def test_while_no_listener_runs_a_command_is_said_to_wait(console):
@@ -205,6 +223,12 @@ def bulk(browser, action: str, phones: list[Phone], **more):
     return browser.post(LIST, {"action": action, "_selected_action": [phone.pk for phone in phones]} | more)
 
 
+def carried_out(kind: str) -> Job:
+    job = Job.objects.get(kind=kind)
+    runner.run.call(job.pk)
+    return job
+
+
 def seen(phones: list[Phone]) -> str:
     return json.dumps([[phone.pk, phone.version, phone.source_host] for phone in phones])
 
@@ -213,14 +237,13 @@ def messages_of(answer) -> list[tuple[int, str]]:
     return [(one.level, str(one)) for one in get_messages(answer.wsgi_request)]
 
 
-@pytest.mark.parametrize("action", ["check", "resync"])
-def test_many_phones_are_asked_at_once_and_failures_are_listed(administrator, two, action):
+def test_many_phones_are_asked_by_a_job_and_failures_are_listed(administrator, two):
     bare = cast.seen("000B82000003", "10.0.0.23")
-    said = messages_of(bulk(signed_in(administrator), action, [*two, bare]))
-    assert [level for level, _ in said] == [constants.INFO, constants.ERROR], "to have asked is no success"
-    assert said[0][1].endswith(": 2.")
-    assert said[1][1].startswith("00:0B:82:00:00:03: ") and "Assign it first" in said[1][1]
-    assert owed_commands() == [KINDS[action]] * 2
+    said = messages_of(bulk(signed_in(administrator), "check", [*two, bare]))
+    assert [level for level, _ in said] == [constants.INFO], "to have asked is no success"
+    job = carried_out("check")
+    assert owed_commands() == [NotifyKind.CHECK_SYNC] * 2
+    assert "Assign it first" in job.failures.get(phone=bare).message
 
 
 def test_many_phones_are_restarted_only_after_a_question(administrator, two):
@@ -228,19 +251,25 @@ def test_many_phones_are_restarted_only_after_a_question(administrator, two):
     page = bulk(browser, "reboot", two).content.decode()
     assert "a call on it may be cut off" in page
     assert "10.0.0.22" in page
-    assert owed_commands() == []
+    assert not Job.objects.filter(kind="reboot").exists()
     Phone.objects.filter(pk=two[0].pk).update(source_host=cast.STRANGER)
-    said = messages_of(bulk(browser, "reboot", two[:1], apply="1", seen=seen(two)))
-    assert said[0][1].startswith("Phones asked to restart")
-    assert f"is now at {cast.STRANGER}" in said[1][1]
+    bulk(browser, "reboot", two[:1], apply="1", seen=seen(two))
+    job = carried_out("reboot")
+    assert f"now it is at {cast.STRANGER}" in job.failures.get().message
     assert Notify.objects.get(kind=NotifyKind.REBOOT).phone == two[1]
+
+
+@pytest.mark.parametrize("rows", ["", "x", "[]", f"[[{10**30}, 1, null]]", "[[-1, 1, null]]", '[[1, 1, "x"]]'])
+def test_a_tampered_question_restarts_nothing(administrator, two, rows):
+    assert bulk(signed_in(administrator), "reboot", two, apply="1", seen=rows).status_code == 302
+    assert not JobTarget.objects.exists()
 
 
 def test_who_may_only_look_restarts_nothing(two):
     browser = signed_in(person("looker", "view_phone", is_staff=True))
     for action in KINDS:
         bulk(browser, action, two, apply="1", seen=seen(two))
-    assert owed_commands() == []
+    assert not Job.objects.filter(kind__in=KINDS).exists()
 
 
 @pytest.mark.parametrize("value", ["http://pbx/", "", "a b", "[::1", "pbx:99999"])

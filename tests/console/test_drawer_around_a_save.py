@@ -53,7 +53,7 @@ def test_a_save_is_taken_back_with_its_password_codecs_and_keys(console, listene
     assert said["undo"] is True
     answer = undo(console)
     assert answer.status_code == 200
-    assert answer.json()["message"].startswith("1001 · …3B:89: Taken back. The phone is notified, if")
+    assert answer.json()["message"].startswith("1001 · …3B:89: Taken back. The phone gets its NOTIFY now")
     account = Account.objects.get()
     assert (account.password, account.display_name, account.auth_id) == ("s3cr3t", "", "a1")
     assert (account.codecs, account.voicemail) == (["G722", "PCMA"], "*97")
@@ -88,6 +88,21 @@ def test_what_somebody_saved_since_is_not_taken_back(console, maria):
     assert answer.status_code == 409
     assert "saved again since then, so nothing was taken back" in answer.json()["message"]
     assert Account.objects.get().display_name == "Hers"
+
+
+def test_a_phone_that_was_forgotten_and_assigned_anew_gets_nothing_back(console):
+    """The versions of the new row begin anew, and come to the same number."""
+    cast.seen()
+    save(console)
+    save(console, **{"account-1-display_name": "Wrong"})
+    before = Phone.objects.get()
+    inventory.forget(before.pk, "maria")
+    again = cast.seen()
+    for name in ("Ada", "Grace"):
+        cast.save(Phone.objects.get(pk=again.pk), cast.draft(display_name=name))
+    assert Phone.objects.get().version == before.version
+    assert undo(console).status_code == 409
+    assert Account.objects.get().display_name == "Grace"
 
 
 def test_nobody_takes_back_somebody_elses_save_or_an_old_one_or_one_at_another_address(console, maria):
@@ -152,9 +167,9 @@ def test_an_open_form_is_told_who_saved_the_phone(console, maria):
     cast.seen()
     save(console)
     shown = console.get(URL).context
-    assert news(console, shown["version"], shown["events"]) == {"changed": False}
+    assert news(console, shown["version"], shown["events"]) == {"changed": False, "stage": "assigned"}
     save(maria, **{"account-1-display_name": "Hers"})
-    assert news(console, shown["version"], shown["events"]) == {"changed": True, "by": "maria"}
+    assert news(console, shown["version"], shown["events"]) == {"changed": True, "by": "maria", "stage": "assigned"}
     after = console.get(URL).context["events"]
     assert news(console, shown["version"], after)["by"] == "", "an older save says nothing of this one"
     assert console.get(f"{URL}news/", {"version": "x"}).status_code == 400

@@ -5,7 +5,9 @@ from django.conf import settings
 from django.contrib.sessions.models import Session
 from playwright.sync_api import Page, expect
 
+from devices import inventory
 from devices.catalog import KeyMode, KeySlot
+from devices.choices import Stage
 from devices.models import Account, Key, Phone
 from provisioning import assignment, plan
 from provisioning.gxp.config import KeyConfig
@@ -160,6 +162,30 @@ def test_a_finger_moves_keys_and_codecs_and_the_new_order_is_said(live_server, s
     assert "mpk4: blf 1002 Reception" in saved_keys()
 
 
+def test_the_codecs_are_one_stop_of_tab_and_arrows_go_through_them(live_server, session):
+    """Else fifteen presses lie between an account and the keys."""
+    with browser_page(live_server.url, session) as page:
+        opened(page, live_server.url)
+        codecs = page.locator("[data-account='1'] li[data-codec]")
+        before = codecs.evaluate_all("all => all.map((one) => one.dataset.codec)")
+        page.focus("[name=account-1-voicemail]")
+        press(page, "Tab")
+        expect(codecs.nth(0).locator("[data-act=codec-up]")).to_be_focused()
+        press(page, "ArrowDown", "ArrowRight", "ArrowRight")
+        expect(codecs.nth(1).locator("[data-act=codec-remove]")).to_be_focused()
+        press(page, "Alt+ArrowUp")
+        expect(codecs.nth(0).locator("[data-act=codec-remove]")).to_be_focused()
+        moved = codecs.evaluate_all("all => all.map((one) => one.dataset.codec)")
+        press(page, "Enter")
+        expect(codecs.nth(0).locator("[data-act=codec-remove]")).to_be_focused()
+        assert page.locator("[data-account='1'] li[data-codec] button[tabindex='0']").count() == 1
+        press(page, "Tab")
+        expect(page.locator("[data-account='1'] [data-codec-add]")).to_be_focused()
+        press(page, "Shift+Tab")
+        expect(codecs.nth(0).locator("[data-act=codec-remove]")).to_be_focused()
+    assert moved[:2] == [before[1], before[0]]
+
+
 def test_save_and_next_opens_the_next_new_phone_and_the_save_can_be_undone_from_there(live_server, session):
     cast.seen(cast.OTHER_MAC, "10.0.0.30")
     with browser_page(live_server.url, session) as page:
@@ -190,7 +216,7 @@ def test_a_save_is_undone_by_the_keyboard_from_the_list(live_server, session):
         with page.expect_response("**/undo/") as answered:
             press(page, "ControlOrMeta+z")
         assert answered.value.status == 200
-        expect(page.locator("[data-testid=toast]").last).to_contain_text("Taken back.")
+        expect(page.locator("[data-testid=toast]")).to_contain_text(["Taken back."])  # it takes the other's place
         press(page, "ControlOrMeta+z")  # once: nothing is offered any more
         assert page.locator("[data-testid=toast-button]").count() == 0
     assert Account.objects.get().display_name == "Tess"
@@ -217,6 +243,54 @@ def test_an_error_of_a_key_opens_its_editor_and_marks_the_drawing(live_server, s
         expect(page.locator("[name=key-mpk6-value]")).to_be_focused()
         assert shown(page)["mpk6"].endswith("has an error")
         assert page.locator(".gs-cap-bad").count() == 1
+
+
+def test_a_page_with_something_typed_is_left_only_if_the_person_says_so(live_server, session):
+    asked = []
+
+    def stay(dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    with browser_page(live_server.url, session) as page:
+        page.on("dialog", stay)
+        opened(page, live_server.url)
+        page.evaluate("location.reload()")  # nothing is typed yet
+        opened(page, live_server.url)
+        page.fill("[name=account-1-display_name]", "Typed")
+        page.evaluate("location.assign('/overview/')")
+        expect(page.locator("[name=account-1-display_name]")).to_have_value("Typed")
+        press(page, "Escape")
+        page.evaluate("location.assign('/overview/')")
+        assert asked == ["beforeunload"] * 2, "while it is open, and while it is kept"
+        page.click(f'tr[data-mac="{cast.MAC}"] [data-act=assign]')
+        expect(page.locator("[name=account-1-display_name]")).to_have_value("Typed")
+        press(page, "Control+Enter")
+        page.wait_for_selector("[data-testid=toast-button]")
+        page.goto(f"{live_server.url}/overview/")
+        assert len(asked) == 2, "what is saved is not lost"
+
+
+def test_an_open_drawer_says_that_somebody_else_put_the_phone_aside_or_forgot_it(live_server, session):
+    found = Phone.objects.get(mac=cast.MAC)
+    with browser_page(live_server.url, session, NARROW) as page:
+        page.goto(f"{live_server.url}/phones/{cast.MAC}/")
+        page.click("[data-testid=assign]")
+        page.fill("[name=account-1-display_name]", "Typed")
+        elsewhere(lambda: inventory.ignore(found.pk, "maria"))
+        hear = "document.dispatchEvent(new CustomEvent('gs:heard', { detail: { type: 'poll' } }))"
+        page.evaluate(hear)
+        expect(page.locator("#drawer [data-aside]")).to_contain_text("Somebody else has put this phone aside")
+        elsewhere(lambda: inventory.heed(found.pk, Stage.APPLIED, "maria"))
+        page.evaluate(hear)
+        expect(page.locator("#drawer [data-aside]")).to_be_empty()
+        elsewhere(lambda: inventory.forget(found.pk, "maria"))
+        page.evaluate(hear)
+        expect(page.locator("#drawer [data-testid=news]")).to_contain_text("Somebody else forgot this phone")
+        expect(page.locator("[data-testid=save]")).to_be_disabled()
+        expect(page.locator("#phone [data-act=assign], #phone [data-act=do]")).to_have_count(0, timeout=15_000)
+        press(page, "Escape")
+        page.goto(f"{live_server.url}/")  # nothing is kept that could not be saved: nobody is asked
 
 
 def theirs() -> None:

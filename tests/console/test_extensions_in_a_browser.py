@@ -124,6 +124,8 @@ def test_a_name_of_markup_is_text(live_server, session):
         expect(page.locator("[role=option]")).to_contain_text("<img src=x")
         press(page, "Enter")
         assert value(page, "display_name") == "<img src=x onerror=alert(1)>"
+        press(page, "Control+Enter")  # or leaving the page would be asked about
+        page.wait_for_selector("[data-testid=toast]")
         page.goto(f"{live_server.url}/extensions/?q=2001")
         assert page.locator("#directory img").count() == 0
 

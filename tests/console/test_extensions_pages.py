@@ -183,6 +183,25 @@ def test_a_rename_shows_who_follows_and_who_is_ticked_does(console, tess):
     assert Account.objects.get(phone=own).display_name == "Tess", "it was not ticked"
 
 
+def test_a_rename_names_the_phones_that_keep_their_own_name_and_those_ticked_follow(console, tess):
+    phones = [cast.seen(cast.MAC, cast.HOST), cast.seen(cast.OTHER_MAC, "10.0.0.21")]
+    for phone, name in zip(phones, ("Front desk", HOSTILE), strict=True):
+        cast.save(phone, cast.draft(display_name=name))
+    url = f"{URL}{tess.pk}/"
+    asked = console.post(url, typed(version=1, name="Otto"))
+    page = asked.content.decode()
+    assert "Front desk" in page and HOSTILE not in page and stored() == [("", "1001", "Tess")]
+    boxes = re.findall(r'<input type="checkbox"[^>]*>', page)
+    assert len(boxes) == 2 and not any("checked" in box for box in boxes)
+    answer = console.post(
+        url, {"version": 1, "typed": sealed(asked), "pace": "300", "own": [phones[0].pk]}, follow=True
+    )
+    assert "1 phone follows. 1 phone keeps a name of its own." in answer.content.decode()
+    Account.objects.filter(phone=phones[1]).update(display_name="Front desk")  # nobody ordered that of this one
+    runner.run.call(Job.objects.get().pk)
+    assert [Account.objects.get(phone=one).display_name for one in phones] == ["Otto", "Front desk"]
+
+
 def test_nobody_ticked_is_no_job_and_a_wrong_pace_stores_nothing(console, tess):
     cast.assigned()
     url = f"{URL}{tess.pk}/"

@@ -9,6 +9,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.test import Client
 
+from devices.models import Phone
 from provisioning.firmware import images, pins
 from provisioning.firmware.models import FirmwareImage
 from tests import cast
@@ -130,6 +131,7 @@ class TestCommand:
 def test_nothing_is_wider_than_a_telephone(live_server, administrator):
     session = signed_in(administrator).cookies[settings.SESSION_COOKIE_NAME].value
     cast.seen(firmware="1.0.4.88")
+    cast.seen(cast.OTHER_MAC, "10.0.0.21", model="M" * 60)
     images.add("1.0.7.81", [BYTES], by="tess")
     pins.pin("GXP1628", ["1.0.7.81"])
     with narrow_page(live_server.url, session) as page:
@@ -148,3 +150,25 @@ def test_a_path_that_makes_phones_restart_is_asked_about_and_a_hole_at_its_end_i
     answer = console.post("/firmware/path/GXP1628/", {"path": "1.0.4.152", "sure": "1"}, follow=True)
     assert pins.paths() == {"GXP1628": ["1.0.4.152"]}
     assert "The last version has a known hole" in answer.content.decode()
+
+
+def test_a_stranger_who_makes_up_firmware_makes_no_endless_page(console, monkeypatch):
+    monkeypatch.setattr("gspnp.console.narrow.RUNS_READ", 20)
+    for number in range(30):
+        cast.seen(f"000B820000{number:02X}", f"10.0.1.{number + 1}", firmware=f"9.{number}")
+    html = console.get("/firmware/").content.decode()
+    assert html.count("<meter") == 20
+    assert "Only the 20 combinations of model and firmware" in html
+    Phone.objects.filter(firmware__gt="9.15").delete()
+    assert 'data-testid="cut"' not in console.get("/firmware/").content.decode()
+
+
+def test_nothing_is_said_of_the_holes_of_a_firmware_that_is_not_known_and_retired_phones_are_not_counted(console):
+    cast.seen(firmware="")
+    retired = cast.seen(cast.OTHER_MAC, "10.0.0.21")
+    Phone.objects.filter(pk=retired.pk).update(stage="retired")
+    html = console.get("/firmware/").content.decode()
+    rows = re.findall(r'<td class="gs-mono" data-label="Firmware">(.*?)</tr>', html, re.S)
+    assert len(rows) == 1
+    assert "not known" in rows[0] and "none known" not in rows[0]
+    assert "gs-meter-unknown" in rows[0]

@@ -34,7 +34,7 @@ def test_from_the_file_to_the_phones_and_back_by_the_keyboard(live_server, sessi
         page.get_by_label("File with phones").set_input_files(
             {"name": "phones.csv", "mimeType": "text/csv", "buffer": FILE.encode()}
         )
-        page.get_by_role("button", name="Look at it").press("Enter")
+        page.get_by_role("button", name="Look at the changes").press("Enter")
         expect(page.get_by_test_id("rows")).to_contain_text(HOSTILE)
         assert page.title() != "hacked"
         assert "pw" not in page.get_by_test_id("rows").inner_text().split()
@@ -44,6 +44,8 @@ def test_from_the_file_to_the_phones_and_back_by_the_keyboard(live_server, sessi
         page.get_by_test_id("of-import").press("Enter")
         expect(page.get_by_test_id("import")).to_have_attribute("data-state", "applied")
         page.get_by_test_id("undo").press("Enter")
+        expect(page.get_by_test_id("sure")).to_contain_text("1 phone that it listed is taken out")
+        page.get_by_test_id("undo-sure").press("Enter")
         expect(page.get_by_test_id("of-import")).to_be_visible()
         elsewhere(carry_out)
         page.get_by_test_id("of-import").press("Enter")
@@ -88,3 +90,17 @@ def test_choosing_a_file_troubles_no_script_of_the_shell(live_server, session, p
         page.set_input_files("input[type=file]", file)
         assert page.evaluate("document.querySelector('input[type=file]').files.length") == 1
     assert not troubles
+
+
+def test_what_is_entered_is_ticked_and_what_is_emptied_again_is_not(live_server, session):
+    with browser_page(live_server.url, session) as page:
+        page.goto(f"{live_server.url}/phones/edit/?mac={cast.MAC}")
+        box, field = page.locator("[name=set-voicemail]"), page.locator("input[name=voicemail]")
+        field.fill("*98")
+        expect(box).to_be_checked()
+        field.fill("")
+        expect(box).not_to_be_checked()
+        box.check()
+        field.fill("*98")
+        field.fill("")
+        expect(box).to_be_checked()

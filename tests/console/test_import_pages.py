@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
@@ -9,12 +10,14 @@ from django.contrib.admin.models import LogEntry
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.db.models import F
 from django.test import AsyncClient, Client, override_settings
 
 from devices import directory, inventory
 from devices.choices import EventKind
 from devices.models import LiveEvent, Phone
 from gspnp.console import exports
+from gspnp.console.shell import is_console
 from provisioning.importing import planning
 from provisioning.importing.models import ImportState, PhoneImport
 from provisioning.jobs import runner
@@ -29,6 +32,7 @@ pytestmark = pytest.mark.django_db
 SECRET = "uploaded-s3cret"
 NEW = "000B82000E10"
 GOOD = f"mac,model,extension,password,name,sip_server\n{NEW},GXP1628,1009,{SECRET},Ada,pbx\n"
+SURE = {"sure": "yes"}
 
 
 def upload(console: Client, text: str | bytes, name: str = "phones.csv", follow: bool = True):
@@ -62,7 +66,10 @@ def test_from_the_file_to_the_phone_and_back(console):
     assert done.headers["Location"] == f"/jobs/{carry_out().pk}/"
     assert Phone.objects.get().accounts.get().password == SECRET
     assert "can be undone" in body(console.get(f"/phones/import/{one.pk}/"))
-    console.post(f"/phones/import/{one.pk}/undo/")
+    asked = console.post(f"/phones/import/{one.pk}/undo/")
+    assert "1 phone that it listed is taken out of the list again" in body(asked) and "Undo it" in body(asked)
+    assert PhoneImport.objects.get().state == ImportState.APPLIED
+    console.post(f"/phones/import/{one.pk}/undo/", SURE)
     carry_out()
     assert not Phone.objects.exists()
     assert "Undone by tess" in body(console.get(f"/phones/import/{one.pk}/"))
@@ -98,10 +105,49 @@ def test_rows_are_filtered_searched_and_paged(console):
     url = f"/phones/import/{PhoneImport.objects.get().pk}/"
     assert "not a hex digit" in body(console.get(url)), "errors come first"
     page = console.get(url + "?show=new&page=3")
-    assert len(page.context["rows"]) == 20 and page.context["next"] == ""
+    assert len(page.context["rows"]) == 20 and page.context["rows_page"].next_url == ""
     assert [row.number for row in console.get(url + "?show=&q=00:0B:83:00:00:07").context["rows"]] == [9]
     assert console.get(url + "?show=&q=122").context["rows"][0].number == 122
     assert console.get(url + "?show=%00&page=99999999999&q=%00").status_code == 200
+
+
+def test_the_job_of_an_import_says_what_it_listed_and_its_undoing_what_it_removed(console):
+    cast.assigned()
+    upload(console, f"{GOOD}{cast.MAC},,,,Theo,\n", name="good.csv")
+    one = PhoneImport.objects.get()
+    console.post(f"/phones/import/{one.pk}/apply/")
+    job = carry_out()
+    page = body(console.get(f"/jobs/{job.pk}/"))
+    assert job.title == "Import of good.csv" and "have a new file" not in page
+    assert 'data-testid="listed">1<' in page and 'data-testid="changed">1<' in page
+    assert "Import of good.csv, by tess." in body(console.get(f"/phones/{NEW}/"))
+    Phone.objects.filter(mac=cast.MAC).update(version=F("version") + 1)
+    asked = body(console.post(f"/phones/import/{one.pk}/undo/"))
+    assert (
+        "1 phone that it listed is taken out" in asked and "1 phone was saved, plugged in or forgotten since" in asked
+    )
+    assert "gets back what it had" not in asked
+    console.post(f"/phones/import/{one.pk}/undo/", SURE)
+    back = body(console.get(f"/jobs/{carry_out().pk}/"))
+    assert "Undo: Import of good.csv" in back
+    assert [re.search(rf'data-testid="{name}">(\d+)<', back)[1] for name in ("returned", "removed", "kept")] == [
+        "0",
+        "1",
+        "1",
+    ]
+    assert 'data-testid="listed">1<' in body(console.get(f"/jobs/{job.pk}/")), "what it did stays true"
+
+
+def test_what_was_typed_is_named_where_it_cannot_be_a_secret(console):
+    store.save(store.find("template", "hotline"), {"vlan_tag": "7"}, by="tess")
+    text = f"mac,model,template\n00:0B:82:27:3B:8,GXP1628,\nhunter2,GXP1628,\n{NEW},GXP1628,hotline;{SECRET}\n"
+    page = body(upload(console, text))
+    assert '<th scope="row" class="gs-mono">00:0B:82:27:3B:8</th>' in page
+    assert "hunter2" not in page and SECRET not in page
+    assert "Number 2 of these is no template; templates are: hotline." in page
+    asked = {"do": "preview", "macs": cast.MAC, "set-template": "1", "template": "hotline;nosuch"}
+    cast.assigned()
+    assert "nosuch is no template; templates are: hotline." in body(console.post("/phones/edit/", asked))
 
 
 def test_who_may(viewer, technician):
@@ -179,7 +225,7 @@ def test_a_password_that_a_phone_has_already_makes_no_new_file(console):
     one.refresh_from_db()
     assert (one.state, Phone.objects.get().version, ConfigFile.objects.count()) == (ImportState.APPLIED, before, 1)
     assert (one.rows.get().before, one.rows.get().after) == (None, None)
-    console.post(f"/phones/import/{one.pk}/undo/", {"pace": "7"})
+    console.post(f"/phones/import/{one.pk}/undo/", SURE | {"pace": "7"})
     carry_out()
     one.refresh_from_db()
     assert (one.state, Phone.objects.get().version) == (ImportState.UNDONE, before)
@@ -304,7 +350,7 @@ class TestBulkEdit:
             "do": "preview", "macs": page.context["macs"], "account": "1", "set-sip_server": "1",
             "sip_server": "new.pbx", "set-voicemail": "1", "voicemail": "", "set-key": "1", "slot": "mpk2",
             "key": "blf:1002:Door",
-            "codecs": "PCMU",
+            "codecs": "",
         }  # fmt: skip
         page = console.post("/phones/edit/", asked, follow=True)
         assert "new.pbx" in body(page) and "change 2" in body(page)
@@ -316,9 +362,30 @@ class TestBulkEdit:
             assert (account.sip_server, account.voicemail, account.user_id) == ("new.pbx", "", "1001")
             assert account.codecs != ["PCMU"], "it was not ticked"
             assert phone.keys.get().label == "Door"
-        console.post(f"/phones/import/{one.pk}/undo/")
+        console.post(f"/phones/import/{one.pk}/undo/", SURE)
         carry_out()
         assert phones[0].accounts.get().sip_server == "172.18.0.10"
+
+    def test_what_is_entered_and_not_ticked_is_not_dropped_in_silence(self, console):
+        cast.assigned()
+        asked = {"do": "preview", "macs": cast.MAC, "account": "1", "set-site": "1", "site": "berlin"}
+        page = console.post("/phones/edit/", asked | {"voicemail": "*97", "key": "blf:1002"})
+        assert page.status_code == 422 and body(page).count("Entered, but not ticked") == 2
+        assert 'data-testid="fault-voicemail"' in body(page) and not PhoneImport.objects.exists()
+
+    def test_it_is_called_an_edit_and_belongs_to_the_phones(self, console):
+        cast.assigned()
+        asked = {"do": "preview", "macs": cast.MAC, "account": "1", "set-voicemail": "1", "voicemail": "*98"}
+        answer = console.post("/phones/edit/", asked, follow=True)
+        page = body(answer)
+        assert "Edit of 1 phone: Voicemail number" in page and "Import:" not in page
+        assert is_console(answer.wsgi_request) and 'href="/"><span' in page
+        one = PhoneImport.objects.get()
+        console.post(f"/phones/import/{one.pk}/apply/")
+        page = body(console.get(f"/jobs/{carry_out().pk}/"))
+        assert "The edit and all its phones" in page and 'data-testid="listed"' not in page
+        assert 'data-testid="changed">1<' in page
+        assert "Undo this edit" in body(console.get(f"/phones/import/{one.pk}/"))
 
     def test_retired_phones_are_left_out(self, console):
         cast.assigned()
@@ -363,7 +430,7 @@ class TestBulkEdit:
             ("sip_server", "http://pbx", "The SIP server"),
             ("sip_server", "", "needs a SIP server"),
             ("site", "über", "A site is named"),
-            ("template", "Nobody", "There is no template"),
+            ("template", "Nobody", "Nobody is no template; there is none yet. Make it under Settings."),
         ],
     )
     def test_what_no_phone_could_have_is_said_beside_its_field(self, console, field, text, words):
@@ -386,11 +453,12 @@ class TestBulkEdit:
         cast.save(cast.seen(cast.OTHER_MAC, "10.0.0.21", model="GXP1610"))
         asked = {
             "do": "preview", "macs": f"{cast.MAC} {cast.OTHER_MAC}", "set-key": "1", "slot": "mpk2",
-            "key": "blf:1002:Door", "voicemail": "*97",
+            "key": "blf:1002:Door",
         }  # fmt: skip
         page = console.post("/phones/edit/", asked, follow=True)
         one = PhoneImport.objects.get()
-        assert one.faulty == 1 and "Change what you entered" in body(page) and "upload" not in body(page)
+        assert one.faulty == 1 and "Change what you entered" in body(page)
+        assert "upload" not in body(page).partition('<main id="console"')[2], "beside the menu"
         refused = console.post(f"/phones/import/{one.pk}/apply/")
         assert refused.status_code == 409 and "Correct them in the file" not in body(refused)
         form = console.get(f"/phones/edit/{one.pk}/")
@@ -398,7 +466,7 @@ class TestBulkEdit:
         told = {field.name: (value, is_set) for field, value, is_set, _ in form.context["fields"]}
         assert (told["key"], told["voicemail"], form.context["slot"]) == (
             ("blf:1002:Door", True),
-            ("*97", False),
+            ("", False),
             "mpk2",
         )
         console.post("/phones/edit/", asked | {"slot": "line1", "key": "speed_dial:5", "instead": str(one.pk)})

@@ -49,3 +49,21 @@ def test_the_way_to_the_phones_that_wait_looks_like_a_link(live_server, session)
     with browser_page(live_server.url, session) as page:
         page.goto(f"{live_server.url}/jobs/{order.pk}/")
         expect(page.get_by_test_id("withheld-phones")).to_have_css("text-decoration-line", "underline")
+
+
+def test_the_page_says_whether_it_is_still_told_what_becomes_of_the_job(live_server, session):
+    job = runner.start("Settings of site berlin", {}, by="tess")
+    with browser_page(live_server.url, session) as page:
+        page.goto(f"{live_server.url}/jobs/{job.pk}/")
+        link = page.get_by_test_id("connection")
+        expect(link).to_have_text("live")
+        page.route("**/live/", lambda route: route.abort())
+        expect(link).to_have_text("reconnecting")
+        page.unroute("**/live/")
+        expect(link).to_have_text("live")
+        page.context.clear_cookies()
+        expect(link).to_have_text("signed out")
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.wait_for_timeout(2500)
+        assert asked == []

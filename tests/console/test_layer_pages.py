@@ -67,6 +67,15 @@ def file_of(phone: Phone) -> dict:
     return dict(texts_of(ConfigFile.objects.filter(phone=phone).order_by("-number").first()))
 
 
+def test_who_has_lost_staff_status_uses_the_console_no_more(console, technician):
+    technician.is_staff = False
+    technician.save()
+    page = console.get(SITE)
+    assert page.status_code == 403 and "Staff status" in page.content.decode()
+    asked = console.post(SITE, headers={"X-Requested-With": "fetch"})
+    assert asked.status_code == 403 and "Ask an administrator" in asked.json()["message"]
+
+
 def test_only_who_may_change_phones_may_change_a_layer(viewer, console):
     stranger, looking = signed_in(person("nobody")), signed_in(viewer)
     for url in ("/settings/", SITE, "/settings/opinions/", "/settings/catalogue/?q=vlan"):
@@ -263,3 +272,28 @@ def test_a_layer_that_says_everything_fits_into_one_form(console):
     answer = previewed(console, **(texts | {"vlan_tag": "99999"}))
     assert answer.status_code == 422 and "vlan_tag" in problems(answer)
     assert answer.content.decode().count('<li class="gs-setting') == len(texts) > 400
+
+
+@pytest.mark.parametrize("name", ["ldap_password", "admin_password"])
+def test_no_preview_tells_whether_a_secret_is_right_to_whom_it_is_hidden(console, name):
+    chief = signed_in(person("chief", "view_phone", "change_phone", "reveal_secret", is_staff=True))
+    cast.assigned()
+    stored, guess = "Hush1canary", "Another2guess"
+    assert saved(console, **{name: stored}).status_code == 302
+    runner.run.call(Job.objects.get().pk)
+
+    def told(browser, guess: str) -> list[str]:
+        """The preview; the same after a way back; and the one of a refused pace."""
+        seen = previewed(browser, **{name: guess})
+        back = browser.post(SITE, fields(seen) | {"do": "back"})
+        again = browser.post(SITE, posted(back, "preview", **{name: ""}))
+        refused = browser.post(SITE, fields(again) | {"do": "save", "pace": "nonsense"})
+        forms = [one.content.decode().partition('data-testid="preview-form"')[2] for one in (seen, again, refused)]
+        return [
+            re.sub(r'(csrfmiddlewaretoken|draft)" value="[^"]*"', "", form).partition("</form>")[0] for form in forms
+        ]
+
+    right, wrong = told(console, stored), told(console, guess)
+    assert right == wrong
+    assert all('data-touched="1"' in words for words in right)
+    assert 'data-touched="0"' in told(chief, stored)[0], "whoever may look at passwords is told"

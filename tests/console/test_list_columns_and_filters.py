@@ -174,3 +174,27 @@ def test_an_end_of_all_times_can_be_said_in_every_zone(console):
     console.cookies["gspnp_zone"] = "Pacific/Kiritimati"
     for end in (253_402_300_799, 253_402_214_399):
         assert console.get("/", {"only": f"arrived:0-{end}"}).status_code == 200
+
+
+def test_the_chips_count_what_a_search_or_another_filter_leaves(console):
+    cast.save(cast.seen("000B82000001", "10.0.1.1"))
+    cast.seen("000B82000002", "10.0.1.2")
+    for number in (3, 4):
+        cast.seen(f"000B8200000{number}", f"10.0.2.{number}", model="GXP1610")
+    Phone.objects.filter(mac="000B82000002").update(alarm="Claimed.")
+    Phone.objects.filter(mac="000B82000001").update(online=True, online_at=cast.NOON)
+
+    def chips(url: str) -> tuple[dict[str, str], list[str]]:
+        words = console.get(url).content.decode()
+        counts = dict(re.findall(r'data-chip="(\w+)".*?<b data-count>(\d+)</b>', words))
+        return counts, re.findall(r'data-chip="(\w+)" aria-current', words)
+
+    everything, _ = chips("/")
+    assert (everything["all"], everything["seen"], everything["online"]) == ("4", "3", "1")
+    for narrowed in ("/?q=10.0.1", "/?model=GXP1628"):
+        counts, lit = chips(narrowed)
+        assert (counts["all"], counts["seen"], counts["assigned"], counts["attention"]) == ("2", "1", "1", "1")
+        assert (counts["online"], counts["offline"], lit) == ("1", "0", ["all"])
+    assert chips("/?only=alarm")[0]["all"] == "1"
+    nothing = console.get("/?q=nosuchphone").content.decode()
+    assert 'data-testid="nothing-found"' in nothing and re.search(r'data-chip="all".*?<b data-count>0<', nothing)

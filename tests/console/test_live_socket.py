@@ -23,7 +23,7 @@ HOST = b"localhost:8000"
 
 
 def make_viewer() -> tuple[User, str]:
-    user = User.objects.create_user("viewer")
+    user = User.objects.create_user("viewer", is_staff=True)
     user.user_permissions.add(Permission.objects.get(codename="view_phone"))
     client = Client()
     client.force_login(user)
@@ -86,7 +86,7 @@ async def test_a_new_phone_arrives_within_a_second():
 
 
 def make_technician(name: str) -> str:
-    user = User.objects.create_user(name)
+    user = User.objects.create_user(name, is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=("view_phone", "change_phone")))
     client = Client()
     client.force_login(user)
@@ -314,12 +314,18 @@ def deactivate(user: User) -> None:
     User.objects.filter(pk=user.pk).update(is_active=False)
 
 
+def take_staff_status(user: User) -> None:
+    User.objects.filter(pk=user.pk).update(is_staff=False)
+
+
 def change_password(user: User) -> None:
     user.set_password("another-password")
     user.save()
 
 
-@pytest.mark.parametrize(("change", "code"), [(withdraw, 4403), (deactivate, 4401), (change_password, 4401)])
+@pytest.mark.parametrize(
+    ("change", "code"), [(withdraw, 4403), (take_staff_status, 4403), (deactivate, 4401), (change_password, 4401)]
+)
 async def test_who_may_no_longer_see_phones_is_told_nothing_more(change, code, monkeypatch):
     monkeypatch.setattr(consumers, "USER_CHECK_SECONDS", 0)
     user, session = await sync_to_async(make_viewer)()

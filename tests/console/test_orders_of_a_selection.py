@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from devices.choices import Stage
 from devices.models import Phone
-from provisioning.jobs import kinds, orders, runner
+from provisioning.jobs import kinds, orders, pace, runner
 from provisioning.models import Job, JobTarget, Notify, NotifyKind, NotifyState
 from tests import cast
 from tests.console.conftest import person, signed_in
@@ -102,7 +102,15 @@ def test_each_order_concerns_the_phones_that_it_can_change(console, five, kind, 
 
 def test_nobody_is_concerned_and_there_is_nothing_to_agree_to(console, five):
     words = console.post("/orders/reboot/", by_hand(five[2:])).content.decode()
-    assert "0 phones" in words and 'type="submit"' not in words
+    assert "no phone of these" in words and 'type="submit"' not in words
+    assert "3 are without a configuration of ours" in words and ">Close<" in words
+
+
+def test_the_slowest_pace_that_is_not_refused_is_the_bound_of_the_field(console, five, monkeypatch):
+    monkeypatch.setattr(pace, "LONGEST_MINUTES", 1 / 30)
+    words = console.post("/orders/reboot/", by_hand(five)).content.decode()
+    assert 'min="60"' in words and 'value="60"' in words and "60 to 600" in words
+    assert agreed(console, "reboot", by_hand(five)).status_code == 409  # at 30 a minute
 
 
 def test_orders_need_their_permissions(five, viewer):
@@ -157,7 +165,6 @@ def test_its_buttons_pause_and_cancel_an_order(console, five):
     for button, state in (("pause", "paused"), ("resume", "waiting"), ("cancel", "cancelled")):
         assert console.post(f"/jobs/{job.pk}/{button}/", headers=FETCH).status_code == 200
         assert Job.objects.get(pk=job.pk).state == state
-    assert not JobTarget.objects.exists()
     runner.run.call(job.pk)
     assert "nobody more is asked" in console.get(f"/jobs/{job.pk}/").content.decode()
 
@@ -196,6 +203,15 @@ class TestConfirming:
         assert 'data-count="1"' in words and 'href="/phones/000B82000002/"' in words
         assert agreed(console, "confirm", by_hand(five)).status_code == 200
         assert targets() == [("000B82000001", "10.0.1.1")]
+
+    def test_with_nobody_to_confirm_it_says_why_and_what_helps(self, console, five):
+        Phone.objects.filter(pk=five[0].pk).update(source_host=None)
+        Phone.objects.filter(pk=five[1].pk).update(alarm="Claimed.")
+        words = console.post("/orders/confirm/", by_hand(five)).content.decode()
+        assert "no phone of these" in words and "more" not in words and 'type="submit"' not in words
+        assert "1 has not been heard yet" in words and "Plug it in" in words
+        assert "3 are without a configuration of ours: left out. Assign them first." in words
+        assert "its alarm is not settled" in words and ">Close<" in words
 
     def test_phones_that_started_long_ago_are_said_to_be_held_back(self, console, five):
         Phone.objects.filter(pk=five[1].pk).update(subscribed_at=timezone.now() - timedelta(hours=1))

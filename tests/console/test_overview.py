@@ -236,9 +236,8 @@ def test_what_phones_fetched_and_what_they_did_not_get(door, administrator):
     }  # fmt: skip
     client = signed_in(administrator)
     html = client.get(URL).content.decode()
-    assert (
-        "<b>1</b> files were fetched whole and 1 were had already; 1 were broken off, and 1 requests got a 404." in html
-    )
+    assert "<b>1</b> files were fetched whole; 1 requests found that the phone had its file already." in html
+    assert "1 downloads were broken off, and 1 requests got a 404." in html
     url = drawn(html)["downloads"]["urls"][-1]
     assert client.get(url).context["cl"].result_count == Download.objects.count() == 2
 
@@ -382,3 +381,14 @@ class TestBrowser:
             page.goto(f"{live_server.url}{URL}")
             page.click(".gs-figure summary >> nth=1")
             assert page.locator("[data-testid=arrivals] th[scope=row]").count() == 54
+
+
+@pytest.mark.db
+def test_who_waits_to_be_plugged_in_does_not_stand_still_and_the_button_says_how_many_it_shows(console, fleet):
+    listed_phone = inventory.prestage("000B82DD0001", "GXP1628", "", "tess")
+    cast.save(listed_phone)
+    html = console.get(URL).content.decode()
+    said = re.sub(r"<[^>]+>", "", html)
+    assert "2 phones stand still on their way. 1 waits to be plugged in." in said
+    count, url = re.search(r'<a[^>]*href="([^"]*)" data-key="attention">\D*(\d+)', html).group(2, 1)
+    assert len(listed(console, unescape(url))) == int(count)

@@ -7,7 +7,7 @@ import pytest
 from devices.models import Phone
 from provisioning.models import ConfigFile
 from tests import cast
-from tests.console.conftest import signed_in
+from tests.console.conftest import person, signed_in
 from tests.console.test_layer_pages import file_of
 
 pytestmark = pytest.mark.django_db
@@ -43,7 +43,9 @@ def test_the_versions_are_listed_with_who_when_why_and_whether_applied(console, 
 def test_two_versions_are_compared_by_name_with_secrets_masked(console, phone):
     answer = console.get(URL, {"before": 1, "after": 2})
     assert changes(answer)["account1_display_name"] == ("Tess", "Otto")
-    assert changes(answer)["account1_auth_password"] == ("********", "********")
+    assert "account1_auth_password" not in changes(answer), "it would tell that a guess was wrong"
+    chief = signed_in(person("chief", "view_phone", "reveal_secret"))
+    assert changes(chief.get(URL, {"before": 1, "after": 2}))["account1_auth_password"] == ("********", "********")
     assert "config_server_path" not in changes(answer), "it is another one in every version"
     for secret in (cast.PASSWORD, "another-canary"):
         assert secret not in answer.content.decode()
@@ -92,3 +94,10 @@ def test_who_may_only_look_cannot_go_back(viewer, phone):
 def test_a_phone_without_a_version_has_an_empty_history(console):
     cast.seen()
     assert "Saving an assignment makes the first one" in console.get(URL).content.decode()
+
+
+def test_one_version_alone_is_not_offered_for_comparison(console):
+    phone = cast.assigned().phone
+    assert 'data-testid="compare"' not in console.get(f"/phones/{cast.MAC}/history/").content.decode()
+    cast.save(phone, cast.draft(cast.blf("mpk1", "1002", "Reception")))
+    assert 'data-testid="compare"' in console.get(f"/phones/{cast.MAC}/history/").content.decode()

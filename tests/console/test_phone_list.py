@@ -10,7 +10,11 @@ from django.utils import timezone
 
 from devices.choices import Stage
 from devices.models import Phone
+from gspnp.console.listening import Listening
+from gspnp.console.rows import NEXT_WORDS, rows_of
 from gspnp.console.tables import PAGE_ROWS
+from provisioning import settling
+from provisioning.models import Notify, NotifyState
 from sipmcast.models import ListenerStatus
 from tests import cast
 from tests.console.conftest import person, signed_in
@@ -103,10 +107,20 @@ def test_search_takes_what_a_technician_has_at_hand(console, three, query, found
     assert sorted(macs(console.get("/", {"q": query}))) == [three[at] for at in found]
 
 
+def test_search_finds_models_and_firmware_also_among_more_than_anybody_has(console, monkeypatch):
+    monkeypatch.setattr("gspnp.console.search.KINDS_READ", 3)
+    for number in range(5):
+        cast.seen(f"000B820000{number:02X}", f"10.0.1.{number + 1}", firmware=f"9.{number}", model=f"ÄGXP{number}")
+    found = [macs(console.get("/", {"q": query})) for query in ("9.", "9.4", "ägxp3", "nobody")]
+    assert [len(phones) for phones in found] == [5, 1, 1, 0]
+
+
 def test_search_ignores_the_case_of_letters_outside_ascii(console):
     phone = cast.seen()
     cast.save(phone, cast.draft(display_name="Jörg Öztürk"))
-    assert macs(console.get("/", {"q": "ÖZTÜRK"})) == [cast.MAC]
+    for text in ("ÖZTÜRK", "ozturk", "jo\u0308rg", "Jorg Oztürk"):
+        assert macs(console.get("/", {"q": text})) == [cast.MAC], text
+    assert macs(console.get("/", {"q": "o%t"})) == []
 
 
 def test_each_stage_has_a_count_and_filters(console, three):
@@ -291,3 +305,48 @@ def test_an_unknown_mac_is_not_found(console, path):
 def test_a_mac_in_any_spelling_leads_to_the_phone(console):
     cast.seen()
     assert console.get("/phones/00:0b:82:27:3b:89/").status_code == 200
+
+
+def test_notify_again_is_a_button_where_the_words_speak_of_it(console, viewer, listener):
+    phone = cast.assigned().phone
+    Phone.objects.filter(pk=phone.pk).update(stage_reason="It did not answer. Press “Notify again” in a minute.")
+    page, row = console.get(f"/phones/{cast.MAC}/").content.decode(), console.get("/").content.decode()
+    assert 'data-act="notify"' in row
+    assert 'data-key="notify-here"' in page
+    assert 'data-act="notify"' not in signed_in(viewer).get("/").content.decode()
+    Phone.objects.filter(pk=phone.pk).update(stage_reason="Something else.")
+    assert 'data-act="notify"' not in console.get("/").content.decode()
+
+
+def test_a_row_that_was_read_just_before_the_answer_does_not_say_that_nobody_told_the_phone(db):
+    version = cast.assigned()
+    read_before = Phone.objects.prefetch_related("accounts").get()
+    cast.delivered(version)
+    [row] = rows_of([read_before], Listening(running=True))
+    assert row.words == str(NEXT_WORDS[Stage.NOTIFIED])
+    with cast.stopped_clock(timezone.now() + timedelta(minutes=1)):
+        [row] = rows_of([read_before], Listening(running=True))
+    assert row.words == str(NEXT_WORDS[Stage.ASSIGNED]), "later it is what it says"
+
+
+def test_when_a_phone_is_asked_again_ages(console, listener):
+    notify = cast.sent(cast.assigned())
+    assert settling.unanswered(notify.pk)
+    again = timezone.localtime(Notify.objects.get(state=NotifyState.WAITING).next_at).isoformat(timespec="milliseconds")
+    for url in ("/", f"/phones/{cast.MAC}/"):
+        page = console.get(url).content.decode()
+        assert f'Next try: <time datetime="{again}"' in page
+        assert "10 minutes" not in page
+
+
+def test_all_says_whom_it_leaves_out(console, three):
+    words = console.get("/").content.decode()
+    assert 'title="Without the ignored and the retired ones: those have filters of their own"' in words
+    assert words.count("Without the ignored") == 1
+
+
+def test_who_signs_out_is_told_so_on_the_page_for_signing_in(administrator):
+    page = signed_in(administrator).post("/admin/logout/", follow=True)
+    assert page.redirect_chain == [("/admin/login/", 302)]
+    words = page.content.decode()
+    assert "You are signed out." in words and 'name="password"' in words and "quality time" not in words

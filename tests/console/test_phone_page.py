@@ -6,6 +6,7 @@ import pytest
 
 from devices.models import Phone
 from provisioning import attempts
+from provisioning.jobs import orders, runner
 from tests import cast
 from tests.console.conftest import signed_in
 
@@ -121,3 +122,23 @@ def test_a_retired_phone_is_brought_back_first(console):
     (main,) = re.findall(r'<button[^>]*gs-button-primary[^>]*data-do="([a-z-]+)"', head)
     assert main == "bring-back"
     assert not re.search(r'<button[^>]*gs-button-primary[^>]*data-act="assign"', head)
+
+
+def test_a_notify_of_a_job_names_the_job_and_what_took_its_place_need_not_be_a_save(console):
+    cast.assigned()
+    phone = Phone.objects.get()
+    for kind in ("notify", "resync"):
+        job = orders.start(kind, [(phone.pk, phone.source_host)], by="tess")
+        runner.run.call(job.pk)
+    card = re.search(r'data-testid="notifies">.*?</section>', console.get(URL).content.decode(), re.DOTALL)[0]
+    assert "occasion: Load the configuration again: 1 phone, job" in card
+    assert "occasion: Notify at known addresses: 1 phone, job" in card
+    assert "Superseded by a newer one" in card and "save" not in card.split("Superseded by a newer one")[0]
+    assert "change of settings" not in card
+
+
+def test_a_model_that_cannot_be_configured_is_not_offered_for_it_first(console):
+    for model, primary in (("GXP1628", True), ("GXP2170", False)):
+        cast.seen(model=model)
+        page = console.get(f"/phones/{cast.MAC}/").content.decode()
+        assert ('class="gs-button gs-button-primary" data-act="assign"' in page) is primary, model

@@ -8,6 +8,7 @@ import pytest
 from devices import inventory
 from devices.models import LiveEvent
 from gspnp.console.timeline import FIRST_SHOWN, MORE
+from provisioning import assignment
 from provisioning.layers import store
 from provisioning.models import Attempt, ConfigFile
 from sipmcast import transcripts
@@ -84,6 +85,23 @@ class TestHolding:
         cast.download(cast.steady_path(version))
         assert "It has the current version, 1." in words(console)
         assert 'data-testid="difference"' not in words(console)
+
+    def test_a_phone_that_waits_to_be_plugged_in_shows_what_it_will_get(self, console):
+        phone = inventory.prestage(cast.MAC, "GXP1628", "", "tess")
+        assert 'data-testid="configuration"' not in words(console)
+        assignment.save(phone, cast.draft(cast.blf("mpk1", "1002")), by="tess", seen_host=None)
+        shown = section(console, "configuration")
+        assert "Its file is made when it is plugged in." in shown and 'data-current="no"' in shown
+        assert "172.18.0.10" in shown and "1 of its own" in shown and "the assignment <b>" in shown
+
+    def test_what_takes_a_phone_away_comes_last(self, console):
+        cast.assigned()
+        assert (
+            0
+            < console.get(URL).content.index(b'data-testid="file"')
+            < console.get(URL).content.index(b"gs-danger-card")
+        )
+        assert b'data-testid="file"' not in console.get(f"{URL}live/").content
 
     def test_what_differs_from_what_it_has_is_shown_without_secrets(self, console):
         version = cast.applied(cast.assigned())

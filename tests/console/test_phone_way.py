@@ -106,6 +106,16 @@ def test_an_applied_phone_that_answers_has_come_to_the_end(console, listening):
     assert "answers, 3 ms" in stations(console)["online"][1]
 
 
+def test_one_that_answers_before_its_turn_says_so_and_nothing_ahead_reads_as_done(console, listening):
+    cast.assigned()
+    Phone.objects.update(online=True, online_at=cast.NOON, rtt_ms=3.4)
+    assert states(console).endswith("applied:ahead online:already")
+    found = {name: words for name, (_, words) in stations(console).items()}
+    assert "answers, 3 ms" in found["online"] and "not yet" not in found["online"]
+    assert "has to answer our NOTIFY" in found["notified"] and "has to take its file" in found["fetched"]
+    assert "has to prove that it uses it" in found["applied"]
+
+
 def test_one_that_went_away_says_what_to_look_at(console, clock, listening):
     cast.applied(cast.assigned())
     clock.forward(60)

@@ -1,13 +1,16 @@
 """Adding a phone and swapping one, as a person with a keyboard meets them."""
 
+import re
+
 import pytest
 from django.conf import settings
 from playwright.sync_api import expect
 
+from devices import inventory
 from devices.models import Phone
 from tests import cast
 from tests.console.conftest import signed_in
-from tests.console.test_settings_in_a_browser import NARROW, browser_page
+from tests.console.test_settings_in_a_browser import NARROW, browser_page, elsewhere
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 NEW = "000B82AABBCC"
@@ -47,6 +50,22 @@ def test_a_phone_is_added_and_assigned_by_keyboard_alone(live_server, session):
         expect(row.get_by_test_id("not-heard")).to_be_visible()
         page.goto(f"{live_server.url}/phones/{NEW}/")
     assert Phone.objects.get(mac=NEW).accounts.get().user_id == "1077"
+
+
+def test_a_listed_phone_that_is_plugged_in_comes_to_the_top_as_a_new_one_does(live_server, session):
+    inventory.prestage(NEW, "GXP1628", "", "root")
+    for number in range(50):
+        inventory.prestage(f"000B82DD{number:04X}", "GXP1628", "", "root")
+    with browser_page(live_server.url, session) as page:
+        page.goto(f"{live_server.url}/")
+        expect(page.locator("tr[data-mac]")).to_have_count(50)
+        assert page.locator(f'tr[data-mac="{NEW}"]').count() == 0
+        elsewhere(lambda: inventory.record_sightings([cast.sighting(NEW, "10.0.0.77")], cast.unknown))
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        first = page.locator("tr[data-mac]").first
+        expect(first).to_have_attribute("data-mac", NEW, timeout=15000)
+        expect(first).to_have_class(re.compile("gs-new"))
+        expect(page.locator("#gs-live-region")).to_contain_text("New phone")
 
 
 @pytest.mark.parametrize("width", [1280, NARROW])

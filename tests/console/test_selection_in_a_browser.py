@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 from playwright.sync_api import Page, sync_playwright
 
-from devices.models import Phone
+from devices.models import Account, Phone
 from gspnp.console.columns import LABELS
 from gspnp.console.models import ListColumns
 from gspnp.console.tables import PAGE_ROWS
@@ -125,7 +125,7 @@ def test_all_that_match_is_the_query_and_escape_clears(live_server, session):
 
 def test_another_search_ends_all_that_match(live_server, session):
     with page_of(live_server.url, session) as page:
-        page.click("[data-pick-page]")
+        page.click("thead [data-pick-page]")
         page.click("[data-select-all]")
         page.fill("#search-text", "00:0b:82:aa:00:07")
         page.wait_for_function("document.querySelectorAll('tr[data-mac]').length === 1")
@@ -261,3 +261,33 @@ def test_all_keys_open_at_their_beginning_on_a_telephone(live_server, session):
         page.wait_for_selector("#keys[open]")
         assert page.evaluate("document.getElementById('keys').scrollTop") == 0
         assert page.evaluate("document.activeElement.id") == "keys-title"
+
+
+def test_a_page_and_all_that_match_can_be_selected_where_the_table_has_no_head(live_server, session):
+    with page_of(live_server.url, session, 360, has_touch=True) as page:
+        page.locator("[data-testid=pick-page-narrow]").tap()
+        says(page, f"{PAGE_ROWS} selected")
+        page.locator("[data-select-all]").tap()
+        says(page, f"{PAGE_ROWS + MORE} selected")
+
+
+@pytest.mark.parametrize("width", [1280, 2560])
+def test_a_long_name_breaks_between_words_and_makes_no_tall_row(live_server, session, width):
+    long = "Department of Rather Long Names and Sundry Affairs"
+    Account.objects.update(display_name=long)
+    with page_of(live_server.url, session, width) as page:
+        name = page.locator(f"{row(0)} .gs-caller")
+        shown = name.evaluate(
+            """(one) => {  // whether its longest word has room in one line
+              const word = document.createElement("span");
+              word.style.whiteSpace = "nowrap";
+              word.textContent = "Department";
+              one.append(word);
+              const wide = word.getBoundingClientRect().width;
+              word.remove();
+              return [wide <= one.getBoundingClientRect().width, one.title];
+            }"""
+        )
+        height = page.locator(row(0)).bounding_box()["height"]
+    assert shown == [True, long]
+    assert height < 120

@@ -121,14 +121,17 @@ def test_the_form_for_many_phones(browser):
 def test_an_import(browser, row):
     table = f"mac,model,extension,password,name,sip_server\n{row}\n".encode()
     said_of = browser.post("/phones/import/", {"file": SimpleUploadedFile("otto.csv", table)}, follow=True)
-    data = (*DATA, r"\.csv\b", r"\bMAC\b")
+    data = (*DATA, r"\bImport of otto\.csv\b", r"\.csv\b", r"\bMAC\b")  # the first is the title of its job
     assert not said(said_of, data)
     one = PhoneImport.objects.get()
     assert not said(browser.get("/phones/import/"), data)
     assert not said(browser.post(f"/phones/import/{one.pk}/apply/", {"pace": "7"}, follow=True), data)
     assert not said(browser.get(f"/phones/import/{one.pk}/"), data)
+    asked = browser.post(f"/phones/import/{one.pk}/undo/", {"pace": "7"})
+    assert not said(asked, data)
     for button in ("undo", "apply", "discard"):
-        assert not said(browser.post(f"/phones/import/{one.pk}/{button}/", {"pace": "7"}, follow=True), data)
+        answer = browser.post(f"/phones/import/{one.pk}/{button}/", {"pace": "7", "sure": "yes"}, follow=True)
+        assert not said(answer, data)
 
 
 def test_a_swap(browser):

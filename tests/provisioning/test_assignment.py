@@ -201,7 +201,7 @@ def test_saving_twice_in_a_row_opens_no_second_transaction_after_the_phones_200(
 @pytest.mark.parametrize(
     "text",
     ["& < > \" '", "]]>", "<![CDATA[x]]>", "<!--", "&amp;&#0;&lt;", "Žofie Öhlund 📞", "受付", "مكتب", "a\u0301",
-     "\u202e", "\U0010fffd", "\ufffd", "\ue000", "\u2028", " both ends ", "%s {0} $HOME `id`", "\\",
+     "\U0010fffd", "\ufffd", "\ue000", "عمر\u200f \U0001f469\u200d\U0001f692", " both ends ", "%s {0} $HOME `id`", "\\",
      "'; DROP TABLE x;--"],
 )  # fmt: skip
 def test_any_text_round_trips_to_bytes_and_to_the_database(text):
@@ -209,6 +209,17 @@ def test_any_text_round_trips_to_bytes_and_to_the_database(text):
     read = values(cast.now(version.config_file).content)
     assert list(read.values()).count(text) >= 2, "caller name or password was changed on its way"
     assert plan.draft_of(version.config_file.phone).accounts[0].password == text
+
+
+@pytest.mark.parametrize("char", list("\u202a\u202e\u2066\u2069\u2028\x85"), ids=ascii)
+def test_a_name_or_label_that_would_not_read_as_it_is_stored_is_refused_and_a_password_is_not(char):
+    phone, bad = cast.seen(), f"a{char}b"
+    with pytest.raises(ConfigError) as refused:
+        cast.save(phone, cast.draft(cast.blf("mpk1", "1", bad), display_name=bad))
+    assert [problem.field for problem in refused.value.problems] == ["account.1.display_name", "key.mpk1.label"]
+    assert all("character 2 " in str(problem.message) for problem in refused.value.problems)
+    if char != "\x85":
+        cast.save(phone, cast.draft(password=bad))
 
 
 def test_whatever_validation_lets_through_fits_its_column():

@@ -37,7 +37,7 @@ def tricky() -> Phone:
     )
     keys = (
         cast.blf("mpk1", "1002", "Desk: 2"),
-        KeyConfig(KeySlot.parse("mpk2"), KeyMode.SPEED_DIAL, 2, "Taxi", "+4930777"),
+        KeyConfig(KeySlot.parse("mpk2"), KeyMode.SPEED_DIAL, 2, " Taxi ", "+4930777"),
         KeyConfig(KeySlot.parse("line2"), KeyMode.LINE, 2, "", ""),
     )
     cast.save(phone, plan.Draft(accounts, keys))
@@ -54,9 +54,10 @@ def test_an_export_comes_back_as_no_change(kind, secrets):
     assert (one.total, one.same) == (1, 1), list(one.rows.values_list("shown", flat=True))
 
 
-def test_an_export_makes_the_same_phone_again():
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_an_export_makes_the_same_phone_again(kind):
     phone = tricky()
-    data = exported("csv", secrets=True)
+    data = exported(kind, secrets=True)
     phone.refresh_from_db()
     before = planning.targets_of([phone])
     cells = read_table("x", data, max_rows=9).rows[0].cells

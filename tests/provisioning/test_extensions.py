@@ -10,6 +10,7 @@ from devices.directory import Entry, VersionConflict
 from devices.models import Account, Extension, Key, LiveEvent, Phone
 from provisioning import plan
 from provisioning.extensions import following, importing, job
+from provisioning.extensions.checking import faults
 from provisioning.extensions.following import Change
 from provisioning.jobs import runner
 from provisioning.models import ConfigFile, JobState, Notify, NotifyOrigin, NotifyState
@@ -268,3 +269,9 @@ class TestRenamedAgain:
         carried_out(Change(otto.extension, "1001", "", "", "Tess", "Tess", secret=True), there)
         account = Account.objects.get()
         assert (account.password, account.display_name) == (SECRET, "Tess")
+
+
+def test_a_name_that_turns_the_reading_direction_does_not_get_into_the_directory():
+    found = dict(faults(Entry("", "1001", "Otto\u202ereuaB", "se\u202ecret")))
+    assert found == {"name": "The caller name: character 5 turns the reading direction (U+202E); remove it."}
+    assert not list(faults(Entry("", "1001", "عمر \U0001f469\u200d\U0001f692")))

@@ -413,3 +413,26 @@ def test_a_person_s_assignment_that_has_no_file_yet_is_not_replaced(clock):
     giving.hand_out()
     phone.refresh_from_db()
     assert (phone.stage, numbers()) == (Stage.SEEN, {1: "1001"})
+
+
+def test_a_round_goes_on_if_a_phone_is_forgotten_just_when_its_number_is_claimed(monkeypatch, clock):
+    extensions("200")
+    phone = arrive(1)
+    ready = waiting.ready
+
+    class Forgotten:
+        """It is there when it is looked at, and gone thereafter."""
+
+        def filter(self, pk):
+            return self
+
+        def exists(self):
+            return bool(inventory.forget(phone.pk, "theo"))
+
+    handout = on()
+    monkeypatch.setattr(waiting, "ready", lambda of: Forgotten())
+    assert giving._claim(handout, phone.pk) is None
+    assert not HandedOut.objects.exists()
+    monkeypatch.setattr(waiting, "ready", ready)
+    arrive(2)
+    assert giving.hand_out() == 1

@@ -14,7 +14,7 @@ from devices.directory import Entry
 from devices.models import Account, LiveEvent, Phone
 from provisioning import assignment, outbox, plan
 from provisioning.gxp.document import values
-from provisioning.importing import applying, making, planning, undoing
+from provisioning.importing import applying, filling, making, planning, undoing
 from provisioning.importing.models import ImportRow, ImportState, PhoneImport, RowState
 from provisioning.jobs import arrivals, runner, telling
 from provisioning.jobs.models import Job, JobState
@@ -49,6 +49,12 @@ def taken(job: Job) -> Job:
     Job.objects.filter(pk=job.pk).update(state=JobState.RUNNING, worker="me")
     job.refresh_from_db()
     return job
+
+
+def ends(job: Job) -> Job:
+    """Another worker takes it up."""
+    Job.objects.filter(pk=job.pk).update(state=JobState.WAITING)
+    return run(job)
 
 
 def applied(text: str) -> PhoneImport:
@@ -97,7 +103,55 @@ def renamed(phones, name="Theo") -> str:
     return "mac,name\n" + "".join(f"{phone.mac},{name}\n" for phone in phones)
 
 
+class TestAnotherExtension:
+    """A row that gives a phone another extension, and no password."""
+
+    def imported(self, text: str) -> tuple[dict, list]:
+        one = preview(text)
+        assert not one.faulty, faults(one)
+        (row,) = one.rows.all()
+        run(applying.apply(one, by="tess"))
+        return row.shown, list(Account.objects.values_list("user_id", "sip_server"))
+
+    @pytest.mark.parametrize("filled", [True, False])
+    def test_the_old_password_does_not_go_to_another_server(self, filled):
+        cast.assigned()
+        if filled:
+            directory.add(Entry("", "1002", "Theo", None, sip_server="other.example.com"))
+        server = "" if filled else "other.example.com"
+        shown, accounts = self.imported(f"mac,extension,sip_server\n{cast.MAC},1002,{server}\n")
+        assert accounts == [("1002", "other.example.com")] and Account.objects.get().password == ""
+        assert ["password", filling.LEFT.format("1001")] in shown["warnings"]
+        assert ["password", "set", ""] in shown["changes"]
+
+    def test_at_its_own_server_it_is_kept_and_the_row_says_so(self):
+        cast.assigned()
+        shown, _ = self.imported(f"mac,extension\n{cast.MAC},1002\n")
+        assert shown["warnings"] == [["password", filling.KEPT.format("1001")]]
+        assert Account.objects.get().password == cast.PASSWORD
+
+    def test_its_own_password_is_no_news(self):
+        cast.assigned()
+        directory.add(Entry("", "1002", "Theo", "its own", sip_server="other.example.com"))
+        shown, _ = self.imported(f"mac,extension\n{cast.MAC},1002\n")
+        assert "warnings" not in shown and Account.objects.get().password == "its own"
+        shown, _ = self.imported(f"mac,sip_server\n{cast.MAC},moved.example.com\n")
+        assert "warnings" not in shown and Account.objects.get().password == "its own"
+
+
 class TestPreview:
+    def test_keys_of_a_phone_without_an_account_are_looked_at_too(self):
+        cast.seen(model="GXP1610")
+        listed = inventory.prestage(NEW, "GXP1628", "", "tess")
+        text = f"mac,model,mpk1,mpk8\n{cast.MAC},,,blf:1002:R\n{listed.mac},,blf@2:1002:R,blf:1003:S\n"
+        one = preview(text + "000B82000E11,GXP1628,blf@7:1002:R,\n")
+        assert faults(one) == {
+            2: ["mpk8: GXP1610 has no MPK keys; remove mpk8."],
+            4: ["mpk1: GXP1628 has 2 accounts; choose another account than 7."],
+        }
+        applied(f"mac,mpk1,mpk8\n{listed.mac},blf@2:1002:R,blf:1003:S\n")
+        assert listed.keys.count() == 2
+
     def test_every_error_of_every_row_is_said_with_its_column_and_nothing_is_written(self):
         cast.assigned()
         before = snapshot()
@@ -293,7 +347,7 @@ class TestApply:
         assert (new.model, new.site, new.stage, new.awaits_file) == ("GXP1625", "berlin", Stage.ASSIGNED, True)
         assert list(new.accounts.values_list("user_id", flat=True)) == ["1004", "1005"]
         assert not new.config_files.exists()
-        assert LiveEvent.objects.filter(mac=NEW, text="phones.csv, by tess.").exists()
+        assert LiveEvent.objects.filter(mac=NEW, text="Import of phones.csv, by tess.").exists()
 
     def test_a_listed_phone_gets_its_file_when_it_is_plugged_in(self):
         applied(HEAD + f"{NEW},GXP1628,1009,pw,Ada,pbx.example.com\n")
@@ -445,10 +499,52 @@ class TestApply:
         job = undoing.undo(one, by="theo")
         applying.run_chunk(taken(job))
         runner.cancel(job.pk)
+        runner.cancel(job.pk)  # again: what it has undone is not half done by that
         one.refresh_from_db()
-        assert (run(job).state, one.state) == (JobState.CANCELLED, ImportState.APPLIED)
+        assert (ends(job).state, one.state) == (JobState.CANCELLED, ImportState.APPLIED)
         assert undone(one).state == ImportState.UNDONE
         assert snapshot() == before
+
+    def test_who_was_put_back_before_an_undoing_was_cancelled_is_owed_what_it_was_owed(self, monkeypatch):
+        monkeypatch.setattr(making, "STORED_AT_ONCE", 2)
+        phones = many(4)
+        one = applied(renamed(phones))
+        Notify.objects.filter(phone=phones[3]).update(first_sent_at=timezone.now())
+        job = undoing.undo(one, by="theo")
+        applying.run_chunk(taken(job))
+        runner.pause(job.pk)
+        runner.cancel(job.pk)
+        assert ends(job).state == JobState.CANCELLED
+        owed = [cast.owed(phone.pk) for phone in phones[2:]]
+        assert [(notify.state, notify.job_id) for notify in owed] == [(NotifyState.WAITING, job.pk)] * 2
+
+    def test_a_worker_that_is_faster_than_who_cancels_an_undoing_does_not_end_it_as_done(self, monkeypatch):
+        monkeypatch.setattr(making, "STORED_AT_ONCE", 2)
+        one = applied(renamed(many(4)))
+        job = taken(undoing.undo(one, by="theo"))
+        applying.run_chunk(job)
+        assert undoing.stop(one)
+        job.refresh_from_db()
+        assert applying.run_chunk(job).ended == JobState.CANCELLED
+
+    def test_an_undoing_that_was_cancelled_does_not_go_on_with_one_that_was_ordered_anew(self, monkeypatch):
+        monkeypatch.setattr(making, "STORED_AT_ONCE", 2)
+        one = applied(renamed(many(4)))
+        first = taken(undoing.undo(one, by="theo"))
+        applying.run_chunk(first)
+        runner.cancel(first.pk)
+        undoing.undo(one, by="tess")
+        assert ends(first).state == JobState.CANCELLED
+        assert one.rows.filter(state=RowState.DONE).count() == 2
+
+    def test_an_undoing_that_we_cannot_go_on_with_leaves_nobody_held_back(self, monkeypatch):
+        monkeypatch.setattr(making, "STORED_AT_ONCE", 2)
+        phones = many(4)
+        job = taken(undoing.undo(applied(renamed(phones)), by="theo"))
+        applying.run_chunk(job)
+        monkeypatch.setattr(undoing, "_store", lambda *args: 1 / 0)
+        assert ends(job).state == JobState.FAILED
+        assert {cast.owed(phone.pk).state for phone in phones[2:]} == {NotifyState.WAITING}
 
     @pytest.mark.parametrize("state", [NotifyState.REFUSED, NotifyState.UNANSWERED, NotifyState.NOT_NEEDED])
     def test_who_rested_until_a_person_acts_rests_again(self, state):
@@ -590,6 +686,13 @@ class TestUndo:
         one = undone(one)
         assert Phone.objects.filter(mac=NEW).exists() and one.kept == 1
 
+    def test_a_phone_that_is_forgotten_before_its_import_is_undone_leaves_nothing_to_do(self):
+        phones = many(3)
+        one = applied(renamed(phones))
+        job = undoing.undo(one, by="theo")
+        inventory.forget(phones[1].pk, "theo")
+        assert run(job).state == JobState.DONE and (job.done, job.total) == (2, 2)
+
     def test_it_is_undone_once_and_not_after_a_month(self, clock):
         one, other = applied(renamed(many(1))), applied(renamed(Phone.objects.all(), "Other"))
         undone(other)
@@ -637,7 +740,22 @@ def test_a_save_by_hand_afterwards_is_as_ever():
 
 
 class TestBetweenTwoSteps:
-    """What somebody else does while a chunk is read and rendered."""
+    """What somebody else does while a chunk is read and rendered, or since the preview."""
+
+    @pytest.mark.parametrize("otherwise", ["rotated", "removed"])
+    def test_a_secret_of_the_directory_that_is_none_any_more_since_the_preview_goes_to_no_phone(self, otherwise):
+        pk = directory.add(Entry("", "1001", "Tess", "leaked", sip_server="pbx.example.com"))
+        one = preview(f"mac,model,extension\n{NEW},GXP1628,1001\n")
+        if otherwise == "rotated":
+            directory.change(pk, 1, Entry("", "1001", "Tess", "new", sip_server="pbx.example.com"))
+        else:
+            directory.remove(pk, 1)
+        job = run(applying.apply(one, by="tess"))
+        assert (job.state, job.words) == (JobState.FAILED, applying.OLD_SECRET.format("00:0B:82:00:0E:10"))
+        assert not Phone.objects.filter(mac=NEW).exists()
+        if otherwise == "rotated":
+            applied(f"mac,model,extension\n{NEW},GXP1628,1001\n")
+            assert Account.objects.get().password == "new"
 
     @pytest.fixture
     def meanwhile(self, monkeypatch):
@@ -668,6 +786,18 @@ class TestBetweenTwoSteps:
         assert undone(one).state == ImportState.UNDONE
         assert ConfigFile.objects.filter(pk=told.pk).exists(), "its path stands in the phone"
         assert (outbox.current_file(phone.pk).number, said(phone)["account1_account_name"]) == (3, "Tess")
+
+    def test_a_phone_that_was_taken_out_of_the_list_and_listed_anew_is_another_one(self):
+        """Its versions begin anew, so that one of them is the very number that the preview saw."""
+        first = applied(HEAD + f"{NEW},GXP1628,1009,pw,Theo,172.18.0.10\n")
+        waits = preview(renamed(Phone.objects.all(), "Otto"))
+        seen = Phone.objects.get().version
+        undone(first)
+        phone = inventory.prestage(NEW, "GXP1628", "", "theo")
+        assignment.save(phone, cast.draft(display_name="Ada"), by="theo", seen_host=None)
+        assert Phone.objects.get().version == seen
+        assert run(applying.apply(waits, by="tess")).state == JobState.FAILED
+        assert Account.objects.get().display_name == "Ada"
 
     def test_a_phone_that_is_ignored_meanwhile_stays_ignored(self, meanwhile):
         (phone,) = many(1)

@@ -11,7 +11,7 @@ from devices.choices import Stage
 from devices.models import LiveEvent, Phone
 from provisioning import assignment, outbox, plan, rendering
 from provisioning.gxp.document import values
-from provisioning.jobs import chunks, kinds, pace, rerender, runner, telling
+from provisioning.jobs import chunks, kinds, pace, rerender, runner, standing, telling
 from provisioning.jobs.models import Job, JobState
 from provisioning.layers import stack, store
 from provisioning.models import ConfigFile, Notify, NotifyOrigin, NotifyState, SettingsLayer
@@ -70,6 +70,17 @@ def test_only_those_whose_bytes_change():
     assert (job.done, job.changed) == (2, 1)
     assert outbox.current_file(one.pk).number == 2 and outbox.current_file(other.pk).number == 2
     assert carried_out(runner.start("Again", {"site": ""}, by="tess")).changed == 0
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_phone_that_is_forgotten_meanwhile_leaves_nothing_undone(named, monkeypatch):
+    monkeypatch.setattr(chunks, "CHUNK", 1)
+    made = phones(3)
+    scope = {"phones": [phone.pk for phone in made]} if named else {"site": ""}
+    job = runner.start("Site settings changed", scope, by="tess")
+    inventory.forget(made[1].pk, "theo")
+    job = carried_out(job)
+    assert (job.state, job.done, job.total, job.percent) == (JobState.DONE, 2, 2, 100)
 
 
 def test_a_phone_starts_its_way_anew_and_says_why():
@@ -184,10 +195,10 @@ class TestTelling:
         clock.forward(minutes=10)
         runner.pause(job.pk)
         assert self.states(made) == [NotifyState.WITHHELD] * 3
-        assert telling.told(job).held == 3
+        assert standing.of(job).told.held == 3
         runner.resume(job.pk)
         assert self.states(made) == [NotifyState.WAITING] * 3
-        assert telling.told(job).until == clock.at + timedelta(seconds=1)
+        assert standing.of(job).told.until == clock.at + timedelta(seconds=1)
 
     def test_a_cancelled_job_tells_nobody_any_more(self):
         made = phones(2)
@@ -212,7 +223,7 @@ class TestTelling:
         job = carried_out(change(vlan_tag="9"))
         Notify.objects.filter(job=job).update(state=NotifyState.WITHHELD, note="Another device has its address.")
         assert telling.go_on(job) == 0
-        assert telling.told(job).held == 0
+        assert standing.of(job).told.held == 0
 
 
 def test_what_is_over_is_deleted_one_day(clock):

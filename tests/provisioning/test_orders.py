@@ -1,5 +1,7 @@
 """Orders: each phone of a selection is asked once, at its turn, where the list showed it; all of it can be stopped."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -8,7 +10,7 @@ from devices.choices import Stage
 from devices.models import Account, LiveEvent, Phone
 from devices.trust import Verdict
 from provisioning import outbox
-from provisioning.jobs import kinds, orders, replaced, runner, telling
+from provisioning.jobs import kinds, orders, replaced, runner, standing, telling
 from provisioning.jobs.models import Job, JobState, JobTarget
 from provisioning.layers import store
 from provisioning.models import OPEN_STATES, Notify, NotifyKind, NotifyOrigin, NotifyState
@@ -109,7 +111,7 @@ def test_paused_it_asks_nobody_and_resumed_nobody_is_lost(clock):
     job = carried_out(ordered("reboot", phones(20)))
     runner.pause(job.pk)
     assert {one.state for one in restarts()} == {NotifyState.WITHHELD}
-    assert telling.told(job).held == 8
+    assert standing.of(job).told.held == 8
     clock.forward(hours=2)
     assert carried_out(job).done == 8
     runner.resume(job.pk)
@@ -123,14 +125,14 @@ def test_paused_it_asks_nobody_and_resumed_nobody_is_lost(clock):
     assert (job.state, job.done) == (JobState.DONE, 20)
 
 
-def test_cancelled_nobody_more_is_asked_and_nothing_is_left_over(clock):
+def test_cancelled_nobody_more_is_asked_and_whom_it_did_not_come_to_stays_known(clock):
     job = carried_out(ordered("reboot", phones(20)))
     runner.cancel(job.pk)
     assert {one.state for one in restarts()} == {NotifyState.NOT_NEEDED}
     assert {one.note for one in restarts()} == {kinds.ORDERED.dropped}
     clock.forward(60)
     job = carried_out(job)
-    assert (job.state, len(restarts()), JobTarget.objects.count()) == (JobState.CANCELLED, 8, 0)
+    assert (job.state, len(restarts()), JobTarget.objects.count()) == (JobState.CANCELLED, 8, 12)
 
 
 def test_a_phone_that_is_not_where_the_list_showed_it_is_left_out_and_named(clock):
@@ -252,6 +254,55 @@ def test_a_phone_that_is_forgotten_meanwhile_is_nobodys_failure(clock):
     assert (job.state, job.done, job.changed, job.failed) == (JobState.DONE, 3, 2, 0)
 
 
+def stored_in_part(monkeypatch, made: list[Phone], then: Callable[[Job], None]) -> Job:
+    """An order of which something happens after its first two targets are stored."""
+    monkeypatch.setattr(orders, "INSERTED_AT_ONCE", 2)
+    insert, bites = orders.batch.insert, []
+
+    def noted(model, names, rows, **how):
+        if model is JobTarget and bites:
+            then(Job.objects.get())
+        bites.append(model)
+        return insert(model, names, rows, **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(orders.batch, "insert", noted)
+        with suppress(KeyboardInterrupt):
+            ordered("check", made)
+    return Job.objects.get()
+
+
+def test_an_order_that_is_not_stored_completely_can_only_be_cancelled(clock, monkeypatch):
+    def dies(job: Job) -> None:
+        raise KeyboardInterrupt
+
+    job = stored_in_part(monkeypatch, phones(4), dies)
+    assert (job.state, job.total, job.targets.count(), job.words) == (JobState.PAUSED, 4, 2, orders.NOT_WHOLE)
+    with pytest.raises(runner.JobError, match="cancel it, and order it again"):
+        runner.resume(job.pk)
+    job = carried_out(job)
+    assert (job.state, job.done, Notify.objects.count()) == (JobState.PAUSED, 0, 0)
+    runner.cancel(job.pk)
+    assert JobTarget.objects.count() == 0
+    again = ordered("check", list(Phone.objects.all()))
+    assert (again.state, again.words, again.targets.count()) == (JobState.WAITING, "", 4)
+
+
+def test_an_order_that_is_cancelled_while_it_is_stored_keeps_no_targets(clock, monkeypatch):
+    monkeypatch.setattr(orders, "INSERTED_AT_ONCE", 2)
+    made, slept = phones(6), []
+
+    def between(seconds: float) -> None:
+        if not slept:
+            slept.append(seconds)
+            runner.cancel(Job.objects.get().pk)
+
+    monkeypatch.setattr(orders.time, "sleep", between)
+    with pytest.raises(runner.JobError, match="cancelled"):
+        ordered("check", made)
+    assert (Job.objects.get().state, JobTarget.objects.count()) == (JobState.CANCELLED, 0)
+
+
 @pytest.mark.parametrize("pace", [0, 0.5, 601])
 def test_a_senseless_pace_is_refused(clock, pace):
     with pytest.raises(runner.JobError, match="a minute"):
@@ -355,6 +406,37 @@ class TestCancelledItTakesNothingAway:
         runner.cancel(order.pk)
         again = Notify.objects.get(phone=phone, state__in=OPEN_STATES)
         assert (again.pk, again.state) == (before.pk, state)
+
+    @pytest.mark.parametrize(
+        ("first", "button", "state"),
+        [
+            (True, "pause", NotifyState.WITHHELD),
+            (False, "pause", NotifyState.WITHHELD),
+            (True, "resume", NotifyState.WAITING),
+            (False, "cancel", NotifyState.SUPERSEDED),
+        ],
+    )
+    def test_what_was_stopped_of_a_job_that_is_done_stays_stopped(self, clock, first, button, state):
+        """Paused before the order or after it; paused before and resumed after it; cancelled after it."""
+        phone, other = phones(2)
+        others = phones_more(20)
+        store.save(store.find("site", ""), {"vlan_tag": "9"}, by="tess")
+        files = carried_out(runner.start("Settings", {}, by="tess"))
+        assert files.state == JobState.DONE
+        if first:
+            runner.pause(files.pk)
+        before = Notify.objects.get(phone=phone, job=files)
+        order = carried_out(ordered("notify", [phone, *others]))
+        if (first, button) != (True, "pause"):
+            {"pause": runner.pause, "resume": runner.resume, "cancel": runner.cancel}[button](files.pk)
+        runner.cancel(order.pk)
+        before.refresh_from_db()
+        assert before.state == state
+        if state == NotifyState.WITHHELD:
+            assert before.note == kinds.RERENDERING.held
+            runner.resume(files.pk)
+            before.refresh_from_db()
+            assert before.state == NotifyState.WAITING
 
     def test_the_second_of_two_orders_gives_back_what_the_first_replaced(self, clock):
         phone, before = self.owed(clock)

@@ -99,6 +99,50 @@ def test_what_excel_spoiled_is_refused_with_its_cell(cell, words):
 
 
 @pytest.mark.parametrize(
+    ("shown_as", "text"),
+    [
+        ("000-000", None), ('"0"0', None), ("00 00", None), ("\\00", None), ("+0", None), ('"Desk "0', None),
+        ("0000;-0000", "0012"), ("0", "12"), ("#,##0.00", "12"), ("0.00E+00", "12"), ('0 "€"', "12"), ("@", "12"),
+        ("00-0", None), ("0-0", "12"), ("[<=9999999]###-####;(###) ###-####", "12"), ("General", "12"),
+    ],
+)  # fmt: skip
+def test_a_number_that_its_format_shows_otherwise_is_refused(shown_as, text):
+    """What a person sees there are more digits than the number has."""
+    data = workbook(["mac", "extension"], ["x", 12], formats=[("B2", shown_as)])
+    if text is not None:
+        assert cells(read(data))[0]["extension"] == text
+        return
+    with pytest.raises(TableError, match="B2 is a number that its format shows otherwise.*as text and enter"):
+        read(data)
+
+
+def test_merged_cells_are_refused_by_name_where_the_table_is():
+    """Only the first of them has the value, and the others would be empty without a word."""
+    book = Workbook()
+    for row in (["mac", "site"], ["000B82000E10", "berlin"], ["000B82000E11", None], ["000B82000E12", "x"]):
+        book.active.append(row)
+    book.active.merge_cells("D7:E9")
+    book.active.merge_cells("B9:B10")
+
+    def saved() -> bytes:
+        file = io.BytesIO()
+        book.save(file)
+        return file.getvalue()
+
+    assert len(read(saved()).rows) == 3
+    book.active.merge_cells("B2:B3")
+    with pytest.raises(TableError, match="Merged cells: B2:B3. Only the first cell .* Unmerge them"):
+        read(saved())
+
+
+@pytest.mark.parametrize("text", ["sep=\r\na,b\n1,2\n", 'sep="\na,b\n1,2\n'])
+def test_what_can_be_no_separator_is_none(text):
+    """A newer Python than ours raises another error for these than for what it cannot read."""
+    with pytest.raises(TableError):
+        read(text)
+
+
+@pytest.mark.parametrize(
     ("data", "words"),
     [
         ("", "is empty"),
@@ -181,6 +225,18 @@ def test_one_tag_with_a_million_attributes_is_refused_before_it_is_whole():
     data = changed(
         workbook(["a"], ["1"]), SHEET, lambda old: old.replace(b"<sheetData", b"<x" + attributes + b"/><sheetData")
     )
+    tracemalloc.start()
+    try:
+        with pytest.raises(TableError, match="too big when unpacked"):
+            read(data)
+        assert tracemalloc.get_traced_memory()[1] < 30_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_million_names_of_elements_are_not_kept():
+    names = b"".join(b"<a%x/>" % number for number in range(1_400_000))
+    data = changed(workbook(["a"], ["1"]), SHEET, lambda old: old.replace(b"</sheetData>", names + b"</sheetData>"))
     tracemalloc.start()
     try:
         with pytest.raises(TableError, match="too big when unpacked"):

@@ -42,6 +42,16 @@ def test_a_diff_names_settings_and_masks_secrets():
     assert "config_server_path" not in changes
 
 
+def test_a_diff_tells_that_the_servers_address_is_another_one(settings):
+    phone = cast.seen()
+    save(phone)
+    settings.GSPNP_PHONES_PORT = 5491
+    save(phone)
+    (change,) = versions.compare(phone, 1, 2)
+    assert (change.name, change.after) == ("server_address", f"http://{cast.OURS}:5491")
+    assert change.before != change.after and versions.compare(phone, 2, 2) == []
+
+
 def test_the_way_back_gives_the_old_settings_under_new_paths():
     phone = cast.seen()
     save(phone, cast.draft(cast.blf("mpk1", "1002", "Hall")), own={"vlan_tag": "9"})

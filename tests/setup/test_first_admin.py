@@ -129,3 +129,18 @@ def test_others_go_their_way(client):
     get_user_model().objects.create_superuser("boss", password="x")
     assert client.login(username="boss", password="x")
     assert client.get("/admin/").status_code == 200
+
+
+def test_the_form_says_why_before_and_after_an_error(client):
+    password = make()
+    assert client.login(username="admin", password=password)
+    for answer in (client.get(CHANGE), change(client, "wrong", OWN)):
+        assert "why-new-password" in answer.content.decode()
+    change(client, password, OWN)
+    assert "why-new-password" not in client.get(CHANGE).content.decode()
+
+
+def test_the_sign_in_welcomes_nobody_back_and_leads_nowhere_else(client):
+    page = client.get("/admin/login/").content.decode()
+    assert "Welcome back" not in page
+    assert "Return to site" not in page

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gspnp import prepare, run, serve
+from gspnp import open_port, prepare, run, serve
 from gspnp.env import BASE_DIR, parse_env_file
 
 OUTSIDE = {"GSPNP_ENV_FILE"}  # steers the reading of .env itself
@@ -103,6 +103,35 @@ def test_a_door_whose_port_is_taken_stays_up_says_why_and_stops_when_told():
         assert process.poll() is None
         process.terminate()
         process.communicate(timeout=5)
+
+
+def test_commands_send_phones_to_the_port_at_which_the_door_really_is(tmp_path):
+    def manage(*arguments: str, **environment: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments], cwd=BASE_DIR, env=ours | environment,
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return done.stdout + done.stderr
+
+    told = ["shell", "-v", "0", "-c", "from django.conf import settings; print(settings.GSPNP_PHONES_PORT)"]
+    ours = os.environ | {"GSPNP_DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "gspnp.settings"}
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gspnp.serve", "phones"], cwd=BASE_DIR, stderr=subprocess.PIPE, text=True,
+        env=ours | {"GSPNP_PHONES_BIND": "127.0.0.1", "GSPNP_PHONES_PORT": str(port)},
+    )  # fmt: skip
+    try:
+        assert f"opens on 127.0.0.1 port {port}" in process.stderr.readline()
+        assert manage(*told) == f"{port}\n"
+        said = manage("check", GSPNP_PHONES_PORT="5481")
+        assert f"The phones' door is open at port {port}, and this sends phones to port 5481" in said
+        assert "WARNING" not in manage("check", GSPNP_PHONES_PORT="5481", GSPNP_PUBLIC_URL="http://pbx.example:5481")
+        assert open_port.found(tmp_path) == port, "the server that the process has become has it still"
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+    assert manage(*told) == "5481\n", "a door that is closed counts for nothing"
 
 
 def test_the_banner_says_where_to_go(monkeypatch, tmp_path):

@@ -1,7 +1,7 @@
 """What the doctor makes of what it reads: every finding that would send a technician the right or the wrong way."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -229,6 +229,8 @@ def test_where_nothing_was_heard_is_said_for_each_lan():
     judged = by_title(hearing.judge_last_heard([heard], NOW))
     assert set(judged) == {"eth0", "eth1"}
     assert "3 minutes ago" in judged["eth0"].words
+    reader = by_title(hearing.judge_last_heard([heard], NOW.astimezone(timezone(timedelta(hours=2), "EET"))))
+    assert reader["eth0"].words.endswith(" EET)."), "in the zone of who asks"
     assert judged["eth1"].state is State.WARNING and "VLAN" in judged["eth1"].remedy
     (both,) = hearing.judge_last_heard([LISTENER], NOW)
     assert both.title == "eth0, eth1 on pbx", "the same advice is given once"

@@ -54,6 +54,35 @@ def test_a_phone_says_who_it_is_and_that_is_no_password(user):
     assert SECRET not in shown(f"From: <sip:{user}@{SECRET}@h>\r\n\r\n".encode())
 
 
+@pytest.mark.parametrize(
+    "user",
+    [f"MAC:000B82273B89:{SECRET}", f"MAC%3A000B82273B89%3A{SECRET}", f"MAC:{SECRET}", f"u:mac:{SECRET}",
+     f"MAC:000B82273B89@x:{SECRET}", f"MAC:000B82273B89{SECRET}"],
+)  # fmt: skip
+def test_what_only_begins_like_a_mac_is_masked(user):
+    assert SECRET not in shown(f"SUBSCRIBE sip:{user}@224.0.1.75 SIP/2.0\r\nTo: <sip:{user}@h>\r\n\r\n".encode())
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["<password>SECRET</password>", "<P34>SECRET</P34>", "pwd=SECRET", "pass=SECRET", '{"token": "SECRET"}',
+     "Password: SECRET", "http://10.0.0.1/p/SECRET/x\r\nSECRET", "http://10.0.0.1/x/SECRET"],
+)  # fmt: skip
+@pytest.mark.parametrize("line_end", ["\r\n", "\n", "\r"])
+def test_a_body_that_is_no_address_of_ours_is_not_shown(body, line_end):
+    words = shown(f"SIP/2.0 200 OK{line_end}To: <sip:a@b>{line_end}{line_end}{body}".encode())
+    assert "SECRET" not in words and "To: <sip:a@b>" in words
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["X-Pwd: SECRET", "X-Pass: SECRET", "X: pwd=SECRET", "X: a;pass=SECRET;b", "X: P34=SECRET",
+     'X: password="a SECRET"', "X: <http://h/p/&#65;SECRET/cfg>", "X: <http://h/p/%41BC;SECRET/cfg>"],
+)  # fmt: skip
+def test_no_spelling_of_a_password_in_a_field_gets_through(line):
+    assert "SECRET" not in shown(f"NOTIFY sip:a SIP/2.0\r\n{line}\r\n\r\n".encode())
+
+
 @pytest.mark.parametrize("around", ["{}", "x{}", "%2f{}%2f", "{}x" + "y" * 200, "sip:{}@h", "z" * 5000 + "{}"])
 def test_a_secret_of_ours_is_masked_whatever_stands_around_it(around):
     words = visible(redacted(f"X: {around.format(SECRET)}\r\nCall-ID: {'a' * 32}\r\n".encode(), {hash_of(SECRET)}))[0]
@@ -149,6 +178,11 @@ def test_a_message_of_any_size_is_cut_and_says_so():
         b"Basic ",
         b"a://",
         b"/.",
+        b"\r",
+        b"password='",
+        b'pwd="\\',
+        b"mac:",
+        b"p1=",
     ],
 )
 def test_what_repeats_itself_is_done_with_in_one_pass(piece):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
 from django.contrib import admin, messages
 from django.db import OperationalError, transaction
-from django.db.models import QuerySet
+from django.db.models import BigIntegerField, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
@@ -26,13 +27,11 @@ from gspnp.console.assign import UNREADABLE
 from gspnp.console.forms import Text, column_limit
 from provisioning import plan
 from provisioning.assignment import AssignmentError, ConfigError, save
-from provisioning.commands import CannotTell
 from provisioning.gxp.config import codec_problems
 from provisioning.gxp.fields import address_fault
 from provisioning.jobs import runner
 from provisioning.layers import store
 from provisioning.models import LayerLevel, SettingsLayer
-from provisioning.outbox import AddressMoved
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
@@ -104,7 +103,7 @@ def for_each(phone_ids: Iterable[int], work: Work) -> Result:
             result.failures += [f"{phone}, {problem.field}: {problem.message}" for problem in error.problems]
         except CannotDecrypt:
             result.failures.append(f"{phone}: {UNREADABLE}")
-        except (AssignmentError, VersionConflict, Refusal, AddressMoved, CannotTell) as error:
+        except (AssignmentError, VersionConflict, Refusal) as error:
             result.failures.append(f"{phone}: {error}")
         except OperationalError as error:
             words = _("%(phone)s: The database refused (%(why)s). Nothing was changed; try again.")
@@ -196,7 +195,7 @@ class BulkChange:
             raise Refusal(_("It has no account yet. Assign it first."))
         change: dict[str, Any] = {self.account_field: value}
         accounts = tuple(replace(account, **change) for account in draft.accounts)
-        saved = save(phone, replace(draft, accounts=accounts), by=by, seen_host=seen_host)
+        saved = save(phone, replace(draft, accounts=accounts), by=by, seen_host=seen_host, kept=draft.numbers)
         return _("Phones saved and notified") if saved.changed else _("Phones that had it already")
 
 
@@ -273,9 +272,10 @@ def seen_on_the_page(text: str) -> dict[int, tuple[int, str | None]]:
     """Which phones the page showed, with version and address; nothing if it was tampered with."""
     try:
         rows = json.loads(text)
-        return {int(pk): (int(version), str(host) if host else None) for pk, version, host in rows}
-    except (ValueError, TypeError, OverflowError):
+        found = {int(pk): (int(version), str(ip_address(host)) if host else None) for pk, version, host in rows}
+    except (ValueError, TypeError, OverflowError, RecursionError):
         return {}
+    return found if all(0 < pk <= BigIntegerField.MAX_BIGINT for pk in found) else {}
 
 
 SET_SERVER = BulkChange("set_sip_server", gettext_lazy("Set the SIP server"), ServerForm, "sip_server")

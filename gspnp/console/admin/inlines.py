@@ -21,10 +21,10 @@ from devices.catalog import CODECS, DEFAULT_CODECS, KeyKind, KeyMode, KeySlot
 from devices.crypto import CannotDecrypt
 from devices.inventory import VersionConflict
 from devices.models import Account, Key, Phone
-from gspnp.console.access import CHANGE
+from gspnp.console.access import CHANGE, may_compare
 from gspnp.console.assign import UNREADABLE
 from gspnp.console.forms import PasswordText, Text, column_limit, posted_int
-from provisioning import plan
+from provisioning import outbox, plan
 from provisioning.assignment import AssignmentError, ConfigError, Saved, save
 from provisioning.gxp.config import AccountConfig, KeyConfig, Problem
 
@@ -74,6 +74,11 @@ class AccountInlineForm(forms.ModelForm):
     class Meta:
         model = Account
         fields = ("number", "user_id", "display_name", "sip_server", "auth_id", "voicemail", "codecs")
+
+    @property
+    def gives_password(self) -> bool:
+        """Whether one was typed, or the account gets the one of a row that stood at another number."""
+        return bool(self.cleaned_data["new_password"]) or "number" in self.changed_data
 
     def config(self, stored: dict[int, AccountConfig]) -> AccountConfig:
         """What was decided; without a new password the stored one of this row stays, also under another number."""
@@ -138,13 +143,17 @@ class KeyFormSet(forms.BaseInlineFormSet):
         """Save, or put every problem beside its field."""
         if any(self.errors) or not self.accounts.is_valid():
             return
-        phone = Phone.objects.get(pk=self.instance.pk)
+        phone = Phone.objects.filter(pk=self.instance.pk).first()
+        if phone is None:
+            raise ValidationError(str(outbox.Forgotten()))
         posted = self.request.POST
         try:
             phone.version = posted_int(posted, "seen_version", lambda: VersionConflict(_("Reload this page.")))
             draft = self._draft(phone)
             by, seen_host = self.request.user.get_username(), posted.get("seen_host") or None
-            self.saved = save(phone, draft, by=by, seen_host=seen_host)
+            typed = {form.cleaned_data["number"] for form in filled(self.accounts) if form.gives_password}
+            anew = bool(typed) and not may_compare(self.request)
+            self.saved = save(phone, draft, by=by, seen_host=seen_host, kept=draft.numbers - typed, anew=anew)
         except ConfigError as error:
             raise ValidationError([words for problem in error.problems for words in self._place(problem)]) from error
         except (AssignmentError, VersionConflict) as error:

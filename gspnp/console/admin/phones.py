@@ -22,7 +22,6 @@ from devices.choices import Stage
 from devices.mac import colons, search_digits
 from devices.models import Account, Key, Phone
 from gspnp.console import bulk_edit, exports
-from gspnp.console.access import REVEAL
 from gspnp.console.admin import telling
 from gspnp.console.admin.bulk import (
     GIVE_TEMPLATE,
@@ -30,7 +29,6 @@ from gspnp.console.admin.bulk import (
     SET_SERVER,
     SET_SITE,
     TAKE_TEMPLATE,
-    Refusal,
     Result,
     for_each,
 )
@@ -38,7 +36,6 @@ from gspnp.console.admin.inlines import AccountInline, KeyInline
 from gspnp.console.admin.presence import PresenceColumns, ReachFilter, TemplateFilter, with_presence
 from gspnp.console.assign import saved_words
 from gspnp.console.rows import SHOWN_ACCOUNTS
-from provisioning import outbox
 
 STAGE_COLOURS = {
     Stage.SEEN: "info",
@@ -142,9 +139,9 @@ class PhoneAdmin(PresenceColumns, ModelAdmin, UnwrappedAdmin):
         (gettext_lazy("How far it has come"), {"fields": STANDING}),
     )
     actions = (
-        "notify_again", telling.check, telling.resync, telling.reboot, "set_sip_server", "set_codecs", "set_site",
+        telling.notify, telling.check, telling.resync, telling.reboot, "set_sip_server", "set_codecs", "set_site",
         "give_template", "take_template", "edit_fields", "export_phones",
-        "ignore",
+        telling.ignore,
     )  # fmt: skip
     actions_list = ("import_export",)
 
@@ -199,8 +196,7 @@ class PhoneAdmin(PresenceColumns, ModelAdmin, UnwrappedAdmin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Say what the save did."""
         if (saved := cast(Any, request).key_formset.saved) is not None:
-            typed = any(value for name, value in request.POST.items() if name.endswith("-new_password"))
-            messages.info(request, saved_words(saved, is_hidden=typed and not request.user.has_perm(REVEAL)))
+            messages.info(request, saved_words(saved))
 
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> str:
         """For the admin's own log, in English because it is stored; never what was typed."""
@@ -238,18 +234,6 @@ class PhoneAdmin(PresenceColumns, ModelAdmin, UnwrappedAdmin):
             function, name, _description = actions["delete_selected"]
             actions["delete_selected"] = (function, name, _("Forget selected phones"))
         return actions
-
-    @admin.action(description=gettext_lazy("Notify again"), permissions=["change"])
-    def notify_again(self, request: HttpRequest, queryset: QuerySet[Phone]) -> None:
-        """Owe each another NOTIFY, at the address that it has now, before the first of them is notified."""
-        seen = dict(queryset.values_list("pk", "source_host"))
-
-        def work(phone: Phone) -> str:
-            if outbox.notify_again(phone.pk, request.user.get_username(), seen[phone.pk]) is None:
-                raise Refusal(_("It has no configuration yet. Assign it first."))
-            return _("Phones asked again; what each does is on its page")
-
-        for_each(seen, work).tell(self, request, messages.INFO)
 
     @action(description=gettext_lazy("Import & export"), url_path="import-export", icon="upload_file")
     def import_export(self, request: HttpRequest) -> HttpResponse:
@@ -290,16 +274,6 @@ class PhoneAdmin(PresenceColumns, ModelAdmin, UnwrappedAdmin):
     def take_template(self, request: HttpRequest, queryset: QuerySet[Phone]) -> HttpResponse | None:
         """One template less."""
         return TAKE_TEMPLATE(self, request, queryset)
-
-    @admin.action(description=gettext_lazy("Ignore"), permissions=["change"])
-    def ignore(self, request: HttpRequest, queryset: QuerySet[Phone]) -> None:
-        """Out of the working list."""
-
-        def work(phone: Phone) -> str:
-            changed = inventory.ignore(phone.pk, request.user.get_username())
-            return _("Phones ignored") if changed else _("Phones that were ignored already")
-
-        for_each(_ids(queryset), work).tell(self, request)
 
 
 def _ids(queryset: QuerySet[Phone]) -> list[int]:

@@ -1,47 +1,52 @@
-"""Commands to many phones at once: each is owed its own NOTIFY, at the address that the list was loaded with."""
+"""What is ordered for many phones in the admin: a job does it, as for a selection in the console's list.
+
+A list of the admin shows a page of what "select all" means, so nothing that is chosen there confirms an address:
+that is done in the console's list, which shows each phone with its own first.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from devices.models import Phone
-from gspnp.console.admin.bulk import for_each, seen_on_the_page
-from provisioning import commands
-from provisioning.models import NotifyKind
+from gspnp.console.admin.bulk import seen_on_the_page
+from gspnp.console.orders import DEEDS
+from provisioning.jobs import orders, runner
 
-ASKED = {
-    NotifyKind.CHECK_SYNC: gettext_lazy("Phones asked to check for a new configuration; what each does is on its page"),
-    NotifyKind.RESYNC: gettext_lazy("Phones asked to load their configuration again; what each does is on its page"),
-    NotifyKind.REBOOT: gettext_lazy("Phones asked to restart; what each does is on its page"),
-}
 BulkAction = Callable[[admin.ModelAdmin, HttpRequest, QuerySet[Phone]], HttpResponse | None]
 
 
-def tell_all(
-    model_admin: admin.ModelAdmin, request: HttpRequest, kind: NotifyKind, seen: dict[int, str | None]
+def order(
+    model_admin: admin.ModelAdmin, request: HttpRequest, kind: str, targets: Iterable[orders.Target], words: str = ""
 ) -> None:
-    """Send each of these phones this command; one that has moved since it was seen is listed instead."""
-    by = request.user.get_username()
+    """Start the job that does this, and say where it is seen; or say why there is none."""
+    try:
+        job = orders.start(kind, targets, by=request.user.get_username())
+    except runner.JobError as error:
+        model_admin.message_user(request, str(error), messages.ERROR)
+        return
+    said = _("%(title)s. Job %(number)d shows how far it has come.") % {"title": job.title, "number": job.pk}
+    url = reverse("console:job", args=[job.pk])
+    link = format_html('{} <a href="{}" class="underline">{}</a> {}', said, url, _("Open the job"), words)
+    model_admin.message_user(request, link, messages.INFO)
 
-    def work(phone: Phone) -> str:
-        commands.send(phone.pk, kind, by, seen[phone.pk])
-        return str(ASKED[kind])
 
-    for_each(seen, work).tell(model_admin, request, messages.INFO)
-
-
-def _action(kind: NotifyKind, name: str) -> BulkAction:
-    @admin.action(description=kind.label, permissions=["change"])
+def _action(kind: str, name: str, words: str | Promise = "") -> BulkAction:
+    @admin.action(description=cast(Any, DEEDS[kind].title), permissions=["change"])
     def act(model_admin: admin.ModelAdmin, request: HttpRequest, queryset: QuerySet[Phone]) -> None:
-        tell_all(model_admin, request, kind, dict(queryset.values_list("pk", "source_host")))
+        order(model_admin, request, kind, queryset.values_list("pk", "source_host"), str(words))
 
     act.__name__ = name
     return act
@@ -51,8 +56,8 @@ def _action(kind: NotifyKind, name: str) -> BulkAction:
 def reboot(model_admin: admin.ModelAdmin, request: HttpRequest, queryset: QuerySet[Phone]) -> HttpResponse | None:
     """First a page that asks, then the phones that it showed."""
     if "apply" in request.POST:
-        seen = {pk: host for pk, (_, host) in seen_on_the_page(request.POST.get("seen", "")).items()}
-        tell_all(model_admin, request, NotifyKind.REBOOT, seen)
+        seen = seen_on_the_page(request.POST.get("seen", ""))
+        order(model_admin, request, "reboot", [(pk, host) for pk, (_version, host) in seen.items()])
         return None
     phones = list(queryset.order_by("mac"))
     context = {
@@ -61,7 +66,7 @@ def reboot(model_admin: admin.ModelAdmin, request: HttpRequest, queryset: QueryS
         "opts": model_admin.model._meta,
         "phones": phones,
         "action": "reboot",
-        "explanation": _("Each is asked to restart: it is away for a minute or so, and a call on it may be cut off."),
+        "explanation": DEEDS["reboot"].warning,
         "submit": ngettext("Restart %(number)d phone", "Restart %(number)d phones", len(phones))
         % {"number": len(phones)},
         "seen": json.dumps([[phone.pk, phone.version, phone.source_host] for phone in phones]),
@@ -69,5 +74,14 @@ def reboot(model_admin: admin.ModelAdmin, request: HttpRequest, queryset: QueryS
     return TemplateResponse(request, "console/bulk.html", context)
 
 
-check = _action(NotifyKind.CHECK_SYNC, "check")
-resync = _action(NotifyKind.RESYNC, "resync")
+notify = _action(
+    "notify",
+    "notify",
+    gettext_lazy(
+        "No address is confirmed by this. Whoever is held back until somebody has: select them in the console’s list, "
+        "look at their addresses, and “Confirm and notify…”."
+    ),
+)
+check = _action("check", "check")
+resync = _action("resync", "resync")
+ignore = _action("ignore", "ignore")

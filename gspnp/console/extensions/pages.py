@@ -5,6 +5,7 @@ A change that phones would follow is shown with them before it is stored; what w
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.contrib import messages
@@ -93,10 +94,10 @@ def _typed(request: HttpRequest, stored: Extension, version: int) -> HttpRespons
     if not form.is_valid():
         return _form(request, form, version=version)
     entry = form.entry()
-    found = following.followers(change_of(stored, entry))
-    if found:
+    change = change_of(stored, entry)
+    if following.followers(change) or following.keepers(change):
         sealed = drafts.seal(request.user.pk, _place(stored), values_of(entry))
-        return _ask(request, stored, entry, sealed, found)
+        return _ask(request, stored, entry, sealed)
     try:
         directory.change(stored.pk, version, entry)
     except Taken as taken:
@@ -111,27 +112,37 @@ def _followed(request: HttpRequest, stored: Extension, version: int, entry: Entr
     if request.POST.get("do") == "back":
         return _form(request, ExtensionForm(stored, initial=values_of(entry) | {"secret": ""}))
     change = change_of(stored, entry)
-    found = following.followers(change)
-    ticked = set(request.POST.getlist("follow"))
-    rest = found[SHOWN_FOLLOWERS:] if request.POST.get("rest") else []
-    ids = [one.phone_id for one in found[:SHOWN_FOLLOWERS] if str(one.phone_id) in ticked]
-    ids += [one.phone_id for one in rest]
+    keeping = following.keepers(change)
+    own = {str(one.phone_id): one.names for one in keeping if str(one.phone_id) in request.POST.getlist("own")}
+    ids = _ticked(request, following.followers(change))
+    ids += [one.phone_id for one in keeping if str(one.phone_id) in own and one.phone_id not in ids]
     ordered: Job | None = None
     try:
         with transaction.atomic():
             directory.change(stored.pk, version, entry)
             if ids:
                 by = request.user.get_username()
-                ordered = job.start(change, ids, by=by, pace_per_minute=TOLD.read(request.POST.get("pace")))
+                pace = TOLD.read(request.POST.get("pace"))
+                ordered = job.start(replace(change, own=own), ids, by=by, pace_per_minute=pace)
     except runner.JobError as error:
-        return _ask(request, stored, entry, sealed, found, problem=str(error))
+        return _ask(request, stored, entry, sealed, problem=str(error))
     except Taken as taken:
         return _form(request, ExtensionForm(stored), problem=str(taken))
     trail.changed(request, stored, entry)
-    words = _("Extension {number} is stored.").format(number=entry.number)
+    words = [_("Extension {number} is stored.").format(number=entry.number)]
     if ordered is not None:
-        words += " " + ngettext("{count} phone follows.", "{count} phones follow.", len(ids)).format(count=len(ids))
-    return _done(request, words, ordered)
+        words.append(ngettext("{count} phone follows.", "{count} phones follow.", len(ids)).format(count=len(ids)))
+    if kept := len(keeping) - len(own):
+        said = ngettext("{count} phone keeps a name of its own.", "{count} phones keep names of their own.", kept)
+        words.append(said.format(count=kept))
+    return _done(request, " ".join(words), ordered)
+
+
+def _ticked(request: HttpRequest, found: list[Follower]) -> list[int]:
+    """The phones that are to follow: of those that were listed the ticked ones, and the rest if that was."""
+    ticked = set(request.POST.getlist("follow"))
+    ids = [one.phone_id for one in found[:SHOWN_FOLLOWERS] if str(one.phone_id) in ticked]
+    return ids + [one.phone_id for one in (found[SHOWN_FOLLOWERS:] if request.POST.get("rest") else [])]
 
 
 def change_of(stored: Extension, entry: Entry) -> Change:
@@ -196,22 +207,20 @@ def _form(
     return _render(request, "form", str(stored) if stored else _("New extension"), context, status)
 
 
-def _ask(
-    request: HttpRequest,
-    stored: Extension,
-    entry: Entry,
-    sealed: str,
-    found: list[Follower],
-    problem: str = "",
-) -> HttpResponse:
+def _ask(request: HttpRequest, stored: Extension, entry: Entry, sealed: str, problem: str = "") -> HttpResponse:
+    change = change_of(stored, entry)
+    found, keeping = following.followers(change), following.keepers(change)
     context = {
         "extension": stored,
         "entry": entry,
-        "change": change_of(stored, entry),
+        "change": change,
         "typed": sealed,
         "followers": found[:SHOWN_FOLLOWERS],
         "more": max(0, len(found) - SHOWN_FOLLOWERS),
         "total": len(found),
+        "keepers": keeping[:SHOWN_FOLLOWERS],
+        "more_keep": max(0, len(keeping) - SHOWN_FOLLOWERS),
+        "keeping": len(keeping),
         "pace": TOLD,
         "typed_pace": request.POST.get("pace", TOLD.offered),
         "problem": problem,

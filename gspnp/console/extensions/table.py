@@ -12,7 +12,7 @@ from devices import directory, holders
 from devices.holders import Holder
 from devices.models import Extension
 from gspnp.console.paging import MAX_PAGE, PAGE_ROWS, QUERY_CHARS, Paged, UrlQuery, page_within
-from gspnp.console.search import spellings
+from gspnp.console.search import named
 
 SITE_CHARS = 40
 PAGE_DIGITS = 9
@@ -127,11 +127,10 @@ def filtered(query: DirectoryQuery) -> QuerySet[Extension]:
 
 
 def matches(text: str) -> Q:
-    """Number, name, site, SIP server or authentication ID."""
+    """Number, name, site, SIP server or authentication ID, whatever the case and the accents."""
     found = Q()
-    for spelling in spellings(text):
-        for field in ("number", "name", "site", "sip_server", "auth_id"):
-            found |= Q(**{f"{field}__icontains": spelling})
+    for field in ("number", "name", "site", "sip_server", "auth_id"):
+        found |= named(field, text)
     return found
 
 

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from devices.mac import colons
 from provisioning.effective import Origin
 from provisioning.gxp.layers import Level
-from provisioning.models import Notify, NotifyOrigin
+from provisioning.models import Notify, NotifyOrigin, NotifyState
 
 # How `gxp.layers.Layer.title` names a layer that has a name of its own.
 NAMED = {
@@ -31,7 +31,7 @@ register.filter("colons", colons)
 
 OCCASIONS = {
     NotifyOrigin.SAVE: gettext_lazy("occasion: a save"),
-    NotifyOrigin.JOB: gettext_lazy("occasion: a change of settings for many phones"),
+    NotifyOrigin.JOB: gettext_lazy("occasion: a job of many phones"),
     NotifyOrigin.PERSON: gettext_lazy("occasion: a person"),
     NotifyOrigin.AUTOMATIC: gettext_lazy("occasion: the phone was seen again, or did not answer"),
 }
@@ -39,8 +39,16 @@ OCCASIONS = {
 
 @register.filter
 def occasion(notify: Notify) -> str:
-    """What a NOTIFY was sent for."""
+    """What a NOTIFY was sent for; if it was a job, which one."""
+    if notify.job is not None:
+        return _("occasion: %(title)s, job %(number)d") % {"title": notify.job.title, "number": notify.job.pk}
     return str(OCCASIONS[NotifyOrigin(notify.origin)])
+
+
+@register.filter
+def notify_state(notify: Notify) -> str:
+    """How a NOTIFY stands. A save is not all that takes the place of one: so does a command, or “Notify again”."""
+    return _("Superseded by a newer one") if notify.state == NotifyState.SUPERSEDED else notify.get_state_display()
 
 
 def layer_words(title: str) -> str:
@@ -64,12 +72,23 @@ def number(count: int) -> str:
 @register.filter
 def moment(at: datetime | None) -> SafeString | str:
     """A point in time. The text is absolute and always the same; times.js makes it relative, in the browser's zone."""
+    return _time(at, "")
+
+
+@register.filter
+def since(at: datetime | None) -> SafeString | str:
+    """The same where it stands behind the word: times.js makes it the time of today, or the day."""
+    return _time(at, "plain")
+
+
+def _time(at: datetime | None, kind: str) -> SafeString | str:
     if at is None:
         return ""
     at = at.astimezone(timezone.get_current_timezone())
     return format_html(
-        '<time datetime="{}" title="{}" data-moment>{}</time>',
+        '<time datetime="{}" title="{}" data-moment="{}">{}</time>',
         at.isoformat(timespec="milliseconds"),
         f"{at:%Y-%m-%d %H:%M:%S %Z}",
+        kind,
         f"{at:%Y-%m-%d %H:%M}",
     )

@@ -62,15 +62,16 @@ class Command(BaseCommand):
             )
         draft = self._draft(plan.draft_of(phone) if phone else plan.Draft(), options)
         try:
-            saved = _save(phone, draft) if phone else _list_and_save(mac, draft, options)
+            saved = _save(phone, draft, options) if phone else _list_and_save(mac, draft, options)
         except (assignment.AssignmentError, VersionConflict, CannotList) as error:
             raise CommandError(str(error)) from error
         except ConfigError as error:
             lines = "\n".join(f"  {line}" for line in error.lines)
             raise CommandError(f"Not saved:\n{lines}") from error
         self.stdout.write(_words(parse_mac(mac), saved))
-        for words in also_on(Phone.objects.get(mac=parse_mac(mac)), draft.accounts):
-            self.stderr.write(words)
+        for there in Phone.objects.filter(mac=parse_mac(mac)):  # unless somebody has forgotten it since
+            for words in also_on(there, draft.accounts):
+                self.stderr.write(words)
 
     def _draft(self, stored: plan.Draft, options: dict) -> plan.Draft:
         accounts = {account.number: account for account in stored.accounts}
@@ -115,15 +116,16 @@ def _key(text: str, account: int) -> KeyConfig:
         ) from error
 
 
-def _save(phone: Phone, draft: plan.Draft) -> assignment.Saved:
-    return assignment.save(phone, draft, by=me(), seen_host=phone.source_host)
+def _save(phone: Phone, draft: plan.Draft, options: dict) -> assignment.Saved:
+    kept = draft.numbers - ({options["account"]} if options["password_stdin"] else set())
+    return assignment.save(phone, draft, by=me(), seen_host=phone.source_host, kept=kept)
 
 
 def _list_and_save(mac: str, draft: plan.Draft, options: dict) -> assignment.Saved:
     """Both or nothing; what is wrong with the assignment is said before anything is written."""
     assignment.check_ahead(inventory.to_be_listed(mac, options["model"], options["site"]), draft)
     with transaction.atomic():
-        return _save(inventory.prestage(mac, options["model"], options["site"], me()), draft)
+        return _save(inventory.prestage(mac, options["model"], options["site"], me()), draft, options)
 
 
 def _words(mac: str, saved: assignment.Saved) -> str:

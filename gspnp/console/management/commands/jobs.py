@@ -5,8 +5,7 @@ import time
 from django.core.management.base import BaseCommand, CommandError
 
 from devices.mac import colons
-from provisioning.jobs import runner, telling
-from provisioning.jobs.models import OPEN_JOBS
+from provisioning.jobs import kinds, runner, standing
 from provisioning.models import Job, JobState
 
 SHOWN = 20
@@ -28,8 +27,10 @@ class Command(BaseCommand):
         if options["id"] is None:
             if options["do"] or options["wait"]:
                 raise CommandError("Which job? `manage.py jobs` lists them with their numbers.")
-            for job in Job.objects.all()[:SHOWN]:
-                self.stdout.write(_line(job))
+            jobs = list(Job.objects.all()[:SHOWN])
+            stand = standing.of_each(jobs)
+            for job in jobs:
+                self.stdout.write(_line(job, stand[job.pk]))
             return
         job = _job(options["id"])
         if options["do"]:
@@ -44,9 +45,10 @@ class Command(BaseCommand):
 
     def _wait(self, job_id: int) -> Job:
         shown, patience = "", time.monotonic() + NOBODY_SECONDS
-        while (job := _job(job_id)).state in OPEN_JOBS:
-            if _line(job) != shown and self.stdout.isatty():
-                shown = _line(job)
+        while (stands := standing.of(job := _job(job_id))).is_open:
+            line = _line(job, stands)
+            if line != shown and self.stdout.isatty():
+                shown = line
                 self.stdout.write(shown)
             if job.state == JobState.WAITING and patience and time.monotonic() > patience:
                 self.stderr.write("No worker has taken it yet. `make run` starts one; alone it is `manage.py work`.")
@@ -55,13 +57,15 @@ class Command(BaseCommand):
         return job
 
     def _show(self, job: Job) -> None:
-        self.stdout.write(_line(job))
+        stands = standing.of(job)
+        told = stands.told
+        self.stdout.write(_line(job, stands))
         if job.words:
             self.stdout.write(f"  {job.words}")
-        told = telling.told(job)
         if job.changed:
-            held = f", {told.held} held back" if told.held else ""
-            self.stdout.write(f"  told: {told.sent} of {job.changed}, {told.waiting} wait for their turn{held}")
+            paused = f", {told.held} wait while it is paused" if told.held else ""
+            held = f", {told.withheld} held back" if told.withheld else ""
+            self.stdout.write(f"  told: {told.sent} of {job.changed}, {told.waiting} wait for their turn{paused}{held}")
         for failure in job.failures.select_related("phone"):
             self.stdout.write(f"  {colons(failure.phone.mac)} {failure.field} {failure.message}")
 
@@ -73,6 +77,7 @@ def _job(job_id: int) -> Job:
     return job
 
 
-def _line(job: Job) -> str:
-    counts = f"{job.done} of {job.total} phones, {job.changed} changed, {job.failed} failed"
-    return f"{job.pk:>5} {job.get_state_display():<9} {job.percent:>3} %  {job.title}: {counts}"
+def _line(job: Job, stands: standing.Standing) -> str:
+    failed = "left out" if kinds.of(job).order else "failed"
+    counts = f"{stands.had_turn} of {job.total} phones, {job.changed} changed, {job.failed} {failed}"
+    return f"{job.pk:>5} {stands.words:<9} {stands.percent:>3} %  {job.title}: {counts}"

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from devices.mac import MacError, colons, parse_mac
 from devices.models import Phone
+from gspnp.console.templatetags.console import notify_state
 from provisioning import commands, outbox
 from provisioning.models import Notify, NotifyKind, NotifyState
 
@@ -58,7 +59,10 @@ class Command(BaseCommand):
         deadline = time.monotonic() + options["wait"]
         while not _is_enough(notify, options["until"]) and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)
-            notify = Notify.objects.defer("datagram").get(pk=notify.pk)
+            found = Notify.objects.defer("datagram").filter(pk=notify.pk).first()
+            if found is None:
+                raise CommandError(str(outbox.Forgotten()))
+            notify = found
         self._print(phone, notify, options["json"])
         if options["wait"] and not (_is_enough(notify, options["until"]) and notify.state == NotifyState.DELIVERED):
             raise SystemExit(1)
@@ -70,7 +74,7 @@ class Command(BaseCommand):
             said = {"mac": phone.mac, "state": notify.state, "status": notify.status, "note": notify.note, "seen": seen}
             self.stdout.write(json.dumps(said))
             return
-        self.stdout.write(f"{colons(phone.mac)} {notify.get_kind_display()}: {notify.get_state_display()}")
+        self.stdout.write(f"{colons(phone.mac)} {notify.get_kind_display()}: {notify_state(notify)}")
         for step in steps:
             at = step.at.isoformat(timespec="seconds") if step.at else "not yet"
             self.stdout.write(f"  {step.name:<11} {at} {step.words}".rstrip())

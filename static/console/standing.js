@@ -1,0 +1,35 @@
+// Lines that stand until what they say is over: at the top of the page, and of an open dialog, because outside it nothing
+// can be read or pressed.
+
+const places = () => [document.getElementById("console"), ...document.querySelectorAll("dialog[open]")].filter(Boolean);
+const lines = (id) => document.querySelectorAll(`[data-standing="${id}"]`);
+
+/** Whether the line stands. */
+export const stands = (id) => lines(id).length > 0;
+
+/** Show `words`, and a link `{ label, url }` that leaves alone what is typed in a dialog. Once for each place. */
+export function stand(id, words, link = null) {
+  for (const place of places()) {
+    if (place.querySelector(`:scope > [data-standing="${id}"]`)) continue;
+    const line = document.createElement("p");
+    line.className = "gs-notice gs-notice-bad gs-standing";
+    line.setAttribute("role", "alert");
+    line.dataset.standing = line.dataset.testid = id;
+    line.append(words);
+    if (link) line.append(" ", linkOf(link, place.matches("dialog")));
+    place.prepend(line);
+  }
+}
+
+/** It is over. */
+export function lift(id) {
+  for (const line of lines(id)) line.remove();
+}
+
+function linkOf({ label, url }, inNewTab) {
+  const link = document.createElement("a");
+  link.href = url;
+  link.textContent = label;
+  if (inNewTab) Object.assign(link, { target: "_blank", rel: "noopener" });
+  return link;
+}

@@ -1,0 +1,83 @@
+"""What a person sees where there is nothing, or nothing for them: our own page, and no entry that leads there."""
+
+import re
+
+import pytest
+from django.template import loader
+from django.test import Client
+from django.urls import reverse
+
+from gspnp import urls
+from tests.console.conftest import person, signed_in
+
+
+def test_an_address_without_a_page_says_so_with_a_way_back_and_repeats_nothing_of_it(console):
+    answer = console.get("/phones/<script>alert(1)</script>/")
+    page = answer.content.decode()
+    assert answer.status_code == 404
+    assert 'data-testid="error-page"' in page and 'href="/"' in page
+    assert "alert(1)" not in page
+
+
+def test_neither_404_nor_500_asks_the_database(django_assert_num_queries, db):
+    with django_assert_num_queries(0):
+        missing = Client(headers={"host": "localhost"}).get("/no-such-page/")
+    assert missing.status_code == 404
+    with django_assert_num_queries(0):
+        failed = loader.get_template("500.html").render()
+    assert "Something went wrong here" in failed
+
+
+def test_an_exception_in_a_page_ends_in_our_page(console, monkeypatch):
+    def broken(_request):
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(urls.views, "healthz", broken)
+    monkeypatch.setattr(urls.urlpatterns[0], "callback", broken)
+    console.raise_request_exception = False
+    answer = console.get("/healthz")
+    page = answer.content.decode()
+    assert answer.status_code == 500
+    assert 'data-testid="error-page"' in page
+    assert "secret detail" not in page
+
+
+def test_a_form_with_an_old_token_says_what_to_do(technician):
+    strict = Client(headers={"host": "localhost"}, enforce_csrf_checks=True)
+    strict.force_login(technician)
+    answer = strict.post("/phones/import/")
+    assert answer.status_code == 403
+    assert "nothing was done" in answer.content.decode()
+
+
+@pytest.mark.parametrize("path", ["/", "/admin/auth/user/"])
+def test_whoever_may_not_do_it_can_sign_in_as_somebody_else_and_comes_back_here(db, path):
+    clerk = person("clerk", is_staff=True)
+    client = signed_in(clerk)
+    answer = client.get(path)
+    page = answer.content.decode()
+    assert answer.status_code == 403
+    assert 'data-testid="another-account"' in page
+    going_on = re.search(r'name="next" value="([^"]+)"', page)[1]
+    left = client.post(reverse("admin:logout"), {"next": going_on})
+    assert left.status_code == 302
+    assert left["location"] == going_on
+    assert "_auth_user_id" not in client.session
+
+
+def entries(client: Client, path: str = "/") -> list[str]:
+    page = client.get(path).content.decode()
+    menu = page[page.index('id="nav-sidebar-apps"') :]
+    return re.findall(r'<a href="(/[^"]*)" class="flex h-\[38px\]', menu)
+
+
+def test_the_menu_has_what_the_user_may_open(viewer, administrator, db):
+    support = person("support", "view_phone", "view_notify", is_staff=True)
+    assert "/jobs/" in entries(signed_in(viewer))
+    assert not [one for one in entries(signed_in(viewer)) if one.startswith("/admin/")]
+    admins = [one for one in entries(signed_in(support)) if one.startswith("/admin/")]
+    assert admins == ["/admin/devices/phone/", "/admin/provisioning/notify/"]
+    assert entries(signed_in(person("nobody"))) == []
+    everything = entries(signed_in(administrator))
+    assert len(everything) == 20
+    assert all(signed_in(administrator).get(one).status_code == 200 for one in everything)
