@@ -35,7 +35,7 @@ HELD_BACK_BYTES = 64  # the end of a file that proves something leaves only afte
 GRACE_SECONDS = 0.05
 # No refusal leaves earlier after its request. Look-ups that find a row take some microseconds more than others, and
 # what a phone may not have must not be told from what is not there by that. Our choice; many times what they take.
-REFUSAL_SECONDS = 0.005
+REFUSAL_SECONDS = 0.01
 NO_STORE = ("Cache-Control", "no-store")
 
 
