@@ -197,6 +197,8 @@ def cancel(job_id: int) -> None:
         cancelled = _change(job_id, OPEN_JOBS, JobState.CANCELLED, ended_at=timezone.now())
         if cancelled:
             kind.over(job)
+    if cancelled and kind.not_ready(job):
+        _forget_targets([job.pk])  # a part of them would pass for all whom it did not come to
     if not telling.drop(job) and not cancelled:
         raise _cannot(_look(job_id))
 

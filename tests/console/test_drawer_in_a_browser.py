@@ -401,6 +401,7 @@ def test_a_message_leaves_the_buttons_free_and_names_the_phone_that_was_saved(li
         page.click("[data-testid=save-next]")
         toast = page.locator("[data-testid=toast]").last
         expect(toast).to_contain_text("1001 · …3B:89: Saved.")
+        toast.evaluate("one => Promise.all(one.getAnimations().map(rise => rise.finished))")
         box, foot = toast.bounding_box(), page.locator("#drawer .gs-drawer-foot").bounding_box()
         assert box["y"] + box["height"] <= foot["y"]
 

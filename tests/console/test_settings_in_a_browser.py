@@ -78,7 +78,7 @@ def test_a_site_gets_its_country_and_its_phone_is_told_by_keyboard_alone(live_se
         expect(page.locator("#value-vlan_tag")).to_be_focused()
         page.keyboard.type("99999")
         press(page, "Enter")
-        expect(page.locator("#value-vlan_tag")).to_be_focused()  # with its problem beside it
+        expect(page.locator("#value-vlan_tag[aria-invalid=true]")).to_be_focused()  # with its problem beside it
         assert "0 to 4094" in page.inner_text('[data-error-for="vlan_tag"]')
         press(page, "ControlOrMeta+a")
         page.keyboard.type("42")
@@ -90,6 +90,8 @@ def test_a_site_gets_its_country_and_its_phone_is_told_by_keyboard_alone(live_se
         page.wait_for_url("**/jobs/*/")
         assert page.get_attribute("[role=progressbar]", "aria-valuenow") == "0"
         elsewhere(lambda: runner.run.call(Job.objects.get().pk))
+        expect(page.locator("#job")).to_have_attribute("data-state", "running")  # its phone is not told yet
+        elsewhere(lambda: cast.sent(ConfigFile.objects.latest("pk")))
         expect(page.locator("#job")).to_have_attribute("data-state", "done")  # by itself, without a reload
         assert page.get_attribute("[role=progressbar]", "aria-valuenow") == "100"
         assert page.inner_text("[data-testid=changed]") == "1"
@@ -98,7 +100,7 @@ def test_a_site_gets_its_country_and_its_phone_is_told_by_keyboard_alone(live_se
     newest = ConfigFile.objects.latest("number")
     texts = rendering.texts_of(newest)
     assert (texts["display_language"], texts["vlan_tag"]) == ("de", "42")
-    assert Notify.objects.get(state="waiting").config_file_id == newest.pk
+    assert Notify.objects.get(state="sending").config_file_id == newest.pk
 
 
 def test_it_all_works_without_a_script(live_server, session):
@@ -113,6 +115,7 @@ def test_it_all_works_without_a_script(live_server, session):
         page.click("[data-testid=save]")
         assert page.get_attribute("#job", "data-state") == "waiting"
         elsewhere(lambda: runner.run.call(Job.objects.get().pk))
+        elsewhere(lambda: cast.sent(ConfigFile.objects.latest("pk")))
         page.reload()
         assert page.get_attribute("#job", "data-state") == "done"
     assert SettingsLayer.objects.get(level="site").values == {"country": "DE", "vlan_tag": "42"}
