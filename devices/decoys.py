@@ -5,6 +5,7 @@ From outside a decoy is answered as any MAC is. A phone that comes to be listed 
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Collection, Iterable
 
@@ -15,6 +16,8 @@ from django.utils.translation import gettext as _
 from devices import batch
 from devices.mac import MacError, colons, parse_mac
 from devices.models import Decoy, Phone
+
+log = logging.getLogger(__name__)
 
 MOST = 500
 MADE_AT_MOST = 50  # at once
@@ -64,9 +67,12 @@ def make(count: int, by: str, note: str = "") -> list[Decoy]:
     return made
 
 
-def remove(macs: Iterable[str]) -> int:
+def remove(macs: Iterable[str], by: str) -> int:
     """These are decoys no more; how many were."""
-    return Decoy.objects.filter(mac__in=list(macs)).delete()[0]
+    gone = Decoy.objects.filter(mac__in=list(macs)).delete()[0]
+    if gone:
+        log.info("%d decoys were removed by %s", gone, by)
+    return gone
 
 
 def _unused(phones: list[str]) -> str:

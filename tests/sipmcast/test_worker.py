@@ -174,7 +174,7 @@ async def test_a_decoy_is_answered_like_a_phone_and_told_of_afterwards(running, 
     running.listener.over_limit = {"10.0.0.67": 9}
     running.deliver(heard(1))
     await until(lambda: _all_told(store))
-    assert running.listener.agent.answered == ["key 1"] and not running.listener.agent.withheld
+    assert set(running.listener.agent.answered) == {"key 1"} and not running.listener.agent.withheld
     bursts, decoys, over = ({key: value for said in store.alarms for key, value in said[at].items()} for at in range(3))
     assert (bursts, decoys, over) == ({"10.0.0.66": 70}, {("10.0.0.9", "000B82000001"): 1}, {"10.0.0.67": 9})
 
