@@ -103,8 +103,9 @@ def words(alarm: Alarm) -> str:
             % said
         )
     if alarm.kind == AlarmKind.NAMES:
-        return _("%(who)s asked for %(count)s different names within a minute that it has no right to or that nobody "
-                 "has: somebody there tries names.") % said  # fmt: skip
+        return (
+            _("%(who)s asked for %(count)s different names in vain within a short time: somebody tries names.") % said
+        )
     if alarm.kind == AlarmKind.PHONES:
         return _("%(who)s announced %(count)s phones never seen before within a minute.") % said
     if alarm.kind == AlarmKind.FLOOD_SIP:

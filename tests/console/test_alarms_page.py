@@ -83,7 +83,7 @@ def test_decoys_are_made_listed_and_removed_on_the_page(console):
 
 @pytest.mark.parametrize(
     ("url", "said", "words"),
-    [("add", {"mac": cast.MAC}, "is a phone in the list"), ("add", {"mac": "xyz"}, "hex digit"), ("add", {}, "digits"),
+    [("add", {"mac": cast.MAC}, "is a phone in the list"), ("add", {"mac": "xyz"}, "hex digit"), ("add", {}, "MAC from the phone"),
      ("make", {"count": "51"}, "1 to 50"), ("make", {"count": "-1"}, "1 to 50"), ("make", {"count": "٣"}, "1 to 50")],
 )  # fmt: skip
 def test_what_cannot_be_done_is_said(console, url, said, words):
