@@ -7,6 +7,7 @@ that are over are kept. Open pages are told at once of a new one, and of one tha
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
@@ -20,6 +21,8 @@ from devices import live
 from devices.choices import AlarmKind, EventKind
 from devices.mac import colons
 from devices.models import Alarm
+
+log = logging.getLogger(__name__)
 
 OPEN_AT_MOST = 100
 KEPT_AT_MOST = 1000  # that are dismissed
@@ -58,8 +61,11 @@ def raise_alarm(kind: AlarmKind, source: str, *, mac: str = "", count: int = 1) 
         except IntegrityError:  # another process was faster
             _count_on(kind, source, mac, count, now)
             return False
-        _tell(new, in_english_words(new), now)
+        text = in_english_words(new)
+        _tell(new, text, now)
         _forget_oldest()
+    if kind in UNDER_WAY:  # of decoys whoever noticed it says each
+        log.warning("%s", text)
     return True
 
 

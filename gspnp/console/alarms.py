@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from devices import alarms, decoys
 from devices.mac import colons
-from devices.models import Alarm, Decoy
+from devices.models import Alarm, Decoy, Phone
 from gspnp.console.access import CHANGE, VIEW, needs
 from gspnp.console.shell import shell_context
 
@@ -43,7 +43,7 @@ def standing(most: int = SHOWN) -> dict[str, Any]:
 @needs(VIEW)
 def page(request: HttpRequest) -> HttpResponse:
     """Everything at once."""
-    context = shell_context(request, _("Alarms")) | _context(request) | {"decoys": Decoy.objects.all()}
+    context = shell_context(request, _("Alarms")) | _context(request) | _decoys()
     return render(request, "console/alarms/page.html", context | {"most": decoys.MADE_AT_MOST})
 
 
@@ -111,6 +111,13 @@ def remove_decoy(request: HttpRequest, mac: str) -> HttpResponse:
     else:
         messages.info(request, _("%(mac)s was no decoy.") % {"mac": colons(mac)})
     return redirect("console:alarms")
+
+
+def _decoys() -> dict[str, Any]:
+    """All of them; and which are phones by now, so that nobody relies on them."""
+    found = list(Decoy.objects.all())
+    phones = set(Phone.objects.filter(mac__in=[one.mac for one in found]).values_list("mac", flat=True))
+    return {"decoys": [(one, one.mac in phones) for one in found]}
 
 
 def _context(request: HttpRequest) -> dict[str, Any]:

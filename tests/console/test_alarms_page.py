@@ -81,9 +81,18 @@ def test_decoys_are_made_listed_and_removed_on_the_page(console):
     assert not Decoy.objects.filter(mac=DECOY).exists()
 
 
+def test_a_decoy_that_is_a_phone_by_now_is_said(console):
+    decoys.add(cast.MAC, by="tess")
+    words = "A phone in the list by now, and no decoy"
+    assert words not in console.get("/alarms/").content.decode()
+    cast.seen()
+    assert words in console.get("/alarms/").content.decode()
+
+
 @pytest.mark.parametrize(
     ("url", "said", "words"),
-    [("add", {"mac": cast.MAC}, "is a phone in the list"), ("add", {"mac": "xyz"}, "hex digit"), ("add", {}, "MAC from the phone"),
+    [("add", {"mac": cast.MAC}, "is a phone in the list"), ("add", {"mac": "xyz"}, "hex digit"),
+     ("add", {}, "MAC from the phone"),
      ("make", {"count": "51"}, "1 to 50"), ("make", {"count": "-1"}, "1 to 50"), ("make", {"count": "٣"}, "1 to 50")],
 )  # fmt: skip
 def test_what_cannot_be_done_is_said(console, url, said, words):
@@ -99,6 +108,18 @@ def test_every_kind_has_words_of_its_own_for_one_source_and_for_several():
         for source in (SCANNER, "")
     }
     assert len(found) == 2 * len(AlarmKind) and all("1,234" in words for words in found)
+
+
+def test_alarms_at_the_command_line(alarm):
+    call_command("alarms", "--json", stdout=(out := StringIO()))
+    (said,) = json.loads(out.getvalue())
+    assert said["source"] == SCANNER and said["id"] == alarm.pk
+    call_command("alarms", stdout=(out := StringIO()))
+    assert "00:0B:82:DE:C0:01" in out.getvalue()
+    call_command("alarms", "--dismiss", str(alarm.pk), stdout=(out := StringIO()))
+    assert out.getvalue() == "" and "command line" in Alarm.objects.get().dismissed_by
+    with pytest.raises(CommandError, match="Not open"):
+        call_command("alarms", "--dismiss", str(alarm.pk))
 
 
 def test_decoys_at_the_command_line():

@@ -1,6 +1,9 @@
 """Limits of the phones' door, and what strangers try there: the one refusal all the same, and an alarm afterwards."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from django.db import connection
 
 from devices import alarms, decoys
 from devices.choices import AlarmKind
@@ -9,7 +12,7 @@ from provisioning.door import app, watch
 from provisioning.door.names import ALL, BURST, BURST_OF_ALL, SLOW_BURST, Names
 from tests import cast
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
+pytestmark = [pytest.mark.django_db, pytest.mark.db, pytest.mark.usefixtures("clock")]
 SCANNER = "10.0.0.66"
 SLOWLY = {"GSPNP_HTTP_RATE_PER_SOURCE": 1}
 TOGETHER = {"GSPNP_HTTP_RATE": 5}
@@ -222,3 +225,17 @@ def test_what_cannot_be_a_decoy_is_said(mac, words):
     with pytest.raises(decoys.CannotBeDecoy, match=words):
         decoys.add(mac, by="tess")
     assert Phone.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_processes_that_raise_the_same_alarm_at_once_make_one_that_counts_all():
+    def raise_some(_number: int) -> None:
+        try:
+            for _ in range(5):
+                alarms.raise_alarm(AlarmKind.DECOY_HTTP, SCANNER, mac=DECOY)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(raise_some, range(4)))
+    assert [one.count for one in alarms.open_alarms()] == [20]
