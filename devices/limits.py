@@ -14,7 +14,7 @@ BURST_SECONDS = 4.0
 MAX_SOURCES = 10_000
 # A real phone asks for little. While somebody else uses up what all have together, a source that asks for no more than
 # this a second, and this times the burst at once, is let in all the same, out of a reserve.
-MODEST_PER_SECOND = 1.0
+MODEST_PER_SECOND = 0.5
 
 
 class Bucket:

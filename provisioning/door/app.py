@@ -23,6 +23,7 @@ from provisioning.door import lookup, source, watch
 from provisioning.door.http import FAILED, MALFORMED, REFUSED, Answer, Request, plain
 from provisioning.door.lookup import Stored
 from provisioning.door.store import in_store
+from provisioning.door.turns import Turns
 from provisioning.downloads import Offer, OtherName
 from provisioning.etags import matches
 from provisioning.firmware import serving
@@ -38,10 +39,13 @@ GRACE_SECONDS = 0.05
 # No refusal leaves earlier after its request. Look-ups that find a row take some microseconds more than others, and
 # what a phone may not have must not be told from what is not there by that. Our choice; many times what they take.
 REFUSAL_SECONDS = 0.01
-# A source may be so late before its rate counts: a site of 2,000 phones behind one address starts and is served.
-BURST_SECONDS = 20.0
+# A source may be so late before its rate counts: a site of 1,000 phones behind one address starts and is served.
+BURST_SECONDS = 40.0
 RESERVE_SHARE = 0.2  # of what all together may ask for, kept for sources that ask for little
 NO_STORE = ("Cache-Control", "no-store")
+
+
+_turns = Turns()
 
 
 async def answer(request: Request) -> Answer:
@@ -65,7 +69,8 @@ async def _answer(request: Request) -> Answer:
     if not _admitted(host):
         return REFUSED
     if request.path == "/healthz" and request.method in ("GET", "HEAD"):
-        await in_store(_touch_database)
+        async with _turns.of(source_of(host)):
+            await in_store(_touch_database)
         return plain("ok\n", 200)
     is_heard = request.method in ("GET", "HEAD") and networks.allowed(host, settings.GSPNP_ALLOWED_NETWORKS)
     wanted = lookup.wanted(request.path if is_heard else MALFORMED)
@@ -73,7 +78,8 @@ async def _answer(request: Request) -> Answer:
         image = await serving.firmware(request, wanted.firmware, host)
         if image is not None:
             return image
-    found = await in_store(lookup.find, wanted, host)
+    async with _turns.of(source_of(host)):
+        found = await in_store(lookup.find, wanted, host)
     if isinstance(found, Stored):
         log.info("%s asked for %s", host, found.what)
         return _stored(request, found)

@@ -1,5 +1,6 @@
 """Limits of the phones' door, and what strangers try there: the one refusal all the same, and an alarm afterwards."""
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,12 +11,13 @@ from devices.choices import AlarmKind
 from devices.models import Alarm, LiveEvent, Phone
 from provisioning.door import app, watch
 from provisioning.door.names import ALL, BURST, BURST_OF_ALL, SLOW_BURST, Names
+from provisioning.door.turns import Turns
 from tests import cast
 
 pytestmark = [pytest.mark.django_db, pytest.mark.db, pytest.mark.usefixtures("clock")]
 SCANNER = "10.0.0.66"
 SLOWLY = {"GSPNP_HTTP_RATE_PER_SOURCE": 1}
-TOGETHER = {"GSPNP_HTTP_RATE": 5}
+TOGETHER = {"GSPNP_HTTP_RATE": 2}
 BURST_ALLOWED = int(app.BURST_SECONDS)
 DECOY = "000B82DEC001"
 
@@ -73,6 +75,25 @@ def test_one_host_of_ipv6_is_one_source_whatever_addresses_it_makes():
     hosts = [f"fd00::{number:x}" for number in range(1, BURST_ALLOWED + 5)]
     assert [cast.ask("/healthz", host=host, settings=SLOWLY).status for host in hosts][-1] == 404
     assert cast.ask("/healthz", host="fd00:0:0:1::1", settings=SLOWLY).status == 200
+
+
+async def test_who_asks_for_much_at_once_waits_for_his_own_and_for_nobody_elses():
+    turns, busy, done = Turns(2), asyncio.Event(), []
+
+    async def ask(source: str) -> None:
+        async with turns.of(source):
+            done.append(source)
+            if source == SCANNER:
+                await busy.wait()
+
+    flood = [asyncio.create_task(ask(SCANNER)) for _ in range(50)]
+    await asyncio.sleep(0)
+    await ask(cast.HOST)
+    assert done == [SCANNER, SCANNER, cast.HOST] and len(turns) == 1
+    flood[-1].cancel()
+    busy.set()
+    await asyncio.gather(*flood, return_exceptions=True)
+    assert len(done) == 50 and len(turns) == 0
 
 
 # --- decoys ---------------------------------------------------------------------------------------------------------
