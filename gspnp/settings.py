@@ -57,6 +57,8 @@ GSPNP_CONSOLE_PORT = env.int("GSPNP_CONSOLE_PORT", 8000)
 GSPNP_PUBLIC_URL = env.str("GSPNP_PUBLIC_URL", "").rstrip("/")
 GSPNP_TRUSTED_PROXIES = env.list("GSPNP_TRUSTED_PROXIES", [])
 GSPNP_ALLOWED_NETWORKS = env.list("GSPNP_ALLOWED_NETWORKS", [])
+GSPNP_HTTP_RATE = env.int("GSPNP_HTTP_RATE", 1_000, 1, 1_000_000)
+GSPNP_HTTP_RATE_PER_SOURCE = env.int("GSPNP_HTTP_RATE_PER_SOURCE", 100, 1, 1_000_000)
 
 # --- SIP --------------------------------------------------------------------------------------------------------
 GSPNP_PNP_INTERFACES = env.list("GSPNP_PNP_INTERFACES", [])

@@ -11,6 +11,8 @@ from gspnp.settings import (  # noqa: F401  (a settings module is its names)
     GSPNP_DATA_DIR,
     GSPNP_FIELD_KEYS,
     GSPNP_FILE_FORMAT,
+    GSPNP_HTTP_RATE,
+    GSPNP_HTTP_RATE_PER_SOURCE,
     GSPNP_HTTPS,
     GSPNP_OPINIONS_OFF,
     GSPNP_PHONES_PORT,

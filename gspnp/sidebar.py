@@ -47,6 +47,7 @@ NAVIGATION = [
             _console(_("Jobs"), "pending_actions", "/jobs/", "is_jobs"),
             _console(_("Firmware"), "memory", "/firmware/"),
             _console(_("Phonebook"), "contacts", "/phonebook/"),
+            _console(_("Alarms"), "gpp_maybe", "/alarms/"),
             _console(_("Doctor"), "stethoscope", "/doctor/"),
         ],
     },

@@ -5,6 +5,7 @@ from django.urls import path, register_converter
 from devices.mac import MacError, parse_mac
 from gspnp.console import (
     actions,
+    alarms,
     assign,
     bulk_edit,
     doctor,
@@ -57,6 +58,13 @@ urlpatterns = [
     path("orders/<slug:kind>/", orders.order, name="order"),
     path("overview/", overview.page, name="overview"),
     path("overview/live/", overview.live_part, name="overview_live"),
+    path("alarms/", alarms.page, name="alarms"),
+    path("alarms/live/", alarms.live_part, name="alarms_live"),
+    path("alarms/dismiss/", alarms.dismiss_all, name="alarms_dismiss"),
+    path("alarms/<int:alarm_id>/dismiss/", alarms.dismiss, name="alarm_dismiss"),
+    path("alarms/decoys/add/", alarms.add_decoy, name="decoy_add"),
+    path("alarms/decoys/make/", alarms.make_decoys, name="decoys_make"),
+    path("alarms/decoys/<mac:mac>/remove/", alarms.remove_decoy, name="decoy_remove"),
     path("doctor/", doctor.page, name="doctor"),
     path("settings/", layers.overview, name="layers"),
     path("settings/layer/", layers.layer, name="layer"),

@@ -8,19 +8,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
+from functools import lru_cache
 
 from django.conf import settings
 from django.db import DatabaseError, connection
 
 from devices import networks
 from devices.crypto import CannotDecrypt
+from devices.limits import Limits, source_of
 from devices.mac import colons
 from devices.wording import in_english
 from provisioning import attempts, downloads
-from provisioning.door import lookup, source
+from provisioning.door import lookup, source, watch
 from provisioning.door.http import FAILED, MALFORMED, REFUSED, Answer, Request, plain
 from provisioning.door.lookup import Stored
 from provisioning.door.store import in_store
+from provisioning.door.turns import Turns
 from provisioning.downloads import Offer, OtherName
 from provisioning.etags import matches
 from provisioning.firmware import serving
@@ -36,7 +39,13 @@ GRACE_SECONDS = 0.05
 # No refusal leaves earlier after its request. Look-ups that find a row take some microseconds more than others, and
 # what a phone may not have must not be told from what is not there by that. Our choice; many times what they take.
 REFUSAL_SECONDS = 0.01
+# A source may be so late before its rate counts: a site of 1,000 phones behind one address starts and is served.
+BURST_SECONDS = 40.0
+RESERVE_SHARE = 0.2  # of what all together may ask for, kept for sources that ask for little
 NO_STORE = ("Cache-Control", "no-store")
+
+
+_turns = Turns()
 
 
 async def answer(request: Request) -> Answer:
@@ -56,17 +65,21 @@ async def answer(request: Request) -> Answer:
 
 
 async def _answer(request: Request) -> Answer:
-    if request.path == "/healthz" and request.method in ("GET", "HEAD"):
-        await in_store(_touch_database)
-        return plain("ok\n", 200)
     host = source.host(request)
+    if not _admitted(host):
+        return REFUSED
+    if request.path == "/healthz" and request.method in ("GET", "HEAD"):
+        async with _turns.of(source_of(host)):
+            await in_store(_touch_database)
+        return plain("ok\n", 200)
     is_heard = request.method in ("GET", "HEAD") and networks.allowed(host, settings.GSPNP_ALLOWED_NETWORKS)
     wanted = lookup.wanted(request.path if is_heard else MALFORMED)
     if wanted.firmware is not None:
         image = await serving.firmware(request, wanted.firmware, host)
         if image is not None:
             return image
-    found = await in_store(lookup.find, wanted, host)
+    async with _turns.of(source_of(host)):
+        found = await in_store(lookup.find, wanted, host)
     if isinstance(found, Stored):
         log.info("%s asked for %s", host, found.what)
         return _stored(request, found)
@@ -74,7 +87,25 @@ async def _answer(request: Request) -> Answer:
         return await _serve(request, found, host)
     if is_heard:
         _note(request, wanted, host, by_design=isinstance(found, OtherName))
+    if not isinstance(found, OtherName):
+        watch.refused(wanted if is_heard else lookup.wanted(request.path), request.path, host)
     return REFUSED
+
+
+def _admitted(host: str) -> bool:
+    """Whether this one is looked at: each address has its share, and all together have theirs."""
+    limits = _limits(settings.GSPNP_HTTP_RATE, settings.GSPNP_HTTP_RATE_PER_SOURCE)
+    who = source_of(host)
+    if limits.admit(who, asyncio.get_running_loop().time()):
+        return True
+    watch.limited(host, overall=not limits.is_over(who))
+    return False
+
+
+@lru_cache(maxsize=4)
+def _limits(overall: int, per_source: int) -> Limits:
+    """The one of this process, as long as the settings are the same."""
+    return Limits(overall, per_source, asyncio.get_running_loop().time(), BURST_SECONDS, RESERVE_SHARE)
 
 
 def _note(request: Request, wanted: lookup.Wanted, host: str, *, by_design: bool) -> None:

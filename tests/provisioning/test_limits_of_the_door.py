@@ -1,0 +1,262 @@
+"""Limits of the phones' door, and what strangers try there: the one refusal all the same, and an alarm afterwards."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection
+
+from devices import alarms, decoys
+from devices.choices import AlarmKind
+from devices.models import Alarm, LiveEvent, Phone
+from provisioning.door import app, watch
+from provisioning.door.names import ALL, BURST, BURST_OF_ALL, SLOW_BURST, Names
+from provisioning.door.turns import Turns
+from tests import cast
+
+pytestmark = [pytest.mark.django_db, pytest.mark.db, pytest.mark.usefixtures("clock")]
+SCANNER = "10.0.0.66"
+SLOWLY = {"GSPNP_HTTP_RATE_PER_SOURCE": 1}
+TOGETHER = {"GSPNP_HTTP_RATE": 2}
+BURST_ALLOWED = int(app.BURST_SECONDS)
+DECOY = "000B82DEC001"
+
+
+@pytest.fixture(autouse=True)
+def fresh_door(monkeypatch):
+    def forget():
+        app._limits.cache_clear()
+        for held in (watch._held, watch._decoys_asked, watch._floods):
+            held.clear()
+        monkeypatch.setattr(watch, "_held_count", 0)
+        monkeypatch.setattr(watch, "_names", Names())
+        monkeypatch.setattr(watch, "_known_decoys", frozenset())
+
+    forget()
+    yield
+    app._limits.cache_clear()
+
+
+def raised() -> list[tuple[str, str, str, int]]:
+    watch.flush()
+    return [(one.kind, one.source, one.mac, one.count) for one in alarms.open_alarms()]
+
+
+# --- limits -------------------------------------------------------------------------------------------------------
+def test_an_address_beyond_its_rate_gets_the_one_refusal_and_the_phone_beside_it_its_file():
+    version = cast.assigned()
+    cast.sent(version)
+    path = cast.first_path(version)
+    elsewhere = cast.ask("/nothing", host=cast.STRANGER, settings=SLOWLY)
+    asked = [cast.ask("/healthz", host=SCANNER, settings=SLOWLY) for _ in range(BURST_ALLOWED + 10)]
+    assert [one.status for one in asked] == [200] * BURST_ALLOWED + [404] * 10
+    assert asked[-1] == elsewhere
+    assert cast.ask(path, settings=SLOWLY).status == 200
+    assert raised() == [(AlarmKind.FLOOD, SCANNER, "", 10)]
+
+
+def test_what_is_refused_unread_costs_no_look_up(django_assert_num_queries):
+    for _ in range(BURST_ALLOWED):
+        cast.ask("/healthz", host=SCANNER, settings=SLOWLY)
+    with django_assert_num_queries(0):
+        assert cast.ask(f"/cfg{cast.MAC}", host=SCANNER, settings=SLOWLY).status == 404
+
+
+def test_all_together_have_a_limit_and_who_asks_for_little_is_let_in_beside_it():
+    greedy = ["10.0.1.1", "10.0.1.2", "10.0.1.3"]
+    statuses = [cast.ask("/healthz", host=host, settings=TOGETHER).status for _ in range(60) for host in greedy]
+    assert 404 in statuses
+    assert cast.ask("/healthz", host="10.0.2.1", settings=TOGETHER).status == 200
+    assert (AlarmKind.FLOOD, "") in [alarm[:2] for alarm in raised()]
+    assert "GSPNP_HTTP_RATE " in alarms.words(Alarm.objects.get(source=""))
+
+
+def test_one_host_of_ipv6_is_one_source_whatever_addresses_it_makes():
+    hosts = [f"fd00::{number:x}" for number in range(1, BURST_ALLOWED + 5)]
+    assert [cast.ask("/healthz", host=host, settings=SLOWLY).status for host in hosts][-1] == 404
+    assert cast.ask("/healthz", host="fd00:0:0:1::1", settings=SLOWLY).status == 200
+
+
+async def test_who_asks_for_much_at_once_waits_for_his_own_and_for_nobody_elses():
+    turns, busy, done = Turns(2), asyncio.Event(), []
+
+    async def ask(source: str) -> None:
+        async with turns.of(source):
+            done.append(source)
+            if source == SCANNER:
+                await busy.wait()
+
+    flood = [asyncio.create_task(ask(SCANNER)) for _ in range(50)]
+    await asyncio.sleep(0)
+    await ask(cast.HOST)
+    assert done == [SCANNER, SCANNER, cast.HOST] and len(turns) == 1
+    flood[-1].cancel()
+    busy.set()
+    await asyncio.gather(*flood, return_exceptions=True)
+    assert len(done) == 50 and len(turns) == 0
+
+
+# --- decoys ---------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "path",
+    [f"/cfg{DECOY}", f"/provisioning/cfg{DECOY.lower()}.xml", f"/cfg{DECOY}.bin", f"/p/{'A' * 22}/cfg{DECOY}.xml",
+     f"/%63fg{DECOY}"],
+)  # fmt: skip
+def test_whoever_asks_for_a_decoy_gets_the_one_refusal_and_raises_an_alarm(path):
+    decoys.add(DECOY, by="tess")
+    assert cast.ask(path, host=SCANNER) == cast.ask("/nothing", host=cast.STRANGER)
+    assert raised() == [(AlarmKind.DECOY_HTTP, SCANNER, DECOY, 1)]
+    event = LiveEvent.objects.latest("id")
+    assert SCANNER in event.text and "00:0B:82:DE:C0:01" in event.text and "A" * 22 not in event.text
+
+
+def test_a_decoy_among_thousands_of_names_of_one_second_is_not_lost(monkeypatch):
+    decoys.add(DECOY, by="tess")
+    assert cast.ask("/nothing", host=SCANNER).status == 404
+    watch.flush()  # it knows the decoys now
+    monkeypatch.setattr(watch, "HELD_PER_SOURCE", 3)
+    for number in range(10):
+        cast.ask(f"/cfg0000000000{number:02}", host=SCANNER)
+    cast.ask(f"/cfg{DECOY}", host=SCANNER)
+    assert (AlarmKind.DECOY_HTTP, SCANNER, DECOY, 1) in raised()
+
+
+def test_a_decoy_asked_for_from_no_allowed_network_or_by_another_method_raises_it_too():
+    decoys.add(DECOY, by="tess")
+    cast.ask(f"/cfg{DECOY}", host="8.8.8.8")
+    cast.ask(f"/cfg{DECOY}", host=SCANNER, method="POST")
+    assert {alarm[1] for alarm in raised()} == {"8.8.8.8", SCANNER}
+
+
+def test_a_phone_that_was_listed_is_no_decoy():
+    decoys.add(cast.MAC, by="tess")
+    cast.seen()
+    cast.ask(f"/cfg{cast.MAC}")
+    assert raised() == []
+
+
+# --- names ----------------------------------------------------------------------------------------------------------
+def test_a_burst_of_unknown_names_raises_one_alarm_that_counts_on():
+    for number in range(BURST + 5):
+        cast.ask(f"/cfg000B82{number:06X}.xml", host=SCANNER)
+    assert raised() == [(AlarmKind.NAMES, SCANNER, "", BURST + 5)]
+    for number in range(100, 110):
+        cast.ask(f"/cfg000B82{number:06X}.xml", host=SCANNER)
+    assert raised() == [(AlarmKind.NAMES, SCANNER, "", BURST + 15)]
+
+
+def test_secrets_that_are_tried_for_one_phone_are_names_too():
+    cast.assigned()
+    for number in range(BURST + 1):
+        cast.ask(f"/p/{number:022}/cfg{cast.MAC}.xml", host=SCANNER)
+    assert [alarm[:2] for alarm in raised()] == [(AlarmKind.NAMES, SCANNER)]
+
+
+def test_every_phone_by_its_plain_name_from_one_address_is_a_burst_and_a_phone_that_asks_for_itself_is_none():
+    for number in range(BURST + 5):
+        cast.seen(f"000B82{number:06X}", f"10.0.3.{number + 1}")
+    for number in range(BURST + 5):
+        cast.ask(f"/cfg000B82{number:06X}.xml", host=f"10.0.3.{number + 1}")
+    assert raised() == []
+    for number in range(BURST + 5):
+        cast.ask(f"/cfg000B82{number:06X}.xml", host=SCANNER)
+    assert [alarm[:2] for alarm in raised()] == [(AlarmKind.NAMES, SCANNER)]
+
+
+def test_a_site_behind_one_address_that_starts_up_is_no_burst():
+    for number in range(60):
+        cast.seen(f"000B82{number:06X}", cast.HOST)
+    for number in range(60):
+        for name in (f"cfg000B82{number:06X}", f"cfg000B82{number:06X}.xml", "cfggxp1628.xml", "cfg.xml", "ring1.bin"):
+            cast.ask(f"/{name}")
+    assert raised() == []
+
+
+def test_names_of_one_source_over_time():
+    names = Names()
+    for number in range(SLOW_BURST + 1):
+        names.add(SCANNER, str(number), number * 10.0)
+    assert names.bursts({SCANNER}, SLOW_BURST * 10.0) == [(SCANNER, SLOW_BURST + 1)]
+    assert names.bursts({SCANNER}, SLOW_BURST * 10.0 + 3600) == []
+
+
+def test_names_of_many_sources_together():
+    names = Names()
+    for number in range(BURST_OF_ALL + 1):
+        names.add(f"10.1.{number >> 8}.{number & 255}", str(number), 1.0)
+    assert names.bursts({"10.1.0.1"}, 2.0) == [(ALL, BURST_OF_ALL + 1)]
+    assert names.bursts({"10.1.0.1"}, 70.0) == []
+
+
+# --- alarms ---------------------------------------------------------------------------------------------------------
+def test_a_person_dismisses_an_alarm_once_and_it_says_who_and_when(clock):
+    alarms.raise_alarm(AlarmKind.DECOY_HTTP, SCANNER, mac=DECOY)
+    (alarm,) = alarms.open_alarms()
+    assert alarms.dismiss(alarm.pk, "tess") and not alarms.dismiss(alarm.pk, "tom")
+    alarm.refresh_from_db()
+    assert (alarm.dismissed_by, alarm.dismissed_at) == ("tess", clock.at)
+    assert alarms.raise_alarm(AlarmKind.DECOY_HTTP, SCANNER, mac=DECOY)  # it is asked for again: a new one
+
+
+def test_a_burst_that_was_dismissed_does_not_come_back_with_its_next_request(clock):
+    alarms.raise_alarm(AlarmKind.NAMES, SCANNER, count=30)
+    alarms.dismiss(alarms.open_alarms()[0].pk, "tess")
+    assert not alarms.raise_alarm(AlarmKind.NAMES, SCANNER, count=31) and alarms.open_alarms() == []
+    clock.forward(seconds=61)
+    assert alarms.raise_alarm(AlarmKind.NAMES, SCANNER, count=25)
+
+
+def test_strangers_with_many_addresses_cannot_fill_the_disk(clock, monkeypatch):
+    monkeypatch.setattr(alarms, "OPEN_AT_MOST", 5)
+    monkeypatch.setattr(alarms, "KEPT_AT_MOST", 7)
+    for number in range(50):
+        alarms.raise_alarm(AlarmKind.DECOY_SIP, f"10.2.0.{number}", mac=DECOY)
+    assert len(alarms.open_alarms()) == 6 and LiveEvent.objects.count() == 6
+    others = Alarm.objects.get(source="")
+    assert others.count == 45 and "More than one address" in alarms.words(others)
+    for number in range(20):
+        clock.forward(seconds=1)
+        for alarm in alarms.open_alarms():
+            alarms.dismiss(alarm.pk, "tess")
+        alarms.raise_alarm(AlarmKind.DECOY_SIP, f"10.2.1.{number}", mac=DECOY)
+    assert Alarm.objects.exclude(dismissed_at=None).count() <= 7
+
+
+def test_open_pages_are_told_of_one_that_goes_on_now_and_then(clock):
+    for _ in range(10):
+        alarms.raise_alarm(AlarmKind.FLOOD, SCANNER, count=5)
+        clock.forward(seconds=10)
+    assert alarms.open_alarms()[0].count == 50 and LiveEvent.objects.count() == 3
+
+
+# --- decoys that an operator lists or makes ---------------------------------------------------------------------------
+def test_decoys_that_are_made_stand_near_real_phones_and_are_none_of_them():
+    cast.seen()
+    made = decoys.make(20, by="tess")
+    assert len({one.mac for one in made}) == 20 and cast.MAC not in {one.mac for one in made}
+    assert all(abs(int(one.mac, 16) - int(cast.MAC, 16)) <= decoys.NEAR for one in made)
+
+
+@pytest.mark.parametrize(
+    ("mac", "words"), [(cast.MAC, "is a phone in the list"), ("nonsense", "not a hex"), (DECOY, "a decoy already")]
+)
+def test_what_cannot_be_a_decoy_is_said(mac, words):
+    cast.seen()
+    decoys.add(DECOY, by="tess")
+    with pytest.raises(decoys.CannotBeDecoy, match=words):
+        decoys.add(mac, by="tess")
+    assert Phone.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_processes_that_raise_the_same_alarm_at_once_make_one_that_counts_all():
+    def raise_some(_number: int) -> None:
+        try:
+            for _ in range(5):
+                alarms.raise_alarm(AlarmKind.DECOY_HTTP, SCANNER, mac=DECOY)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(raise_some, range(4)))
+    assert [one.count for one in alarms.open_alarms()] == [20]
