@@ -269,6 +269,7 @@ async def _answered(request: Request, hang_up_after: int | None) -> Answer:
             if len(answer.chunks) == hang_up_after:
                 break
         await given.pieces.aclose()
+    await door.settled()
     return answer
 
 
