@@ -43,4 +43,4 @@ class EventKind(models.TextChoices):
     REACH = "reach", _("Online or offline")
     FORGOTTEN = "forgotten", _("Forgotten")
     LOOKED = "looked", _("A person looked at a secret")
-    RELEASE = "release", _("Release by the plain name")
+    RELEASE = "release", _("Ways to its file")

@@ -21,8 +21,8 @@ __all__ = [
     "OPEN_STATES", "Attempt", "AttemptKind", "ConfigFile", "Contact", "DoorHour", "Download", "FirmwareImage",
     "FirmwareStep", "FirmwareTry", "HandedOut", "Handout", "ImportRow", "ImportState", "Job", "JobFailure", "JobState",
     "JobTarget", "LayerLevel", "LearnedUrlForm", "MissedAsk", "ModelFile", "Notify", "NotifyKind", "NotifyOrigin",
-    "NotifyState", "PathKind", "PhoneImport", "PhoneTemplate", "Phonebook", "Release", "ReleaseEnd", "RowOutcome", "RowState",
-    "SettingsLayer", "UrlForm", "WorkerStatus",
+    "NotifyState", "PathKind", "PhoneImport", "PhoneTemplate", "Phonebook", "Release", "ReleaseEnd", "RowOutcome",
+    "RowState", "SettingsLayer", "UrlForm", "WorkerStatus",
 ]  # fmt: skip
 
 
@@ -225,7 +225,7 @@ class PathKind(models.TextChoices):
 
 
 class Download(models.Model):
-    """A request that was served from a secret path, or by a released plain name; the proof behind `fetched` and `applied`."""
+    """A request that was served from a secret path or a released name; the proof behind `fetched` and `applied`."""
 
     phone = models.ForeignKey(Phone, on_delete=models.CASCADE, related_name="downloads")
     config_file = models.ForeignKey(ConfigFile, on_delete=models.CASCADE, related_name="downloads")

@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
                     ("reach", "Online or offline"),
                     ("forgotten", "Forgotten"),
                     ("looked", "A person looked at a secret"),
-                    ("release", "Release by the plain name"),
+                    ("release", "Ways to its file"),
                 ],
                 max_length=10,
             ),

@@ -1,8 +1,8 @@
 """What a request may have, by the same look-ups whatever is asked for.
 
 What is not there, what this phone may not have, and what no phone asks for differ in nothing that a stranger sees:
-each is looked up as a released name, as a secret path, as a phonebook's, and as a model's file, with a digest that nothing has in the
-place of what was not asked for.
+each is looked up as a released name, as a secret path, as a phonebook's, and as a model's file, with a digest that
+nothing has in the place of what was not asked for.
 """
 
 from __future__ import annotations

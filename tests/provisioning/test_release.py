@@ -1,7 +1,6 @@
 """A file by its plain name: only while a person lets it out, to one address, once."""
 
 import pytest
-from django.core.management import CommandError, call_command
 from django.db import IntegrityError
 
 from devices import inventory

@@ -168,8 +168,8 @@ def one_round() -> list[str]:
     failed = []
     for do in (
         arrivals.provide, stuck.explain_all, runner.revive, runner.prune, retention.prune_events,
-        retention.forget_unheard, versions.prune, releases.expire, books.refresh_all, plain_files.refresh, undoing.prune,
-        pins.give_up, follow_firmware, giving.hand_out,
+        retention.forget_unheard, versions.prune, releases.expire, books.refresh_all, plain_files.refresh,
+        undoing.prune, pins.give_up, follow_firmware, giving.hand_out,
     ):  # fmt: skip
         try:
             do()
