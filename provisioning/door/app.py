@@ -26,7 +26,7 @@ from provisioning.downloads import Offer, OtherName
 from provisioning.etags import matches
 from provisioning.firmware import serving
 from provisioning.models import AttemptKind, Release
-from provisioning.plain import missed
+from provisioning.plain import heard, lead, missed
 from provisioning.release import windows
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ async def answer(request: Request) -> Answer:
     """The answer to one request; nothing leaves it but an Answer."""
     begun = asyncio.get_running_loop().time()
     try:
-        found = await _answer(request)
+        found = await _answer(request, begun)
     except (DatabaseError, CannotDecrypt) as error:
         log.error("%s asked for a file, which cannot be read now: %s", request.peer, error)
         return FAILED
@@ -55,11 +55,16 @@ async def answer(request: Request) -> Answer:
         log.exception("%s asked for something, and we failed", request.peer)
         return FAILED
     if found is REFUSED:
-        await asyncio.sleep(begun + REFUSAL_SECONDS - asyncio.get_running_loop().time())
+        await _not_before(begun)
     return found
 
 
-async def _answer(request: Request) -> Answer:
+async def _not_before(begun: float) -> None:
+    """Wait until an answer that must tell nothing by its time may leave."""
+    await asyncio.sleep(begun + REFUSAL_SECONDS - asyncio.get_running_loop().time())
+
+
+async def _answer(request: Request, begun: float) -> Answer:
     if request.path == "/healthz" and request.method in ("GET", "HEAD"):
         await in_store(_touch_database)
         return plain("ok\n", 200)
@@ -78,6 +83,13 @@ async def _answer(request: Request) -> Answer:
         if found.release is not None:
             return await _serve_released(request, found, found.release, host)
         return await _serve(request, found, host)
+    local_host = source.local(request)
+    if is_heard and wanted.config is not None:
+        heard.note(wanted.config, request.header("user-agent"), host, local_host)
+    led = lead.find(wanted.config, local_host) if is_heard and found is None else None
+    if led is not None:
+        await _not_before(begun)
+        return _stored(request, Stored("what leads here", *led))
     if is_heard:
         _note(request, wanted, host, by_design=isinstance(found, OtherName))
     return REFUSED
