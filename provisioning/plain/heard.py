@@ -1,8 +1,8 @@
 """Phones that ask by their plain name before anybody knows them (DHCP option 66, a stored path) appear in the list.
 
 Only in allowed networks, only with a Grandstream's User-Agent that names the very MAC of the file, and within the
-bounds that hold for SUBSCRIBEs too. Nothing is answered otherwise for it: held in memory, stored a moment later. A phone
-that is known already stays where it is: its attempt is noted (attempts.py), and moves nothing.
+bounds that hold for SUBSCRIBEs too. Nothing is answered otherwise for it: held in memory, stored a moment later. A
+phone that is known already stays where it is: its attempt is noted (attempts.py), and moves nothing.
 """
 
 from __future__ import annotations
