@@ -43,6 +43,7 @@ class EventKind(models.TextChoices):
     REACH = "reach", _("Online or offline")
     FORGOTTEN = "forgotten", _("Forgotten")
     LOOKED = "looked", _("A person looked at a secret")
+    RELEASE = "release", _("Ways to its file")
 
 
 class AlarmKind(models.TextChoices):

@@ -24,7 +24,7 @@ async def serve(listening: socket.socket) -> None:
     from django.conf import settings
 
     from devices import networks
-    from provisioning.door.app import answer
+    from provisioning.door.app import answer, settled
     from provisioning.door.wire import Connection, Room
 
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
@@ -35,6 +35,7 @@ async def serve(listening: socket.socket) -> None:
     await stop.wait()
     server.close()
     await room.emptied(STOPPING_SECONDS)
+    await settled()
 
 
 def main(arguments: list[str]) -> None:

@@ -77,6 +77,7 @@ GSPNP_OPTIONS_SECONDS = env.int("GSPNP_OPTIONS_SECONDS", 60, 0, 86_400)
 
 # --- rendering --------------------------------------------------------------------------------------------------
 GSPNP_OPINIONS_OFF = env.list("GSPNP_OPINIONS_OFF", [])  # names from provisioning/gxp/pvalues.py: OPINIONS
+GSPNP_PLAIN_BOOTSTRAP = env.bool("GSPNP_PLAIN_BOOTSTRAP", False)
 GSPNP_FILE_FORMAT = env.choice("GSPNP_FILE_FORMAT", "xml", ("xml", "encrypted", "binary"))
 GSPNP_VERSIONS_KEPT = env.int("GSPNP_VERSIONS_KEPT", 50, 0, 100_000)
 

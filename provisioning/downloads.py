@@ -19,8 +19,9 @@ from devices.models import Phone
 from provisioning import outbox, url_forms
 from provisioning.gxp import files
 from provisioning.gxp.files import Part
-from provisioning.models import ConfigFile, Download, NotifyKind, PathKind
+from provisioning.models import ConfigFile, Download, NotifyKind, PathKind, Release
 from provisioning.paths import Ask, hash_of
+from provisioning.release import windows
 from provisioning.rendering import texts_of
 
 BOOTSTRAP_SECONDS = 30  # less than a restart takes, more than the retries of a download; our choice
@@ -40,6 +41,8 @@ class Offer:
     name: str
     moves: bool
     below: bool = False
+    release: Release | None = None
+    """What lets it out by its plain name."""
 
     @property
     def etag(self) -> str:
@@ -91,6 +94,20 @@ def find(ask: Ask, source_host: str) -> Offer | OtherName | None:
     moves = part is Part.BOOTSTRAP or current.fetched_at is None
     moves = moves or (kind is PathKind.STEADY and current.applied_at is None)
     return Offer(ask.mac, current, current.bytes_of(part), part, kind, ask.name, moves, ask.below)
+
+
+def released(ask: Ask, source_host: str) -> Offer | OtherName | None:
+    """The file that a person lets out to this source address by its plain name; else the one refusal."""
+    found = windows.latest(ask.mac, source_host)
+    current = outbox.current_file(found.phone_id if found is not None else NO_PHONE)
+    if found is None:
+        return None
+    if current is None or not found.phone.is_assigned or not windows.may_begin(found):
+        return OtherName() if windows.concerns(found) else None
+    part = files.part(current.choice, ask.suffix, by_first=True)
+    if part is None or (part is Part.BOOTSTRAP and found.key_taken_at is not None):
+        return OtherName()
+    return Offer(ask.mac, current, current.bytes_of(part), part, PathKind.PLAIN, ask.name, True, release=found)
 
 
 def _can_read(found: ConfigFile, current: ConfigFile) -> bool:
@@ -165,6 +182,25 @@ def record(offer: Offer, status: int, counts: bool, source_host: str, user_agent
             _by_steady_path(version, source_host, already_fetched=not fetched_now)
         if not fetched_now and offer.path_kind != PathKind.STEADY:
             inventory.tell(version.phone_id, EventKind.DOWNLOAD, f"Fetched {offer.name} again.")
+
+
+def record_released(offer: Offer, in_hand: str, source_host: str, user_agent: str) -> bool:
+    """Store a complete download by the plain name, and close what let it out; commit this before the end is sent.
+
+    False if it must not leave any more: somebody closed it, its time is over, or there is a newer file by now.
+    """
+    release = offer.release
+    assert release is not None
+    with transaction.atomic():
+        outbox.lock_phones([release.phone_id])
+        newest = outbox.current_file(release.phone_id)
+        assigned = Phone.objects.filter(pk=release.phone_id, stage__in=inventory.WAY).exists()
+        if newest is None or newest.pk != offer.config_file.pk or not assigned:
+            return False
+        if not windows.finish(release, in_hand, newest, is_key=offer.part is Part.BOOTSTRAP):
+            return False
+        record(offer, 200, True, source_host, user_agent)
+    return True
 
 
 def _took_bootstrap(version: ConfigFile, status: int, complete: bool) -> None:

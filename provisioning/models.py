@@ -15,13 +15,14 @@ from provisioning.jobs.models import Job, JobFailure, JobState, JobTarget, Worke
 from provisioning.layers.models import LayerLevel, PhoneTemplate, SettingsLayer
 from provisioning.phonebook.models import Contact, Phonebook
 from provisioning.plain.models import DoorHour, MissedAsk, ModelFile
+from provisioning.release.models import Release, ReleaseEnd
 
 __all__ = [
     "OPEN_STATES", "Attempt", "AttemptKind", "ConfigFile", "Contact", "DoorHour", "Download", "FirmwareImage",
     "FirmwareStep", "FirmwareTry", "HandedOut", "Handout", "ImportRow", "ImportState", "Job", "JobFailure", "JobState",
     "JobTarget", "LayerLevel", "LearnedUrlForm", "MissedAsk", "ModelFile", "Notify", "NotifyKind", "NotifyOrigin",
-    "NotifyState", "PathKind", "PhoneImport", "PhoneTemplate", "Phonebook", "RowOutcome", "RowState", "SettingsLayer",
-    "UrlForm", "WorkerStatus",
+    "NotifyState", "PathKind", "PhoneImport", "PhoneTemplate", "Phonebook", "Release", "ReleaseEnd", "RowOutcome",
+    "RowState", "SettingsLayer", "UrlForm", "WorkerStatus",
 ]  # fmt: skip
 
 
@@ -220,10 +221,11 @@ class PathKind(models.TextChoices):
     FIRST = "first", _("First path")
     STEADY = "steady", _("Steady path")
     OLD = "old", _("Steady path of an earlier version")
+    PLAIN = "plain", _("Plain name, released by a person")
 
 
 class Download(models.Model):
-    """A request that was served from a secret path; the proof behind `fetched` and `applied`."""
+    """A request that was served from a secret path or a released name; the proof behind `fetched` and `applied`."""
 
     phone = models.ForeignKey(Phone, on_delete=models.CASCADE, related_name="downloads")
     config_file = models.ForeignKey(ConfigFile, on_delete=models.CASCADE, related_name="downloads")

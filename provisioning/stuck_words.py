@@ -47,7 +47,8 @@ INSTEAD_OF_FETCHING: Mapping[str, str] = {
     ),
     AttemptKind.PLAIN: (
         "{start}: it asked for {name} by its plain name, not by the path that it was told. It gets its configuration "
-        "server from elsewhere (DHCP option 66?), or takes the path for a folder. Look there, then restart it."
+        "server from elsewhere (DHCP option 66?), or takes the path for a folder. Look there and "
+        "restart it, or release its file."
     ),
     AttemptKind.ELSEWHERE: (
         "{start}: {host} asked for it, and our NOTIFY went to {phone}. Only the notified address may. With a proxy "
@@ -77,7 +78,8 @@ INSTEAD_OF_COMING_BACK: Mapping[str, str] = {
     ),
     AttemptKind.PLAIN: (
         "{start} by the path in it: it asks for {name} by its plain name. It has not kept the file, or takes its "
-        "configuration server from elsewhere (DHCP option 66?). Look there, then press “Notify again”."
+        "configuration server from elsewhere (DHCP option 66?). Look there, then press “Notify again”, or release its "
+        "file."
     ),
     AttemptKind.OLD: (
         "{start} by the path in it: it asks by that of an earlier version, so it has not kept this one. Press “Notify "

@@ -253,7 +253,9 @@ def ask(
     With `hang_up_after` the client breaks off when it has got so many pieces of the body.
     """
     sent = {name.replace("_", "-").lower(): value for name, value in headers.items()}
-    request = Request(method, path_of(path.encode("utf-8", "surrogateescape")), {"host": "10.0.0.1:5481", **sent}, host)
+    request = Request(
+        method, path_of(path.encode("utf-8", "surrogateescape")), {"host": "10.0.0.1:5481", **sent}, host, OURS
+    )
     with override_settings(**(settings or {})):
         return async_to_sync(_answered)(request, hang_up_after)
 
@@ -269,6 +271,7 @@ async def _answered(request: Request, hang_up_after: int | None) -> Answer:
             if len(answer.chunks) == hang_up_after:
                 break
         await given.pieces.aclose()
+    await door.settled()
     return answer
 
 

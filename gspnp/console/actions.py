@@ -19,6 +19,7 @@ from django.views.decorators.http import require_POST
 from devices import inventory
 from devices.mac import colons
 from devices.models import Phone
+from gspnp.console import paths
 from gspnp.console.access import CHANGE, FORGET, VIEW, needs
 from gspnp.console.listening import listening
 from gspnp.console.rows import LISTENER_AWAY
@@ -137,6 +138,10 @@ ACTIONS: Mapping[str, Action] = {
     "forget": Action(forget, FORGET),
     "accept": Action(accept, CHANGE),
     "dismiss": Action(dismiss, CHANGE),
+    "close-release": Action(paths.close, CHANGE),
+    "new-paths": Action(paths.new_paths, CHANGE),
+    "replace-paths": Action(paths.replace_paths, CHANGE),
+    "revoke-paths": Action(paths.revoke_paths, CHANGE),
 }
 
 

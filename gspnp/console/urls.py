@@ -17,6 +17,7 @@ from gspnp.console import (
     opinions,
     orders,
     overview,
+    paths,
     phone,
     phone_history,
     phone_settings,
@@ -106,5 +107,6 @@ urlpatterns = [
     path("phones/<mac:mac>/history/", phone_history.page, name="phone_history"),
     path("phones/<mac:mac>/history/<int:number>/back/", phone_history.back, name="roll_back"),
     path("phones/<mac:mac>/reveal/", reveal.page, name="reveal"),
+    path("phones/<mac:mac>/release/", paths.release, name="release"),
     path("phones/<mac:mac>/<slug:action>/", actions.act, name="act"),
 ]

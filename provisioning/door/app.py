@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from functools import lru_cache
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -20,15 +21,16 @@ from devices.mac import colons
 from devices.wording import in_english
 from provisioning import attempts, downloads
 from provisioning.door import lookup, source, watch
-from provisioning.door.http import FAILED, MALFORMED, REFUSED, Answer, Request, plain
+from provisioning.door.http import FAILED, MALFORMED, REFUSED, Answer, Request, Withdrawn, plain
 from provisioning.door.lookup import Stored
 from provisioning.door.store import in_store
 from provisioning.door.turns import Turns
 from provisioning.downloads import Offer, OtherName
 from provisioning.etags import matches
 from provisioning.firmware import serving
-from provisioning.models import AttemptKind
-from provisioning.plain import missed
+from provisioning.models import AttemptKind, Release
+from provisioning.plain import heard, lead, missed
+from provisioning.release import windows
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,7 @@ BURST_SECONDS = 40.0
 RESERVE_SHARE = 0.2  # of what all together may ask for, kept for sources that ask for little
 NO_STORE = ("Cache-Control", "no-store")
 
-
+_given_back: set[asyncio.Task[None]] = set()
 _turns = Turns()
 
 
@@ -52,7 +54,7 @@ async def answer(request: Request) -> Answer:
     """The answer to one request; nothing leaves it but an Answer."""
     begun = asyncio.get_running_loop().time()
     try:
-        found = await _answer(request)
+        found = await _answer(request, begun)
     except (DatabaseError, CannotDecrypt) as error:
         log.error("%s asked for a file, which cannot be read now: %s", request.peer, error)
         return FAILED
@@ -60,11 +62,16 @@ async def answer(request: Request) -> Answer:
         log.exception("%s asked for something, and we failed", request.peer)
         return FAILED
     if found is REFUSED:
-        await asyncio.sleep(begun + REFUSAL_SECONDS - asyncio.get_running_loop().time())
+        await _not_before(begun)
     return found
 
 
-async def _answer(request: Request) -> Answer:
+async def _not_before(begun: float) -> None:
+    """Wait until an answer that must tell nothing by its time may leave."""
+    await asyncio.sleep(begun + REFUSAL_SECONDS - asyncio.get_running_loop().time())
+
+
+async def _answer(request: Request, begun: float) -> Answer:
     host = source.host(request)
     if not _admitted(host):
         return REFUSED
@@ -84,7 +91,16 @@ async def _answer(request: Request) -> Answer:
         log.info("%s asked for %s", host, found.what)
         return _stored(request, found)
     if isinstance(found, Offer):
+        if found.release is not None:
+            return await _serve_released(request, found, found.release, host)
         return await _serve(request, found, host)
+    local_host = source.local(request)
+    if is_heard and wanted.config is not None:
+        heard.note(wanted.config, request.header("user-agent"), host, local_host)
+    led = lead.find(wanted.config, local_host) if is_heard and found is None else None
+    if led is not None:
+        await _not_before(begun)
+        return _stored(request, Stored("what leads here", *led))
     if is_heard:
         _note(request, wanted, host, by_design=isinstance(found, OtherName))
     if not isinstance(found, OtherName):
@@ -159,6 +175,66 @@ async def _pieces(offer: Offer, counts: bool, host: str, agent: str) -> AsyncGen
     finally:
         if not recorded:
             missed.broken_off()
+
+
+async def _serve_released(request: Request, offer: Offer, release: Release, host: str) -> Answer:
+    """A file by its plain name: whole, and to one request at a time. Nobody gets a part of it, nor learns its ETag."""
+    agent, length = request.header("user-agent"), len(offer.content)
+    if "range" in request.headers:
+        attempts.fruitless(AttemptKind.PART, offer.mac, offer.name, length, host)
+        return REFUSED
+    if request.method == "HEAD":
+        attempts.fruitless(AttemptKind.HEAD, offer.mac, offer.name, length, host)
+        return Answer(200, offer.content_type, length=length, headers=(NO_STORE,))
+    in_hand = windows.fresh_name()
+    try:
+        if not await in_store(windows.begin, release, in_hand):
+            log.info("%s asked for %s, which another request has in hand: refused", host, offer.name)
+            return REFUSED
+    except asyncio.CancelledError:
+        _afterwards(in_store(windows.give_back, release, in_hand))
+        raise
+    log.info("%s: %s asked for %s, which is released to it", colons(offer.mac), host, offer.name)
+    pieces = _released_pieces(offer, release, in_hand, host, agent)
+    return Answer(200, offer.content_type, pieces=pieces, length=length, headers=(NO_STORE,))
+
+
+async def _released_pieces(
+    offer: Offer, release: Release, in_hand: str, host: str, agent: str
+) -> AsyncGenerator[bytes]:
+    """The file; what let it out is closed before the last bytes leave."""
+    recorded = False
+    try:
+        yield offer.content[:-HELD_BACK_BYTES]
+        await asyncio.sleep(GRACE_SECONDS)
+        if not await in_store(downloads.record_released, offer, in_hand, host, agent):
+            raise Withdrawn
+        recorded = True
+        yield offer.content[-HELD_BACK_BYTES:]
+    finally:
+        if not recorded:
+            missed.broken_off()
+            attempts.fruitless(AttemptKind.BROKEN, offer.mac, offer.name, len(offer.content), host)
+            _afterwards(in_store(windows.give_back, release, in_hand))
+
+
+def _afterwards(work: Coroutine[Any, Any, None]) -> None:
+    """Do it although whoever asked is gone; what fails is over when its time is."""
+
+    async def do() -> None:
+        try:
+            await work
+        except DatabaseError as error:
+            log.warning("a download that broke off is not given back before its time (%s)", error)
+
+    task = asyncio.get_running_loop().create_task(do())
+    _given_back.add(task)
+    task.add_done_callback(_given_back.discard)
+
+
+async def settled() -> None:
+    """Wait for what is still to be written of those who are gone."""
+    await asyncio.gather(*_given_back)
 
 
 def _stored(request: Request, found: Stored) -> Answer:

@@ -13,6 +13,10 @@ MALFORMED = "\0malformed"  # a path that nothing has: what could not be read get
 Headers = tuple[tuple[str, str], ...]
 
 
+class Withdrawn(Exception):
+    """The rest of an answer that has begun must not leave: the connection is cut."""
+
+
 @dataclass(frozen=True)
 class Request:
     """What somebody asks. `path` is decoded once and may hold anything; names of `headers` are in lower case."""
@@ -21,6 +25,8 @@ class Request:
     path: str = field(repr=False)
     headers: Mapping[str, str]
     peer: str
+    local: str = ""
+    """Our own address that it came to; "" if that is not known."""
 
     def header(self, name: str) -> str:
         """Its value; "" if it was not sent."""

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 
 import httptools
 
-from provisioning.door.http import MALFORMED, Answer, Request, path_of
+from provisioning.door.http import MALFORMED, Answer, Request, Withdrawn, path_of
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +91,7 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._peer = str((transport.get_extra_info("peername") or ("",))[0]).partition("%")[0]
+        self._local = str((transport.get_extra_info("sockname") or ("",))[0]).partition("%")[0]
         self._may_write.set()
         self._entered = self._room.enter(self._peer)
         if self._entered:
@@ -136,7 +137,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         method = self._parser.get_method().decode("latin-1")
-        request = Request(method, path_of(self._target), self._headers, self._peer)
+        request = Request(method, path_of(self._target), self._headers, self._peer, self._local)
         self._begin()
         if len(self._requests) >= WAITING_REQUESTS:
             raise _TooMuch
@@ -168,6 +169,9 @@ class Connection(asyncio.Protocol):
                 if not keep_alive:
                     self._transport.close()
                     return
+        except Withdrawn:
+            self._transport.abort()
+            return
         except Exception:
             log.exception("%s was cut off in the middle of an answer", self._peer)
             self._transport.abort()

@@ -39,7 +39,7 @@ ADVICE = (
     ),
     (
         r"cfg[0-9a-f]{12}(\.xml|\.bin)?",
-        gettext_noop("its file by the plain name, which is never served: assign it, or notify again"),
+        gettext_noop("its file by the plain name: notify it again, or release its file for some minutes on its page"),
     ),
     (
         r"cfg.*\.xml",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from devices.sighting import Sighting
+from provisioning.release import windows
 from sipmcast.doctor import dhcp, signals, tables
 from sipmcast.doctor.finding import Report, Section, State, ok, wrong
 from sipmcast.pnp import DECOY_MAC_PREFIX, DOCTOR_VENDOR, GRANDSTREAM, sighting_from
@@ -180,8 +181,12 @@ def test_dhcpd_itself_takes_its_text(tmp_path: Path):
 
 @pytest.mark.django_db
 def test_what_is_said_of_plain_names_is_how_the_door_behaves():
-    """When this fails the door has learnt plain names: dhcp.REFUSED_TODAY must say so."""
-    assert cast.ask("/provisioning/cfg000b82000001.xml").status == 404 and "404" in dhcp.REFUSED_TODAY
+    """When this fails the door does something else with plain names: dhcp.BY_RELEASE_ONLY must say so."""
+    plain = f"/provisioning/cfg{cast.MAC.lower()}.xml"
+    version = cast.assigned()
+    assert cast.ask(plain).status == 404 and "404" in dhcp.BY_RELEASE_ONLY
+    windows.open_release(version.phone_id, cast.HOST, by="tess")
+    assert [cast.ask(plain).status for _ in range(2)] == [200, 404] and "one download" in dhcp.BY_RELEASE_ONLY
 
 
 def test_a_report_counts_and_names_its_worst(clock):

@@ -81,6 +81,12 @@ def since(at: datetime | None) -> SafeString | str:
     return _time(at, "plain")
 
 
+@register.filter
+def left(at: datetime | None) -> SafeString | str:
+    """A point in time that is waited for: times.js counts the minutes and seconds down."""
+    return _time(at, "left")
+
+
 def _time(at: datetime | None, kind: str) -> SafeString | str:
     if at is None:
         return ""

@@ -29,6 +29,7 @@ from provisioning.jobs.alive import AWAY
 from provisioning.jobs.models import Job, JobFailure, JobState
 from provisioning.phonebook import books
 from provisioning.plain import files as plain_files
+from provisioning.release import windows as releases
 
 log = logging.getLogger(__name__)
 
@@ -167,8 +168,8 @@ def one_round() -> list[str]:
     failed = []
     for do in (
         arrivals.provide, stuck.explain_all, runner.revive, runner.prune, retention.prune_events,
-        retention.forget_unheard, versions.prune, books.refresh_all, plain_files.refresh, undoing.prune, pins.give_up,
-        follow_firmware, giving.hand_out,
+        retention.forget_unheard, versions.prune, releases.expire, books.refresh_all, plain_files.refresh,
+        undoing.prune, pins.give_up, follow_firmware, giving.hand_out,
     ):  # fmt: skip
         try:
             do()

@@ -1,0 +1,122 @@
+"""The ways to a phone's file: let it out by its plain name for minutes, make its paths anew, end the earlier ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_POST
+
+from devices import networks
+from devices.choices import Neighbour
+from devices.inventory import VersionConflict
+from devices.mac import colons
+from devices.models import Phone
+from gspnp.console.access import CHANGE, needs
+from provisioning import assignment, rotation
+from provisioning.models import Attempt, AttemptKind, Release
+from provisioning.release import windows
+from provisioning.release.windows import CannotRelease
+
+ASKED_WITHIN = timedelta(hours=1)  # a request by the plain name that is older tells nothing of now
+SHOWN_AT_MOST = 5
+
+Outcome = tuple[bool, str]
+
+
+@dataclass(frozen=True)
+class Ways:
+    """What the phone's page shows: what is open, what else leads to its file, and what the form proposes."""
+
+    release: Release | None
+    earlier: int
+    proposed: str
+    asked: Attempt | None
+    doubtful: bool
+    minutes: int = windows.MINUTES
+    most_minutes: int = windows.MOST_MINUTES
+
+
+def ways(phone: Phone) -> Ways:
+    """Of an assigned phone. The address that it asked from by its plain name comes before the one it was heard at."""
+    since = timezone.now() - ASKED_WITHIN
+    asked = Attempt.objects.filter(phone=phone, kind=AttemptKind.PLAIN, at__gte=since).first()
+    proposed = asked.source_host if asked is not None else phone.source_host or ""
+    elsewhere = proposed != phone.source_host
+    return Ways(
+        release=windows.open_one(phone.pk),
+        earlier=rotation.earlier_paths(phone.pk),
+        proposed=networks.plain_host(proposed),
+        asked=asked,
+        doubtful=bool(phone.alarm) or elsewhere or phone.neighbour == Neighbour.MISMATCH,
+    )
+
+
+def open_ones() -> list[Release]:
+    """What is open now, for the list; the soonest to end first."""
+    rows = Release.objects.filter(windows.is_open(timezone.now())).select_related("phone").order_by("until")
+    return list(rows[:SHOWN_AT_MOST])
+
+
+@require_POST
+@needs(CHANGE)
+def release(request: HttpRequest, mac: str) -> HttpResponse:
+    """Open it for the address and the minutes that were typed; the answer is JSON with words for the person."""
+    phone = get_object_or_404(Phone, mac=mac)
+    by = request.user.get_username()
+    try:
+        minutes = windows.minutes_of(request.POST.get("minutes", ""))
+        made = windows.open_release(phone.pk, request.POST.get("host", ""), by=by, minutes=minutes)
+    except CannotRelease as refusal:
+        return JsonResponse({"message": str(refusal), "mac": mac}, status=409)
+    words = ngettext(
+        "%(mac)s may fetch its file once, from %(host)s, for %(n)d minute.",
+        "%(mac)s may fetch its file once, from %(host)s, for %(n)d minutes.",
+        minutes,
+    )
+    return JsonResponse({"message": words % {"mac": colons(mac), "host": made.host, "n": minutes}, "mac": mac})
+
+
+def close(phone: Phone, by: str, host: str | None) -> Outcome:
+    """End what is open for it."""
+    if not windows.close(phone.pk, by=by):
+        return True, _("Nothing is released for this phone any more.")
+    return True, _("Closed: its plain name leads nowhere.")
+
+
+def new_paths(phone: Phone, by: str, host: str | None) -> Outcome:
+    """The same file under new paths; the old ones lead to it until the phone has come by the new one."""
+    return _new_paths(phone, by, host, revoke_old=False)
+
+
+def replace_paths(phone: Phone, by: str, host: str | None) -> Outcome:
+    """New paths, and the old ones lead nowhere from now on."""
+    return _new_paths(phone, by, host, revoke_old=True)
+
+
+def _new_paths(phone: Phone, by: str, host: str | None, *, revoke_old: bool) -> Outcome:
+    try:
+        rotation.new_paths(phone, by=by, seen_host=host, revoke_old=revoke_old)
+    except (rotation.CannotRotate, assignment.AssignmentError, VersionConflict) as refusal:
+        return False, str(refusal)
+    except assignment.ConfigError as error:
+        return False, _("Nothing was changed: %(why)s") % {"why": " ".join(error.lines)}
+    if revoke_old:
+        return True, _("It has new paths and is notified of them. The old ones lead nowhere.")
+    return True, _("It has new paths and is notified of them. The old one works until it has come by the new one.")
+
+
+def revoke_paths(phone: Phone, by: str, host: str | None) -> Outcome:
+    """End the paths of earlier versions."""
+    try:
+        led = rotation.revoke(phone.pk, by=by)
+    except rotation.CannotRotate as refusal:
+        return False, str(refusal)
+    if not led:
+        return True, _("No earlier path of this phone leads anywhere.")
+    return True, _("Revoked: only the paths of its present file lead anywhere.")

@@ -1,0 +1,137 @@
+"""Release, new paths and their end as people reach them: pages, roles, and the command line."""
+
+import json
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.urls import reverse
+
+from devices.models import LiveEvent
+from provisioning import attempts, rotation
+from provisioning.models import Release
+from provisioning.release import windows
+from tests import cast
+
+pytestmark = [pytest.mark.django_db, pytest.mark.db]
+PLAIN = f"/cfg{cast.MAC}.xml"
+
+
+@pytest.fixture
+def version(clock):
+    return cast.applied(cast.assigned())
+
+
+def url(action: str = "release", mac: str = cast.MAC) -> str:
+    return reverse("console:release", args=[mac]) if action == "release" else reverse("console:act", args=[mac, action])
+
+
+def page(client) -> str:
+    return client.get(reverse("console:phone", args=[cast.MAC])).content.decode()
+
+
+def test_a_technician_releases_and_closes(console, version):
+    answer = console.post(url(), {"host": " 10.0.0.20 ", "minutes": "5"})
+    assert answer.status_code == 200 and "for 5 minutes" in answer.json()["message"]
+    shown = page(console)
+    assert "Released to 10.0.0.20" in shown and 'data-moment="left"' in shown and "By tess" in shown
+    listed = console.get(reverse("console:phones")).content.decode()
+    assert 'data-testid="released"' in listed and "released by tess" in listed
+    assert console.post(url("close-release")).status_code == 200
+    assert cast.ask(PLAIN).status == 404
+    assert "any more" in console.post(url("close-release")).json()["message"]
+    assert 'data-testid="released"' not in console.get(reverse("console:phones")).content.decode()
+    texts = list(LiveEvent.objects.filter(kind="release").values_list("text", flat=True))
+    assert texts[-1] == "Release to 10.0.0.20 closed by tess."
+
+
+@pytest.mark.parametrize(
+    "typed", [{"host": ""}, {"host": "<b>"}, {"host": "8.8.8.8"}, {"minutes": "61"}, {"minutes": "x"}]
+)
+def test_what_is_no_address_or_too_long_is_refused_in_words(console, version, typed):
+    answer = console.post(url(), {"host": cast.HOST, "minutes": "10"} | typed)
+    assert answer.status_code == 409 and answer.json()["message"]
+    assert not Release.objects.exists()
+
+
+@pytest.mark.parametrize("action", ["release", "close-release", "new-paths", "replace-paths", "revoke-paths"])
+def test_who_may_only_look_does_nothing(client, console, viewer, version, action):
+    from tests.console.conftest import signed_in
+
+    before = rotation.outbox.current_file(version.phone_id).pk
+    typed = {"host": cast.HOST, "minutes": "10"}
+    looking = signed_in(viewer)
+    assert looking.post(url(action), typed).status_code == 403
+    assert client.post(url(action), typed).status_code == 302
+    assert console.get(url(action)).status_code == 405
+    assert not Release.objects.exists() and rotation.outbox.current_file(version.phone_id).pk == before
+    shown = page(looking)
+    assert "data-release" not in shown and "new-paths" not in shown and "Ways to its file" in shown
+
+
+def test_the_address_that_asked_is_proposed_and_looked_at_twice(console, version):
+    attempts._held.clear()
+    cast.ask(PLAIN, host=cast.STRANGER)
+    attempts.flush()
+    shown = page(console)
+    assert f'value="{cast.STRANGER}"' in shown and "Look twice" in shown and "asked for by its plain name" in shown
+
+
+def test_new_paths_then_the_old_one_is_revoked(console, version):
+    assert "revoke-paths" not in page(console)
+    assert console.post(url("new-paths"), {"host": cast.HOST}).status_code == 200
+    assert "1 path of an earlier version" in page(console)
+    assert console.post(url("revoke-paths")).status_code == 200
+    assert cast.ask(cast.steady_path(version)).status == 404
+    assert "revoke-paths" not in page(console)
+
+
+def test_replaced_at_once_and_only_where_the_person_saw_it(console, version):
+    assert console.post(url("replace-paths"), {"host": cast.STRANGER}).status_code == 409
+    assert cast.ask(cast.steady_path(version)).status == 200
+    assert console.post(url("replace-paths"), {"host": cast.HOST}).status_code == 200
+    assert cast.ask(cast.steady_path(version)).status == 404
+
+
+def test_no_path_stands_in_a_page(console, version):
+    console.post(url(), {"host": cast.HOST})
+    console.post(url("new-paths"), {"host": cast.HOST})
+    current = rotation.outbox.current_file(version.phone_id)
+    shown = page(console)
+    for one in (version, current):
+        assert one.first_secret not in shown and one.steady_secret not in shown
+
+
+class TestCommands:
+    def test_release_list_and_close(self, version, capsys):
+        call_command("release")
+        call_command("release", "00-0b-82-27-3b-89", minutes=20)
+        call_command("release")
+        call_command("release", json=True)
+        call_command("release", cast.MAC, close=True)
+        call_command("release", cast.MAC, close=True)
+        said = capsys.readouterr().out
+        assert said.startswith("Nothing is released.") and "from 10.0.0.20, until 12:20:00 UTC" in said
+        assert json.loads(said[said.index("[") : said.index("]") + 1])[0]["mac"] == cast.MAC
+        assert said.endswith("closed.\n00:0B:82:27:3B:89: nothing was open.\n")
+
+    @pytest.mark.parametrize(
+        "options", [{"address": "8.8.8.8"}, {"address": ""}, {"minutes": 61}, {"minutes": 0}, {"address": "phone"}]
+    )
+    def test_what_cannot_be_released_is_an_error(self, version, options):
+        with pytest.raises(CommandError):
+            call_command("release", cast.MAC, **options)
+        with pytest.raises(CommandError):
+            call_command("release", close=True)
+
+    def test_paths(self, version, capsys):
+        call_command("paths", cast.MAC, new=True)
+        call_command("paths", cast.MAC)
+        call_command("paths", cast.MAC, revoke=True)
+        call_command("paths", cast.MAC, new=True, revoke=True)
+        said = capsys.readouterr().out
+        assert "the old one works" in said and "1 of earlier versions" in said and "1 revoked" in said
+        assert "the old ones lead nowhere" in said and version.steady_secret not in said
+        assert windows.open_one(version.phone_id) is None
+        cast.seen(cast.OTHER_MAC)
+        with pytest.raises(CommandError, match="no file"):
+            call_command("paths", cast.OTHER_MAC, new=True)
