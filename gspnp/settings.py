@@ -205,7 +205,7 @@ SESSION_COOKIE_SAMESITE = "Lax"
 # Wrong passwords for one name from one address lock that pair for a while; nobody else is locked out by it.
 GSPNP_LOGIN_TRIES = env.int("GSPNP_LOGIN_TRIES", 5, 1, 1_000)
 GSPNP_LOGIN_LOCK_MINUTES = env.int("GSPNP_LOGIN_LOCK_MINUTES", 15, 1, 525_600)
-AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = ["gspnp.console.lockout.Backend", "django.contrib.auth.backends.ModelBackend"]
 AXES_FAILURE_LIMIT = GSPNP_LOGIN_TRIES
 AXES_COOLOFF_TIME = timedelta(minutes=GSPNP_LOGIN_LOCK_MINUTES)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
@@ -265,6 +265,7 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("console/favicon.svg")}],
     "SCRIPTS": [lambda request: static("console/zone.js")],
     "STYLES": [lambda request: static("console/shell.css")],
+    "LOGIN": {"form": "gspnp.console.lockout.SignInForm"},
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {

@@ -159,7 +159,7 @@ def _target(request: HttpRequest, match: ResolverMatch) -> Target | None:
         rows = SettingsLayer.objects.defer("sealed").filter(level=level, name=name[:40], phone=None)
         return _of_row("provisioning.settingslayer", rows.first, what=f"{level} {name}".strip())
     if match.view_name == "admin:password_change":
-        users = get_user_model()._default_manager.filter(pk=request.user.pk)
+        users = get_user_model()._default_manager.filter(username=request.user.get_username())
         return _of_row("auth.user", users.first)
     if match.app_names[:1] == ["admin"]:
         return _of_admin_row(match)
@@ -199,7 +199,7 @@ def _of_admin(request: HttpRequest, match: ResolverMatch) -> dict[str, Any]:
     """A row that was added, or an action on several: the admin's own entry names it."""
     if not (match.url_name or "").endswith("_add"):
         return {}
-    entry = LogEntry.objects.filter(user__pk=request.user.pk).order_by("-pk").first()
+    entry = LogEntry.objects.filter(user__username=request.user.get_username()).order_by("-pk").first()
     if entry is None or entry.content_type is None:
         return {}
     kind = f"{entry.content_type.app_label}.{entry.content_type.model}"

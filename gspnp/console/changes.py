@@ -126,7 +126,9 @@ def _day(text: str) -> datetime | None:
     """Its beginning in the reader's zone."""
     try:
         date = parse_date(text)
-        return None if date is None or not 1900 < date.year < 9000 else timezone.make_aware(datetime.combine(date, time.min))
+        if date is None or not 1900 < date.year < 9000:
+            return None
+        return timezone.make_aware(datetime.combine(date, time.min))
     except (ValueError, OverflowError):
         return None
 

@@ -10,22 +10,61 @@ import hashlib
 import hmac
 import ipaddress
 import math
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+from axes.backends import AxesStandaloneBackend
 from axes.models import AccessAttempt
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.db.models import Max, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from unfold.forms import AuthenticationForm
 
 from devices import networks
 
 UNKNOWN = "unknown name "
+TURNS, TURN_SECONDS = 64, 10.0
+_turns = tuple(threading.Lock() for _ in range(TURNS))
 NAME_CHARS = 150  # what a user name may have
+
+
+class Backend(AxesStandaloneBackend):
+    """django-axes's, which lets nobody in and keeps out who is locked. Without a request (a command of ours) nobody
+    tries from anywhere."""
+
+    def authenticate(self, request: HttpRequest | None = None, *args: Any, **credentials: Any) -> None:
+        if request is not None:
+            super().authenticate(request, *args, **credentials)
+
+
+class SignInForm(AuthenticationForm):
+    """The shell's form. Tries for one name from one address are looked at one after the other: a hundred at the same
+    moment are no more tries than five."""
+
+    def clean(self) -> dict[str, Any]:
+        """Raises ValidationError."""
+        with _turn(self.request, self.cleaned_data):
+            return super().clean()
+
+
+@contextmanager
+def _turn(request: HttpRequest, credentials: Mapping[str, Any]) -> Iterator[None]:
+    who = f"{host(request)} {name(request, credentials)}"
+    turn = _turns[int.from_bytes(hashlib.sha256(who.encode("utf-8", "replace")).digest()[:2]) % TURNS]
+    if not turn.acquire(timeout=TURN_SECONDS):
+        raise ValidationError(_("Too many are signing in at this moment. Try again in a few seconds."))
+    try:
+        yield
+    finally:
+        turn.release()
 
 
 def host(request: HttpRequest) -> str | None:
@@ -54,7 +93,7 @@ def name(request: HttpRequest, credentials: Mapping[str, Any] | None = None) -> 
     return UNKNOWN + digest.hexdigest()[:16]
 
 
-def words_of(username: str, ip_address: str | None, *_: object) -> str:
+def words_of(username: str, ip_address: str | None, *_others: object) -> str:
     """Who tried, for the log: what `name` and `host` say."""
     return f"{username} from {ip_address}"
 

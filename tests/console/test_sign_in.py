@@ -1,6 +1,7 @@
 """Signing in: wrong passwords lock, sessions end, a new password ends the others; and what a page may do."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -8,6 +9,7 @@ from axes.models import AccessAttempt
 from django.contrib.auth.models import Group, User
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -71,6 +73,24 @@ def test_a_lock_ends_by_itself_and_tries_during_it_do_not_lengthen_it(tess):
     assert AccessAttempt.objects.get().attempt_time == earlier
     AccessAttempt.objects.update(attempt_time=timezone.now() - timedelta(minutes=16))
     assert enter(browser(), PASSWORD).status_code == 302
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_tries_at_the_same_moment_are_no_more_than_five(tess, monkeypatch):
+    tried = []
+    check = User.check_password
+    monkeypatch.setattr(User, "check_password", lambda user, raw: (tried.append(raw), check(user, raw))[1])
+
+    def guess(number: int) -> int:
+        try:
+            return enter(browser(), f"wrong-{number}").status_code
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(12) as pool:
+        answers = sorted(pool.map(guess, range(12)))
+    assert answers == [200] * 4 + [429] * 8
+    assert len(tried) == 5
 
 
 def test_a_right_password_in_time_forgets_the_wrong_ones(tess):
