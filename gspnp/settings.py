@@ -177,6 +177,7 @@ STORAGES = {
 }
 
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "console:phones"  # for a sign-in that nobody was sent to, such as the one after a sign-out
 LOGOUT_REDIRECT_URL = "admin:login"
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",

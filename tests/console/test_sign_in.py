@@ -126,6 +126,10 @@ def test_unlock_on_the_command_line(tess):
     assert lockout.locked() == []
 
 
+def test_a_sign_in_that_nobody_was_sent_to_leads_to_the_phones(tess):
+    assert enter(browser(), PASSWORD)["Location"] == "/"
+
+
 def test_signing_in_makes_a_new_session_and_what_was_before_leads_nowhere(tess):
     client = browser()
     session = client.session
