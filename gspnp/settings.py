@@ -4,6 +4,9 @@ Everything an operator may set is read here through `gspnp.env` and listed in `.
 The phones' door has its own module, `settings_phones`, which takes what it needs from this one.
 """
 
+from datetime import timedelta
+
+from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
@@ -106,6 +109,8 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "axes",
+    "csp",
     "channels",
     "django_tasks",
     "django_tasks_db",
@@ -117,6 +122,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "gspnp.console.policy.ContentPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     # It lengthens each answer at random, so that the length of a compressed page tells nothing of its CSRF token.
     "django.middleware.gzip.GZipMiddleware",
@@ -125,10 +131,13 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "gspnp.console.sessions.EndOldSessions",
+    "gspnp.console.audit.RecordChanges",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "gspnp.console.middleware.ChangeTemporaryPassword",
     "gspnp.console.zone.ReadersZone",
+    "axes.middleware.AxesMiddleware",
 ]
 
 TEMPLATES = [
@@ -171,6 +180,7 @@ STORAGES = {
 }
 
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "console:phones"  # for a sign-in that nobody was sent to, such as the one after a sign-out
 LOGOUT_REDIRECT_URL = "admin:login"
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
@@ -187,8 +197,54 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
+# --- signing in -------------------------------------------------------------------------------------------------
+# A session ends when its person has done nothing for so long, and in any case so long after the sign-in
+# (gspnp/console/sessions.py). A change of the password ends all others of that person.
+GSPNP_SESSION_IDLE_MINUTES = env.int("GSPNP_SESSION_IDLE_MINUTES", 480, 1, 525_600)
+GSPNP_SESSION_HOURS = env.int("GSPNP_SESSION_HOURS", 168, 1, 8_760)
+SESSION_COOKIE_AGE = GSPNP_SESSION_HOURS * 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
+
+# Wrong passwords for one name from one address lock that pair for a while; nobody else is locked out by it.
+GSPNP_LOGIN_TRIES = env.int("GSPNP_LOGIN_TRIES", 5, 1, 1_000)
+GSPNP_LOGIN_LOCK_MINUTES = env.int("GSPNP_LOGIN_LOCK_MINUTES", 15, 1, 525_600)
+AUTHENTICATION_BACKENDS = ["gspnp.console.lockout.Backend", "django.contrib.auth.backends.ModelBackend"]
+AXES_FAILURE_LIMIT = GSPNP_LOGIN_TRIES
+AXES_COOLOFF_TIME = timedelta(minutes=GSPNP_LOGIN_LOCK_MINUTES)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # a stranger who goes on trying must not lock it for ever
+AXES_DISABLE_ACCESS_LOG = True  # who signed in stands in the list of changes, which is pruned
+AXES_ENABLE_ADMIN = False  # gspnp/console/people.py shows it
+AXES_VERBOSE = False
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken", "next"]
+AXES_CLIENT_STR_CALLABLE = "gspnp.console.lockout.words_of"
+AXES_CLIENT_IP_CALLABLE = "gspnp.console.lockout.host"
+AXES_USERNAME_CALLABLE = "gspnp.console.lockout.name"
+AXES_LOCKOUT_CALLABLE = "gspnp.console.lockout.answer"
+
+# What people did is on record for so many days (gspnp/console/audit.py).
+GSPNP_CHANGES_DAYS = env.int("GSPNP_CHANGES_DAYS", 365, 1, 36_500)
+
+# --- what a page may do -----------------------------------------------------------------------------------------
+# Alpine, which the shell is made of, compiles its expressions ('unsafe-eval'), and htmx and Chart.js write styles; no
+# script ever stands in a page. `connect-src` is completed with the WebSocket of this very server
+# (gspnp/console/policy.py): not every browser counts that as 'self'.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF, UNSAFE_EVAL],
+        "style-src": [SELF, UNSAFE_INLINE],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
 X_FRAME_OPTIONS = "DENY"
 if GSPNP_HTTPS:
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
@@ -213,6 +269,7 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("console/favicon.svg")}],
     "SCRIPTS": [lambda request: static("console/zone.js")],
     "STYLES": [lambda request: static("console/shell.css")],
+    "LOGIN": {"form": "gspnp.console.lockout.SignInForm"},
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {
@@ -239,6 +296,7 @@ LOGGING = {
     "loggers": {
         "django.request": {"level": "ERROR"},
         "django.security.DisallowedHost": {"filters": ["line_only"]},
+        "axes": {"level": "WARNING"},
         "daphne": {"level": "WARNING"},
         "channels_redis": {"filters": ["line_only"]},
     },

@@ -18,6 +18,9 @@ VIEW = "devices.view_phone"
 CHANGE = "devices.change_phone"
 FORGET = "devices.delete_phone"
 REVEAL = "devices.reveal_secret"
+VIEW_USERS = "auth.view_user"
+CHANGE_USERS = "auth.change_user"
+VIEW_CHANGES = "console.view_change"
 
 # What a user's page in the admin calls them; Django stores these names, so they are the same in every language.
 NAMES = {
@@ -25,6 +28,9 @@ NAMES = {
     CHANGE: "Can change phone",
     FORGET: "Can delete phone",
     REVEAL: "Can look at a phone's passwords",
+    VIEW_USERS: "Can view user",
+    CHANGE_USERS: "Can change user",
+    VIEW_CHANGES: "Can view change",
 }
 
 STAFF = "Staff status"  # without it nobody uses the console

@@ -1,0 +1,232 @@
+"""The list of changes: everything that a person does through the console or the admin, with who, when and from where.
+
+It stands around the views and not inside them, so that a page which is new is on record too: each request that may
+change something, and was not refused, makes an entry. What the address names (a phone, an extension, a layer, a row of
+the admin) is looked at before and after, and what differs is kept, without secrets (gspnp/console/snapshots.py).
+A form that only showed what it would do, or changed nothing of the thing that it edits, is no entry.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from axes.signals import user_locked_out
+from django.apps import apps
+from django.conf import settings
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth import get_user_model
+from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.db import DatabaseError, transaction
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse
+from django.urls import ResolverMatch
+from django.utils import timezone
+
+from devices.fields import sealed_names
+from devices.models import Extension, Phone
+from gspnp.console import lockout, snapshots
+from gspnp.console.models import Change
+from provisioning.models import SettingsLayer
+
+log = logging.getLogger(__name__)
+
+SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
+PRUNE_EVERY, PRUNED_AT_ONCE = 50, 200
+
+# Nobody changes anything of others' with these.
+PASSED_OVER = frozenset({"console:columns", "console:doctor", "admin:login", "admin:logout", "console:assign_news"})
+# Such a page is a form with several steps: only a step that changed the thing is a change.
+EDITORS = frozenset(
+    {"console:assign", "console:layer", "console:opinions", "console:phone_settings", "console:firmware_pin",
+     "console:extension"}
+)  # fmt: skip
+# What a form says that is worth keeping and never secret. Anything else of a form is not kept.
+TOLD = ("site", "on", "do", "action", "kind", "version", "path", "name", "minutes", "host", "enabled")
+TOLD_OF = {"console:reveal": ("name",), "console:firmware_pin": ("path",), "console:phonebook_switch": ("site", "on")}
+TOLD_CHARS = 100
+
+
+@dataclass
+class Target:
+    """What an address names: how it is at this moment, and how it was before."""
+
+    kind: str
+    snapshot: Callable[[], snapshots.Snapshot]
+    what: str = ""
+    mac: str = ""
+    before: snapshots.Snapshot | None = None
+
+
+class RecordChanges:
+    """Middleware, behind authentication."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        seen = getattr(request, "gspnp_change", None)
+        if seen is not None and response.status_code < 400:
+            try:
+                _record(request, response, *seen)
+            except DatabaseError:
+                log.exception("a change by %s is not on record", seen[0])
+        return response
+
+    def process_view(self, request: HttpRequest, *_: object) -> None:
+        """Look at what is going to be changed."""
+        match = request.resolver_match
+        if request.method in SAFE or match is None or match.view_name in PASSED_OVER:
+            return
+        if not request.user.is_authenticated:
+            return
+        target = _target(request, match)
+        if target is not None:
+            target.before = target.snapshot()
+        # The name now: whoever forgets a user, or changes the own name, did it under this one.
+        request.gspnp_change = (request.user.get_username(), target)  # type: ignore[attr-defined]
+
+
+def write(who: str, deed: str, *, host: str | None = "", **said: Any) -> Change:
+    """An entry; now and then old ones go. `said` are columns of Change."""
+    said = {name: value[:200] if isinstance(value, str) else value for name, value in said.items()}
+    change = Change.objects.create(at=timezone.now(), who=who[:150], host=host or "", deed=deed[:40], **said)
+    if change.pk % PRUNE_EVERY == 0:
+        prune()
+    return change
+
+
+def prune() -> int:
+    """Delete one bite of what is older than GSPNP_CHANGES_DAYS; how many went."""
+    old = Change.objects.filter(at__lt=timezone.now() - timedelta(days=settings.GSPNP_CHANGES_DAYS))
+    ids = list(old.order_by("pk").values_list("pk", flat=True)[:PRUNED_AT_ONCE])
+    return Change.objects.filter(pk__in=ids).delete()[0] if ids else 0
+
+
+def _record(request: HttpRequest, response: HttpResponse, who: str, target: Target | None) -> None:
+    match = request.resolver_match
+    assert match is not None
+    in_admin = match.app_names[:1] == ["admin"]
+    if in_admin and response.status_code not in (301, 302, 303):
+        return  # a form with errors, or a page that asks whether it is meant
+    before: dict[str, str] = {}
+    after: dict[str, str] = {}
+    said: dict[str, Any] = {}
+    if target is not None:
+        before, after = snapshots.diff(target.before or {}, target.snapshot())
+        said = {"kind": target.kind, "what": target.what, "mac": target.mac}
+    elif in_admin:
+        said = _of_admin(request, match)
+    if not before and not after:
+        if match.view_name in EDITORS or in_admin and target is not None:
+            return
+        after = _told(request, match.view_name)
+    deed = match.url_name or match.view_name or ""
+    if match.view_name == "console:act":
+        deed = str(match.kwargs.get("action", ""))
+    elif "button" in match.kwargs or match.view_name == "console:order":
+        deed = f"{deed} {match.kwargs.get('button') or match.kwargs.get('kind')}"
+    elif in_admin:
+        deed = "password" if deed.endswith("password_change") else deed.rsplit("_", 1)[-1]
+    if "what" not in said:
+        said["what"] = request.path
+    write(who, deed, host=lockout.host(request), before=before, after=after, **said)
+
+
+def _told(request: HttpRequest, view_name: str) -> dict[str, str]:
+    names = TOLD_OF.get(view_name, tuple(name for name in TOLD if name not in ("name", "path")))
+    return {name: request.POST[name][:TOLD_CHARS] for name in names if request.POST.get(name)}
+
+
+def _target(request: HttpRequest, match: ResolverMatch) -> Target | None:
+    """What the address names, if it names one thing that there is."""
+    given = match.kwargs
+    if "mac" in given:
+        return _of_row("devices.phone", lambda: Phone.objects.filter(mac=given["mac"]).first(), given["mac"])
+    if match.view_name in ("console:extension", "console:extension_delete"):
+        return _of_row("devices.extension", lambda: Extension.objects.defer("secret").filter(pk=given["pk"]).first())
+    if match.view_name == "console:firmware_pin":
+        model = given["model"]
+        return Target("provisioning.firmwarestep", lambda: snapshots.firmware_path(model), model)
+    if match.view_name in ("console:layer", "console:opinions"):
+        level, name = request.GET.get("level", ""), request.GET.get("name", "")
+        if match.view_name == "console:opinions":
+            level, name = "site", request.GET.get("site", "")
+        rows = SettingsLayer.objects.defer("sealed").filter(level=level, name=name[:40], phone=None)
+        return _of_row("provisioning.settingslayer", rows.first, what=f"{level} {name}".strip())
+    if match.view_name == "admin:password_change":
+        users = get_user_model()._default_manager.filter(username=request.user.get_username())
+        return _of_row("auth.user", users.first)
+    if match.app_names[:1] == ["admin"]:
+        return _of_admin_row(match)
+    return None
+
+
+def _of_admin_row(match: ResolverMatch) -> Target | None:
+    pk = match.kwargs.get("object_id") or match.kwargs.get("id")
+    parts = (match.url_name or "").split("_")
+    if not pk or len(parts) < 3:
+        return None
+    try:
+        model = apps.get_model(parts[0], parts[1])
+        model._meta.pk.to_python(pk)
+    except (LookupError, ValueError, TypeError):
+        return None
+    except Exception:  # a ValidationError: no such row can be
+        return None
+    rows = model._default_manager.defer(*sealed_names(model)).filter(pk=pk)
+    return _of_row(f"{parts[0]}.{parts[1]}", rows.first)
+
+
+def _of_row(kind: str, find: Callable[[], Model | None], mac: str = "", what: str = "") -> Target:
+    row = find()
+    if isinstance(row, Phone):
+        mac = row.mac
+    what = what or (snapshots.title(row) if row is not None else mac)
+
+    def snapshot() -> snapshots.Snapshot:
+        found = find()
+        return {} if found is None else snapshots.of(found)
+
+    return Target(kind, snapshot, what, mac)
+
+
+def _of_admin(request: HttpRequest, match: ResolverMatch) -> dict[str, Any]:
+    """A row that was added, or an action on several: the admin's own entry names it."""
+    if not (match.url_name or "").endswith("_add"):
+        return {}
+    entry = LogEntry.objects.filter(user__username=request.user.get_username()).order_by("-pk").first()
+    if entry is None or entry.content_type is None:
+        return {}
+    kind = f"{entry.content_type.app_label}.{entry.content_type.model}"
+    return {"kind": kind, "what": entry.object_repr}
+
+
+def watch() -> None:
+    """Connect what happens outside of the pages: sign-ins, sign-outs, locks."""
+    user_logged_in.connect(_signed_in, dispatch_uid="gspnp.audit.in")
+    user_logged_out.connect(_signed_out, dispatch_uid="gspnp.audit.out")
+    user_locked_out.connect(_locked_out, dispatch_uid="gspnp.audit.locked")
+
+
+def _signed_in(request: HttpRequest | None, user: Any, **_: object) -> None:
+    if request is not None:
+        write(user.get_username(), "signed in", host=lockout.host(request))
+
+
+def _signed_out(request: HttpRequest | None, user: Any, **_: object) -> None:
+    if request is not None and user is not None:
+        write(user.get_username(), "signed out", host=lockout.host(request))
+
+
+def _locked_out(request: HttpRequest, username: str, ip_address: str | None, **_: object) -> None:
+    """Once for each lock, however often it is tried again."""
+    since = timezone.now() - timedelta(minutes=settings.GSPNP_LOGIN_LOCK_MINUTES)
+    said = {"deed": "locked out", "what": username[:200], "host": ip_address or ""}
+    with transaction.atomic():
+        if not Change.objects.filter(at__gte=since, **said).exists():
+            Change.objects.create(at=timezone.now(), **said)
