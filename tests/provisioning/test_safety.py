@@ -11,6 +11,7 @@ from provisioning.safety import ENVIRONMENT, How, Weakened, weakened
 from sipmcast.doctor.examine import read_defaults
 from sipmcast.doctor.finding import State
 from sipmcast.doctor.safety import judge_safety
+from sipmcast.simulator.flash import Flash, read_file
 from tests import cast
 
 pytestmark = [pytest.mark.django_db, pytest.mark.db]
@@ -74,3 +75,21 @@ def test_a_lost_key_is_said_and_stops_nothing(phones, monkeypatch):
     monkeypatch.setattr("provisioning.safety.weakened", lost)
     (finding,) = judge_safety(read_defaults())
     assert finding.state is State.UNKNOWN and "GSPNP_FIELD_KEYS" in finding.remedy
+
+
+def test_a_phone_that_somebody_left_open_is_closed_by_its_first_file():
+    flash = Flash()
+    flash.values |= {"P276": "0", "P1650": "1", "P4428": "1", "P2": "admin"}
+    content = bytes(cast.assigned().content)
+    flash.write(content, read_file(content, cast.MAC))
+    assert (flash.get("P276"), flash.get("P1650"), flash.get("P4428")) == ("1", "0", "0")
+    assert flash.account().guards_commands
+    assert len(flash.get("P2")) == 16
+
+
+def test_what_is_said_otherwise_reaches_the_phone_and_taking_it_back_closes_it_again():
+    phone = cast.seen()
+    for said, there in (({"disable_ssh": "0"}, "0"), ({"disable_ssh": None}, None), ({}, "1")):
+        says("site", "", **said)
+        made = assignment.save(phone, cast.draft(), by="otto", seen_host=phone.source_host).config_file
+        assert read_file(bytes(made.content), cast.MAC).get("P276") == there
