@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.checks import Error, Warning, register
 
 from provisioning.gxp.fields import path_fault
-from provisioning.gxp.pvalues import OPINIONS
+from provisioning.gxp.pvalues import GENERATED, OPINIONS
 
 
 @register()
@@ -35,7 +35,7 @@ def phones_port(app_configs, **kwargs):
 @register()
 def opinions(app_configs, **kwargs):
     """provisioning.E002: GSPNP_OPINIONS_OFF names opinions that exist."""
-    known = set(OPINIONS)
+    known = OPINIONS.keys() | GENERATED.keys()
     unknown = [name for name in settings.GSPNP_OPINIONS_OFF if name not in known]
     hint = f"Write names from this list: {', '.join(sorted(known))}."
     return [Error(f"GSPNP_OPINIONS_OFF holds {name!r}.", hint=hint, id="provisioning.E002") for name in unknown]

@@ -12,8 +12,10 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from devices import networks
+from devices.crypto import CannotDecrypt
+from provisioning import safety as defaults
 from sipmcast import sockets
-from sipmcast.doctor import dhcp, hearing, network, places, port, probing, verdicts
+from sipmcast.doctor import dhcp, hearing, network, places, port, probing, safety, verdicts
 from sipmcast.doctor.facts import Decoy, Door, Echo, Firewall, Heard, Machine, Setup
 from sipmcast.doctor.finding import Finding, Report, Section, unknown
 from sipmcast.doctor.machine import read_firewall, read_machine
@@ -60,6 +62,14 @@ def read_listeners(now: datetime) -> list[Heard] | None:
     ]
 
 
+def read_defaults() -> list[defaults.Weakened] | None:
+    """Which safe defaults somebody did away with; None if that cannot be read."""
+    try:
+        return defaults.weakened()
+    except (DatabaseError, CannotDecrypt):
+        return None
+
+
 def _moment(said: object) -> datetime | None:
     try:
         at = parse_datetime(said) if isinstance(said, str) else None
@@ -93,6 +103,7 @@ def examine(chosen: Sequence[str] = (), *, probe: bool = True, ask_firewall: boo
         names = frozenset(one.name.partition(":")[0] for one in probes.interfaces)  # an alias is its interface
         machine = replace(machine, chosen=names)
     sections = judge(machine, setup, listeners, probes, now)
+    sections += (_safety(),)
     return Report(machine.name, now, probe, sections, _recipes(machine, setup))
 
 
@@ -170,6 +181,10 @@ def judge(
             network.judge_firewall(probes.firewall, setup),
         ),
     )
+
+
+def _safety() -> Section:
+    return Section("safety", "What phones are told for their safety", tuple(safety.judge_safety(read_defaults())))
 
 
 def _echoes(probes: Probes, machine: Machine, setup: Setup, listeners: Sequence[Heard] | None) -> list[Finding]:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from provisioning.gxp.pvalues import GENERATED, OPINIONS
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SILENCED = ["security.W004", "security.W008", "security.W012", "security.W016"]
 
@@ -88,6 +90,13 @@ def test_a_wrong_setting_stops_at_start_and_is_named(settings, name, value):
     done = manage("check", DJANGO_SETTINGS_MODULE=settings, **{name: value})
     assert done.returncode != 0
     assert name in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("settings", ["gspnp.settings", "gspnp.settings_phones"])
+def test_every_default_of_ours_can_be_switched_off_for_all(settings):
+    every = ",".join((*OPINIONS, *GENERATED))
+    done = manage("check", DJANGO_SETTINGS_MODULE=settings, GSPNP_OPINIONS_OFF=every)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
