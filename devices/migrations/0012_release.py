@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("devices", "0010_password_version"),
+        ("devices", "0011_limits"),
     ]
 
     operations = [
