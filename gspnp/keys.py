@@ -110,6 +110,21 @@ def write_private(path: Path, text: str) -> bool:
     return True
 
 
+def replace_private(path: Path, text: str) -> None:
+    """Put a file of mode 0600 into the place of another one, whole or not at all. Raises OSError."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        write_private(beside, text)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
 def _from_file(path: Path, make: Callable[[], str], database_exists: bool) -> str:
     try:
         if not path.exists():
