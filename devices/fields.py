@@ -57,6 +57,13 @@ class _Sealed(models.Field):
         value = self.value_from_object(obj)
         return value if value in (None, "") else self._dumped(value)
 
+    def _dumped(self, value):
+        raise NotImplementedError
+
+    def of_dump(self, value):
+        """A value of a dump, which may be older and in the clear. Raises CannotDecrypt."""
+        raise NotImplementedError
+
 
 def open_dumped(sender, instance, raw=False, **_):
     """Before a row of a dump is stored (`manage.py loaddata`): its secrets as they are. A receiver of `pre_save`.
@@ -68,7 +75,6 @@ def open_dumped(sender, instance, raw=False, **_):
     for field in sender._meta.concrete_fields:
         if isinstance(field, _Sealed):
             setattr(instance, field.attname, field.of_dump(getattr(instance, field.attname)))
-
 
 
 class EncryptedTextField(_Sealed, models.TextField):
@@ -122,6 +128,5 @@ class EncryptedBytesField(_Sealed, models.BinaryField):
 
     def of_dump(self, value):
         """A value of a dump, which may be older and in the clear."""
-        content, mark = None if value is None else bytes(value), DUMPED.encode()
-        is_sealed = content is not None and content.startswith(mark)
-        return crypto.open_bytes(content.removeprefix(mark)) if is_sealed else value
+        content, mark = bytes(value or b""), DUMPED.encode()
+        return crypto.open_bytes(content.removeprefix(mark)) if content.startswith(mark) else value

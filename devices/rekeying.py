@@ -39,27 +39,27 @@ def kinds() -> list[tuple[type[models.Model], str]]:
 
 def renew(model: type[models.Model], name: str, told: Callable[[Count], None] = lambda count: None) -> Count:
     """Bring one column under the first key; `told` hears after each bite how far it is."""
-    count = Count()
+    so_far = Count()
     for _ in range(PASSES):
-        count.values = count.left = count.lost = 0
+        so_far.values = so_far.left = so_far.lost = 0
         for rows in _bites(model, name):
             anew = []
             for key, value in rows:
-                count.values += 1
+                so_far.values += 1
                 try:
                     sealed = crypto.resealed(value)
                 except crypto.CannotDecrypt:
-                    count.lost += 1
+                    so_far.lost += 1
                     continue
                 if sealed is not None:
                     anew.append((sealed, key, value))
             written = _write(model, name, anew)
-            count.renewed += written
-            count.left += len(anew) - written
-            told(count)
-        if not count.left:
+            so_far.renewed += written
+            so_far.left += len(anew) - written
+            told(so_far)
+        if not so_far.left:
             break
-    return count
+    return so_far
 
 
 def count(model: type[models.Model], name: str) -> Count:
@@ -75,12 +75,19 @@ def count(model: type[models.Model], name: str) -> Count:
     return found
 
 
+def _names(model: type[models.Model], name: str) -> tuple[str, str, str]:
+    """Primary key, column and table, as SQL writes them."""
+    columns = {field.name: field.column or "" for field in model._meta.concrete_fields}
+    key = next(field.column or "" for field in model._meta.concrete_fields if field.primary_key)
+    key, column, table = (connection.ops.quote_name(one) for one in (key, columns[name], model._meta.db_table))
+    return key, column, table
+
+
 def _bites(model: type[models.Model], name: str) -> Iterator[list[tuple[Any, Any]]]:
     """Rows of primary key and value as the database has it, in order, a bite at a time."""
-    quote = connection.ops.quote_name
-    key, column = quote(model._meta.pk.column), quote(model._meta.get_field(name).column)
+    key, column, table = _names(model, name)
     empty = "" if isinstance(model._meta.get_field(name), models.BinaryField) else f" AND {column} <> ''"
-    sql = f"SELECT {key}, {column} FROM {quote(model._meta.db_table)} WHERE {key} > %s AND {column} IS NOT NULL{empty}"
+    sql = f"SELECT {key}, {column} FROM {table} WHERE {key} > %s AND {column} IS NOT NULL{empty}"
     last: Any = -1
     while True:
         with connection.cursor() as cursor:
@@ -104,11 +111,18 @@ def _write(model: type[models.Model], name: str, rows: list[tuple[Any, Any, Any]
     """Store (value, primary key, value that was read); how many had not been changed meanwhile."""
     if not rows:
         return 0
-    quote = connection.ops.quote_name
-    key, column = quote(model._meta.pk.column), quote(model._meta.get_field(name).column)
-    sql = f"UPDATE {quote(model._meta.db_table)} SET {column} = %s WHERE {key} = %s AND {column} = %s"
+    key, column, table = _names(model, name)
+    sql = f"UPDATE {table} SET {column} = %s WHERE {key} = %s AND {column} = %s"
     written = 0
     with transaction.atomic(), connection.cursor() as cursor:
+        if connection.features.has_select_for_update_skip_locked:
+            # Whoever holds one of these rows is neither waited for nor made to wait in a circle: the next pass has it.
+            cursor.execute(
+                f"SELECT {key} FROM {table} WHERE {key} = ANY(%s) FOR NO KEY UPDATE SKIP LOCKED",
+                [[row[1] for row in rows]],
+            )
+            free = {one for (one,) in cursor.fetchall()}
+            rows = [row for row in rows if row[1] in free]
         for row in rows:
             cursor.execute(sql, row)
             written += cursor.rowcount

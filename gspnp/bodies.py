@@ -10,9 +10,9 @@ import tempfile
 from typing import IO
 
 CONSOLE_BYTES = 66 * 2**20  # a firmware image (images.MAX_BYTES) with its form
-# A table of 10,000 phones with its form. It may hold every password of the house, and what was once written to a disk can
-# be found there, though the file never had a name. Daphne's own bound is 100,000 bytes. Not more, because whoever reaches
-# the console can have a body kept. Our choice.
+# A table of 10,000 phones with its form. It may hold every password of the house, and what was once written to a disk
+# can be found there, though the file never had a name. Daphne's own bound is 100,000 bytes. Not more, because whoever
+# reaches the console can have a body kept. Our choice.
 IN_MEMORY_BYTES = 4 * 2**20
 
 

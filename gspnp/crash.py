@@ -46,8 +46,8 @@ class NoValues(SafeExceptionReporterFilter):
         shown.update(dict.fromkeys(names, self.cleansed_substitute))
         return shown
 
-    def get_traceback_frame_variables(self, request: HttpRequest | None, tb_frame: Any) -> list[tuple[str, str]]:
-        return [(name, self.cleansed_substitute) for name in tb_frame.f_locals]
+    def get_traceback_frame_variables(self, request: HttpRequest | None, tb_frame: Any) -> Any:
+        return dict.fromkeys(tb_frame.f_locals, self.cleansed_substitute).items()
 
 
 class Report(ExceptionReporter):

@@ -111,10 +111,11 @@ def write_private(path: Path, text: str) -> bool:
 
 
 def replace_private(path: Path, text: str) -> None:
-    """Put a file of mode 0600 into the place of another one, whole or not at all. Raises OSError."""
+    """Put a file of mode 0600 into the place of another one, whole or not at all; its owner stays. Raises OSError."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         write_private(beside, text)
+        give_to_owner(beside, path if path.exists() else path.parent)
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
@@ -123,6 +124,13 @@ def replace_private(path: Path, text: str) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def give_to_owner(path: Path, of: Path) -> None:
+    """What root has made must not lock the service out of its own files: it belongs to the owner of `of`."""
+    if os.geteuid() == 0:
+        there = of.stat()
+        os.chown(path, there.st_uid, there.st_gid)
 
 
 def _from_file(path: Path, make: Callable[[], str], database_exists: bool) -> str:

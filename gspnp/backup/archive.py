@@ -1,7 +1,7 @@
 """The archive of a backup: what is in it, and how it is read by somebody who does not trust it.
 
-A tar file, compressed: `manifest.json` first, then `database.sqlite3` or `database.pgdump`, then `firmware/<sha256>.bin`.
-No key is in it, and nothing that opens anything: sessions of the console are left out.
+A tar file, compressed: `manifest.json` first, then `database.sqlite3` or `database.pgdump`, and then the images as
+`firmware/<sha256>.bin`. No key is in it, and nothing that opens anything: sessions of the console are left out.
 """
 
 from __future__ import annotations

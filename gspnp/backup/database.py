@@ -15,12 +15,13 @@ from typing import Any
 
 from django.apps import apps
 from django.db import connection
-from django.db.backends.sqlite3._functions import register
+from django.db.backends.sqlite3._functions import register  # type: ignore[import-untyped]
 
 from devices import crypto
 from devices.fields import sealed_names
 from gspnp.backup.archive import POSTGRESQL, SQLITE, BackupError
 from gspnp.folding import fold
+from gspnp.keys import give_to_owner
 
 SESSIONS = "django_session"
 SECONDS = 3600  # a bound of what hangs
@@ -88,6 +89,7 @@ def put_back(path: Path, kept: Path | None) -> None:
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     shutil.move(path, place)
     place.chmod(0o600)
+    give_to_owner(place, place.parent)
 
 
 def _alone(place: Path) -> None:
@@ -97,8 +99,8 @@ def _alone(place: Path) -> None:
             (mode,) = database.execute("PRAGMA journal_mode=DELETE").fetchone()
     except sqlite3.Error as error:
         raise BackupError(
-            f"The database is in use, or damaged ({error}). Stop gspnp, the console too. If it is damaged, move {place} "
-            "away first."
+            f"The database is in use, or damaged ({error}). Stop gspnp, the console too. If it is damaged, move "
+            f"{place} away first."
         ) from error
     if mode != "delete":
         raise BackupError("The database is in use. Stop gspnp, the console too.")
@@ -139,7 +141,9 @@ def _unopened(database: sqlite3.Connection, model: Any, name: str) -> int:
 def _postgresql(tool: str, *arguments: str) -> None:
     """Run one of PostgreSQL's own tools; the password goes by the environment, where no list of processes shows it."""
     if shutil.which(tool) is None:
-        raise BackupError(f"{tool} is not installed: install PostgreSQL's client tools, of the server's version or newer.")
+        raise BackupError(
+            f"{tool} is not installed: install PostgreSQL's client tools, of the server's version or newer."
+        )
     said = connection.settings_dict
     names = {"PGHOST": "HOST", "PGPORT": "PORT", "PGUSER": "USER", "PGPASSWORD": "PASSWORD", "PGDATABASE": "NAME"}
     given = {name: str(said[key]) for name, key in names.items() if said.get(key)}

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import DatabaseError, connection
 from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
 from devices import crypto, rekeying
@@ -34,7 +35,7 @@ def restore(source: Path, keys_folder: Path | None, *, force: bool) -> list[str]
     try:
         with tempfile.TemporaryDirectory(prefix=".restore-", dir=data) as place:
             manifest, files = archive.unpack(source, Path(place))
-            _check(manifest, given)
+            _check(manifest, given, has_data)
             if manifest.database == archive.SQLITE:
                 database.check_sqlite(files[archive.SQLITE], manifest.migrations)
             return _put(manifest, files, given, keys_folder, data, has_data)
@@ -43,7 +44,9 @@ def restore(source: Path, keys_folder: Path | None, *, force: bool) -> list[str]
 
 
 def _has_data() -> bool:
-    if database.kind() == archive.SQLITE and not (database.sqlite_path().exists() and database.sqlite_path().stat().st_size):
+    if database.kind() == archive.SQLITE and not (
+        database.sqlite_path().exists() and database.sqlite_path().stat().st_size
+    ):
         return False  # to look into it would make it
     try:
         return "django_migrations" in connection.introspection.table_names()
@@ -61,7 +64,9 @@ def _keys(folder: Path | None) -> list[str]:
     try:
         given = keys.parse_field_keys(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
-        raise BackupError(f"{path} cannot be read ({error}). --keys names the folder that backup made for keys.") from error
+        raise BackupError(
+            f"{path} cannot be read ({error}). --keys names the folder that backup made for keys."
+        ) from error
     except SettingError as error:
         raise BackupError(str(error)) from error
     if env.str("GSPNP_FIELD_KEYS", "") and not set(given) <= set(settings.GSPNP_FIELD_KEYS):
@@ -71,7 +76,11 @@ def _keys(folder: Path | None) -> list[str]:
     return given
 
 
-def _check(manifest: Manifest, given: list[str]) -> None:
+def _migrations() -> set[str]:
+    return {f"{app}.{name}" for app, name in MigrationRecorder(connection).applied_migrations()}
+
+
+def _check(manifest: Manifest, given: list[str], has_data: bool) -> None:
     if manifest.database != database.kind():
         raise BackupError(
             f"This backup holds {manifest.database}; DATABASE_URL names another kind of database. Set it as it was."
@@ -79,6 +88,11 @@ def _check(manifest: Manifest, given: list[str]) -> None:
     known = {f"{app}.{name}" for app, name in MigrationLoader(None, ignore_no_migrations=True).disk_migrations}
     if unknown := sorted(set(manifest.migrations) - known):
         raise BackupError(f"This backup was made by a newer release of gspnp ({unknown[-1]}). Install that one first.")
+    if has_data and manifest.database == archive.POSTGRESQL and _migrations() - set(manifest.migrations):
+        raise BackupError(
+            "This backup is older than the tables in the database, which cannot be taken back. Make an empty database, "
+            "name it in DATABASE_URL, and restore there."
+        )
     settings.GSPNP_FIELD_KEYS = given
     try:
         for probe in manifest.probes[:1]:  # the first key is the one that encrypts
@@ -99,9 +113,11 @@ def _put(
         if name != manifest.database:
             target = images.folder() / name.partition("/")[2]
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, f"{target}.part")
-            os.chmod(f"{target}.part", 0o644)
-            os.replace(f"{target}.part", target)
+            keys.give_to_owner(target.parent, data)
+            beside = Path(shutil.copyfile(path, f"{target}.part"))
+            beside.chmod(0o644)
+            keys.give_to_owner(beside, data)
+            os.replace(beside, target)
     file = data / keys.FIELD_KEYS_FILE
     in_files = keys_folder is not None and not env.str("GSPNP_FIELD_KEYS", "")
     before = file.read_text(encoding="utf-8").split() if in_files and file.exists() else []

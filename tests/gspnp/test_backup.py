@@ -15,6 +15,7 @@ from cryptography.fernet import Fernet
 
 from gspnp.env import BASE_DIR
 from tests.support.canaries import leaks_of_file, leaks_of_folder, leaks_of_rows
+from tests.support.servers import postgresql  # noqa: F401
 
 pytestmark = pytest.mark.timeout(240)
 PASSWORD = "s3cr3t-canary-password"  # of tests/cast.py
@@ -47,8 +48,8 @@ class House:
 
     def manage(self, *arguments: str, ends: int = 0) -> str:
         done = subprocess.run(
-            [sys.executable, "manage.py", *arguments], cwd=BASE_DIR, env=self.environment, capture_output=True, text=True,
-            timeout=120, check=False,
+            [sys.executable, "manage.py", *arguments], cwd=BASE_DIR, env=self.environment, capture_output=True,
+            text=True, timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == ends, done.stdout + done.stderr
         self.printed = done.stdout
@@ -200,3 +201,31 @@ def test_keys_inside_the_folder_of_the_data_are_refused(filled, tmp_path):
     assert not (tmp_path / "b").exists()
     filled[0].manage("backup", str(tmp_path / "c"), "--no-keys")
     assert {path.name for path in tmp_path.iterdir()} == {"c"}
+
+
+@pytest.mark.xdist_group("postgresql")
+def test_postgresql_is_backed_up_and_brought_back_by_its_own_tools(postgresql, tmp_path):  # noqa: F811
+    url = postgresql.empty()
+    house = House(tmp_path / "var", DATABASE_URL=url)
+    house.manage("migrate", "-v", "0")
+    session, first, steady = house.shell(FILL).split()[-3:]
+    before = house.shell(TELL)
+    house.manage("backup", str(tmp_path / "b"))
+    (archive,), (keys,) = (tmp_path / "b").iterdir(), (tmp_path / "b-keys").iterdir()
+    with tarfile.open(archive) as tar:
+        tar.extractall(tmp_path / "x", filter="data")
+    assert leaks_of_folder(tmp_path / "x", {"p": PASSWORD, "s": session, "f": first, "t": steady}) == {}
+    house.manage("rotate_keys", "--new-key")
+    assert "taken away" in house.manage("rotate_keys", "--drop-old")
+    assert house.shell(TELL) == before
+    house.shell("from devices.models import Phone; Phone.objects.all().delete()")
+    assert "already" in house.manage("restore", str(archive), "--keys", str(keys), ends=1)
+    house.manage("restore", str(archive), "--keys", str(keys), "--force")
+    assert house.shell(TELL) == before
+    sqlite = House(tmp_path / "other")
+    assert "another kind of database" in sqlite.manage("restore", str(archive), "--keys", str(keys), ends=1)
+    nowhere = House(tmp_path / "empty", DATABASE_URL=postgresql.empty())
+    nowhere.manage("restore", str(archive), "--keys", str(keys))
+    assert nowhere.shell(TELL) == before
+    house.environment["PATH"] = str(tmp_path)
+    assert "pg_dump is not installed" in house.manage("backup", str(tmp_path / "c"), ends=1)

@@ -40,7 +40,9 @@ def test_a_report_of_a_template_error_names_variables_and_shows_none(settings, d
         for text in (made.get_traceback_html(), made.get_traceback_text()):
             assert CANARY not in text
             assert "missing" in text and "broken_template" in text
-    assert get_exception_reporter_filter(request).get_post_parameters(request).keys() == QueryDict("password=&q=").keys()
+    assert (
+        get_exception_reporter_filter(request).get_post_parameters(request).keys() == QueryDict("password=&q=").keys()
+    )
 
 
 @pytest.mark.parametrize("level", [logging.DEBUG, logging.ERROR])

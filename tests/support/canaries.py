@@ -14,7 +14,7 @@ LEAST_BYTES = 6  # of what is searched for: shorter pieces are found everywhere
 
 
 def spellings(secret: str) -> set[bytes]:
-    """As it stands, escaped for HTML, JSON, URLs and Python, in base64 at each of three offsets, in hex, and in UTF-16."""
+    """As it stands, escaped for HTML, JSON, URLs and Python, in base64 at each offset, in hex, in UTF-16."""
     raw = secret.encode()
     found = {raw, raw.hex().encode(), raw.hex().upper().encode(), secret.encode("utf-16-le")}
     found |= {html.escape(secret).encode(), json.dumps(secret)[1:-1].encode(), repr(secret)[1:-1].encode()}

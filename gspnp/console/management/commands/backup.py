@@ -17,7 +17,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser):
         parser.add_argument("folder", type=Path, metavar="DIR")
         where = parser.add_mutually_exclusive_group()
-        where.add_argument("--keys", type=Path, metavar="FOLDER", help="for the keys; if not given, DIR-keys beside DIR")
+        where.add_argument(
+            "--keys", type=Path, metavar="FOLDER", help="for the keys; if not given, DIR-keys beside DIR"
+        )
         where.add_argument("--no-keys", action="store_true", help="write no keys; they are backed up elsewhere")
 
     def handle(self, folder, **options):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 from pathlib import Path
 
 from django.conf import settings
@@ -14,8 +15,8 @@ from gspnp.env import env
 from gspnp.running import running
 
 IN_ENVIRONMENT = (
-    "The keys are in GSPNP_FIELD_KEYS, which only you can change: put a new one (python -m gspnp.keys makes it) in front "
-    "of the others, with a comma between, and start everything anew; then run this command."
+    "The keys are in GSPNP_FIELD_KEYS, which only you can change: put a new one (python -m gspnp.keys makes it) in "
+    "front of the others, with a comma between, and start everything anew; then run this command."
 )
 
 
@@ -47,15 +48,15 @@ class Command(BaseCommand):
             if options["count"]:
                 found = rekeying.count(model, name)
             else:
-                found = rekeying.renew(model, name, lambda so_far, label=label: self._tell(label, so_far))
+                found = rekeying.renew(model, name, partial(self._tell, label))
             self.stdout.write(f"{label}: {_words(found)}")
             for part in ("values", "renewed", "left", "lost"):
                 setattr(total, part, getattr(total, part) + getattr(found, part))
         self.stdout.write(f"All: {_words(total)}")
         if total.left and not options["count"]:
             raise CommandError(
-                f"{total.left} values are still under an older key: somebody writes with it. Start every process of gspnp "
-                "anew, then run this command again. Keep the old keys until then."
+                f"{total.left} values are still under an older key: somebody writes with it. Start every process of "
+                "gspnp anew, then run this command again. Keep the old keys until then."
             )
         if options["drop_old"]:
             self._drop()
@@ -69,7 +70,8 @@ class Command(BaseCommand):
     def _add(self, force: bool) -> None:
         if not force and (there := running()):
             raise CommandError(
-                f"These processes run and do not know the new key: {', '.join(there)}. Stop gspnp first, the console too."
+                f"These processes run and do not know the new key: {', '.join(there)}. Stop gspnp first, the "
+                "console too."
             )
         made = [keys.new_field_key(), *settings.GSPNP_FIELD_KEYS]
         try:
@@ -94,11 +96,15 @@ class Command(BaseCommand):
             return
         written = sum(rekeying.count(model, name).left for model, name in rekeying.kinds())
         if written:
-            raise CommandError(f"{written} values were just written with an older key. Start all of gspnp anew, then again.")
+            raise CommandError(
+                f"{written} values were just written with an older key. Start all of gspnp anew, then again."
+            )
         try:
             keys.replace_private(_file(), settings.GSPNP_FIELD_KEYS[0])
         except OSError as error:
-            raise CommandError(f"{_file()} cannot be written: {error.strerror}. The old keys are still there.") from error
+            raise CommandError(
+                f"{_file()} cannot be written: {error.strerror}. The old keys are still there."
+            ) from error
         self.stdout.write(
             f"{old} older key{'s are' if old > 1 else ' is'} taken away. Backups that were made before need "
             f"{'them' if old > 1 else 'it'}: keep the keys that were stored with them."
