@@ -110,6 +110,29 @@ def write_private(path: Path, text: str) -> bool:
     return True
 
 
+def replace_private(path: Path, text: str) -> None:
+    """Put a file of mode 0600 into the place of another one, whole or not at all; its owner stays. Raises OSError."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        write_private(beside, text)
+        give_to_owner(beside, path if path.exists() else path.parent)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def give_to_owner(path: Path, of: Path) -> None:
+    """What root has made must not lock the service out of its own files: it belongs to the owner of `of`."""
+    if os.geteuid() == 0:
+        there = of.stat()
+        os.chown(path, there.st_uid, there.st_gid)
+
+
 def _from_file(path: Path, make: Callable[[], str], database_exists: bool) -> str:
     try:
         if not path.exists():

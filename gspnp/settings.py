@@ -10,7 +10,7 @@ from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
-from gspnp import keys, open_port
+from gspnp import bodies, keys, open_port
 from gspnp.env import BASE_DIR, env
 from gspnp.hosts import OwnHosts
 from gspnp.sidebar import NAVIGATION
@@ -86,9 +86,13 @@ GSPNP_VERSIONS_KEPT = env.int("GSPNP_VERSIONS_KEPT", 50, 0, 100_000)
 
 # A layer may hold 1000 settings (provisioning/layers/store.py), each with up to three fields in its form.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 4_000
+# A table of phones holds their passwords: it stays in memory. What is longer, an image mostly, may lie in a file.
+FILE_UPLOAD_MAX_MEMORY_SIZE = bodies.IN_MEMORY_BYTES
 
 # --- Django -----------------------------------------------------------------------------------------------------
 DEBUG = False
+DEFAULT_EXCEPTION_REPORTER = "gspnp.crash.Report"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "gspnp.crash.NoValues"
 ALLOWED_HOSTS = OwnHosts(GSPNP_HOSTS)
 ROOT_URLCONF = "gspnp.urls"
 ASGI_APPLICATION = "gspnp.asgi.application"

@@ -4,13 +4,22 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from gspnp.bodies import CONSOLE_BYTES
+from gspnp.bodies import CONSOLE_BYTES, IN_MEMORY_BYTES
 from provisioning.firmware import images
+from tests.support.site import wait_for
 
 WITHOUT_END = 10**12
+
+
+class Address(NamedTuple):
+    host: str
+    port: int
+    pid: int
 
 
 @pytest.fixture
@@ -23,15 +32,15 @@ def console(tmp_path):
         [sys.executable, "-m", "daphne", "-v", "0", "--fd", str(listening.fileno()), "gspnp.asgi:application"],
         env=environment, pass_fds=[listening.fileno()],
     )  # fmt: skip
-    yield listening.getsockname()
+    yield Address(*listening.getsockname(), server.pid)
     server.terminate()
     server.wait(10)
     listening.close()
 
 
-def ask(address: tuple[str, int], head: str, body: bytes) -> tuple[bytes, int]:
+def ask(address: Address, head: str, body: bytes) -> tuple[bytes, int]:
     """The beginning of the answer, and how many bytes of the body were taken."""
-    with socket.create_connection(address, timeout=60) as connection:
+    with socket.create_connection(address[:2], timeout=60) as connection:
         connection.sendall(head.encode())
         sent = 0
         try:
@@ -49,3 +58,21 @@ def test_a_firmware_image_is_taken_and_no_more(console):
     answer, sent = ask(console, head, bytes(2 * CONSOLE_BYTES))
     assert answer == b""
     assert sent < 2 * CONSOLE_BYTES
+
+
+@pytest.mark.parametrize(("size", "in_files"), [(2_000_000, 0), (IN_MEMORY_BYTES + 500_000, 1)])
+def test_a_table_of_phones_is_gathered_in_memory_and_an_image_in_a_file(console, tmp_path, size, in_files):
+    head = f"POST /nowhere/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: {WITHOUT_END}\r\n\r\n"
+    with socket.create_connection(console[:2], timeout=60) as connection:
+        connection.sendall(head.encode())
+        connection.sendall(bytes(size))
+        wait_for(lambda: len(files_of(console.pid, tmp_path)) == in_files, 30, "it is in a file, or in none")
+        answer, _ = ask(console, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", b"")
+        assert answer == b"HTTP/1.1 200", "whoever is served now is served after what was sent before"
+        assert len(files_of(console.pid, tmp_path)) == in_files
+
+
+def files_of(pid: int, folder: Path) -> list[str]:
+    """Files without a name that this process has open below a folder."""
+    found = [os.readlink(one) for one in Path(f"/proc/{pid}/fd").iterdir()]
+    return [one for one in found if one.startswith(str(folder)) and "deleted" in one]

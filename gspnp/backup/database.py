@@ -1,0 +1,155 @@
+"""Copies of the database: SQLite's by its online backup, PostgreSQL's by its own tools. No session is in a copy.
+
+A session's key is what a browser shows to be let in: who had it from a backup would be signed in.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from django.apps import apps
+from django.db import connection
+from django.db.backends.sqlite3._functions import register  # type: ignore[import-untyped]
+
+from devices import crypto
+from devices.fields import sealed_names
+from gspnp.backup.archive import POSTGRESQL, SQLITE, BackupError
+from gspnp.folding import fold
+from gspnp.keys import give_to_owner
+
+SESSIONS = "django_session"
+SECONDS = 3600  # a bound of what hangs
+
+
+def kind() -> str:
+    """What a copy of this installation's database is called."""
+    return POSTGRESQL if connection.vendor == "postgresql" else SQLITE
+
+
+def sqlite_path() -> Path:
+    return Path(connection.settings_dict["NAME"])
+
+
+def copy_to(target: Path) -> None:
+    """Write a copy as of now, while others go on writing. Raises BackupError."""
+    if kind() == POSTGRESQL:
+        arguments = ["--format=custom", "--no-owner", "--no-privileges", f"--exclude-table-data=*.{SESSIONS}"]
+        _postgresql("pg_dump", *arguments, f"--file={target}")
+        return
+    try:
+        with (
+            closing(_opened(sqlite_path(), "rw")) as source,
+            closing(_opened(target, "rwc")) as copy,
+        ):
+            source.backup(copy)  # in one step: of one moment, and under WAL no writer waits for it
+            copy.execute("PRAGMA journal_mode=DELETE")
+            copy.execute("PRAGMA secure_delete=ON")
+            copy.execute(f"DELETE FROM {SESSIONS}")
+            copy.execute("VACUUM")
+            _check(copy)
+    except sqlite3.Error as error:
+        raise BackupError(f"The database cannot be copied ({error}).") from error
+
+
+def check_sqlite(path: Path, migrations: list[str]) -> None:
+    """Whether it is a whole database of ours, all of whose secrets are opened by the keys of `crypto`. BackupError."""
+    try:
+        with closing(_opened(path, "ro")) as database:
+            _check(database)
+            stored = {f"{app}.{name}" for app, name in database.execute("SELECT app, name FROM django_migrations")}
+            if stored != set(migrations):
+                raise BackupError("The database in this backup is not the one that its manifest tells of.")
+            wrong = sum(_unopened(database, model, name) for model, name in _sealed_columns())
+    except sqlite3.Error as error:
+        raise BackupError(f"The database in this backup is damaged ({error}).") from error
+    if wrong:
+        raise BackupError(f"These keys do not open {wrong} of its secrets. Take the keys that were stored with it.")
+
+
+def put_back(path: Path, kept: Path | None) -> None:
+    """Put a checked copy into the place of the database; what was there goes to `kept` (SQLite). Raises BackupError."""
+    connection.close()
+    if kind() == POSTGRESQL:
+        _postgresql("pg_restore", "--clean", "--if-exists", "--no-owner", "--no-privileges", "--single-transaction",
+                    "--exit-on-error", f"--dbname={connection.settings_dict['NAME']}", str(path))  # fmt: skip
+        return
+    place = sqlite_path()
+    if place.exists() and place.stat().st_size:
+        _alone(place)
+        if kept is not None:
+            os.replace(place, kept)
+    for suffix in ("-wal", "-shm"):
+        Path(f"{place}{suffix}").unlink(missing_ok=True)
+    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    shutil.move(path, place)
+    place.chmod(0o600)
+    give_to_owner(place, place.parent)
+
+
+def _alone(place: Path) -> None:
+    """Bring everything into the one file; this fails while any other process has the database open."""
+    try:
+        with closing(sqlite3.connect(place, timeout=2)) as database:
+            (mode,) = database.execute("PRAGMA journal_mode=DELETE").fetchone()
+    except sqlite3.Error as error:
+        raise BackupError(
+            f"The database is in use, or damaged ({error}). Stop gspnp, the console too. If it is damaged, move "
+            f"{place} away first."
+        ) from error
+    if mode != "delete":
+        raise BackupError("The database is in use. Stop gspnp, the console too.")
+
+
+def _opened(path: Path, mode: str) -> sqlite3.Connection:
+    """With the functions that the constraints of our tables call."""
+    database = sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True, timeout=20, isolation_level=None)
+    register(database)
+    database.create_function("gspnp_fold", 1, fold, deterministic=True)
+    return database
+
+
+def _check(database: sqlite3.Connection) -> None:
+    (said,) = database.execute("PRAGMA integrity_check(1)").fetchone()
+    if said != "ok":
+        raise BackupError(f"The database is damaged: {said}.")
+
+
+def _sealed_columns() -> list[tuple[Any, str]]:
+    return [(model, name) for model in apps.get_models() for name in sealed_names(model)]
+
+
+def _unopened(database: sqlite3.Connection, model: Any, name: str) -> int:
+    """How many values of a column no key opens; a column that this older database has not yet is none."""
+    table, column = model._meta.db_table, model._meta.get_field(name).column
+    if column not in {row[1] for row in database.execute(f'PRAGMA table_info("{table}")')}:
+        return 0
+    wrong = 0
+    for (value,) in database.execute(f'SELECT "{column}" FROM "{table}" WHERE length("{column}") > 0'):
+        try:
+            crypto.open_token(value) if isinstance(value, str) else crypto.open_bytes(value)
+        except crypto.CannotDecrypt:
+            wrong += 1
+    return wrong
+
+
+def _postgresql(tool: str, *arguments: str) -> None:
+    """Run one of PostgreSQL's own tools; the password goes by the environment, where no list of processes shows it."""
+    if shutil.which(tool) is None:
+        raise BackupError(
+            f"{tool} is not installed: install PostgreSQL's client tools, of the server's version or newer."
+        )
+    said = connection.settings_dict
+    names = {"PGHOST": "HOST", "PGPORT": "PORT", "PGUSER": "USER", "PGPASSWORD": "PASSWORD", "PGDATABASE": "NAME"}
+    given = {name: str(said[key]) for name, key in names.items() if said.get(key)}
+    done = subprocess.run(
+        [tool, "--no-password", *arguments], env={**os.environ, **given}, capture_output=True, text=True,
+        stdin=subprocess.DEVNULL, timeout=SECONDS, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise BackupError(f"{tool} failed: {done.stderr.strip()[:2000]}")

@@ -1,0 +1,89 @@
+"""Making a backup: the data into one archive, the keys into a folder elsewhere."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
+from django.utils import timezone
+
+from devices import crypto
+from gspnp import keys
+from gspnp.backup import archive, database
+from gspnp.backup.archive import BackupError
+from provisioning.firmware import images
+from provisioning.models import FirmwareImage
+
+
+def make(folder: Path, keys_folder: Path | None) -> tuple[Path, Path | None]:
+    """Back up into these two folders; where the archive is, and the folder of its keys. Raises BackupError.
+
+    Without `keys_folder` no key is written.
+    """
+    name = f"gspnp-{timezone.now():%Y%m%dT%H%M%SZ}"
+    if keys_folder is not None:
+        _apart(folder, keys_folder)
+    try:
+        for place in filter(None, (folder, keys_folder)):
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        made = _archive(folder, f"{name}.tar.gz")
+        return made, None if keys_folder is None else _keys(keys_folder / name)
+    except OSError as error:
+        raise BackupError(f"The backup cannot be written ({error}).") from error
+
+
+def _apart(folder: Path, keys_folder: Path) -> None:
+    data, apart = folder.resolve(), keys_folder.resolve()
+    if data == apart or data in apart.parents or apart in data.parents:
+        raise BackupError(
+            f"{keys_folder} and {folder} lie in one another: whoever copies the one has both. Choose another place for "
+            "the keys (--keys)."
+        )
+
+
+def _archive(folder: Path, name: str) -> Path:
+    target = folder / name
+    if target.exists():
+        raise BackupError(f"{target} is there already. Try again in a second.")
+    with tempfile.TemporaryDirectory(prefix=".gspnp-", dir=folder) as place:
+        files = {database.kind(): Path(place) / "database"}
+        database.copy_to(files[database.kind()])
+        for image in FirmwareImage.objects.order_by("pk"):
+            path = images.path_of(image)
+            if not path.is_file():
+                raise BackupError(f"The firmware image {image} is not in {path.parent}. Remove it or upload it again.")
+            files[f"firmware/{path.name}"] = path
+        ring = tuple(settings.GSPNP_FIELD_KEYS)
+        said = archive.Manifest(
+            made_at=timezone.now().isoformat(),
+            database=database.kind(),
+            migrations=sorted(f"{app}.{one}" for app, one in MigrationRecorder(connection).applied_migrations()),
+            key_ids=crypto.key_ids(ring),
+            probes=[crypto.probe(key) for key in ring],
+        )
+        beside = Path(place) / name
+        archive.write(beside, said, files)
+        beside.chmod(0o600)
+        _settle(beside)
+        os.replace(beside, target)
+    return target
+
+
+def _keys(folder: Path) -> Path:
+    folder.mkdir(mode=0o700)
+    keys.write_private(folder / keys.FIELD_KEYS_FILE, "\n".join(settings.GSPNP_FIELD_KEYS))
+    keys.write_private(folder / keys.SECRET_KEY_FILE, settings.SECRET_KEY)
+    return folder
+
+
+def _settle(path: Path) -> None:
+    """On the disk before it has its name."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,36 @@
+"""`manage.py backup`: the data into one place, the keys into another."""
+
+from pathlib import Path
+
+from django.core.management.base import BaseCommand, CommandError
+
+from gspnp.backup.archive import BackupError
+from gspnp.backup.making import make
+
+
+class Command(BaseCommand):
+    help = (
+        "Back up database and firmware images into an archive in DIR, while gspnp runs or not; no key is in it, and "
+        "without its keys it tells no secret. The keys go to another folder."
+    )
+
+    def add_arguments(self, parser):
+        parser.add_argument("folder", type=Path, metavar="DIR")
+        where = parser.add_mutually_exclusive_group()
+        where.add_argument(
+            "--keys", type=Path, metavar="FOLDER", help="for the keys; if not given, DIR-keys beside DIR"
+        )
+        where.add_argument("--no-keys", action="store_true", help="write no keys; they are backed up elsewhere")
+
+    def handle(self, folder, **options):
+        beside = folder.resolve().with_name(f"{folder.resolve().name}-keys")
+        apart = None if options["no_keys"] else options["keys"] or beside
+        try:
+            archive, keys = make(folder, apart)
+        except BackupError as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"The data is in {archive} ({archive.stat().st_size:,} bytes).")
+        if keys is None:
+            self.stdout.write("No key was written. Without field-keys this backup cannot be brought back.")
+        else:
+            self.stdout.write(f"Its keys are in {keys}: keep them elsewhere. Whoever has both has every secret.")

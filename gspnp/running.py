@@ -1,0 +1,33 @@
+"""Whether processes of this installation run, and since when: what must not be done beside them asks here."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+from django.conf import settings
+from django.utils import timezone
+
+from gspnp import open_port
+from provisioning.models import WorkerStatus
+from sipmcast.models import STALE_SECONDS, ListenerStatus
+
+
+def running(started_before: dt.datetime | None = None) -> list[str]:
+    """The processes that run, in words; only those that were started before that time, if one is given.
+
+    The console leaves no trace that could be found here.
+    """
+    fresh = timezone.now() - dt.timedelta(seconds=STALE_SECONDS)
+    found = []
+    for words, model in (("listen", ListenerStatus), ("work", WorkerStatus)):
+        for one in model.objects.filter(heartbeat_at__gte=fresh):
+            if started_before is None or one.started_at < started_before:
+                found.append(f"{words} ({one})")
+    folder = Path(settings.GSPNP_DATA_DIR)
+    port = open_port.found(folder)
+    if port is not None:
+        opened = dt.datetime.fromtimestamp((folder / open_port.FILE_NAME).stat().st_mtime, dt.UTC)
+        if started_before is None or opened < started_before:
+            found.append(f"phones (port {port})")
+    return found

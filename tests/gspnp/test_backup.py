@@ -1,0 +1,231 @@
+"""`manage.py backup` and `restore`: real commands on data folders of their own."""
+
+import io
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from gspnp.env import BASE_DIR
+from tests.support.canaries import leaks_of_file, leaks_of_folder, leaks_of_rows
+from tests.support.servers import postgresql  # noqa: F401
+
+pytestmark = pytest.mark.timeout(240)
+PASSWORD = "s3cr3t-canary-password"  # of tests/cast.py
+FILL = """
+import sys
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+from tests import cast
+from provisioning.firmware import images
+cast.assigned()
+images.add("1.0.7.81", [b"firmware" * 1000], by="tess")
+session = SessionStore(); session["_auth_user_id"] = "1"; session.create()
+print(session.session_key, *cast.ConfigFile.objects.values_list("first_secret", "steady_secret")[0])
+"""
+TELL = """
+from devices.models import Account
+from provisioning.models import ConfigFile
+print(Account.objects.get().password, len(bytes(ConfigFile.objects.get().content)))
+"""
+
+
+class House:
+    """An installation: its data folder, and commands on it."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        ours = ("DATABASE_URL", "SECRET_KEY", "DJANGO_SETTINGS_MODULE")
+        rest = {name: value for name, value in os.environ.items() if not name.startswith("GSPNP_") and name not in ours}
+        self.environment = rest | {"GSPNP_ENV_FILE": "", "GSPNP_DATA_DIR": str(folder), **settings}
+
+    def manage(self, *arguments: str, ends: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments], cwd=BASE_DIR, env=self.environment, capture_output=True,
+            text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == ends, done.stdout + done.stderr
+        self.printed = done.stdout
+        return done.stdout + done.stderr
+
+    def shell(self, script: str) -> str:
+        self.manage("shell", "--no-imports", "-v", "0", "-c", script)
+        return self.printed
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory) -> tuple[House, list[str]]:
+    """A house with a phone, an image and somebody who is signed in; its secrets."""
+    house = House(tmp_path_factory.mktemp("filled") / "var")
+    house.manage("migrate", "-v", "0")
+    return house, house.shell(FILL).split()[-3:]
+
+
+@pytest.fixture(scope="module")
+def backed_up(filled, tmp_path_factory) -> tuple[Path, Path]:
+    """The archive and the folder of its keys."""
+    place = tmp_path_factory.mktemp("backups")
+    said = filled[0].manage("backup", str(place / "usb"))
+    (archive,), (keys,) = (place / "usb").iterdir(), (place / "usb-keys").iterdir()
+    assert str(archive) in said and str(keys) in said
+    return archive, keys
+
+
+def test_the_archive_is_worthless_without_its_keys(filled, backed_up, tmp_path):
+    house, (session, first, steady) = filled
+    archive, keys = backed_up
+    field_key, secret_key = (house.folder / "field-keys").read_text().strip(), (house.folder / "secret-key").read_text()
+    canaries = {"password": PASSWORD, "session": session}
+    canaries |= {"first": first, "steady": steady, "field key": field_key, "secret key": secret_key.strip()}
+    with tarfile.open(archive) as tar:
+        names = tar.getnames()
+        tar.extractall(tmp_path, filter="data")
+    assert names[0] == "manifest.json" and "database.sqlite3" in names and len(names) == 3
+    assert leaks_of_folder(tmp_path, canaries) == {} and leaks_of_file(archive, canaries) == set()
+    assert leaks_of_rows(tmp_path / "database.sqlite3", canaries) == {}
+    assert (keys / "field-keys").read_text().strip() == field_key
+    for path in (archive, keys / "field-keys", keys / "secret-key"):
+        assert path.stat().st_mode & 0o077 == 0
+    assert [path.name for path in archive.parent.iterdir()] == [archive.name], "nothing is left of making it"
+
+
+def test_it_comes_back_on_another_machine(filled, backed_up, tmp_path):
+    archive, keys = backed_up
+    other = House(tmp_path / "var")
+    assert "The backup is back" in other.manage("restore", str(archive), "--keys", str(keys))
+    assert other.shell(TELL) == filled[0].shell(TELL)
+    assert (other.folder / "field-keys").read_text() == (filled[0].folder / "field-keys").read_text()
+    (image,) = (other.folder / "firmware").iterdir()
+    assert image.read_bytes() == b"firmware" * 1000
+    left = {path.name for path in other.folder.iterdir()}
+    assert not any(name.startswith((".restore", "gspnp.sqlite3.before")) for name in left), left
+    assert "already" in other.manage("restore", str(archive), "--keys", str(keys), ends=1)
+
+
+def test_what_was_there_is_kept_with_its_keys(filled, backed_up, tmp_path):
+    archive, keys = backed_up
+    other = House(tmp_path / "var")
+    other.manage("migrate", "-v", "0")
+    old_key = (other.folder / "field-keys").read_text().strip()
+    said = other.manage("restore", str(archive), "--keys", str(keys), "--force")
+    (database,), (key,) = other.folder.glob("gspnp.sqlite3.before-*"), other.folder.glob("field-keys.before-*")
+    assert str(database) in said and key.read_text().strip() == old_key
+    assert other.shell(TELL) == filled[0].shell(TELL)
+
+
+def changed_archive(archive: Path, target: Path, how) -> Path:
+    """The archive as somebody made it who wants harm, or a bad disk."""
+    with tarfile.open(archive) as source, tarfile.open(target, "w:gz") as out:
+        for member in source.getmembers():
+            data = source.extractfile(member).read()
+            name, data = how(member.name, data)
+            if name is None:
+                continue
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            out.addfile(info, io.BytesIO(data))
+    return target
+
+
+def flipped(name, data):
+    return name, data[:5000] + bytes([data[5000] ^ 1]) + data[5001:] if name.startswith("database") else data
+
+
+def outside(name, data):
+    return ("../../evil" if name.startswith("firmware") else name), data
+
+
+def without_database(name, data):
+    return (None if name.startswith("database") else name), data
+
+
+def newer(name, data):
+    if name == "manifest.json":
+        said = json.loads(data)
+        said["migrations"].append("devices.9999_from_the_future")
+        data = json.dumps(said).encode()
+    return name, data
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [(flipped, "damaged"), (outside, "does not belong"), (without_database, "missing"), (newer, "newer release")],
+)
+def test_a_bad_archive_changes_nothing(backed_up, tmp_path, how, words):
+    archive, keys = backed_up
+    other = House(tmp_path / "var")
+    bad = changed_archive(archive, tmp_path / "bad.tar.gz", how)
+    assert words in other.manage("restore", str(bad), "--keys", str(keys), ends=1)
+    assert {path.name for path in other.folder.iterdir()} <= {"field-keys", "secret-key"}
+    assert not (tmp_path / "evil").exists()
+
+
+def test_wrong_keys_a_cut_archive_and_no_archive_are_refused_in_words(backed_up, tmp_path):
+    archive, keys = backed_up
+    other = House(tmp_path / "var")
+    assert "These keys do not open" in other.manage("restore", str(archive), ends=1)
+    wrong = tmp_path / "wrong"
+    wrong.mkdir()
+    (wrong / "field-keys").write_text(Fernet.generate_key().decode())
+    assert "These keys do not open" in other.manage("restore", str(archive), "--keys", str(wrong), ends=1)
+    assert "cannot be read" in other.manage("restore", str(archive), "--keys", str(tmp_path), ends=1)
+    cut = tmp_path / "cut.tar.gz"
+    cut.write_bytes(archive.read_bytes()[:-3000])
+    assert "no whole backup" in other.manage("restore", str(cut), "--keys", str(keys), ends=1)
+    assert "There is no file" in other.manage("restore", str(tmp_path / "none"), "--keys", str(keys), ends=1)
+    assert not (other.folder / "gspnp.sqlite3").exists()
+
+
+def test_a_database_that_is_in_use_is_not_replaced(filled, backed_up, tmp_path):
+    archive, keys = backed_up
+    other = House(tmp_path / "var")
+    shutil.copytree(filled[0].folder, other.folder)
+    with sqlite3.connect(other.folder / "gspnp.sqlite3") as open_elsewhere:
+        open_elsewhere.execute("SELECT count(*) FROM devices_phone").fetchall()
+        said = other.manage("restore", str(archive), "--keys", str(keys), "--force", ends=1)
+        assert "in use" in said
+    open_elsewhere.close()
+    assert other.shell(TELL) == filled[0].shell(TELL)
+
+
+def test_keys_inside_the_folder_of_the_data_are_refused(filled, tmp_path):
+    said = filled[0].manage("backup", str(tmp_path / "b"), "--keys", str(tmp_path / "b" / "keys"), ends=1)
+    assert "Choose another place" in said
+    assert not (tmp_path / "b").exists()
+    filled[0].manage("backup", str(tmp_path / "c"), "--no-keys")
+    assert {path.name for path in tmp_path.iterdir()} == {"c"}
+
+
+@pytest.mark.xdist_group("postgresql")
+def test_postgresql_is_backed_up_and_brought_back_by_its_own_tools(postgresql, tmp_path):  # noqa: F811
+    url = postgresql.empty()
+    house = House(tmp_path / "var", DATABASE_URL=url)
+    house.manage("migrate", "-v", "0")
+    session, first, steady = house.shell(FILL).split()[-3:]
+    before = house.shell(TELL)
+    house.manage("backup", str(tmp_path / "b"))
+    (archive,), (keys,) = (tmp_path / "b").iterdir(), (tmp_path / "b-keys").iterdir()
+    with tarfile.open(archive) as tar:
+        tar.extractall(tmp_path / "x", filter="data")
+    assert leaks_of_folder(tmp_path / "x", {"p": PASSWORD, "s": session, "f": first, "t": steady}) == {}
+    house.manage("rotate_keys", "--new-key")
+    assert "taken away" in house.manage("rotate_keys", "--drop-old")
+    assert house.shell(TELL) == before
+    house.shell("from devices.models import Phone; Phone.objects.all().delete()")
+    assert "already" in house.manage("restore", str(archive), "--keys", str(keys), ends=1)
+    house.manage("restore", str(archive), "--keys", str(keys), "--force")
+    assert house.shell(TELL) == before
+    sqlite = House(tmp_path / "other")
+    assert "another kind of database" in sqlite.manage("restore", str(archive), "--keys", str(keys), ends=1)
+    nowhere = House(tmp_path / "empty", DATABASE_URL=postgresql.empty())
+    nowhere.manage("restore", str(archive), "--keys", str(keys))
+    assert nowhere.shell(TELL) == before
+    house.environment["PATH"] = str(tmp_path)
+    assert "pg_dump is not installed" in house.manage("backup", str(tmp_path / "c"), ends=1)
