@@ -20,7 +20,16 @@ BEGAN, DONE = "gspnp_began", "gspnp_done"
 NOTE_SECONDS = 60  # how exactly the last thing done is remembered: a write of the session each time
 BY_ITSELF = frozenset(
     f"console:{name}"
-    for name in ("rows", "overview_live", "job_live", "phone_live", "assign_news", "filters", "signed_in")
+    for name in (
+        "rows",
+        "overview_live",
+        "alarms_live",
+        "job_live",
+        "phone_live",
+        "assign_news",
+        "filters",
+        "signed_in",
+    )
 )
 """Routes that pages ask by themselves."""
 

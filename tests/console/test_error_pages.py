@@ -79,5 +79,5 @@ def test_the_menu_has_what_the_user_may_open(viewer, administrator, db):
     assert admins == ["/admin/devices/phone/", "/admin/provisioning/notify/"]
     assert entries(signed_in(person("nobody"))) == []
     everything = entries(signed_in(administrator))
-    assert len(everything) == 22
+    assert len(everything) == 23
     assert all(signed_in(administrator).get(one).status_code == 200 for one in everything)

@@ -44,7 +44,7 @@ def pages(job: int, user: int) -> list[str]:
         "/settings/opinions/", "/jobs/", f"/jobs/{job}/", "/firmware/", "/phonebook/", "/extensions/",
         "/extensions/add/", "/extensions/import/", "/extensions/handout/", "/phones/import/",
         "/phones/edit/", "/phones/add/", phone, f"{phone}settings/", f"{phone}history/?before=1&after=2",
-        f"{phone}swap/", "/people/", "/changes/",
+        f"{phone}swap/", "/people/", "/changes/", "/alarms/",
         "/admin/", "/admin/password_change/", "/admin/auth/user/", "/admin/auth/user/add/",
         f"/admin/auth/user/{user}/change/", f"/admin/auth/user/{user}/password/", f"/admin/auth/user/{user}/delete/",
         f"/admin/auth/user/{user}/history/", "/admin/auth/group/", "/admin/auth/group/add/",

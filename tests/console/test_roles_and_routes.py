@@ -64,7 +64,8 @@ RULES: dict[str, tuple[int, int]] = {
          "console:overview_live", "console:layers", "console:catalogue", "console:jobs", "console:job",
          "console:job_live", "console:extensions", "console:extension_find",
          "console:firmware", "console:phonebook", "console:phonebook_file", "console:phones_json",
-         "console:import_sample", "console:import", "console:phone", "console:phone_live", "console:phone_history"),
+         "console:import_sample", "console:import", "console:alarms", "console:alarms_live",
+         "console:phone", "console:phone_live", "console:phone_history"),
         (VIEWER, NEVER),
     ),
     **dict.fromkeys(
@@ -78,7 +79,9 @@ RULES: dict[str, tuple[int, int]] = {
     **dict.fromkeys(
         ("console:job_pause", "console:job_resume", "console:job_cancel", "console:firmware_upload",
          "console:firmware_remove", "console:firmware_pin", "console:phonebook_switch", "console:phonebook_renew",
-         "console:import_press", "console:assign_undo", "console:roll_back", "console:extension_delete"),
+         "console:import_press", "console:assign_undo", "console:roll_back", "console:extension_delete",
+         "console:alarms_dismiss", "console:alarm_dismiss", "console:decoy_add", "console:decoys_make",
+         "console:decoy_remove", "console:release"),
         (NEVER, TECHNICIAN),
     ),
     "console:assign_news": (TECHNICIAN, NEVER),
@@ -112,6 +115,7 @@ FILLED = {
     "button": "discard",
     "model": "GXP1628",
     "version": "1.0",
+    "alarm_id": "999999",
 }
 
 
