@@ -76,7 +76,8 @@ def test_no_page_needs_what_its_policy_refuses(live_server, furnished):  # noqa:
         for _ in range(settings.GSPNP_LOGIN_TRIES):
             page.fill("input[name=username]", "root")
             page.fill("input[name=password]", "wrong")
-            page.keyboard.press("Enter")
+            with page.expect_navigation():
+                page.keyboard.press("Enter")
             watched.settle()
         expect(page.locator("[data-testid=error-page]")).to_contain_text("Too many wrong passwords")
     assert watched.said == []
