@@ -20,6 +20,7 @@ from gspnp.console import confirming, selection
 from gspnp.console.access import CHANGE, FORGET, VIEW, needs
 from gspnp.console.selection import Found
 from provisioning.jobs import kinds, orders, runner
+from provisioning.jobs.models import Job
 from provisioning.jobs.pace import ASKED
 
 
@@ -168,8 +169,14 @@ def _agreed(request: HttpRequest, kind: str, fit: list[Found]) -> HttpResponse:
         )
     except runner.JobError as error:
         return JsonResponse({"message": str(error)}, status=409)
-    words = _("%(title)s. Job %(number)d shows how far it has come.") % {"title": job.title, "number": job.pk}
-    return JsonResponse({"message": words, "url": reverse("console:job", args=[job.pk]), "link": _("Open the job")})
+    return JsonResponse(
+        {"message": ordered_words(job), "url": reverse("console:job", args=[job.pk]), "link": _("Open the job")}
+    )
+
+
+def ordered_words(job: Job) -> str:
+    """What is said of an order that was just given."""
+    return _("%(title)s. Job %(number)d shows how far it has come.") % {"title": job.title, "number": job.pk}
 
 
 def concerns(kind: str, one: Found) -> bool:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Exists, OuterRef, Q
 
+from devices.choices import OUT_OF_SIGHT
 from devices.models import Phone
-from provisioning.importing import planning
 from provisioning.importing.models import ImportState, PhoneImport, RowOutcome, RowState
 from provisioning.importing.undoing import UNDOES
 from provisioning.jobs.models import Job
@@ -36,7 +36,7 @@ class Came:
 
 def outlook(of: PhoneImport) -> Outlook:
     """What undoing it would do as things stand. A phone that takes its first file meanwhile stays as it is too."""
-    untouched = Phone.objects.filter(mac=OuterRef("mac"), version=OuterRef("version")).exclude(stage__in=planning.OFF)
+    untouched = Phone.objects.filter(mac=OuterRef("mac"), version=OuterRef("version")).exclude(stage__in=OUT_OF_SIGHT)
     counts = of.rows.filter(state=RowState.DONE).aggregate(
         all=Count("pk"),
         returned=Count("pk", filter=_CHANGED & Q(Exists(untouched))),

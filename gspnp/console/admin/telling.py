@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from devices.models import Phone
 from gspnp.console.admin.bulk import seen_on_the_page
-from gspnp.console.orders import DEEDS
+from gspnp.console.orders import DEEDS, ordered_words
 from provisioning.jobs import orders, runner
 
 BulkAction = Callable[[admin.ModelAdmin, HttpRequest, QuerySet[Phone]], HttpResponse | None]
@@ -37,9 +37,8 @@ def order(
     except runner.JobError as error:
         model_admin.message_user(request, str(error), messages.ERROR)
         return
-    said = _("%(title)s. Job %(number)d shows how far it has come.") % {"title": job.title, "number": job.pk}
     url = reverse("console:job", args=[job.pk])
-    link = format_html('{} <a href="{}" class="underline">{}</a> {}', said, url, _("Open the job"), words)
+    link = format_html('{} <a href="{}" class="underline">{}</a> {}', ordered_words(job), url, _("Open the job"), words)
     model_admin.message_user(request, link, messages.INFO)
 
 

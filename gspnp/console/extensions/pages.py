@@ -29,7 +29,7 @@ from gspnp.console.extensions.table import DirectoryQuery, read_page, sites
 from gspnp.console.forms import posted_int, recent_servers
 from gspnp.console.shell import shell_context
 from provisioning.extensions import following, job
-from provisioning.extensions.following import Change, Follower
+from provisioning.extensions.following import Change, Follower, Keeper
 from provisioning.jobs import runner
 from provisioning.jobs.pace import TOLD
 from provisioning.models import Job
@@ -95,9 +95,10 @@ def _typed(request: HttpRequest, stored: Extension, version: int) -> HttpRespons
         return _form(request, form, version=version)
     entry = form.entry()
     change = change_of(stored, entry)
-    if following.followers(change) or following.keepers(change):
+    found, keeping = following.followers(change), following.keepers(change)
+    if found or keeping:
         sealed = drafts.seal(request.user.pk, _place(stored), values_of(entry))
-        return _ask(request, stored, entry, sealed)
+        return _ask(request, stored, entry, sealed, found, keeping)
     try:
         directory.change(stored.pk, version, entry)
     except Taken as taken:
@@ -112,9 +113,9 @@ def _followed(request: HttpRequest, stored: Extension, version: int, entry: Entr
     if request.POST.get("do") == "back":
         return _form(request, ExtensionForm(stored, initial=values_of(entry) | {"secret": ""}))
     change = change_of(stored, entry)
-    keeping = following.keepers(change)
+    found, keeping = following.followers(change), following.keepers(change)
     own = {str(one.phone_id): one.names for one in keeping if str(one.phone_id) in request.POST.getlist("own")}
-    ids = _ticked(request, following.followers(change))
+    ids = _ticked(request, found)
     ids += [one.phone_id for one in keeping if str(one.phone_id) in own and one.phone_id not in ids]
     ordered: Job | None = None
     try:
@@ -125,7 +126,7 @@ def _followed(request: HttpRequest, stored: Extension, version: int, entry: Entr
                 pace = TOLD.read(request.POST.get("pace"))
                 ordered = job.start(replace(change, own=own), ids, by=by, pace_per_minute=pace)
     except runner.JobError as error:
-        return _ask(request, stored, entry, sealed, problem=str(error))
+        return _ask(request, stored, entry, sealed, found, keeping, problem=str(error))
     except Taken as taken:
         return _form(request, ExtensionForm(stored), problem=str(taken))
     trail.changed(request, stored, entry)
@@ -207,13 +208,19 @@ def _form(
     return _render(request, "form", str(stored) if stored else _("New extension"), context, status)
 
 
-def _ask(request: HttpRequest, stored: Extension, entry: Entry, sealed: str, problem: str = "") -> HttpResponse:
-    change = change_of(stored, entry)
-    found, keeping = following.followers(change), following.keepers(change)
+def _ask(
+    request: HttpRequest,
+    stored: Extension,
+    entry: Entry,
+    sealed: str,
+    found: list[Follower],
+    keeping: list[Keeper],
+    problem: str = "",
+) -> HttpResponse:
     context = {
         "extension": stored,
         "entry": entry,
-        "change": change,
+        "change": change_of(stored, entry),
         "typed": sealed,
         "followers": found[:SHOWN_FOLLOWERS],
         "more": max(0, len(found) - SHOWN_FOLLOWERS),
