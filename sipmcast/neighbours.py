@@ -7,6 +7,7 @@ second old may be wrong. Source: proc(5), /proc/net/arp; flag 0x2 is "complete".
 from pathlib import Path
 
 from devices.mac import MacError, parse_mac
+from devices.models import Phone
 from devices.trust import Verdict
 
 ARP_TABLE = Path("/proc/net/arp")
@@ -41,6 +42,11 @@ def snapshot() -> Neighbours:
 def verify(host: str, mac: str, interface: str = "") -> Verdict:
     """The same for a single question."""
     return Neighbours().verify(host, mac, interface)
+
+
+def shows_another(phone: Phone) -> bool:
+    """Whether another device's MAC is at this phone's address: its passwords would go there."""
+    return verify(phone.source_host or "", phone.mac, phone.interface) is Verdict.MISMATCH
 
 
 def _read() -> dict[str, list[str]]:

@@ -154,14 +154,9 @@ def _show(
         "problems": form.problems,
         "conflict": conflict,
         "seen_host": phone.source_host or "",
-        "mismatch": bool(phone.source_host) and _is_another(phone),
+        "mismatch": neighbours.shows_another(phone),
     }
     return render(request, "console/_drawer.html", context, status=422 if form.is_bound else 200)
-
-
-def _is_another(phone: Phone) -> bool:
-    """Whether the neighbour table shows another device's MAC at the phone's address."""
-    return neighbours.verify(phone.source_host or "", phone.mac) is Verdict.MISMATCH
 
 
 def _of(phone: Phone, words: str) -> str:

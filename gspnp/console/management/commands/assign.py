@@ -16,6 +16,7 @@ from gspnp.console.extensions.conflicts import also_on
 from provisioning import assignment, plan
 from provisioning.gxp.config import AccountConfig, ConfigError, KeyConfig
 from provisioning.gxp.layout import read_key
+from sipmcast import neighbours
 
 CODEC_NAMES = {name.upper(): name for name in CODECS}
 
@@ -72,6 +73,11 @@ class Command(BaseCommand):
         for there in Phone.objects.filter(mac=parse_mac(mac)):  # unless somebody has forgotten it since
             for words in also_on(there, draft.accounts):
                 self.stderr.write(words)
+            if neighbours.shows_another(there):
+                self.stderr.write(
+                    f"The neighbour table shows another device's MAC at {there.source_host}: whoever is there gets "
+                    "this file, with its passwords. If that is not the phone, forget it and change the SIP password."
+                )
 
     def _draft(self, stored: plan.Draft, options: dict) -> plan.Draft:
         accounts = {account.number: account for account in stored.accounts}
