@@ -23,15 +23,22 @@ async def serve(listening: socket.socket) -> None:
     """Answer phones until SIGTERM or SIGINT."""
     from django.conf import settings
 
-    from devices import networks
+    from devices import certificates, networks
+    from devices.renewals import Keeper
     from provisioning.door.app import answer, settled
+    from provisioning.door.tls import Opening
     from provisioning.door.wire import Connection, Room
 
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     room = Room(uncounted=lambda host: networks.within(host, settings.GSPNP_TRUSTED_PROXIES))
-    server = await loop.create_server(lambda: Connection(answer, room), sock=listening)
+    if settings.PHONES_CERTIFICATE is None:
+        server = await loop.create_server(lambda: Connection(answer, room), sock=listening)
+    else:
+        lowest = settings.GSPNP_PHONES_TLS_MIN
+        keeper = Keeper(settings.PHONES_CERTIFICATE, lambda files: certificates.context(files, lowest))
+        server = await loop.create_server(lambda: Opening(answer, room, keeper), sock=listening)
     await stop.wait()
     server.close()
     await room.emptied(STOPPING_SECONDS)
