@@ -6,7 +6,7 @@ import pytest
 from django.test import override_settings
 
 from devices.certificates import Files
-from provisioning import assignment, plan
+from provisioning import assignment, plan, stuck
 from provisioning.layers import store
 from provisioning.models import ConfigFile
 from provisioning.phonebook import books
@@ -158,3 +158,12 @@ def test_taken_out_of_that_layer_it_moves(plain_phone, tls):
     held = cast.applied(cast.save(plain_phone.phone, cast.draft(user_id="1009")).config_file)
     store.save(store.find("model", "GXP1628"), {"file_transport": "https"}, by="tess")
     assert moved(held).base_url == SECURE
+
+
+def test_a_phone_that_stands_still_behind_tls_is_said_to_have_a_way_out(tls, clock):
+    version = cast.assigned()
+    cast.delivered(version)
+    clock.forward(minutes=6)
+    stuck.explain_all()
+    reason = cast.reason(version)
+    assert SECURE in reason and reason.endswith("set “How the phone fetches it” to HTTP for its model.")
