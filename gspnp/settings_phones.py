@@ -5,12 +5,14 @@ A phone may be told any of our names or addresses: the Host header decides nothi
 
 from gspnp.settings import (  # noqa: F401  (a settings module is its names)
     CHANNEL_LAYERS,
+    CONSOLE_CERTIFICATE,
     DATABASES,
     DEFAULT_AUTO_FIELD,
     GSPNP_ALLOWED_NETWORKS,
     GSPNP_DATA_DIR,
     GSPNP_FIELD_KEYS,
     GSPNP_FILE_FORMAT,
+    GSPNP_HOSTS,
     GSPNP_HTTP_RATE,
     GSPNP_HTTP_RATE_PER_SOURCE,
     GSPNP_HTTPS,
