@@ -149,7 +149,7 @@ class Tunnel(asyncio.Transport):
         remedy = next((words for mark, words in REMEDIES.items() if mark in reason), "")
         if remedy and self._inner is None:
             peer = (self._below.get_extra_info("peername") or ("",))[0]
-            log.info("%s does not agree with us on TLS (%s): %s", peer, reason, remedy)
+            log.info("%s does not agree with us on TLS (%s): %s", peer, reason.replace("_", " ").lower(), remedy)
 
     def _advance(self) -> None:
         """Raises ssl.SSLWantReadError when there is nothing more to read."""
