@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 
 from tests.support.browser import chromium_on, sign_in
 from tests.support.certificates import Authority
-from tests.support.site import ROOT, SOON_SECONDS, wait_for
+from tests.support.site import ROOT, SOON_SECONDS, Site, wait_for
 from tests.support.world import World, fresh_mac
 
 pytestmark = [pytest.mark.net, pytest.mark.timeout(240)]
@@ -65,13 +65,14 @@ def certified(make_world: Callable[..., World]) -> Certified:
 
 
 @contextmanager
-def simulated(certified: Certified, mac: str) -> Iterator[subprocess.Popen[str]]:
+def simulated(certified: Certified, mac: str, faults: str = "") -> Iterator[subprocess.Popen[str]]:
     """A phone that knows the authority, checks names, and stays switched on; SIGTERM makes it say its story."""
     host = certified.world.host(mac=mac)
     process = subprocess.Popen(
         host.command(
             sys.executable, "-m", "sipmcast.simulator", "--mac", mac, "--interface", host.address, "--json",
             "--stay", str(SIMULATOR_SECONDS), "--wait-assign", "60", "--seed", "3", "--ca", str(certified.ca),
+            "--faults", faults,
         ),
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT, env=certified.site.environment,
     )  # fmt: skip
@@ -96,8 +97,9 @@ def test_a_phone_from_before_moves_and_a_new_one_begins_with_https(certified: Ce
 
         tell = site.manage("tell", old, "check", "--until", "applied", "--wait", "60")
         assert tell.returncode == 0, "by its path over plain HTTP it is still served"
-        site.assign(old, user="1002")
-        site.wait_stage(old, "applied", seconds=SIMULATOR_SECONDS)
+        for transport in ("https", "http", "https"):
+            site.manage("settings", "--layer", "model:GXP1628", "set", f"file_transport={transport}", "--yes")
+            wait_until_back(site, old, transport)
         assert site.manage("tell", old, "check", "--until", "applied", "--wait", "60").returncode == 0
         process.send_signal(signal.SIGTERM)
         story = json.loads(process.communicate(timeout=COMMAND_SECONDS)[0])
@@ -108,6 +110,34 @@ def test_a_phone_from_before_moves_and_a_new_one_begins_with_https(certified: Ce
     said = json.loads(site.manage("pnp_doctor", "--json", check=False).stdout)
     (section,) = [one for one in said["sections"] if one["key"] == "certificates"]
     assert [one["state"] for one in section["findings"]] == ["ok", "ok"], section
+
+
+def wait_until_back(site: Site, mac: str, transport: str) -> None:
+    """It has applied its newest file, and that one names this transport."""
+
+    def is_back() -> bool:
+        newest = site.rows(
+            "SELECT base_url, applied_at FROM provisioning_configfile WHERE phone_id = "
+            "(SELECT id FROM devices_phone WHERE mac = ?) ORDER BY number DESC LIMIT 1", mac
+        )[0]  # fmt: skip
+        return newest["base_url"].startswith(f"{transport}://") and newest["applied_at"] is not None
+
+    wait_for(is_back, SIMULATOR_SECONDS, f"it came back by {transport}")
+
+
+def test_a_download_that_breaks_off_within_tls_proves_nothing(certified: Certified):
+    site, mac = certified.site, fresh_mac()
+    with simulated(certified, mac, "aborted-download=100") as process:
+        site.assign(mac)
+        site.wait_stage(mac, "applied", seconds=SIMULATOR_SECONDS)
+        process.send_signal(signal.SIGTERM)
+        story = json.loads(process.communicate(timeout=COMMAND_SECONDS)[0])
+    assert "aborted on purpose" in [one["problem"] for one in story["downloads"]]
+    whole = [one for one in story["downloads"] if one["status"] == 200]
+    there = (
+        "SELECT count(*) AS n FROM provisioning_download d JOIN devices_phone p ON p.id = d.phone_id WHERE p.mac = ?"
+    )
+    assert site.rows(there, mac)[0]["n"] == len(whole) == 2
 
 
 def test_what_is_in_a_file_with_https_is_not_had_by_plain_http(certified: Certified):
