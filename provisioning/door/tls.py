@@ -52,8 +52,15 @@ _COUNTED = _Counted()
 class Opening(asyncio.Protocol):
     """What has just connected; it goes on as a Connection, in TLS or plain, as its first byte says."""
 
-    def __init__(self, answer: Answering, room: Room, keeper: Keeper[ssl.SSLContext]) -> None:
-        self._answer, self._room, self._keeper = answer, room, keeper
+    def __init__(
+        self,
+        answer: Answering,
+        room: Room,
+        keeper: Keeper[ssl.SSLContext],
+        admit: Callable[[str], bool] = lambda host: True,
+    ) -> None:
+        """`admit` says whether this address may have one more handshake now: each costs us a signature."""
+        self._answer, self._room, self._keeper, self._admit = answer, room, keeper, admit
         self._inner: asyncio.Protocol | None = None
         self._tunnel: Tunnel | None = None
         self._entered = False
@@ -73,10 +80,13 @@ class Opening(asyncio.Protocol):
         if not self._entered:
             return
         if self._inner is None and self._tunnel is None:
-            if data[0] == HANDSHAKE:
-                self._tunnel = Tunnel(self._transport, self._keeper.current(), self._begin)
-            else:
+            if data[0] != HANDSHAKE:
                 self._begin(self._transport)
+            elif not self._admit(self._peer):
+                self._transport.abort()
+                return
+            else:
+                self._tunnel = Tunnel(self._transport, self._keeper.current(), self._begin)
         if self._tunnel is not None:
             self._tunnel.received(data)
         elif self._inner is not None:

@@ -31,10 +31,16 @@ class SecureServer(Server):
         self.authority = Authority()
         files = self.authority.files(folder)
         self.keeper = Keeper(files, lambda files: context(files, lowest))
+        self.handshakes = 1000  # that it admits
         super().__init__()
 
     def opened(self) -> asyncio.Protocol:
-        return Opening(self.answer, self.room, self.keeper)
+        return Opening(self.answer, self.room, self.keeper, self.admit)
+
+    def admit(self, host: str) -> bool:
+        assert host == "127.0.0.1"
+        self.handshakes -= 1
+        return self.handshakes >= 0
 
     def client(self) -> ssl.SSLContext:
         """Of a phone that knows the authority and looks at names."""
@@ -210,6 +216,14 @@ def test_a_connection_counts_before_its_handshake(server, monkeypatch):
         answer = said_plainly(server, HELLO)
     assert answer.endswith(b"hello\n")
     assert said(server, HELLO).endswith(b"hello\n")
+
+
+def test_who_asks_for_too_many_handshakes_gets_none_and_plain_http_goes_on(server):
+    server.handshakes = 1
+    assert said(server, HELLO).endswith(b"hello\n")
+    with pytest.raises(OSError), connected(server):
+        pass
+    assert said_plainly(server, HELLO).endswith(b"hello\n")
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1 is deprecated")
