@@ -87,7 +87,7 @@ async def _answer(request: Request, begun: float) -> Answer:
             return image
     async with _turns.of(source_of(host)):
         found = await in_store(lookup.find, wanted, host)
-    if not crossing.is_open(request, wanted, found):
+    if found is not None and not crossing.is_open(request, wanted, found):
         log.warning("%s asked by plain HTTP for what leaves by TLS only", host)
         found = None
     if isinstance(found, Stored):

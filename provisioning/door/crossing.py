@@ -17,7 +17,7 @@ from provisioning.downloads import Offer, OtherName
 EVERYTHING, MOVING = "1", "moving"  # GSPNP_PHONES_HTTP
 
 
-def is_open(request: Request, wanted: Wanted, found: Offer | OtherName | Stored | None) -> bool:
+def is_open(request: Request, wanted: Wanted, found: Offer | OtherName | Stored) -> bool:
     """Whether what was found may leave by the connection that it is asked for on.
 
     What a person has released by its plain name may: the phone that asks for it knows no other way yet. A proxy that
