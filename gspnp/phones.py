@@ -23,15 +23,33 @@ async def serve(listening: socket.socket) -> None:
     """Answer phones until SIGTERM or SIGINT."""
     from django.conf import settings
 
-    from devices import networks
-    from provisioning.door.app import answer, settled
+    from devices import certificates, networks
+    from devices.limits import Limits, source_of
+    from devices.renewals import Keeper
+    from provisioning.door.app import BURST_SECONDS, RESERVE_SHARE, answer, settled
+    from provisioning.door.tls import Opening
     from provisioning.door.wire import Connection, Room
 
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    room = Room(uncounted=lambda host: networks.within(host, settings.GSPNP_TRUSTED_PROXIES))
-    server = await loop.create_server(lambda: Connection(answer, room), sock=listening)
+
+    def is_proxy(host: str) -> bool:
+        return networks.within(host, settings.GSPNP_TRUSTED_PROXIES)
+
+    room = Room(uncounted=is_proxy)
+    if settings.PHONES_CERTIFICATE is None:
+        server = await loop.create_server(lambda: Connection(answer, room), sock=listening)
+    else:
+        lowest = settings.GSPNP_PHONES_TLS_MIN
+        keeper = Keeper(settings.PHONES_CERTIFICATE, lambda files: certificates.context(files, lowest))
+        rates = settings.GSPNP_HTTP_RATE, settings.GSPNP_HTTP_RATE_PER_SOURCE
+        limits = Limits(*rates, loop.time(), BURST_SECONDS, RESERVE_SHARE)
+
+        def admit(host: str) -> bool:
+            return is_proxy(host) or limits.admit(source_of(host), loop.time())
+
+        server = await loop.create_server(lambda: Opening(answer, room, keeper, admit), sock=listening)
     await stop.wait()
     server.close()
     await room.emptied(STOPPING_SECONDS)

@@ -14,7 +14,8 @@ import sys
 import time
 from typing import NamedTuple
 
-from gspnp import open_port
+from devices import certificates
+from gspnp import open_port, tls
 from gspnp.env import Env, SettingError, build_env, data_dir
 
 RETRY_SECONDS = 5
@@ -29,13 +30,19 @@ class Door(NamedTuple):
     default_port: int
     command: tuple[str, ...]
     """Of its server, as arguments of Python; the number of the open socket follows."""
+    certificate: str
+    """The middle of the names of the settings that say where its certificate is."""
+    tls_command: tuple[str, ...]
+    """The same as `command`, with TLS."""
 
 
 # Verbosity 0 is no access log.
 CONSOLE = ("-m", "daphne", "-v", "0", "--no-server-name", "gspnp.asgi:application", "--fd")
+CONSOLE_TLS = ("-m", "gspnp.console_tls")
+PHONES = ("-m", "gspnp.phones")
 DOORS = {
-    "console": Door("GSPNP_CONSOLE_BIND", "GSPNP_CONSOLE_PORT", 8000, CONSOLE),
-    "phones": Door("GSPNP_PHONES_BIND", "GSPNP_PHONES_PORT", 5481, ("-m", "gspnp.phones")),
+    "console": Door("GSPNP_CONSOLE_BIND", "GSPNP_CONSOLE_PORT", 8000, CONSOLE, tls.CONSOLE, CONSOLE_TLS),
+    "phones": Door("GSPNP_PHONES_BIND", "GSPNP_PHONES_PORT", 5481, PHONES, tls.PHONES, PHONES),
 }
 
 
@@ -89,9 +96,12 @@ def main(arguments: list[str]) -> None:
     while True:
         try:
             host, port = address_of(door, build_env())
+            files = tls.files_of(build_env(), door.certificate)
+            if files is not None:
+                certificates.read(files)
             opened = open_socket(door, host, port)
             break
-        except (CannotServe, SettingError) as error:
+        except (CannotServe, SettingError, certificates.CertificateError) as error:
             sys.stderr.write(f"The {arguments[0]} door is closed: {error} Trying again in {RETRY_SECONDS} s.\n")
             sys.stderr.flush()
             time.sleep(RETRY_SECONDS)
@@ -101,9 +111,11 @@ def main(arguments: list[str]) -> None:
         except OSError as error:
             sys.stderr.write(f"Commands cannot see at which port this door opens: {error}.\n")
     os.environ.pop("DJANGO_SETTINGS_MODULE", None)  # each server knows its own
-    sys.stderr.write(f"The {arguments[0]} door opens on {host} port {port}.\n")
+    spoken = "" if files is None else " with TLS"
+    sys.stderr.write(f"The {arguments[0]} door opens on {host} port {port}{spoken}.\n")
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, *door.command, str(opened.fileno())])
+    command = door.command if files is None else door.tls_command
+    os.execv(sys.executable, [sys.executable, *command, str(opened.fileno())])
 
 
 if __name__ == "__main__":

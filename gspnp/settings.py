@@ -10,7 +10,7 @@ from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
-from gspnp import bodies, keys, open_port
+from gspnp import bodies, keys, open_port, tls
 from gspnp.env import BASE_DIR, env
 from gspnp.hosts import OwnHosts
 from gspnp.sidebar import NAVIGATION
@@ -51,12 +51,16 @@ else:
     }
 
 # --- doors ------------------------------------------------------------------------------------------------------
-GSPNP_HTTPS = env.bool("GSPNP_HTTPS", False)
+CONSOLE_CERTIFICATE = tls.files_of(env, tls.CONSOLE)
+GSPNP_HTTPS = tls.is_https(env)
 GSPNP_HOSTS = env.list("GSPNP_HOSTS", [])
 # The port of the door that runs here, if one does: who starts a command in another terminal may have said none.
 PHONES_DOOR_PORT = open_port.found(GSPNP_DATA_DIR)
 GSPNP_PHONES_PORT = env.int("GSPNP_PHONES_PORT", PHONES_DOOR_PORT or 5481)
 GSPNP_CONSOLE_PORT = env.int("GSPNP_CONSOLE_PORT", 8000)
+PHONES_CERTIFICATE = tls.files_of(env, tls.PHONES)
+GSPNP_PHONES_TLS_MIN = tls.lowest_version(env)
+GSPNP_PHONES_HTTP = env.choice("GSPNP_PHONES_HTTP", "moving", ("moving", "1", "0"))
 GSPNP_PUBLIC_URL = env.str("GSPNP_PUBLIC_URL", "").rstrip("/")
 GSPNP_TRUSTED_PROXIES = env.list("GSPNP_TRUSTED_PROXIES", [])
 GSPNP_ALLOWED_NETWORKS = env.list("GSPNP_ALLOWED_NETWORKS", [])

@@ -353,4 +353,4 @@ def _how_far(phone_id: int) -> tuple[Stage, ConfigFile | None]:
 def base_url_changed(local_host: str | None, base_url: str) -> str | None:
     """The address under which this server is reached now, if a file still names another."""
     now = plan.base_url(local_host)
-    return now if now != base_url else None
+    return now if base_url not in (now, plan.plainly(now)) else None

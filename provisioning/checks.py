@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import Error, Warning, register
 
+from provisioning import certificates
 from provisioning.gxp.fields import path_fault
 from provisioning.gxp.pvalues import GENERATED, OPINIONS
 
@@ -53,3 +54,9 @@ def networks(app_configs, **kwargs):
                 hint = "Write an address or a network such as 192.168.10.0/24."
                 found.append(Error(f"{name} holds {entry!r}.", hint=hint, id="provisioning.E003"))
     return found
+
+
+@register()
+def doors_certificates(app_configs, **kwargs):
+    """provisioning.W002 to W004: the files that GSPNP_PHONES_CERT, GSPNP_CONSOLE_CERT and their keys name."""
+    return certificates.messages()

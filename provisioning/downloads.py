@@ -43,6 +43,8 @@ class Offer:
     below: bool = False
     release: Release | None = None
     """What lets it out by its plain name."""
+    path_base: str = ""
+    """The address of our door that the path was made for; "" for a plain name."""
 
     @property
     def etag(self) -> str:
@@ -93,7 +95,8 @@ def find(ask: Ask, source_host: str) -> Offer | OtherName | None:
         return OtherName()
     moves = part is Part.BOOTSTRAP or current.fetched_at is None
     moves = moves or (kind is PathKind.STEADY and current.applied_at is None)
-    return Offer(ask.mac, current, current.bytes_of(part), part, kind, ask.name, moves, ask.below)
+    content = current.bytes_of(part)
+    return Offer(ask.mac, current, content, part, kind, ask.name, moves, ask.below, path_base=found.base_url)
 
 
 def released(ask: Ask, source_host: str) -> Offer | OtherName | None:

@@ -10,7 +10,7 @@ import os
 import secrets
 import string
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
 from django.db.models import Q
@@ -26,7 +26,7 @@ from provisioning.gxp.document import DocumentError
 from provisioning.gxp.files import KEY_SETTING
 from provisioning.gxp.hearing import silent_because
 from provisioning.gxp.inspection import inspect
-from provisioning.gxp.layers import Layer, Level
+from provisioning.gxp.layers import TRANSPORT, Layer, Level
 from provisioning.gxp.openssl_enc import SALT_BYTES
 from provisioning.gxp.pvalues import GENERATED
 from provisioning.layers import stack
@@ -105,6 +105,7 @@ def next_version(
     first file that is what files at plain names say.
     """
     before = plain_files.told(wanted.model) if current is None else texts_of(current)
+    wanted = _as_reached(wanted)
     said, draft, held_back = _decided(wanted)
     choice = plan.format_choice(said.options, wanted.phone.firmware)
     steady = current.steady_secret if current is not None and before else fresh_secret()
@@ -187,6 +188,7 @@ def note_step(wanted: Wanted, current: ConfigFile) -> None:
 
 def config_of(wanted: Wanted, steady_secret: str, before: Iterable[str]) -> DeviceConfig:
     """What the next file is to say, `before` being what the phone was told already. Not validated."""
+    wanted = _as_reached(wanted)
     said, draft, _ = _decided(wanted)
     return plan.device_config(wanted.phone, wanted.model, draft, wanted.base, steady_secret, said, before)
 
@@ -195,6 +197,15 @@ def key_origins(wanted: Wanted) -> Mapping[KeySlot, str]:
     """Who says what a key does, for each key that somebody says something of: layout.Arranged."""
     said, draft, _ = _decided(wanted)
     return plan.arranged_keys(draft, wanted.model, said)[0].origins
+
+
+def _as_reached(wanted: Wanted) -> Wanted:
+    """The same, over plain HTTP if a layer says so and our door has that beside its TLS."""
+    plainly = plan.plainly(wanted.base)
+    if plainly is None:
+        return wanted
+    options = stack.said(wanted.layers, wanted.model).options
+    return replace(wanted, base=plainly) if options.get(TRANSPORT) == "http" else wanted
 
 
 def _decided(wanted: Wanted) -> tuple[stack.Said, plan.Draft, bool]:

@@ -111,9 +111,10 @@ def not_fetched(phone: Phone, told: Told, tried: Attempt | None) -> str:
         )
     if phone.online is False:
         return f"{AWAY}: it is off, or its cable is out. Switch it on: it is told again then."
+    next_step = _by_tls(told) or f", then {OFF_AND_ON}."
     return (
         f"{THERE}{FETCH_MINUTES} minutes, and asked this server for nothing: it may not reach "
-        f"{told.base_url}. Check VLAN and firewall, then {OFF_AND_ON}."
+        f"{told.base_url}. Check VLAN and firewall{next_step}"
     )
 
 
@@ -123,8 +124,15 @@ def without_file(phone: Phone, told: Told, tried: Attempt | None) -> str:
         return _filled(INSTEAD_OF_COMING_BACK[tried.kind], WITHOUT_FILE, phone, tried)
     return (
         f"{WITHOUT_FILE} by the path in that file: it has probably not kept it (power lost while it wrote?). "
-        "Press “Notify again”."
+        f"Press “Notify again”{_by_tls(told) or '.'}"
     )
+
+
+def _by_tls(told: Told) -> str:
+    """What else it may be where the file is fetched over HTTPS."""
+    if not told.base_url.startswith("https:"):
+        return ""
+    return ". Or its firmware and the TLS here do not agree: set “How the phone fetches it” to HTTP for its model."
 
 
 def not_back(phone: Phone, told: Told, tried: Attempt | None) -> str:

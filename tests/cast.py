@@ -246,16 +246,21 @@ class Answer:
 
 
 def ask(
-    path: str, method: str = "GET", host: str = HOST, hang_up_after: int | None = None, settings=None, **headers
+    path: str,
+    method: str = "GET",
+    host: str = HOST,
+    hang_up_after: int | None = None,
+    settings=None,
+    secure: bool = False,
+    **headers,
 ) -> Answer:
     """One request to the phones' door as it comes from the wire; `path` is percent-encoded, as it stands there.
 
-    With `hang_up_after` the client breaks off when it has got so many pieces of the body.
+    With `hang_up_after` the client breaks off when it has got so many pieces of the body; `secure`: it came by TLS.
     """
     sent = {name.replace("_", "-").lower(): value for name, value in headers.items()}
-    request = Request(
-        method, path_of(path.encode("utf-8", "surrogateescape")), {"host": "10.0.0.1:5481", **sent}, host, OURS
-    )
+    there = path_of(path.encode("utf-8", "surrogateescape"))
+    request = Request(method, there, {"host": "10.0.0.1:5481", **sent}, host, OURS, secure)
     with override_settings(**(settings or {})):
         return async_to_sync(_answered)(request, hang_up_after)
 

@@ -20,7 +20,7 @@ from devices.limits import Limits, source_of
 from devices.mac import colons
 from devices.wording import in_english
 from provisioning import attempts, downloads
-from provisioning.door import lookup, source, watch
+from provisioning.door import crossing, lookup, source, watch
 from provisioning.door.http import FAILED, MALFORMED, REFUSED, Answer, Request, Withdrawn, plain
 from provisioning.door.lookup import Stored
 from provisioning.door.store import in_store
@@ -87,6 +87,9 @@ async def _answer(request: Request, begun: float) -> Answer:
             return image
     async with _turns.of(source_of(host)):
         found = await in_store(lookup.find, wanted, host)
+    if found is not None and not crossing.is_open(request, wanted, found):
+        log.warning("%s asked by plain HTTP for what leaves by TLS only", host)
+        found = None
     if isinstance(found, Stored):
         log.info("%s asked for %s", host, found.what)
         return _stored(request, found)

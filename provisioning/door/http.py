@@ -27,6 +27,8 @@ class Request:
     peer: str
     local: str = ""
     """Our own address that it came to; "" if that is not known."""
+    secure: bool = False
+    """Whether it came through TLS of ours."""
 
     def header(self, name: str) -> str:
         """Its value; "" if it was not sent."""

@@ -92,6 +92,7 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         self._peer = str((transport.get_extra_info("peername") or ("",))[0]).partition("%")[0]
         self._local = str((transport.get_extra_info("sockname") or ("",))[0]).partition("%")[0]
+        self._secure = transport.get_extra_info("ssl_object") is not None
         self._may_write.set()
         self._entered = self._room.enter(self._peer)
         if self._entered:
@@ -137,7 +138,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         method = self._parser.get_method().decode("latin-1")
-        request = Request(method, path_of(self._target), self._headers, self._peer, self._local)
+        request = Request(method, path_of(self._target), self._headers, self._peer, self._local, self._secure)
         self._begin()
         if len(self._requests) >= WAITING_REQUESTS:
             raise _TooMuch

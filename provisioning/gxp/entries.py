@@ -15,7 +15,16 @@ from types import MappingProxyType
 from devices.catalog import MODELS, KeyKind, slots
 from provisioning.gxp.catalogue import SETTINGS, Kind, Setting
 from provisioning.gxp.document import masked_text
-from provisioning.gxp.layers import EVERY_ACCOUNT, FILE_OPTIONS, MAX_RAW, SHA256_FROM, SHORTHANDS, canonical, warnings
+from provisioning.gxp.layers import (
+    EVERY_ACCOUNT,
+    FILE_OPTIONS,
+    MAX_RAW,
+    SHA256_FROM,
+    SHORTHANDS,
+    TRANSPORT,
+    canonical,
+    warnings,
+)
 from provisioning.gxp.layout import KEY_NAMES, MAX_KEY_CHARS, MAX_TEAM_CHARS, TEAM
 from provisioning.gxp.pvalues import COMPUTED, OWNED
 from provisioning.gxp.words import gettext_noop
@@ -34,6 +43,7 @@ _FILE_LABELS = {
     SHA256_FROM: "Digest SHA-256 from this firmware on",
     "file_bootstrap": "How the key is delivered first",
     "upgrade_first": "Upgrade first, secrets after",
+    TRANSPORT: "How the phone fetches it",
 }
 _KEY_NOTE = "written as blf:1002:Reception, blf@2:1002 for account 2, protected blf:1002 if no phone may change it"
 _TEAM_NOTE = "written as 1001=Tess, 1002=Theo; a phone's own extension is left out"

@@ -132,6 +132,7 @@ SHORTHANDS: Mapping[str, Shorthand] = MappingProxyType(
 )
 
 SHA256_FROM = "file_digest_sha256_from"
+TRANSPORT = "file_transport"
 # What decides about the file itself and is no setting of the phone: provisioning/gxp/files.py.
 FILE_OPTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
@@ -142,6 +143,10 @@ FILE_OPTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "upgrade_first": {
             "yes": "no account and no password before the phone runs the firmware of its model's path",
             "no": "accounts at once",
+        },
+        TRANSPORT: {
+            "https": "HTTPS, if the phones' door has a certificate",
+            "http": "HTTP, for firmware whose TLS does not get along with ours",
         },
     }
 )

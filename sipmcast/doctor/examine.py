@@ -13,9 +13,10 @@ from django.utils.dateparse import parse_datetime
 
 from devices import networks
 from devices.crypto import CannotDecrypt
+from provisioning import certificates, crossing
 from provisioning import safety as defaults
 from sipmcast import sockets
-from sipmcast.doctor import dhcp, hearing, network, places, port, probing, safety, verdicts
+from sipmcast.doctor import dhcp, hearing, network, places, port, probing, safety, tls, verdicts
 from sipmcast.doctor.facts import Decoy, Door, Echo, Firewall, Heard, Machine, Setup
 from sipmcast.doctor.finding import Finding, Report, Section, unknown
 from sipmcast.doctor.machine import read_firewall, read_machine
@@ -37,6 +38,7 @@ def read_setup() -> Setup:
         public_url=settings.GSPNP_PUBLIC_URL,
         phones_port=settings.GSPNP_PHONES_PORT,
         allowed_networks=settings.GSPNP_ALLOWED_NETWORKS,
+        phones_tls=settings.PHONES_CERTIFICATE is not None,
     )
 
 
@@ -67,6 +69,14 @@ def read_defaults() -> list[defaults.Weakened] | None:
     try:
         return defaults.weakened()
     except (DatabaseError, CannotDecrypt):
+        return None
+
+
+def read_plain_phones() -> int | None:
+    """How many assigned phones have a newest file that says http; None if that cannot be read."""
+    try:
+        return crossing.plain_phones()
+    except DatabaseError:
         return None
 
 
@@ -103,7 +113,7 @@ def examine(chosen: Sequence[str] = (), *, probe: bool = True, ask_firewall: boo
         names = frozenset(one.name.partition(":")[0] for one in probes.interfaces)  # an alias is its interface
         machine = replace(machine, chosen=names)
     sections = judge(machine, setup, listeners, probes, now)
-    sections += (_safety(),)
+    sections += (*_certificates(now), _safety())
     return Report(machine.name, now, probe, sections, _recipes(machine, setup))
 
 
@@ -181,6 +191,17 @@ def judge(
             network.judge_firewall(probes.firewall, setup),
         ),
     )
+
+
+def _certificates(now: datetime) -> tuple[Section, ...]:
+    """One section, if a door has a certificate of its own."""
+    seen = list(certificates.seen())
+    if not seen:
+        return ()
+    judged = tls.judge_certificates(seen, now)
+    if settings.PHONES_CERTIFICATE is not None:
+        judged.append(tls.judge_moving(read_plain_phones(), settings.GSPNP_PHONES_HTTP))
+    return (Section("certificates", "Certificates", tuple(judged)),)
 
 
 def _safety() -> Section:

@@ -24,10 +24,13 @@ class Setup:
     public_url: str = ""
     phones_port: int = 5481
     allowed_networks: Sequence[str] = ()
+    phones_tls: bool = False
+    """Does the phones' door have a certificate?"""
 
     def base_url(self, host: str) -> str:
         """Where the phones of the interface with this address of ours are sent to."""
-        return self.public_url or f"http://{host}:{self.phones_port}"
+        scheme = "https" if self.phones_tls else "http"
+        return self.public_url or f"{scheme}://{host}:{self.phones_port}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 Refused as the server's defect (HttpViolation): no or a wrong Content-Length, chunked bodies, bytes after
 the body, an unreadable head. A connection that fails or ends early is a FetchError and may be tried again.
-Redirects are not followed. Certificates are not checked: the factory phone has no reason to trust a PBX's
-own certificate (our choice).
+Redirects are not followed. Certificates are not checked unless authorities are given: the factory phone has no
+reason to trust a PBX's own certificate (our choice).
 """
 
 import asyncio
@@ -45,12 +45,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Getter:
-    """How one phone asks: its own address, its User-Agent and its patience, in seconds."""
+    """How one phone asks: its own address, its User-Agent, its patience in seconds, and the file with the authorities
+    that it knows."""
 
     address: str
     user_agent: str
     timeout: float = 30.0
     close_wait: float = 1.0
+    ca: str = ""
 
     async def get(self, url: str, abort_after: int | None = None) -> Answer:
         """Fetch `url`. With `abort_after`, a 200 is left after so many bytes of its body by Aborted."""
@@ -87,7 +89,7 @@ class Getter:
 
     async def _connect(self, url: str, small: bool) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         parts = urlsplit(url)
-        tls = _tls() if parts.scheme == "https" else None
+        tls = _tls(self.ca) if parts.scheme == "https" else None
         port = parts.port or (443 if tls else 80)
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(parts.hostname, port, family=socket.AF_INET, type=socket.SOCK_STREAM)
@@ -131,10 +133,11 @@ class Getter:
         return True
 
 
-def _tls() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
+def _tls(ca: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca or None)
+    if not ca:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     return context
 
 

@@ -49,7 +49,7 @@ class Phone:
         self._timings = setup.timings
         self._faults = Faults(setup.faults, setup.seed)
         agent = f"Grandstream Model HW {setup.model} SW {setup.firmware} DevId {setup.mac.lower()}"
-        getter = Getter(setup.address, agent, self._timings.http_timeout, self._timings.close_wait)
+        getter = Getter(setup.address, agent, self._timings.http_timeout, self._timings.close_wait, setup.ca)
         self._asking = Asking(getter, self._faults, self._timings, self.result)
         self._hearing = Hearing(setup, self._faults, self.result, self._reach, self._break, self.flash.account)
         self._boots_left = setup.boots_max

@@ -64,7 +64,7 @@ def test_over_plain_http_from_elsewhere_it_is_refused(trusted, phone, settings):
     for headers in ({}, SCRIPT):
         answer = trusted.post(URL, ADMIN, headers=headers | {"host": "phones.example.net"})
         assert answer.status_code == 403 and password not in answer.content.decode()
-        assert "GSPNP_HTTPS" in answer.content.decode()
+        assert "GSPNP_CONSOLE_CERT" in answer.content.decode()
     assert looked() == []
     assert trusted.post(URL, ADMIN, headers=SCRIPT | {"host": "phones.example.net"}, secure=True).status_code == 200
 

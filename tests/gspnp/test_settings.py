@@ -4,13 +4,16 @@ Each test starts a fresh interpreter, because settings are read once in a proces
 """
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from gspnp import console_tls
 from provisioning.gxp.pvalues import GENERATED, OPINIONS
+from tests.support.certificates import DAY, Authority
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SILENCED = ["security.W004", "security.W008", "security.W012", "security.W016"]
@@ -45,6 +48,53 @@ def test_check_deploy_without_https_is_clean_but_for_four_named_warnings():
     assert "(4 silenced)" in done.stdout
     code = "from django.conf import settings; print(settings.SILENCED_SYSTEM_CHECKS)"
     assert run("-c", code).stdout.strip() == str(SILENCED)
+
+
+def test_the_console_with_a_certificate_of_its_own_is_as_safe_as_behind_a_proxy(tmp_path):
+    files = Authority().files(tmp_path)
+    given = {"GSPNP_CONSOLE_CERT": str(files.cert), "GSPNP_CONSOLE_KEY": str(files.key)}
+    done = manage("check", "--deploy", "--fail-level", "WARNING", **given)
+    assert done.returncode == 0, done.stderr
+    assert "(0 silenced)" in done.stdout
+    code = "from django.conf import settings; print(settings.GSPNP_HTTPS, settings.SESSION_COOKIE_SECURE)"
+    assert run("-c", code, **given).stdout.split() == ["True", "True"]
+    both = manage("check", GSPNP_HTTPS="0", **given)
+    assert both.returncode != 0 and "Leave out one of the two" in both.stderr
+
+
+def test_preparing_stops_at_a_certificate_that_cannot_be_used_and_goes_on_with_one_that_ends_soon(tmp_path):
+    folder = {"GSPNP_DATA_DIR": str(tmp_path)}
+    files = Authority().files(tmp_path, until=5 * DAY)
+    given = {"GSPNP_PHONES_CERT": str(files.cert), "GSPNP_PHONES_KEY": str(files.key)}
+    done = run("-m", "gspnp.prepare", **folder, **given)
+    assert done.returncode == 0, done.stderr
+    assert "expires on" in done.stdout and "Phones fetch their files by HTTPS" in done.stdout
+    done = run("-m", "gspnp.prepare", **folder, **given, GSPNP_CONSOLE_CERT="/nowhere.pem")
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        "gspnp cannot start: GSPNP_CONSOLE_CERT: there is no file /nowhere.pem. Correct the path, or leave it empty."
+    )
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "where"),
+    [
+        (b"GET /phones/?q=a HTTP/1.1\r\nHost: localhost:8000\r\n\r\n", 301, b"https://localhost:8000/phones/?q=a"),
+        (b"GET / HTTP/1.1\r\nhost:127.0.0.1\r\n\r\n", 301, b"https://127.0.0.1/"),
+        (b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", 400, b""),
+        (b"GET / HTTP/1.1\r\nHost: localhost@evil.example\r\n\r\n", 400, b""),
+        (b"GET //evil.example HTTP/1.1\r\nHost: localhost\r\n\r\n", 301, b"https://localhost//evil.example"),
+        (b"GET /\r\nSet-Cookie:a=b HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, b""),
+        (b"GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, b""),
+        (b"\x00" * 9000, 400, b""),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_who_comes_to_the_console_by_plain_http_is_led_to_https_under_our_own_names_only(sent, status, where):
+    answer = console_tls.led(sent)
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert re.findall(rb"\r\nLocation: (.*)\r\n", answer) == ([where] if where else [])
+    assert b"Set-Cookie" not in answer
 
 
 def test_no_migration_is_missing():
@@ -83,6 +133,10 @@ print(loaded)
         ("GSPNP_HTTPS", "maybe"),
         ("GSPNP_PHONES_PORT", "70000"),
         ("GSPNP_FIELD_KEYS", "short"),
+        ("GSPNP_PHONES_KEY", "/etc/ssl/door.key"),
+        ("GSPNP_CONSOLE_KEY", "/etc/ssl/door.key"),
+        ("GSPNP_PHONES_TLS_MIN", "0.9"),
+        ("GSPNP_PHONES_HTTP", "sometimes"),
     ],
 )
 def test_a_wrong_setting_stops_at_start_and_is_named(settings, name, value):

@@ -31,9 +31,12 @@ class Server:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
-        made = self.loop.create_server(lambda: Connection(self.answer, self.room), sock=self.listening)
+        made = self.loop.create_server(self.opened, sock=self.listening)
         self.loop.run_until_complete(made)
         self.loop.run_forever()
+
+    def opened(self) -> asyncio.Protocol:
+        return Connection(self.answer, self.room)
 
     def stop(self) -> None:
         self.loop.call_soon_threadsafe(self.loop.stop)

@@ -34,6 +34,7 @@ def example() -> dict[str, str]:
 def test_the_example_lists_every_setting_that_the_code_reads():
     read = {name for path in sources() for name in READ.findall(path.read_text(encoding="utf-8"))}
     read |= {name for door in serve.DOORS.values() for name in (door.bind, door.port)}
+    read |= {f"GSPNP_{door.certificate}_{what}" for door in serve.DOORS.values() for what in ("CERT", "KEY")}
     assert read - OUTSIDE - set(example()) == set()
     assert {"GSPNP_CONSOLE_BIND", "SECRET_KEY", "GSPNP_FIELD_KEYS"} <= read
 
