@@ -18,6 +18,7 @@ from gspnp.settings import (  # noqa: F401  (a settings module is its names)
     GSPNP_NEW_PHONES_PER_SOURCE,
     GSPNP_OPINIONS_OFF,
     GSPNP_OUIS,
+    GSPNP_PHONE_LOGIN,
     GSPNP_PHONES_PORT,
     GSPNP_PLAIN_BOOTSTRAP,
     GSPNP_PUBLIC_URL,

@@ -254,7 +254,7 @@ def ask(
     """
     sent = {name.replace("_", "-").lower(): value for name, value in headers.items()}
     request = Request(
-        method, path_of(path.encode("utf-8", "surrogateescape")), {"host": "10.0.0.1:5481", **sent}, host, OURS
+        method, path_of(path.encode("utf-8", "surrogateescape")), {"host": "10.0.0.1:5481", **sent}, host, OURS, path
     )
     with override_settings(**(settings or {})):
         return async_to_sync(_answered)(request, hang_up_after)

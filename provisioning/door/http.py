@@ -27,6 +27,8 @@ class Request:
     peer: str
     local: str = ""
     """Our own address that it came to; "" if that is not known."""
+    target: str = field(default="", repr=False)
+    """What stands in its first line, one character for each byte: what a login by Digest is made for."""
 
     def header(self, name: str) -> str:
         """Its value; "" if it was not sent."""

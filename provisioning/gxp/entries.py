@@ -13,6 +13,7 @@ from functools import cache
 from types import MappingProxyType
 
 from devices.catalog import MODELS, KeyKind, slots
+from provisioning.gxp import login
 from provisioning.gxp.catalogue import SETTINGS, Kind, Setting
 from provisioning.gxp.document import masked_text
 from provisioning.gxp.layers import EVERY_ACCOUNT, FILE_OPTIONS, MAX_RAW, SHA256_FROM, SHORTHANDS, canonical, warnings
@@ -33,6 +34,7 @@ _FILE_LABELS = {
     "file_digest": "Digest behind the encryption",
     SHA256_FROM: "Digest SHA-256 from this firmware on",
     "file_bootstrap": "How the key is delivered first",
+    login.OPTION: "Phones log in to fetch their file",
     "upgrade_first": "Upgrade first, secrets after",
 }
 _KEY_NOTE = "written as blf:1002:Reception, blf@2:1002 for account 2, protected blf:1002 if no phone may change it"
