@@ -129,3 +129,26 @@ def test_nothing_of_a_login_is_in_any_log(world: World):
     assert len(secret) == 16
     for name in ("listen", "phones", "work"):
         assert secret not in world.site.log(name) and "response=" not in world.site.log(name)
+
+
+@pytest.mark.parametrize("kind", ["digest", "basic"])
+def test_curl_logs_in_too(world: World, kind: str):
+    """A foreign peer: what it computes is what we ask for."""
+    choose(world, {"phone_login": kind})
+    with simulated(world) as (mac, process):
+        told(process)
+    shown = "from provisioning.models import ConfigFile; "
+    shown += f"one = ConfigFile.objects.filter(phone__mac='{mac}').latest('number'); "
+    shown += "print(one.base_url, one.steady_secret, one.login_secret)"
+    base, path, password = world.site.manage("shell", "-c", shown).stdout.split()[-3:]
+    url = f"{base}/p/{path}/cfg{mac.lower()}.xml"
+
+    def curl(*more: str) -> str:
+        command = ("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", *more, url)
+        host = world.host()
+        return subprocess.run(host.command(*command), capture_output=True, text=True, check=True).stdout
+
+    assert curl(f"--{kind}", "--user", f"{mac.lower()}:{password}") == "200"
+    assert curl(f"--{kind}", "--user", f"{mac.lower()}:wrong") == "401"
+    assert curl("--anyauth", "--user", f"{mac.lower()}:{password}") == "200"
+    assert curl() == "401"

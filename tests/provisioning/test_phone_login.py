@@ -11,7 +11,7 @@ from devices import inventory
 from devices.choices import AlarmKind
 from devices.fields import sealed_names
 from devices.models import Alarm, LiveEvent, Phone
-from provisioning import attempts, rotation, stuck, versions
+from provisioning import attempts, checks, rotation, stuck, versions
 from provisioning.door import guard, watch
 from provisioning.door.http_login import MAX_FAILURES, Nonces
 from provisioning.firmware import pins
@@ -140,6 +140,9 @@ class TestTheFile:
         settings.GSPNP_OPINIONS_OFF = [login.PASSWORD_SETTING]
         version = cast.assigned()
         assert version.login_scheme == "" and login.PASSWORD_SETTING not in texts(version)
+        assert [one.id for one in checks.phone_login(None)] == ["provisioning.W002"]
+        settings.GSPNP_PHONE_LOGIN = "off"
+        assert checks.phone_login(None) == []
 
     @pytest.mark.parametrize("bootstrap", ["binary", "xml"])
     def test_the_bootstrap_of_an_encrypted_file_does_not_carry_it(self, digest, bootstrap):
@@ -376,14 +379,23 @@ class TestWhoIsNotTheirPhone:
         )  # fmt: skip
         assert "with a wrong login, 10 times" in LiveEvent.objects.last().text
 
-    def test_a_phone_that_gives_no_login_is_told_of_after_a_while(self, digest):
+    def test_a_phone_that_gives_no_login_is_told_of_after_a_while(self, digest, clock):
         version = cast.fetched(cast.assigned())
+        clock.forward(minutes=2)
         cast.ask(cast.steady_path(version))
         assert attempts.flush() == 0, "it may answer yet"
         _overdue()
         assert attempts.flush() == 1
         assert Attempt.objects.get().kind == AttemptKind.NO_LOGIN
         assert "was asked for its login, and gave none" in LiveEvent.objects.last().text
+
+    def test_nor_is_one_that_another_process_has_let_in(self, digest, clock):
+        version = cast.fetched(cast.assigned())
+        clock.forward(minutes=2)
+        cast.ask(cast.steady_path(version))
+        cast.download(cast.steady_path(version))
+        _overdue()
+        assert attempts.flush() == 0 and not Attempt.objects.exists()
 
     def test_who_answers_is_not(self, digest):
         version = cast.fetched(cast.assigned())
@@ -394,7 +406,7 @@ class TestWhoIsNotTheirPhone:
     @pytest.mark.parametrize("kind", ["wrong", "none"])
     def test_a_technician_reads_why_it_does_not_come_back(self, digest, clock, kind):
         version = cast.fetched(cast.assigned())
-        clock.forward(seconds=5)
+        clock.forward(minutes=2)
         if kind == "wrong":
             asker = Asker(version, cast.STRANGER)  # behind a NAT: only its file can have told it the path
             asker.password = "another"
@@ -408,6 +420,15 @@ class TestWhoIsNotTheirPhone:
         reason = cast.reason(version)
         assert "phone_login" in reason and len(reason) <= inventory.REASON_CHARS
         assert ("wrong" not in reason) and ("right login" in reason) == (kind == "wrong")
+
+    @pytest.mark.parametrize(
+        "header",
+        ["Digest", "Digest ", "Basic", "Basic =", "\0", "Digest " + "a=b, " * 400, 'Digest username="\\', "Bearer x",
+         "ÿ" * 500, "Digest nc=00000001, qop=auth", "Digest x, Basic y", "Digest username=ő", ","],
+    )  # fmt: skip
+    def test_no_header_makes_it_fail(self, scheme, header):
+        version = cast.fetched(cast.assigned())
+        assert cast.ask(cast.steady_path(version), authorization=header).status == 401
 
     def test_nothing_of_a_login_is_logged(self, scheme, caplog):
         caplog.set_level("DEBUG")
