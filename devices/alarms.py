@@ -136,7 +136,7 @@ def _flood_by_sip(alarm: Alarm) -> str:
 
 def _wrong_logins(alarm: Alarm) -> str:
     if not alarm.mac:
-        return _("Wrong logins were shown for the files of several phones, %(count)s in all; look at their timelines.")
+        return _("%(who)s asked for the files of phones with wrong logins, %(count)s times; look at their timelines.")
     return _(
         "%(who)s asked for the file of %(mac)s with a wrong login, %(count)s times, by a path that stands in its file. "
         "If that is the phone, press “Notify again” on its page; if not, “New paths, end the old ones”."

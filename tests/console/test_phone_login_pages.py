@@ -42,7 +42,7 @@ def test_the_alarm_says_what_to_do(console):
     alarms.raise_alarm(AlarmKind.LOGINS, alarms.SEVERAL, count=30)
     page = console.get("/alarms/").content.decode()
     assert "10.0.0.99 asked for the file of 00:0B:82:27:3B:89 with a wrong login, 10 times" in page
-    assert "Wrong logins were shown for the files of several phones, 30 in all" in page
+    assert "More than one address asked for the files of phones with wrong logins, 30 times" in page
 
 
 def test_the_switch_is_found_where_the_file_is_and_by_its_words(console):
