@@ -25,7 +25,7 @@ from devices.choices import EventKind
 from devices.models import Phone
 from provisioning import outbox
 from provisioning.gxp import files
-from provisioning.models import Attempt, AttemptKind, ConfigFile, Download
+from provisioning.models import Attempt, AttemptKind, ConfigFile, Download, PathKind
 from provisioning.paths import Ask, hash_of
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ HELD_AT_MOST = 200  # different ones between two flushes; more are not noted
 STORED_AT_ONCE = 20
 NAME_CHARS = 40
 NO_FILE_NAME = "no file name"
-FETCHED_SECONDS = 30.0  # longer than a phone is waited for that was asked for its login (door/guard.py)
+LOGGED_IN_SECONDS = 30.0  # longer than a phone is waited for that was asked for its login (door/guard.py)
 TOLD_MINUTES = 60  # between two words of the same in a phone's timeline
 TOLD = {
     AttemptKind.LOGIN.value: "Asked for its file ({name}) with a wrong login, from {host}: refused.",
@@ -154,7 +154,7 @@ def _tell(row: _Row) -> None:
 
 def _understood(seen: _Seen, phone_id: int | None) -> tuple[int | None, str]:
     """Whose request this was and why it came to nothing; "" if it was nobody's, or would be answered by now."""
-    if seen.kind == AttemptKind.NO_LOGIN and phone_id and _fetched_lately(phone_id):
+    if seen.kind == AttemptKind.NO_LOGIN and phone_id and _logged_in_lately(phone_id):
         return phone_id, ""  # it gave its login to another process of the door
     if seen.kind or not seen.digest:
         return phone_id, seen.kind or AttemptKind.PLAIN.value
@@ -165,9 +165,10 @@ def _understood(seen: _Seen, phone_id: int | None) -> tuple[int | None, str]:
     return version.phone_id, _kind(seen, version)
 
 
-def _fetched_lately(phone_id: int) -> bool:
-    since = timezone.now() - timedelta(seconds=FETCHED_SECONDS)
-    return Download.objects.filter(phone=phone_id, at__gte=since).exists()
+def _logged_in_lately(phone_id: int) -> bool:
+    since = timezone.now() - timedelta(seconds=LOGGED_IN_SECONDS)
+    by_steady = (PathKind.STEADY, PathKind.OLD)  # the first path needs no login, and says nothing of one
+    return Download.objects.filter(phone=phone_id, path_kind__in=by_steady, at__gte=since).exists()
 
 
 def _kind(seen: _Seen, version: ConfigFile) -> str:

@@ -379,9 +379,8 @@ class TestWhoIsNotTheirPhone:
         )  # fmt: skip
         assert "with a wrong login, 10 times" in LiveEvent.objects.last().text
 
-    def test_a_phone_that_gives_no_login_is_told_of_after_a_while(self, digest, clock):
+    def test_a_phone_that_gives_no_login_is_told_of_after_a_while(self, digest):
         version = cast.fetched(cast.assigned())
-        clock.forward(minutes=2)
         cast.ask(cast.steady_path(version))
         assert attempts.flush() == 0, "it may answer yet"
         _overdue()
@@ -389,9 +388,8 @@ class TestWhoIsNotTheirPhone:
         assert Attempt.objects.get().kind == AttemptKind.NO_LOGIN
         assert "was asked for its login, and gave none" in LiveEvent.objects.last().text
 
-    def test_nor_is_one_that_another_process_has_let_in(self, digest, clock):
+    def test_nor_is_one_that_another_process_has_let_in(self, digest):
         version = cast.fetched(cast.assigned())
-        clock.forward(minutes=2)
         cast.ask(cast.steady_path(version))
         cast.download(cast.steady_path(version))
         _overdue()
@@ -406,7 +404,7 @@ class TestWhoIsNotTheirPhone:
     @pytest.mark.parametrize("kind", ["wrong", "none"])
     def test_a_technician_reads_why_it_does_not_come_back(self, digest, clock, kind):
         version = cast.fetched(cast.assigned())
-        clock.forward(minutes=2)
+        clock.forward(seconds=5)
         if kind == "wrong":
             asker = Asker(version, cast.STRANGER)  # behind a NAT: only its file can have told it the path
             asker.password = "another"
