@@ -116,6 +116,8 @@ def words(alarm: Alarm) -> str:
         return _("%(who)s announced %(count)s phones never seen before within a minute.") % said
     if alarm.kind == AlarmKind.FLOOD_SIP:
         return _flood_by_sip(alarm) % said
+    if alarm.kind == AlarmKind.LOGINS:
+        return _wrong_logins(alarm) % said
     if not alarm.source:
         return (
             _("The phones' door got more requests than GSPNP_HTTP_RATE allows; %(count)s were refused unread.") % said
@@ -129,6 +131,15 @@ def _flood_by_sip(alarm: Alarm) -> str:
         return _("More SIP came than GSPNP_SIP_RATE allows; %(count)s datagrams were thrown away unread.")
     return _(
         "%(who)s sent more SIP than GSPNP_SIP_RATE_PER_SOURCE allows; %(count)s datagrams were thrown away unread."
+    )
+
+
+def _wrong_logins(alarm: Alarm) -> str:
+    if not alarm.mac:
+        return _("%(who)s asked for the files of phones with wrong logins, %(count)s times; look at their timelines.")
+    return _(
+        "%(who)s asked for the file of %(mac)s with a wrong login, %(count)s times, by a path that stands in its file. "
+        "If that is the phone, press “Notify again” on its page; if not, “New paths, end the old ones”."
     )
 
 

@@ -55,3 +55,4 @@ class AlarmKind(models.TextChoices):
     PHONES = "phones", _("Many phones never seen before")
     FLOOD = "flood", _("More requests than the limit")
     FLOOD_SIP = "flood_sip", _("More SIP than the limit")
+    LOGINS = "logins", _("Wrong logins for a phone's file")

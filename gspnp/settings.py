@@ -86,6 +86,7 @@ GSPNP_OPTIONS_SECONDS = env.int("GSPNP_OPTIONS_SECONDS", 60, 0, 86_400)
 GSPNP_OPINIONS_OFF = env.list("GSPNP_OPINIONS_OFF", [])  # names from provisioning/gxp/pvalues.py: OPINIONS
 GSPNP_PLAIN_BOOTSTRAP = env.bool("GSPNP_PLAIN_BOOTSTRAP", False)
 GSPNP_FILE_FORMAT = env.choice("GSPNP_FILE_FORMAT", "xml", ("xml", "encrypted", "binary"))
+GSPNP_PHONE_LOGIN = env.choice("GSPNP_PHONE_LOGIN", "off", ("off", "digest", "basic"))
 GSPNP_VERSIONS_KEPT = env.int("GSPNP_VERSIONS_KEPT", 50, 0, 100_000)
 
 # A layer may hold 1000 settings (provisioning/layers/store.py), each with up to three fields in its form.

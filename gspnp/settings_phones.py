@@ -20,6 +20,7 @@ from gspnp.settings import (  # noqa: F401  (a settings module is its names)
     GSPNP_NEW_PHONES_PER_SOURCE,
     GSPNP_OPINIONS_OFF,
     GSPNP_OUIS,
+    GSPNP_PHONE_LOGIN,
     GSPNP_PHONES_HTTP,
     GSPNP_PHONES_PORT,
     GSPNP_PHONES_TLS_MIN,

@@ -12,7 +12,7 @@ import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from asgiref.sync import sync_to_async
@@ -20,11 +20,12 @@ from django.db import DatabaseError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from devices import batch
+from devices import batch, inventory
+from devices.choices import EventKind
 from devices.models import Phone
 from provisioning import outbox
 from provisioning.gxp import files
-from provisioning.models import Attempt, AttemptKind, ConfigFile
+from provisioning.models import Attempt, AttemptKind, ConfigFile, Download, PathKind
 from provisioning.paths import Ask, hash_of
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,12 @@ HELD_AT_MOST = 200  # different ones between two flushes; more are not noted
 STORED_AT_ONCE = 20
 NAME_CHARS = 40
 NO_FILE_NAME = "no file name"
+LOGGED_IN_SECONDS = 30.0  # longer than a phone is waited for that was asked for its login (door/guard.py)
+TOLD_MINUTES = 60  # between two words of the same in a phone's timeline
+TOLD = {
+    AttemptKind.LOGIN.value: "Asked for its file ({name}) with a wrong login, from {host}: refused.",
+    AttemptKind.NO_LOGIN.value: "Came for its file ({name}) from {host}, was asked for its login, and gave none.",
+}
 # A secret has no dot, so what stands here is none.
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-]{1,30}\.[A-Za-z0-9]{1,5}")
 _BELOW = re.compile(r"/p/([A-Za-z0-9_-]{22})(/.*)?", re.DOTALL)
@@ -128,14 +135,27 @@ def _store(rows: Sequence[_Row]) -> None:
         # Locked before what belongs to them; one that was forgotten meanwhile is not there any more.
         there = {pk for (pk,) in batch.select(Phone, ("pk",), "pk", {row.phone_id for row in rows}, lock=True)}
         for row in rows:
+            if row.phone_id in there:
+                _tell(row)
             known = Attempt.objects.filter(phone_id=row.phone_id, kind=row.kind)
             said = {"name": row.seen.name, "source_host": row.seen.source, "size": row.seen.size, "at": row.at}
             if row.phone_id in there and not known.update(count=F("count") + row.times, **said):
                 Attempt.objects.create(phone_id=row.phone_id, kind=row.kind, count=row.times, **said)
 
 
+def _tell(row: _Row) -> None:
+    """What its timeline has to say of an attempt, now and then; before it is stored."""
+    words = TOLD.get(row.kind)
+    lately = row.at - timedelta(minutes=TOLD_MINUTES)
+    if words and not Attempt.objects.filter(phone_id=row.phone_id, kind=row.kind, at__gt=lately).exists():
+        text = words.format(name=row.seen.name, host=row.seen.source)
+        inventory.tell(row.phone_id, EventKind.DOWNLOAD, text)
+
+
 def _understood(seen: _Seen, phone_id: int | None) -> tuple[int | None, str]:
     """Whose request this was and why it came to nothing; "" if it was nobody's, or would be answered by now."""
+    if seen.kind == AttemptKind.NO_LOGIN and phone_id and _logged_in_lately(phone_id):
+        return phone_id, ""  # it gave its login to another process of the door
     if seen.kind or not seen.digest:
         return phone_id, seen.kind or AttemptKind.PLAIN.value
     found = ConfigFile.objects.defer(*outbox.SEALED).select_related("phone")
@@ -143,6 +163,12 @@ def _understood(seen: _Seen, phone_id: int | None) -> tuple[int | None, str]:
     if version is None or seen.mac not in ("", version.phone.mac):
         return None, ""
     return version.phone_id, _kind(seen, version)
+
+
+def _logged_in_lately(phone_id: int) -> bool:
+    since = timezone.now() - timedelta(seconds=LOGGED_IN_SECONDS)
+    by_steady = (PathKind.STEADY, PathKind.OLD)  # the first path needs no login, and says nothing of one
+    return Download.objects.filter(phone=phone_id, path_kind__in=by_steady, at__gte=since).exists()
 
 
 def _kind(seen: _Seen, version: ConfigFile) -> str:

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core.checks import Error, Warning, register
 
 from provisioning import certificates
+from provisioning.gxp import login
 from provisioning.gxp.fields import path_fault
 from provisioning.gxp.pvalues import GENERATED, OPINIONS
 
@@ -40,6 +41,17 @@ def opinions(app_configs, **kwargs):
     unknown = [name for name in settings.GSPNP_OPINIONS_OFF if name not in known]
     hint = f"Write names from this list: {', '.join(sorted(known))}."
     return [Error(f"GSPNP_OPINIONS_OFF holds {name!r}.", hint=hint, id="provisioning.E002") for name in unknown]
+
+
+@register()
+def phone_login(app_configs, **kwargs):
+    """provisioning.W002: nobody may write the login that phones are to have."""
+    off = sorted(set(login.SETTINGS).intersection(settings.GSPNP_OPINIONS_OFF))
+    if settings.GSPNP_PHONE_LOGIN == "off" or not off:
+        return []
+    words = f"No phone logs in: GSPNP_OPINIONS_OFF leaves {' and '.join(off)} alone."
+    hint = "Take them out of GSPNP_OPINIONS_OFF, or write GSPNP_PHONE_LOGIN=off."
+    return [Warning(words, hint=hint, id="provisioning.W002")]
 
 
 @register()

@@ -17,7 +17,8 @@ from devices import inventory
 from devices.choices import EventKind, Stage
 from devices.models import Phone
 from provisioning import outbox, url_forms
-from provisioning.gxp import files
+from provisioning.door.http_login import Login, Scheme
+from provisioning.gxp import files, login
 from provisioning.gxp.files import Part
 from provisioning.models import ConfigFile, Download, NotifyKind, PathKind, Release
 from provisioning.paths import Ask, hash_of
@@ -45,6 +46,9 @@ class Offer:
     """What lets it out by its plain name."""
     path_base: str = ""
     """The address of our door that the path was made for; "" for a plain name."""
+    login: Login | None = None
+    """What has to be shown for it: what stands in the very file whose path was asked for, so that a phone that knows
+    the path has the login too, whatever was switched on, off or changed since."""
 
     @property
     def etag(self) -> str:
@@ -95,8 +99,17 @@ def find(ask: Ask, source_host: str) -> Offer | OtherName | None:
         return OtherName()
     moves = part is Part.BOOTSTRAP or current.fetched_at is None
     moves = moves or (kind is PathKind.STEADY and current.applied_at is None)
-    content = current.bytes_of(part)
-    return Offer(ask.mac, current, content, part, kind, ask.name, moves, ask.below, path_base=found.base_url)
+    content, shown = current.bytes_of(part), None if kind is PathKind.FIRST else login_of(found)
+    return Offer(
+        ask.mac, current, content, part, kind, ask.name, moves, ask.below, path_base=found.base_url, login=shown
+    )
+
+
+def login_of(version: ConfigFile) -> Login | None:
+    """What a phone with this version's file shows; None if it needs no login. Raises CannotDecrypt."""
+    if not version.login_scheme:
+        return None
+    return Login(Scheme(version.login_scheme), login.user_of(version.phone.mac), version.login_secret)
 
 
 def released(ask: Ask, source_host: str) -> Offer | OtherName | None:

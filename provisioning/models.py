@@ -50,6 +50,10 @@ class ConfigFile(models.Model):
     first_secret = EncryptedTokenField()
     steady_hash = models.CharField(max_length=64, unique=True)
     steady_secret = EncryptedTokenField()
+    login_scheme = models.CharField(
+        max_length=6, blank=True, help_text="How a phone with this file logs in where it asks for it: basic, digest."
+    )
+    login_secret = EncryptedTokenField(blank=True, help_text="The password of that login; its user is the MAC.")
     silent_because = models.CharField(
         max_length=100, blank=True, help_text="Why a phone with this file may not answer our OPTIONS over UDP."
     )
@@ -258,6 +262,8 @@ class AttemptKind(models.TextChoices):
     ELSEWHERE = "elsewhere", _("Asked from another address than the one notified")
     OLD = "old", _("Asked by a path that is over")
     NAME = "name", _("Asked for a name that its file does not have")
+    LOGIN = "login", _("Asked with a wrong login")
+    NO_LOGIN = "no_login", _("Was asked for its login, and did not give it")
 
 
 class Attempt(models.Model):

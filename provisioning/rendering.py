@@ -18,9 +18,9 @@ from django.db.models import Q
 from devices.catalog import KeySlot, PhoneModel
 from devices.crypto import CannotDecrypt
 from devices.models import Phone
-from provisioning import plan
+from provisioning import phone_login, plan
 from provisioning.firmware import pins
-from provisioning.gxp import document, files
+from provisioning.gxp import document, files, login
 from provisioning.gxp.config import DeviceConfig
 from provisioning.gxp.document import DocumentError
 from provisioning.gxp.files import KEY_SETTING
@@ -63,6 +63,8 @@ class Wanted:
     """The secret of its site's phonebook; empty: there is none, or it is off."""
     is_short: bool = False
     """It does not run the last version of its model's path yet, and has never fetched an account from us."""
+    login_password: str = field(default="", repr=False)
+    """Of the login by which it is to fetch its file; empty: it needs none."""
 
     @property
     def own(self) -> dict[str, str | None]:
@@ -105,7 +107,7 @@ def next_version(
     first file that is what files at plain names say.
     """
     before = plain_files.told(wanted.model) if current is None else texts_of(current)
-    wanted = _as_reached(wanted)
+    wanted, scheme = _with_login(_as_reached(wanted), current, before)
     said, draft, held_back = _decided(wanted)
     choice = plan.format_choice(said.options, wanted.phone.firmware)
     steady = current.steady_secret if current is not None and before else fresh_secret()
@@ -118,13 +120,17 @@ def next_version(
         texts = document.in_order(texts | {KEY_SETTING: key_before or random_password(KEY_CHARS)})
     elif KEY_SETTING in before:  # a phone that has a key is told that it needs none any more
         texts = document.in_order(texts | {KEY_SETTING: ""})
+    login_scheme = "" if held_back else scheme
     same = current is not None and texts == before and choice == current.choice
+    same = same and current is not None and login_scheme == current.login_scheme
     if current is not None and same and held_back == current.held_back and not anew:
         return None
     steady = fresh_secret()
     server = plan.server_config(wanted.base, steady)
     if "config_server_path" in texts:
         texts["config_server_path"] = server.config_path
+    if login_scheme:  # another one with each path: who has the path of a file has its login too
+        texts[login.PASSWORD_SETTING] = random_password()
     content = document.written(wanted.phone.mac, texts)
     inspect(content, wanted.phone.mac, wanted.model, texts)
     first = fresh_secret()
@@ -142,6 +148,8 @@ def next_version(
         base_url=wanted.base,
         firmware=wanted.firmware,
         held_back=held_back,
+        login_scheme=login_scheme,
+        login_secret=texts[login.PASSWORD_SETTING] if login_scheme else "",
         saved_by=by[:150],
         why=why[:200],
         silent_because=silent_because(texts),
@@ -150,6 +158,16 @@ def next_version(
         steady_secret=steady,
         steady_hash=hash_of(steady),
     )
+
+
+def _with_login(wanted: Wanted, current: ConfigFile | None, before: Mapping[str, str]) -> tuple[Wanted, str]:
+    """With the login that its present file has, to see whether that says all; else with a new one. And its scheme."""
+    scheme = phone_login.scheme_of(wanted.layers, wanted.model)
+    if scheme is None:
+        return wanted, ""
+    has_one = current is not None and current.login_scheme == scheme
+    kept = before.get(login.PASSWORD_SETTING, "") if has_one else ""
+    return replace(wanted, login_password=kept or random_password()), scheme.value
 
 
 def switched_on_of(phones: Sequence[Phone]) -> dict[int, SwitchedOn]:
@@ -213,7 +231,8 @@ def _decided(wanted: Wanted) -> tuple[stack.Said, plan.Draft, bool]:
     said = stack.said(layers_of(wanted), wanted.model)
     held_back = wanted.is_short and said.options.get("upgrade_first") == "yes"
     if held_back:
-        return stack.without_secrets(said), plan.Draft(), True
+        bare = replace(wanted, login_password="")
+        return stack.without_secrets(stack.said(layers_of(bare), wanted.model)), plan.Draft(), True
     return said, wanted.draft, False
 
 
@@ -221,6 +240,7 @@ def layers_of(wanted: Wanted) -> stack.Stack:
     """The phone's layers with those that we make ourselves, from what an operator has switched on."""
     place = plan.place_of(wanted.base)
     ours = (
+        Layer(Level.LOGIN, "", login.settings_for(wanted.phone.mac, wanted.login_password)),
         Layer(Level.PHONEBOOK, "", phonebook.settings_for(wanted.phonebook, wanted.base)),
         Layer(Level.FIRMWARE, wanted.firmware, pins.settings_for(wanted.firmware, place)),
     )

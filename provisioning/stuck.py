@@ -26,6 +26,7 @@ UNSENT_SECONDS = 30
 LOOK_AT_MOST = 500
 # A phone that tries something else at the door gets other words while that is news. Our choice.
 NEWS_SECONDS = 120
+SHOWN_BY_PATH = (AttemptKind.ELSEWHERE, AttemptKind.LOGIN, AttemptKind.NO_LOGIN)
 
 
 def explain_all() -> int:
@@ -97,8 +98,8 @@ def _tried(phones: list[Phone]) -> Mapping[int, Attempt]:
     last: dict[int, Attempt] = {}
     for attempt in Attempt.objects.filter(phone__in=phones).order_by("at", "id"):
         at, pk = since[attempt.phone_id], attempt.phone_id
-        # Anybody may ask by a MAC; only the notified path says by itself that it was told to this phone.
-        its_own = attempt.source_host == hosts[pk] or attempt.kind == AttemptKind.ELSEWHERE
+        # Anybody may ask by a MAC; only its own path says by itself that it was told to this phone.
+        its_own = attempt.source_host == hosts[pk] or attempt.kind in SHOWN_BY_PATH
         if at is not None and attempt.at >= at and its_own:
             last[pk] = attempt
     return last

@@ -61,6 +61,14 @@ INSTEAD_OF_FETCHING: Mapping[str, str] = {
         "{start}: it asked for {name}, and in its format the file has no such name. Choose another file format for its "
         "model in the settings, or switch the phone off and on."
     ),
+    AttemptKind.LOGIN: (
+        "{start} by the path that it was told: it asks by that of its earlier file, with a wrong login. Press “Notify "
+        "again”."
+    ),
+    AttemptKind.NO_LOGIN: (
+        "{start} by the path that it was told: it asks by that of its earlier file, and gives no login. Press “Notify "
+        "again”."
+    ),
 }
 # What it did after it had its file and should have come back by the path in it.
 INSTEAD_OF_COMING_BACK: Mapping[str, str] = {
@@ -88,6 +96,14 @@ INSTEAD_OF_COMING_BACK: Mapping[str, str] = {
     AttemptKind.NAME: (
         "{start} by the right name: it asks for {name}, and in its format the file has no such name. Choose another "
         "file format for its model in the settings, then press “Notify again”."
+    ),
+    AttemptKind.LOGIN: (
+        "{start} with the right login: its firmware may not keep the login of its file, or a proxy between changes "
+        "it. Choose the other kind of login (phone_login) in its settings, or none."
+    ),
+    AttemptKind.NO_LOGIN: (
+        "{start} with its login: it was asked for it, and did not give it. Its firmware may not know this kind. Choose "
+        "the other kind of login (phone_login) in its settings, or none."
     ),
 }
 

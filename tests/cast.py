@@ -260,7 +260,7 @@ def ask(
     """
     sent = {name.replace("_", "-").lower(): value for name, value in headers.items()}
     there = path_of(path.encode("utf-8", "surrogateescape"))
-    request = Request(method, there, {"host": "10.0.0.1:5481", **sent}, host, OURS, secure)
+    request = Request(method, there, {"host": "10.0.0.1:5481", **sent}, host, OURS, secure, path)
     with override_settings(**(settings or {})):
         return async_to_sync(_answered)(request, hang_up_after)
 

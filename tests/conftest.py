@@ -32,6 +32,8 @@ def nothing_noted_before() -> None:
     for name in ("provisioning.attempts", "provisioning.plain.missed", "provisioning.plain.heard"):
         if (module := sys.modules.get(name)) is not None:
             module._held.clear()
+    if (guard := sys.modules.get("provisioning.door.guard")) is not None:
+        guard.forget()
 
 
 @pytest.fixture

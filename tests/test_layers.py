@@ -18,7 +18,7 @@ PURE = (
     "sipmcast/replies.py", "sipmcast/journal.py", "sipmcast/redaction.py",
     "devices/limits.py", "sipmcast/fair.py", "sipmcast/rounds.py", "sipmcast/held.py", "devices/newcomers.py",
     "provisioning/gxp/*.py", "provisioning/tables/*.py", "provisioning/paths.py", "provisioning/door/http.py",
-    "provisioning/door/names.py",
+    "provisioning/door/names.py", "provisioning/door/http_login.py",
     "devices/address.py",
     "devices/mac.py", "devices/catalog.py", "devices/sighting.py", "devices/trust.py",
 )  # fmt: skip

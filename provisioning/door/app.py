@@ -20,7 +20,7 @@ from devices.limits import Limits, source_of
 from devices.mac import colons
 from devices.wording import in_english
 from provisioning import attempts, downloads
-from provisioning.door import crossing, lookup, source, watch
+from provisioning.door import crossing, guard, lookup, source, watch
 from provisioning.door.http import FAILED, MALFORMED, REFUSED, Answer, Request, Withdrawn, plain
 from provisioning.door.lookup import Stored
 from provisioning.door.store import in_store
@@ -96,6 +96,9 @@ async def _answer(request: Request, begun: float) -> Answer:
     if isinstance(found, Offer):
         if found.release is not None:
             return await _serve_released(request, found, found.release, host)
+        no = guard.refusal(request, found, host)
+        if no is not None:
+            return no
         return await _serve(request, found, host)
     local_host = source.local(request)
     if is_heard and wanted.config is not None:

@@ -29,6 +29,8 @@ class Request:
     """Our own address that it came to; "" if that is not known."""
     secure: bool = False
     """Whether it came through TLS of ours."""
+    target: str = field(default="", repr=False)
+    """What stands in its first line, one character for each byte: what a login by Digest is made for."""
 
     def header(self, name: str) -> str:
         """Its value; "" if it was not sent."""

@@ -31,6 +31,7 @@ HELD_AT_MOST = 5000  # different ones between two flushes
 HELD_PER_SOURCE = 1000
 FLOODS_AT_MOST = 50  # sources that are told of at once
 DECOYS_HELD = 200
+LOGINS_HELD = 200
 RAISED_AT_ONCE = 50  # between two flushes
 
 _lock = threading.Lock()
@@ -38,6 +39,7 @@ _held: dict[str, dict[str, str]] = {}  # source -> name -> MAC ("" if it names n
 _held_count = 0
 _decoys_asked: dict[tuple[str, str], int] = {}  # (source, MAC) -> times
 _floods: dict[str, int] = {}
+_logins: dict[tuple[str, str], int] = {}  # (source, MAC) -> wrong ones
 _known_decoys: frozenset[str] = frozenset()
 _names = Names()
 _flushes: set[asyncio.Task[None]] = set()
@@ -59,6 +61,13 @@ def limited(source: str, overall: bool = False) -> None:
     """This one was not even looked at. Call it in the event loop."""
     with _lock:
         _count(_floods, SEVERAL if overall else source, FLOODS_AT_MOST)
+    _start()
+
+
+def wrong_logins(source: str, mac: str, count: int) -> None:
+    """So many wrong logins for this phone's file, by a path that it has. Call it in the event loop."""
+    with _lock:
+        _count(_logins, (source, mac), LOGINS_HELD, count)
     _start()
 
 
@@ -87,9 +96,9 @@ def _hold(source: str, name: str, mac: str) -> None:
     _held_count += 1
 
 
-def _count(counts: dict[Any, int], what: Any, most: int) -> None:
+def _count(counts: dict[Any, int], what: Any, most: int, times: int = 1) -> None:
     if what in counts or len(counts) < most:
-        counts[what] = counts.get(what, 0) + 1
+        counts[what] = counts.get(what, 0) + times
 
 
 def _start() -> None:
@@ -100,7 +109,7 @@ def _start() -> None:
 
 
 async def _soon() -> None:
-    while _held or _decoys_asked or _floods:  # and what comes while the store is at it
+    while _held or _decoys_asked or _floods or _logins:  # and what comes while the store is at it
         await asyncio.sleep(FLUSH_SECONDS)
         await sync_to_async(flush)()
     _flushes.clear()
@@ -110,8 +119,9 @@ def flush() -> int:
     """Understand what was noted, and raise alarms; how many were raised or went on."""
     global _held_count, _known_decoys
     with _lock:
-        held, asked, floods = dict(_held), dict(_decoys_asked), dict(_floods)
+        held, asked, floods, logins = dict(_held), dict(_decoys_asked), dict(_floods), dict(_logins)
         _held.clear()
+        _logins.clear()
         _decoys_asked.clear()
         _floods.clear()
         _held_count = 0
@@ -122,7 +132,7 @@ def flush() -> int:
             for mac in names.values():
                 if mac in traps:
                     asked[source, mac] = asked.get((source, mac), 0) + 1
-        told = _tell(asked, traps, _bursts(held, macs - traps), floods)
+        told = _tell(asked, traps, _bursts(held, macs - traps), floods, logins)
         _known_decoys = frozenset(Decoy.objects.values_list("mac", flat=True)[: decoys.MOST])
     except DatabaseError as error:
         log.warning("what strangers tried at the phones' door is not stored (%s)", error)
@@ -143,7 +153,11 @@ def _bursts(held: dict[str, dict[str, str]], macs: set[str]) -> list[tuple[str, 
 
 
 def _tell(
-    asked: dict[tuple[str, str], int], traps: set[str], bursts: list[tuple[str, int]], floods: dict[str, int]
+    asked: dict[tuple[str, str], int],
+    traps: set[str],
+    bursts: list[tuple[str, int]],
+    floods: dict[str, int],
+    logins: dict[tuple[str, str], int],
 ) -> int:
     """Raise what is to be raised; the log has what more than one second's worth of alarms would be."""
     todo = [(AlarmKind.DECOY_HTTP, source, mac, count) for (source, mac), count in asked.items() if mac in traps]
@@ -151,6 +165,7 @@ def _tell(
         log.warning("%s asked for the file of the decoy %s", source, colons(mac))
     todo += [(AlarmKind.NAMES, source, "", count) for source, count in bursts]
     todo += [(AlarmKind.FLOOD, source, "", count) for source, count in floods.items()]
+    todo += [(AlarmKind.LOGINS, source, mac, count) for (source, mac), count in logins.items()]
     for kind, source, mac, count in todo[:RAISED_AT_ONCE]:
         alarms.raise_alarm(kind, source, mac=mac, count=count)
     return len(todo)

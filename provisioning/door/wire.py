@@ -138,7 +138,8 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         method = self._parser.get_method().decode("latin-1")
-        request = Request(method, path_of(self._target), self._headers, self._peer, self._local, self._secure)
+        target = self._target.decode("latin-1")
+        request = Request(method, path_of(self._target), self._headers, self._peer, self._local, self._secure, target)
         self._begin()
         if len(self._requests) >= WAITING_REQUESTS:
             raise _TooMuch

@@ -66,8 +66,20 @@ OPINIONS: Mapping[str, Opinion] = MappingProxyType(
             Opinion("firmware_file_postfix", "", gettext_noop("a leftover postfix asks for the wrong firmware")),
             Opinion("config_file_prefix", "", gettext_noop("a leftover prefix asks for the wrong file")),
             Opinion("config_file_postfix", "", gettext_noop("a leftover postfix asks for the wrong file")),
-            Opinion("config_http_username", "", gettext_noop("no leftover credentials are sent to this server")),
-            Opinion("config_http_password", "", gettext_noop("no leftover credentials are sent to this server")),
+            Opinion(
+                "config_http_username",
+                "",
+                gettext_noop(
+                    "no leftover credentials are sent to this server; where phones log in (phone_login), its own user"
+                ),
+            ),
+            Opinion(
+                "config_http_password",
+                "",
+                gettext_noop(
+                    "no leftover credentials are sent to this server; where phones log in, a random one for each phone"
+                ),
+            ),
             Opinion("disable_ssh", "1", gettext_noop("a shell that nobody uses is a door that nobody watches")),
             Opinion(
                 "web_access_mode",

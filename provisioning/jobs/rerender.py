@@ -108,7 +108,9 @@ def _read(phone_ids: Sequence[int]) -> _Rows:
     The versions are read first: whoever saves a phone afterwards makes a newer one, and is found out when it is stored.
     """
     newest = batch.newest(ConfigFile, ("pk",), "phone", list(phone_ids), "number")
-    files = ConfigFile.objects.filter(pk__in=[pk for (pk,) in newest]).defer("body", "bootstrap", "first_secret")
+    files = ConfigFile.objects.filter(pk__in=[pk for (pk,) in newest]).defer(
+        "body", "bootstrap", "first_secret", "login_secret"
+    )
     current = {one.phone_id: one for one in files}
     phones = list(Phone.objects.filter(pk__in=phone_ids).prefetch_related("accounts", "keys").order_by("pk"))
     return _Rows(phones, current, stack.stacks(phones), rendering.switched_on_of(phones))

@@ -41,6 +41,8 @@ class Answer:
     body: bytes
     closed: bool
     seconds: float
+    challenge: str = ""
+    """What a 401 asks for."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,12 @@ class Getter:
     close_wait: float = 1.0
     ca: str = ""
 
-    async def get(self, url: str, abort_after: int | None = None) -> Answer:
+    async def get(self, url: str, abort_after: int | None = None, authorization: str = "") -> Answer:
         """Fetch `url`. With `abort_after`, a 200 is left after so many bytes of its body by Aborted."""
         began = monotonic()
         try:
             async with asyncio.timeout(self.timeout):
-                return await self._get(url, abort_after, began)
+                return await self._get(url, abort_after, authorization, began)
         except TimeoutError:
             raise FetchError(f"no complete answer within {self.timeout:g} s") from None
         except ssl.SSLError as error:
@@ -71,10 +73,10 @@ class Getter:
         except OSError as error:
             raise FetchError(error.strerror or str(error)) from None
 
-    async def _get(self, url: str, abort_after: int | None, began: float) -> Answer:
+    async def _get(self, url: str, abort_after: int | None, authorization: str, began: float) -> Answer:
         reader, writer = await self._connect(url, small=abort_after is not None)
         try:
-            writer.write(self._request(url))
+            writer.write(self._request(url, authorization))
             await writer.drain()
             status, headers = await _read_head(reader)
             length = _content_length(headers)
@@ -83,7 +85,8 @@ class Getter:
                 raise Aborted
             body = await _read_body(reader, length)
             closed = await self._closed_after(reader)
-            return Answer(status, body, closed, monotonic() - began)
+            challenge = next((value for name, value in headers if name == "www-authenticate"), "")
+            return Answer(status, body, closed, monotonic() - began, challenge)
         finally:
             writer.transport.abort()
 
@@ -107,9 +110,8 @@ class Getter:
             sock.close()
             raise
 
-    def _request(self, url: str) -> bytes:
-        parts = urlsplit(url)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    def _request(self, url: str, authorization: str) -> bytes:
+        parts, target = urlsplit(url), target_of(url)
         if not re.fullmatch(r"[!-~]+", target):
             raise FetchError("the path has blanks or letters that no request line may have")
         lines = [
@@ -117,6 +119,7 @@ class Getter:
             f"Host: {parts.netloc}",
             f"User-Agent: {self.user_agent}",
             "Accept: */*",
+            *([f"Authorization: {authorization}"] if authorization else []),
             "Connection: close",
         ]
         return "\r\n".join([*lines, "", ""]).encode("ascii")
@@ -131,6 +134,12 @@ class Getter:
         if more:
             raise HttpViolation("more bytes follow the body than Content-Length says")
         return True
+
+
+def target_of(url: str) -> str:
+    """What stands in the request's line."""
+    parts = urlsplit(url)
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
 def _tls(ca: str) -> ssl.SSLContext:

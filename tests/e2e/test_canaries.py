@@ -131,6 +131,7 @@ def world(make_world: Callable[..., World]) -> World:
         {
             "GSPNP_ADMIN_PASSWORD": ADMIN,
             "GSPNP_LOG_LEVEL": "DEBUG",
+            "GSPNP_PHONE_LOGIN": "basic",
             "GSPNP_FIELD_KEYS": FIELD_KEY,
             "SECRET_KEY": SECRET_KEY,
         }
@@ -234,8 +235,11 @@ def spoken(world: World) -> dict[str, str]:
     told += [value for one in phones for value in one.values.values()]
     paths = {secret for text in told for secret in re.findall(r"/p/([\w-]{22})", text)}
     found = {f"path {number}": secret for number, secret in enumerate(sorted(paths))}
+    logins = {f"login {number}": one.values["P1361"] for number, one in enumerate(phones)}
+    assert all(logins.values())
+    found |= logins
     canaries = CANARY | found | {"field key": FIELD_KEY, "secret key": SECRET_KEY, "admin": ADMIN, "viewer": VIEWER}
-    assert len(found) >= 6
+    assert len(found) >= 9
     assert not leaks("\n".join(said).encode(), canaries)
     return canaries
 
