@@ -5,8 +5,10 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 # More for pytest: make test ARGS="tests/sipmcast -k storm"; or for the benchmark: make bench ARGS="answers --repeats 5"
 ARGS ?=
-# Two more than there are cores: two chains in network namespaces, browsers and servers wait most of the time.
-WORKERS := $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 2 )))
+# One more than there are cores: what runs in network namespaces waits most of the time.
+WORKERS := $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
+# Where this is set, each of the many processes that are started compiles all our modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 # A language to begin: make messages LOCALE=de
 LOCALE ?=
 
