@@ -20,7 +20,7 @@ from devices.limits import Limits, source_of
 from devices.mac import colons
 from devices.wording import in_english
 from provisioning import attempts, downloads
-from provisioning.door import crossing, guard, lookup, source, watch
+from provisioning.door import crossing, guard, lookup, punctual, source, watch
 from provisioning.door.http import FAILED, MALFORMED, REFUSED, Answer, Request, Withdrawn, plain
 from provisioning.door.lookup import Stored
 from provisioning.door.store import in_store
@@ -68,7 +68,7 @@ async def answer(request: Request) -> Answer:
 
 async def _not_before(begun: float) -> None:
     """Wait until an answer that must tell nothing by its time may leave."""
-    await asyncio.sleep(begun + REFUSAL_SECONDS - asyncio.get_running_loop().time())
+    await punctual.wait_until(begun + REFUSAL_SECONDS)
 
 
 async def _answer(request: Request, begun: float) -> Answer:
