@@ -15,6 +15,7 @@ from devices import crypto
 from gspnp import keys
 from gspnp.backup import archive, database
 from gspnp.backup.archive import BackupError
+from gspnp.env import SettingError
 from provisioning.firmware import images
 from provisioning.models import FirmwareImage
 
@@ -27,11 +28,16 @@ def make(folder: Path, keys_folder: Path | None) -> tuple[Path, Path | None]:
     name = f"gspnp-{timezone.now():%Y%m%dT%H%M%SZ}"
     if keys_folder is not None:
         _apart(folder, keys_folder)
+    data = Path(settings.GSPNP_DATA_DIR)
     try:
         for place in filter(None, (folder, keys_folder)):
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        made = _archive(folder, f"{name}.tar.gz")
-        return made, None if keys_folder is None else _keys(keys_folder / name)
+        with keys.alone(data, waiting=True):  # the keys must be those of the copy
+            settings.GSPNP_FIELD_KEYS = keys.read_again(data)
+            made = _archive(folder, f"{name}.tar.gz")
+            return made, None if keys_folder is None else _keys(keys_folder / name)
+    except SettingError as error:
+        raise BackupError(str(error)) from error
     except OSError as error:
         raise BackupError(f"The backup cannot be written ({error}).") from error
 

@@ -37,6 +37,15 @@ print(Account.objects.get().password, len(bytes(ConfigFile.objects.get().content
 """
 
 
+WHILE_KEYS_CHANGE = """
+import subprocess, sys
+from django.core.management import call_command
+for option in ("--new-key", "--drop-old"):
+    subprocess.run([sys.executable, "manage.py", "rotate_keys", option], check=True)
+call_command("backup", {folder!r})
+"""
+
+
 class House:
     """An installation: its data folder, and commands on it."""
 
@@ -192,6 +201,16 @@ def test_a_database_that_is_in_use_is_not_replaced(filled, backed_up, tmp_path):
         said = other.manage("restore", str(archive), "--keys", str(keys), "--force", ends=1)
         assert "in use" in said
     open_elsewhere.close()
+    assert other.shell(TELL) == filled[0].shell(TELL)
+
+
+def test_a_backup_has_the_keys_of_its_copy_and_not_those_that_it_began_with(filled, tmp_path):
+    house, other = House(tmp_path / "var"), House(tmp_path / "other")
+    shutil.copytree(filled[0].folder, house.folder)
+    house.shell(WHILE_KEYS_CHANGE.format(folder=str(tmp_path / "b")))
+    (archive,), (keys,) = (tmp_path / "b").iterdir(), (tmp_path / "b-keys").iterdir()
+    assert (keys / "field-keys").read_text() == (house.folder / "field-keys").read_text()
+    other.manage("restore", str(archive), "--keys", str(keys))
     assert other.shell(TELL) == filled[0].shell(TELL)
 
 
