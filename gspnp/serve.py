@@ -29,13 +29,15 @@ class Door(NamedTuple):
     default_port: int
     command: tuple[str, ...]
     """Of its server, as arguments of Python; the number of the open socket follows."""
+    trace: str
+    """The file in the data folder by which commands see that it is open."""
 
 
 # Verbosity 0 is no access log.
 CONSOLE = ("-m", "daphne", "-v", "0", "--no-server-name", "gspnp.asgi:application", "--fd")
 DOORS = {
-    "console": Door("GSPNP_CONSOLE_BIND", "GSPNP_CONSOLE_PORT", 8000, CONSOLE),
-    "phones": Door("GSPNP_PHONES_BIND", "GSPNP_PHONES_PORT", 5481, ("-m", "gspnp.phones")),
+    "console": Door("GSPNP_CONSOLE_BIND", "GSPNP_CONSOLE_PORT", 8000, CONSOLE, open_port.CONSOLE_FILE_NAME),
+    "phones": Door("GSPNP_PHONES_BIND", "GSPNP_PHONES_PORT", 5481, ("-m", "gspnp.phones"), open_port.FILE_NAME),
 }
 
 
@@ -95,11 +97,10 @@ def main(arguments: list[str]) -> None:
             sys.stderr.write(f"The {arguments[0]} door is closed: {error} Trying again in {RETRY_SECONDS} s.\n")
             sys.stderr.flush()
             time.sleep(RETRY_SECONDS)
-    if arguments[0] == "phones":
-        try:
-            open_port.leave(data_dir(), port)
-        except OSError as error:
-            sys.stderr.write(f"Commands cannot see at which port this door opens: {error}.\n")
+    try:
+        open_port.leave(data_dir(), port, door.trace)
+    except OSError as error:
+        sys.stderr.write(f"Commands cannot see at which port this door opens: {error}.\n")
     os.environ.pop("DJANGO_SETTINGS_MODULE", None)  # each server knows its own
     sys.stderr.write(f"The {arguments[0]} door opens on {host} port {port}.\n")
     sys.stderr.flush()

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from cryptography.fernet import Fernet
 
 from gspnp.env import BASE_DIR
 from tests.support.canaries import leaks_of_file, leaks_of_folder, leaks_of_rows
-from tests.support.servers import postgresql  # noqa: F401
+from tests.support.servers import free_port, postgresql  # noqa: F401
 
 pytestmark = pytest.mark.timeout(240)
 PASSWORD = "s3cr3t-canary-password"  # of tests/cast.py
@@ -202,6 +203,29 @@ def test_a_database_that_is_in_use_is_not_replaced(filled, backed_up, tmp_path):
         assert "in use" in said
     open_elsewhere.close()
     assert other.shell(TELL) == filled[0].shell(TELL)
+
+
+def test_beside_a_console_nothing_is_restored_and_no_key_changed(filled, backed_up, tmp_path):
+    """It knows the old keys alone: what it wrote with them would be lost when they are taken away."""
+    archive, keys = backed_up
+    house = House(tmp_path / "var", GSPNP_CONSOLE_BIND="127.0.0.1", GSPNP_CONSOLE_PORT=str(free_port()))
+    shutil.copytree(filled[0].folder, house.folder)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gspnp.serve", "console"], cwd=BASE_DIR, env=house.environment, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    try:
+        assert "opens on" in process.stderr.readline()
+        assert "console (port" in house.manage("restore", str(archive), "--keys", str(keys), "--force", ends=1)
+        assert "console (port" in house.manage("rotate_keys", "--new-key", ends=1)
+        added = Fernet.generate_key().decode() + "\n" + (house.folder / "field-keys").read_text()
+        (house.folder / "field-keys").write_text(added)
+        os.utime(house.folder / "field-keys", (time.time() + 60, time.time() + 60))
+        assert "started before" in house.manage("rotate_keys", "--drop-old", ends=1)
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+    assert "taken away" in house.manage("rotate_keys", "--drop-old")
 
 
 def test_a_backup_has_the_keys_of_its_copy_and_not_those_that_it_began_with(filled, tmp_path):

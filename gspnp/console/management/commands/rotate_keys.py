@@ -81,8 +81,7 @@ class Command(BaseCommand):
     def _add(self, force: bool) -> None:
         if not force and (there := running()):
             raise CommandError(
-                f"These processes run and do not know the new key: {', '.join(there)}. Stop gspnp first, the "
-                "console too."
+                f"These processes run and do not know the new key: {', '.join(there)}. Stop gspnp first."
             )
         made = [keys.new_field_key(), *settings.GSPNP_FIELD_KEYS]
         try:
@@ -97,7 +96,7 @@ class Command(BaseCommand):
         if older and len(settings.GSPNP_FIELD_KEYS) > 1:
             raise CommandError(
                 f"These processes were started before {_file()} was changed, and could not open what is written anew: "
-                f"{', '.join(older)}. Start all of gspnp anew, the console too."
+                f"{', '.join(older)}. Start all of gspnp anew."
             )
 
     def _drop(self) -> None:
