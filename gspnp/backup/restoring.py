@@ -37,7 +37,7 @@ def restore(source: Path, keys_folder: Path | None, *, force: bool) -> list[str]
             manifest, files = archive.unpack(source, Path(place))
             _check(manifest, given, has_data)
             if manifest.database == archive.SQLITE:
-                database.check_sqlite(files[archive.SQLITE], manifest.migrations)
+                database.check_sqlite(files[archive.SQLITE], manifest.migrations, manifest.lost)
             return _put(manifest, files, given, keys_folder, data, has_data)
     except BlockingIOError as error:
         raise BackupError("A rotate_keys, backup or restore is at work. Run this when it has ended.") from error
@@ -134,7 +134,11 @@ def _put(
             words.append(f"Its keys are {data / keys.FIELD_KEYS_FILE}.before-{stamp}.")
     if in_files:
         keys.replace_private(file, "\n".join(given))
-    call_command("migrate", interactive=False, verbosity=0)
+    try:
+        call_command("migrate", interactive=False, verbosity=0)
+    except Exception as error:
+        words.insert(0, f"The backup is in its place, but its tables cannot be brought up to date: {error}.")
+        raise BackupError(" ".join(words)) from error
     lost = sum(rekeying.count(model, name).lost for model, name in rekeying.kinds())
     if lost:
         words.append(f"{lost} secrets are opened by none of the keys. Look for older keys, and add them to {file}.")

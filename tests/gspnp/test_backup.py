@@ -1,5 +1,6 @@
 """`manage.py backup` and `restore`: real commands on data folders of their own."""
 
+import errno
 import io
 import json
 import os
@@ -10,10 +11,12 @@ import sys
 import tarfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cryptography.fernet import Fernet
 
+from gspnp.backup import database
 from gspnp.env import BASE_DIR
 from tests.support.canaries import leaks_of_file, leaks_of_folder, leaks_of_rows
 from tests.support.servers import free_port, postgresql  # noqa: F401
@@ -236,6 +239,40 @@ def test_a_backup_has_the_keys_of_its_copy_and_not_those_that_it_began_with(fill
     assert (keys / "field-keys").read_text() == (house.folder / "field-keys").read_text()
     other.manage("restore", str(archive), "--keys", str(keys))
     assert other.shell(TELL) == filled[0].shell(TELL)
+
+
+def test_a_secret_that_was_lost_before_does_not_stand_in_the_way_of_the_others(filled, tmp_path):
+    house, other = House(tmp_path / "var"), House(tmp_path / "other")
+    shutil.copytree(filled[0].folder, house.folder)
+    with sqlite3.connect(house.folder / "gspnp.sqlite3") as database:
+        database.execute("UPDATE devices_account SET password = 'gAAAAnonsense'")
+    database.close()
+    assert "1 secrets in it are opened by none" in house.manage("backup", str(tmp_path / "b"))
+    (archive,), (keys,) = (tmp_path / "b").iterdir(), (tmp_path / "b-keys").iterdir()
+    assert "1 secrets are opened by none" in other.manage("restore", str(archive), "--keys", str(keys))
+    (keys / "field-keys").write_text((keys / "field-keys").read_text() + Fernet.generate_key().decode())
+    assert "already" in other.manage("restore", str(archive), "--keys", str(keys), ends=1)
+
+
+def test_a_full_disk_leaves_the_database_that_was_there(tmp_path, monkeypatch):
+    """The copy comes from another file system: it is whole beside the old one before that one is touched."""
+    place = tmp_path / "gspnp.sqlite3"
+    with sqlite3.connect(place) as old:
+        old.execute("CREATE TABLE t (x)")
+    old.close()
+    before = place.read_bytes()
+    monkeypatch.setattr(database, "sqlite_path", lambda: place)
+    monkeypatch.setattr(database, "kind", lambda: database.SQLITE)
+    monkeypatch.setattr(database, "connection", SimpleNamespace(close=lambda: None))
+
+    def full(source, target):
+        Path(target).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "move", full)
+    with pytest.raises(OSError, match="No space"):
+        database.put_back(tmp_path / "copy", tmp_path / "kept")
+    assert place.read_bytes() == before and [path.name for path in tmp_path.iterdir()] == [place.name]
 
 
 def test_keys_inside_the_folder_of_the_data_are_refused(filled, tmp_path):

@@ -44,7 +44,9 @@ class Command(BaseCommand):
                 settings.GSPNP_FIELD_KEYS = keys.read_again(folder)
                 self._rotate(in_environment, options)
         except BlockingIOError as error:
-            raise CommandError("Another rotate_keys, backup or restore is at work. Run this when it has ended.") from error
+            raise CommandError(
+                "Another rotate_keys, backup or restore is at work. Run this when it has ended."
+            ) from error
         except (SettingError, OSError) as error:
             raise CommandError(str(error)) from error
 
