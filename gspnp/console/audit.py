@@ -21,7 +21,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.db import DatabaseError, transaction
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import ResolverMatch
 from django.utils import timezone
@@ -45,9 +45,15 @@ EDITORS = frozenset(
      "console:extension"}
 )  # fmt: skip
 # What a form says that is worth keeping and never secret. Anything else of a form is not kept.
-TOLD = ("site", "on", "do", "action", "kind", "version", "path", "name", "minutes", "host", "enabled")
-TOLD_OF = {"console:reveal": ("name",), "console:firmware_pin": ("path",), "console:phonebook_switch": ("site", "on")}
+TOLD = ("site", "on", "do", "action", "kind", "version", "path", "name", "minutes", "host", "enabled", "secrets")
+TOLD_OF = {
+    "console:reveal": ("name",),
+    "console:firmware_pin": ("path",),
+    "console:phonebook_switch": ("site", "on"),
+    "admin:devices_phone_changelist": ("action", "value"),
+}
 TOLD_CHARS = 100
+CHOSEN, CHOSEN_CHARS = 1_000, 20_000
 
 
 @dataclass
@@ -70,7 +76,7 @@ class RecordChanges:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         seen = getattr(request, "gspnp_change", None)
-        if seen is not None and response.status_code < 400:
+        if seen is not None and not 400 <= response.status_code < 500:
             try:
                 _record(request, response, *seen)
             except DatabaseError:
@@ -88,16 +94,24 @@ class RecordChanges:
         if target is not None:
             target.before = target.snapshot()
         # The name now: whoever forgets a user, or changes the own name, did it under this one.
-        request.gspnp_change = (request.user.get_username(), target)  # type: ignore[attr-defined]
+        seen = (request.user.get_username(), target, _chosen(request, match) if target is None else {})
+        request.gspnp_change = seen  # type: ignore[attr-defined]
 
 
 def write(who: str, deed: str, *, host: str | None = "", **said: Any) -> Change:
     """An entry; now and then old ones go. `said` are columns of Change."""
-    said = {name: value[:200] if isinstance(value, str) else value for name, value in said.items()}
-    change = Change.objects.create(at=timezone.now(), who=who[:150], host=host or "", deed=deed[:40], **said)
+    said = {name: _storable(value[:200] if isinstance(value, str) else value) for name, value in said.items()}
+    change = Change.objects.create(at=timezone.now(), who=who[:150], host=host or "", deed=_storable(deed[:40]), **said)
     if change.pk % PRUNE_EVERY == 0:
         prune()
     return change
+
+
+def _storable(value: Any) -> Any:
+    """PostgreSQL stores no NUL: whoever adds one to a form must not keep the whole entry out with it."""
+    if isinstance(value, dict):
+        return {_storable(name): _storable(text) for name, text in value.items()}
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
 
 
 def prune() -> int:
@@ -107,11 +121,14 @@ def prune() -> int:
     return Change.objects.filter(pk__in=ids).delete()[0] if ids else 0
 
 
-def _record(request: HttpRequest, response: HttpResponse, who: str, target: Target | None) -> None:
+def _record(
+    request: HttpRequest, response: HttpResponse, who: str, target: Target | None, chosen: dict[str, str]
+) -> None:
     match = request.resolver_match
     assert match is not None
     in_admin = match.app_names[:1] == ["admin"]
-    if in_admin and response.status_code not in (301, 302, 303):
+    is_broken = response.status_code >= 500  # it may have done what it was asked before that
+    if in_admin and not is_broken and response.status_code not in (301, 302, 303):
         return  # a form with errors, or a page that asks whether it is meant
     before: dict[str, str] = {}
     after: dict[str, str] = {}
@@ -119,12 +136,12 @@ def _record(request: HttpRequest, response: HttpResponse, who: str, target: Targ
     if target is not None:
         before, after = snapshots.diff(target.before or {}, target.snapshot())
         said = {"kind": target.kind, "what": target.what, "mac": target.mac}
-    elif in_admin:
-        said = _of_admin(request, match)
+    elif in_admin and not is_broken:
+        said, after = _of_admin(request, match)
     if not before and not after:
-        if match.view_name in EDITORS or in_admin and target is not None:
+        if match.view_name in EDITORS or target is not None and (in_admin or is_broken):
             return
-        after = _told(request, match.view_name)
+        after = _told(request, match.view_name) | chosen
     deed = match.url_name or match.view_name or ""
     if match.view_name == "console:act":
         deed = str(match.kwargs.get("action", ""))
@@ -178,7 +195,7 @@ def _of_admin_row(match: ResolverMatch) -> Target | None:
         return None
     except Exception:  # a ValidationError: no such row can be
         return None
-    rows = model._default_manager.defer(*sealed_names(model)).filter(pk=pk)
+    rows = _rows(model).filter(pk=pk)
     return _of_row(f"{parts[0]}.{parts[1]}", rows.first)
 
 
@@ -195,15 +212,39 @@ def _of_row(kind: str, find: Callable[[], Model | None], mac: str = "", what: st
     return Target(kind, snapshot, what, mac)
 
 
-def _of_admin(request: HttpRequest, match: ResolverMatch) -> dict[str, Any]:
-    """A row that was added, or an action on several: the admin's own entry names it."""
+def _of_admin(request: HttpRequest, match: ResolverMatch) -> tuple[dict[str, Any], dict[str, str]]:
+    """A row that was added, and what stands in it: the admin's own entry names it."""
     if not (match.url_name or "").endswith("_add"):
-        return {}
+        return {}, {}
     entry = LogEntry.objects.filter(user__username=request.user.get_username()).order_by("-pk").first()
     if entry is None or entry.content_type is None:
-        return {}
+        return {}, {}
     kind = f"{entry.content_type.app_label}.{entry.content_type.model}"
-    return {"kind": kind, "what": entry.object_repr}
+    row = _rows(entry.content_type.model_class()).filter(pk=entry.object_id).first()
+    after = {} if row is None else snapshots.diff({}, snapshots.of(row))[1]
+    return {"kind": kind, "what": entry.object_repr}, after
+
+
+def _chosen(request: HttpRequest, match: ResolverMatch) -> dict[str, str]:
+    """What an action of the admin is done to: named beforehand, because it may be gone afterwards."""
+    from gspnp.console.admin.bulk import seen_on_the_page  # the administration is made when all apps are there
+
+    app, _, rest = (match.url_name or "").partition("_")
+    name, _, page = rest.rpartition("_")
+    if match.app_names[:1] != ["admin"] or page != "changelist" or not request.POST.get("action"):
+        return {}
+    if request.POST.get("select_across") == "1":
+        return {"chosen": "all"}
+    picked = [pk for pk in request.POST.getlist("_selected_action") if pk.isascii() and pk.isdigit() and len(pk) < 19]
+    ids = {*map(int, picked[:CHOSEN]), *[*seen_on_the_page(request.POST.get("seen", ""))][:CHOSEN]}
+    rows = _rows(apps.get_model(app, name)).filter(pk__in=ids).order_by("pk")
+    return {"chosen": ", ".join(snapshots.title(row) for row in rows)[:CHOSEN_CHARS]}
+
+
+def _rows(model: Any) -> QuerySet[Any]:
+    """Without their secrets, which a lost key makes unreadable."""
+    rows: QuerySet[Any] = model._default_manager.defer(*sealed_names(model))
+    return rows
 
 
 def watch() -> None:
