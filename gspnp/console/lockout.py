@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -120,18 +119,9 @@ def _turn(request: HttpRequest, credentials: Mapping[str, Any]) -> Iterator[None
 def host(request: HttpRequest) -> str | None:
     """Who asks: the peer or, if that is a trusted proxy, the last address that the proxy vouches for. None if that is
     no address, as behind a unix socket."""
-    peer = networks.plain_host(request.META.get("REMOTE_ADDR") or "")
-    trusted = settings.GSPNP_TRUSTED_PROXIES
-    if trusted and networks.within(peer, trusted):
-        for hop in reversed(request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")):
-            hop = networks.plain_host(hop.strip())
-            try:
-                ipaddress.ip_address(hop)
-            except ValueError:
-                break
-            if not networks.within(hop, trusted):
-                return hop
-    return peer if networks.parse_address(peer) else None
+    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
+    found = networks.asker(request.META.get("REMOTE_ADDR") or "", forwarded, settings.GSPNP_TRUSTED_PROXIES)
+    return found if networks.parse_address(found) else None
 
 
 def name(request: HttpRequest, credentials: Mapping[str, Any] | None = None) -> str:
