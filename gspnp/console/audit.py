@@ -9,7 +9,7 @@ A form that only showed what it would do, or changed nothing of the thing that i
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -18,8 +18,10 @@ from axes.signals import user_locked_out
 from django.apps import apps
 from django.conf import settings
 from django.contrib.admin.models import LogEntry
+from django.contrib.admin.utils import unquote
 from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.core.exceptions import ValidationError
 from django.db import DatabaseError, transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -30,6 +32,7 @@ from devices.fields import sealed_names
 from devices.models import Extension, Phone
 from gspnp.console import lockout, snapshots
 from gspnp.console.models import Change
+from provisioning.layers.store import spelled
 from provisioning.models import SettingsLayer
 
 log = logging.getLogger(__name__)
@@ -45,13 +48,19 @@ EDITORS = frozenset(
      "console:extension"}
 )  # fmt: skip
 # What a form says that is worth keeping and never secret. Anything else of a form is not kept.
-TOLD = ("site", "on", "do", "action", "kind", "version", "path", "name", "minutes", "host", "enabled", "secrets")
+TOLD_UNLESS_SAID = ("site", "on", "do", "action", "kind", "version", "minutes", "host", "enabled", "secrets")
 TOLD_OF = {
     "console:reveal": ("name",),
+    "console:unlock": ("name", "host"),
+    "console:add_phone": ("mac", "model", "site"),
+    "console:decoy_add": ("mac", "note"),
+    "console:extension_add": ("extension-number", "extension-name", "extension-site"),
+    "console:handout": ("site", "on", "first", "last", "sip_server"),
     "console:firmware_pin": ("path",),
     "console:phonebook_switch": ("site", "on"),
     "admin:devices_phone_changelist": ("action", "value"),
 }
+ALSO_TOLD = {"console:swap": ("new", "model")}  # beside what differs
 TOLD_CHARS = 100
 CHOSEN, CHOSEN_CHARS = 1_000, 20_000
 
@@ -141,7 +150,8 @@ def _record(
     if not before and not after:
         if match.view_name in EDITORS or target is not None and (in_admin or is_broken):
             return
-        after = _told(request, match.view_name) | chosen
+        after = _told(request, TOLD_OF.get(match.view_name, TOLD_UNLESS_SAID)) | chosen
+    after = _told(request, ALSO_TOLD.get(match.view_name, ())) | after
     deed = match.url_name or match.view_name or ""
     if match.view_name == "console:act":
         deed = str(match.kwargs.get("action", ""))
@@ -154,9 +164,9 @@ def _record(
     write(who, deed, host=lockout.host(request), before=before, after=after, **said)
 
 
-def _told(request: HttpRequest, view_name: str) -> dict[str, str]:
-    names = TOLD_OF.get(view_name, tuple(name for name in TOLD if name not in ("name", "path")))
-    return {name: request.POST[name][:TOLD_CHARS] for name in names if request.POST.get(name)}
+def _told(request: HttpRequest, names: Iterable[str]) -> dict[str, str]:
+    said = {name: request.POST[name][:TOLD_CHARS] for name in names if request.POST.get(name)}
+    return {name.removeprefix("extension-"): text for name, text in said.items()}
 
 
 def _target(request: HttpRequest, match: ResolverMatch) -> Target | None:
@@ -167,13 +177,14 @@ def _target(request: HttpRequest, match: ResolverMatch) -> Target | None:
     if match.view_name in ("console:extension", "console:extension_delete"):
         return _of_row("devices.extension", lambda: Extension.objects.defer("secret").filter(pk=given["pk"]).first())
     if match.view_name == "console:firmware_pin":
-        model = given["model"]
+        model = given["model"].strip().upper()  # as it is stored
         return Target("provisioning.firmwarestep", lambda: snapshots.firmware_path(model), model)
     if match.view_name in ("console:layer", "console:opinions"):
         level, name = request.GET.get("level", ""), request.GET.get("name", "")
         if match.view_name == "console:opinions":
             level, name = "site", request.GET.get("site", "")
-        rows = SettingsLayer.objects.defer("sealed").filter(level=level, name=name[:40], phone=None)
+        name = spelled(level, name)[:40]
+        rows = SettingsLayer.objects.defer("sealed").filter(level=level, name=name, phone=None)
         return _of_row("provisioning.settingslayer", rows.first, what=f"{level} {name}".strip())
     if match.view_name == "admin:password_change":
         users = get_user_model()._default_manager.filter(username=request.user.get_username())
@@ -184,18 +195,18 @@ def _target(request: HttpRequest, match: ResolverMatch) -> Target | None:
 
 
 def _of_admin_row(match: ResolverMatch) -> Target | None:
-    pk = match.kwargs.get("object_id") or match.kwargs.get("id")
+    pk = unquote(match.kwargs.get("object_id") or match.kwargs.get("id") or "")  # as the admin reads it
     parts = (match.url_name or "").split("_")
     if not pk or len(parts) < 3:
         return None
     try:
         model = apps.get_model(parts[0], parts[1])
-        model._meta.pk.to_python(pk)
-    except (LookupError, ValueError, TypeError):
+    except LookupError:
         return None
-    except Exception:  # a ValidationError: no such row can be
+    key = _key(model, pk)
+    if key is None:
         return None
-    rows = _rows(model).filter(pk=pk)
+    rows = _rows(model).filter(pk=key)
     return _of_row(f"{parts[0]}.{parts[1]}", rows.first)
 
 
@@ -231,14 +242,26 @@ def _chosen(request: HttpRequest, match: ResolverMatch) -> dict[str, str]:
 
     app, _, rest = (match.url_name or "").partition("_")
     name, _, page = rest.rpartition("_")
-    if match.app_names[:1] != ["admin"] or page != "changelist" or not request.POST.get("action"):
+    actions = [one for one in request.POST.getlist("action") if one]
+    if match.app_names[:1] != ["admin"] or page != "changelist" or not actions:
         return {}
-    if request.POST.get("select_across") == "1":
-        return {"chosen": "all"}
-    picked = [pk for pk in request.POST.getlist("_selected_action") if pk.isascii() and pk.isdigit() and len(pk) < 19]
-    ids = {*map(int, picked[:CHOSEN]), *[*seen_on_the_page(request.POST.get("seen", ""))][:CHOSEN]}
-    rows = _rows(apps.get_model(app, name)).filter(pk__in=ids).order_by("pk")
-    return {"chosen": ", ".join(snapshots.title(row) for row in rows)[:CHOSEN_CHARS]}
+    said = {"action": " ".join(actions)[:TOLD_CHARS]}
+    if request.POST.get("select_across", "").lower() not in ("", "0", "false"):  # as Django's form reads it
+        return said | {"chosen": "all"}
+    model = apps.get_model(app, name)
+    picked = [*request.POST.getlist("_selected_action"), *seen_on_the_page(request.POST.get("seen", ""))]
+    rows = _rows(model).filter(pk__in={pk for one in picked[:CHOSEN] if (pk := _key(model, one)) is not None})
+    names = [snapshots.title(row) for row in rows.order_by("pk")]
+    names += [f"and {len(picked) - CHOSEN} more"] if len(picked) > CHOSEN else []
+    return said | {"chosen": ", ".join(names)[:CHOSEN_CHARS]}
+
+
+def _key(model: Any, text: object) -> Any:
+    """A primary key, however it is written; None if it is none."""
+    try:
+        return model._meta.pk.to_python(text)
+    except ValidationError:
+        return None
 
 
 def _rows(model: Any) -> QuerySet[Any]:

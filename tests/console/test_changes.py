@@ -10,6 +10,7 @@ from devices.directory import Entry
 from devices.models import Account, Extension, Phone
 from gspnp.console import actions, audit, roles
 from gspnp.console.models import Change
+from provisioning.firmware import images
 from provisioning.layers import store
 from tests import cast
 from tests.console.conftest import person, signed_in, typed
@@ -164,6 +165,48 @@ def test_an_action_of_the_admin_names_what_it_was_done_to(administrator, listene
     assert client.post("/admin/devices/phone/", fields).status_code == 302
     assert Account.objects.get().sip_server == "10.9.9.9"
     assert last().after == {"action": "set_sip_server", "value": "10.9.9.9", "chosen": "00:0B:82:27:3B:89"}
+
+
+@pytest.mark.parametrize(
+    ("url", "what"),
+    [("?level=model&name=gxp1628", "model GXP1628"), ("?level=site&name=%20berlin%20", "site berlin"),
+     ("?level=template&name=%20Lobby", "template Lobby")],
+)  # fmt: skip
+def test_another_spelling_of_a_layer_leaves_an_entry_too(console, listener, url, what):
+    for tag in ("7", "8"):
+        assert saved(console, f"/settings/layer/{url}", vlan_tag=tag).status_code == 302
+        assert (last().deed, last().what, last().after) == ("layer", what, {"setting: VLAN tag": tag})
+
+
+def test_another_spelling_of_a_model_or_of_a_row_leaves_an_entry_too(console, boss):
+    images.add("1.0.7.81", [b"firmware" * 1000], by="tess")
+    assert console.post("/firmware/path/%20gxp1628/", {"path": "1.0.7.81", "sure": "1"}).status_code == 302
+    assert (last().what, last().after) == ("GXP1628", {"path": "1.0.7.81"})
+    vera = person("vera")
+    words = {"password1": CANARY, "password2": CANARY}
+    assert signed_in(boss).post(f"/admin/auth/user/0{vera.pk}/password/", words).status_code == 302
+    vera.refresh_from_db()
+    assert vera.check_password(CANARY)
+    assert (last().what, last().after) == ("vera", {"password": "••••••••"})
+    odd = {"action": ["delete_selected", ""], "index": "0", "post": "yes", "_selected_action": f" {vera.pk}"}
+    signed_in(boss).post("/admin/auth/user/", odd)
+    assert not User.objects.filter(username="vera").exists()
+    assert last().after == {"action": "delete_selected", "chosen": "vera"}
+    pks = [directory.add(Entry("", number)) for number in ("1001", "1002")]
+    every = {"action": "delete_selected", "post": "yes", "select_across": "on", "_selected_action": str(pks[0])}
+    assert signed_in(boss).post("/admin/devices/extension/", every).status_code == 302
+    assert not Extension.objects.exists()
+    assert last().after == {"action": "delete_selected", "chosen": "all"}
+
+
+def test_what_has_no_row_of_its_own_is_told_by_what_was_typed(console, boss, listener):
+    console.post("/phones/add/", {"mac": "00-0B-82-11-22-33", "model": "GXP1628", "site": ""})
+    assert last().after == {"mac": "00-0B-82-11-22-33", "model": "GXP1628"}
+    cast.assigned()
+    shown = {"old_version": Phone.objects.get(mac=cast.MAC).version, "new_version": "1", "new": "000B82112233"}
+    assert console.post(f"/phones/{cast.MAC}/swap/", shown).status_code in (302, 409)
+    signed_in(boss).post("/people/unlock/", {"name": "tess", "host": "10.0.0.1"})
+    assert last().after == {"name": "tess", "host": "10.0.0.1"}
 
 
 def test_that_passwords_left_with_an_export_is_told(administrator):
