@@ -23,6 +23,8 @@ from gspnp.keys import give_to_owner
 
 SESSIONS = "django_session"
 SECONDS = 3600  # a bound of what hangs
+CONNECTION = {"PGHOST": "HOST", "PGPORT": "PORT", "PGUSER": "USER", "PGPASSWORD": "PASSWORD", "PGDATABASE": "NAME"}
+TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "sslnegotiation", "gssencmode")
 
 
 def kind() -> str:
@@ -157,8 +159,10 @@ def _postgresql(tool: str, *arguments: str) -> None:
             f"{tool} is not installed: install PostgreSQL's client tools, of the server's version or newer."
         )
     said = connection.settings_dict
-    names = {"PGHOST": "HOST", "PGPORT": "PORT", "PGUSER": "USER", "PGPASSWORD": "PASSWORD", "PGDATABASE": "NAME"}
-    given = {name: str(said[key]) for name, key in names.items() if said.get(key)}
+    given = {name: str(said[key]) for name, key in CONNECTION.items() if said.get(key)}
+    # Whoever asks in DATABASE_URL for TLS, and whose, asks it of these tools too: they would go on in the clear.
+    options = said.get("OPTIONS", {})
+    given |= {f"PG{key.upper()}": str(options[key]) for key in TLS if options.get(key)}
     done = subprocess.run(
         [tool, "--no-password", *arguments], env={**os.environ, **given}, capture_output=True, text=True,
         stdin=subprocess.DEVNULL, timeout=SECONDS, check=False,

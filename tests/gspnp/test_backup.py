@@ -17,7 +17,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from gspnp.backup import database
-from gspnp.env import BASE_DIR
+from gspnp.env import BASE_DIR, Env, Layers
 from tests.support.canaries import leaks_of_file, leaks_of_folder, leaks_of_rows
 from tests.support.servers import free_port, postgresql  # noqa: F401
 
@@ -273,6 +273,18 @@ def test_a_full_disk_leaves_the_database_that_was_there(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         database.put_back(tmp_path / "copy", tmp_path / "kept")
     assert place.read_bytes() == before and [path.name for path in tmp_path.iterdir()] == [place.name]
+
+
+def test_the_tools_of_postgresql_are_given_the_tls_that_the_url_asks_for(tmp_path, monkeypatch):
+    said = Env(Layers({})).database("postgres://u:p@db.example/n?sslmode=verify-full&sslrootcert=/ca.pem")
+    monkeypatch.setattr(database, "connection", SimpleNamespace(settings_dict=said))
+    monkeypatch.setattr(shutil, "which", lambda tool: f"/usr/bin/{tool}")
+    ran = []
+    monkeypatch.setattr(subprocess, "run", lambda *_, env, **__: ran.append(env) or SimpleNamespace(returncode=0))
+    database._postgresql("pg_dump")
+    (environment,) = ran
+    assert (environment["PGSSLMODE"], environment["PGSSLROOTCERT"]) == ("verify-full", "/ca.pem")
+    assert (environment["PGHOST"], environment["PGPASSWORD"]) == ("db.example", "p")
 
 
 def test_keys_inside_the_folder_of_the_data_are_refused(filled, tmp_path):
