@@ -163,9 +163,12 @@ def _postgresql(tool: str, *arguments: str) -> None:
     # Whoever asks in DATABASE_URL for TLS, and whose, asks it of these tools too: they would go on in the clear.
     options = said.get("OPTIONS", {})
     given |= {f"PG{key.upper()}": str(options[key]) for key in TLS if options.get(key)}
-    done = subprocess.run(
-        [tool, "--no-password", *arguments], env={**os.environ, **given}, capture_output=True, text=True,
-        stdin=subprocess.DEVNULL, timeout=SECONDS, check=False,
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            [tool, "--no-password", *arguments], env={**os.environ, **given}, capture_output=True, text=True,
+            stdin=subprocess.DEVNULL, timeout=SECONDS, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise BackupError(f"{tool} was not ready within {SECONDS // 60} minutes. Is everything stopped?") from error
     if done.returncode:
         raise BackupError(f"{tool} failed: {done.stderr.strip()[:2000]}")

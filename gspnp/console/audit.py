@@ -29,6 +29,7 @@ from django.urls import ResolverMatch
 from django.utils import timezone
 
 from devices.fields import sealed_names
+from devices.mac import MacError, parse_mac
 from devices.models import Extension, Phone
 from gspnp.console import lockout, snapshots
 from gspnp.console.models import Change
@@ -160,8 +161,16 @@ def _record(
     elif in_admin:
         deed = "password" if deed.endswith("password_change") else deed.rsplit("_", 1)[-1]
     if "what" not in said:
-        said["what"] = request.path
+        said |= {"what": request.path, "mac": _mac(after.get("mac", ""))}
     write(who, deed, host=lockout.host(request), before=before, after=after, **said)
+
+
+def _mac(typed: str) -> str:
+    """Of a phone that was added: the list finds its entry by it."""
+    try:
+        return parse_mac(typed)
+    except MacError:
+        return ""
 
 
 def _told(request: HttpRequest, names: Iterable[str]) -> dict[str, str]:

@@ -201,7 +201,7 @@ def test_another_spelling_of_a_model_or_of_a_row_leaves_an_entry_too(console, bo
 
 def test_what_has_no_row_of_its_own_is_told_by_what_was_typed(console, boss, listener):
     console.post("/phones/add/", {"mac": "00-0B-82-11-22-33", "model": "GXP1628", "site": ""})
-    assert last().after == {"mac": "00-0B-82-11-22-33", "model": "GXP1628"}
+    assert (last().mac, last().after) == ("000B82112233", {"mac": "00-0B-82-11-22-33", "model": "GXP1628"})
     cast.assigned()
     shown = {"old_version": Phone.objects.get(mac=cast.MAC).version, "new_version": "1", "new": "000B82112233"}
     assert console.post(f"/phones/{cast.MAC}/swap/", shown).status_code in (302, 409)
