@@ -17,21 +17,18 @@ from typing import Any
 from axes.signals import user_locked_out
 from django.apps import apps
 from django.conf import settings
-from django.contrib.admin.models import LogEntry
 from django.contrib.admin.utils import unquote
 from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out
-from django.core.exceptions import ValidationError
 from django.db import DatabaseError, transaction
-from django.db.models import Model, QuerySet
+from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.urls import ResolverMatch
 from django.utils import timezone
 
-from devices.fields import sealed_names
 from devices.mac import MacError, parse_mac
 from devices.models import Extension, Phone
-from gspnp.console import lockout, snapshots
+from gspnp.console import admin_rows, lockout, snapshots
 from gspnp.console.models import Change
 from provisioning.layers.store import spelled
 from provisioning.models import SettingsLayer
@@ -63,7 +60,6 @@ TOLD_OF = {
 }
 ALSO_TOLD = {"console:swap": ("new", "model")}  # beside what differs
 TOLD_CHARS = 100
-CHOSEN, CHOSEN_CHARS = 1_000, 20_000
 
 
 @dataclass
@@ -104,7 +100,7 @@ class RecordChanges:
         if target is not None:
             target.before = target.snapshot()
         # The name now: whoever forgets a user, or changes the own name, did it under this one.
-        seen = (request.user.get_username(), target, _chosen(request, match) if target is None else {})
+        seen = (request.user.get_username(), target, admin_rows.chosen(request, match) if target is None else {})
         request.gspnp_change = seen  # type: ignore[attr-defined]
 
 
@@ -147,7 +143,7 @@ def _record(
         before, after = snapshots.diff(target.before or {}, target.snapshot())
         said = {"kind": target.kind, "what": target.what, "mac": target.mac}
     elif in_admin and not is_broken:
-        said, after = _of_admin(request, match)
+        said, after = admin_rows.added(request, match)
     if not before and not after:
         if match.view_name in EDITORS or target is not None and (in_admin or is_broken):
             return
@@ -212,10 +208,10 @@ def _of_admin_row(match: ResolverMatch) -> Target | None:
         model = apps.get_model(parts[0], parts[1])
     except LookupError:
         return None
-    key = _key(model, pk)
+    key = admin_rows.key_of(model, pk)
     if key is None:
         return None
-    rows = _rows(model).filter(pk=key)
+    rows = admin_rows.rows_of(model).filter(pk=key)
     return _of_row(f"{parts[0]}.{parts[1]}", rows.first)
 
 
@@ -230,53 +226,6 @@ def _of_row(kind: str, find: Callable[[], Model | None], mac: str = "", what: st
         return {} if found is None else snapshots.of(found)
 
     return Target(kind, snapshot, what, mac)
-
-
-def _of_admin(request: HttpRequest, match: ResolverMatch) -> tuple[dict[str, Any], dict[str, str]]:
-    """A row that was added, and what stands in it: the admin's own entry names it."""
-    if not (match.url_name or "").endswith("_add"):
-        return {}, {}
-    entry = LogEntry.objects.filter(user__username=request.user.get_username()).order_by("-pk").first()
-    if entry is None or entry.content_type is None:
-        return {}, {}
-    kind = f"{entry.content_type.app_label}.{entry.content_type.model}"
-    row = _rows(entry.content_type.model_class()).filter(pk=entry.object_id).first()
-    after = {} if row is None else snapshots.diff({}, snapshots.of(row))[1]
-    return {"kind": kind, "what": entry.object_repr}, after
-
-
-def _chosen(request: HttpRequest, match: ResolverMatch) -> dict[str, str]:
-    """What an action of the admin is done to: named beforehand, because it may be gone afterwards."""
-    from gspnp.console.admin.bulk import seen_on_the_page  # the administration is made when all apps are there
-
-    app, _, rest = (match.url_name or "").partition("_")
-    name, _, page = rest.rpartition("_")
-    actions = [one for one in request.POST.getlist("action") if one]
-    if match.app_names[:1] != ["admin"] or page != "changelist" or not actions:
-        return {}
-    said = {"action": " ".join(actions)[:TOLD_CHARS]}
-    if request.POST.get("select_across", "").lower() not in ("", "0", "false"):  # as Django's form reads it
-        return said | {"chosen": "all"}
-    model = apps.get_model(app, name)
-    picked = [*request.POST.getlist("_selected_action"), *seen_on_the_page(request.POST.get("seen", ""))]
-    rows = _rows(model).filter(pk__in={pk for one in picked[:CHOSEN] if (pk := _key(model, one)) is not None})
-    names = [snapshots.title(row) for row in rows.order_by("pk")]
-    names += [f"and {len(picked) - CHOSEN} more"] if len(picked) > CHOSEN else []
-    return said | {"chosen": ", ".join(names)[:CHOSEN_CHARS]}
-
-
-def _key(model: Any, text: object) -> Any:
-    """A primary key, however it is written; None if it is none."""
-    try:
-        return model._meta.pk.to_python(text)
-    except ValidationError:
-        return None
-
-
-def _rows(model: Any) -> QuerySet[Any]:
-    """Without their secrets, which a lost key makes unreadable."""
-    rows: QuerySet[Any] = model._default_manager.defer(*sealed_names(model))
-    return rows
 
 
 def watch() -> None:

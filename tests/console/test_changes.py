@@ -209,6 +209,12 @@ def test_what_has_no_row_of_its_own_is_told_by_what_was_typed(console, boss, lis
     assert last().after == {"name": "tess", "host": "10.0.0.1"}
 
 
+@pytest.mark.parametrize("table", ["auth/user", "django_tasks_database/dbtaskresult"])
+def test_nonsense_in_an_action_breaks_no_page(viewer, table):
+    odd = {"action": "delete_selected", "_selected_action": ["x", "", "\0", "9" * 30, "-1"], "seen": "[["}
+    assert signed_in(viewer).post(f"/admin/{table}/", odd).status_code == 403
+
+
 def test_that_passwords_left_with_an_export_is_told(administrator):
     cast.assigned()
     answer = signed_in(administrator).post("/phones/export/", {"secrets": "yes", "kind": "csv"})
