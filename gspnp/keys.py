@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import fcntl
 import logging
 import os
 import secrets
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -124,6 +126,32 @@ def replace_private(path: Path, text: str) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+@contextmanager
+def alone(data_dir: Path, *, waiting: bool = False) -> Iterator[None]:
+    """Nobody else changes the field keys of this folder, or copies them beside what they open, until the end of this.
+
+    Of two that each put a new key in front of what they had read, the second would throw the first one's key away.
+    Raises BlockingIOError if somebody is at it, unless one is `waiting` for that.
+    """
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY)  # the kernel ends its lock with the process
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if waiting else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def read_again(data_dir: Path, env: Env = process_env) -> list[str]:
+    """The field keys as they are now: the file may have been changed since this process read it. Raises SettingError,
+    OSError."""
+    text, source = env.str("GSPNP_FIELD_KEYS", ""), "GSPNP_FIELD_KEYS"
+    if not text:
+        path = data_dir / FIELD_KEYS_FILE
+        text, source = path.read_text(encoding="utf-8"), str(path)
+    return parse_field_keys(text, source)
 
 
 def give_to_owner(path: Path, of: Path) -> None:

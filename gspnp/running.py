@@ -16,7 +16,7 @@ from sipmcast.models import STALE_SECONDS, ListenerStatus
 def running(started_before: dt.datetime | None = None) -> list[str]:
     """The processes that run, in words; only those that were started before that time, if one is given.
 
-    The console leaves no trace that could be found here.
+    Doors leave their trace in the data folder: one on another machine is not seen.
     """
     fresh = timezone.now() - dt.timedelta(seconds=STALE_SECONDS)
     found = []
@@ -25,9 +25,10 @@ def running(started_before: dt.datetime | None = None) -> list[str]:
             if started_before is None or one.started_at < started_before:
                 found.append(f"{words} ({one})")
     folder = Path(settings.GSPNP_DATA_DIR)
-    port = open_port.found(folder)
-    if port is not None:
-        opened = dt.datetime.fromtimestamp((folder / open_port.FILE_NAME).stat().st_mtime, dt.UTC)
-        if started_before is None or opened < started_before:
-            found.append(f"phones (port {port})")
+    for words, name in (("console", open_port.CONSOLE_FILE_NAME), ("phones", open_port.FILE_NAME)):
+        port = open_port.found(folder, name)
+        if port is not None:
+            opened = dt.datetime.fromtimestamp((folder / name).stat().st_mtime, dt.UTC)
+            if started_before is None or opened < started_before:
+                found.append(f"{words} (port {port})")
     return found

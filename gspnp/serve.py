@@ -34,6 +34,8 @@ class Door(NamedTuple):
     """The middle of the names of the settings that say where its certificate is."""
     tls_command: tuple[str, ...]
     """The same as `command`, with TLS."""
+    trace: str
+    """The file in the data folder by which commands see that it is open."""
 
 
 # Verbosity 0 is no access log.
@@ -41,8 +43,10 @@ CONSOLE = ("-m", "daphne", "-v", "0", "--no-server-name", "gspnp.asgi:applicatio
 CONSOLE_TLS = ("-m", "gspnp.console_tls")
 PHONES = ("-m", "gspnp.phones")
 DOORS = {
-    "console": Door("GSPNP_CONSOLE_BIND", "GSPNP_CONSOLE_PORT", 8000, CONSOLE, tls.CONSOLE, CONSOLE_TLS),
-    "phones": Door("GSPNP_PHONES_BIND", "GSPNP_PHONES_PORT", 5481, PHONES, tls.PHONES, PHONES),
+    "console": Door(
+        "GSPNP_CONSOLE_BIND", "GSPNP_CONSOLE_PORT", 8000, CONSOLE, tls.CONSOLE, CONSOLE_TLS, open_port.CONSOLE_FILE_NAME
+    ),
+    "phones": Door("GSPNP_PHONES_BIND", "GSPNP_PHONES_PORT", 5481, PHONES, tls.PHONES, PHONES, open_port.FILE_NAME),
 }
 
 
@@ -105,11 +109,10 @@ def main(arguments: list[str]) -> None:
             sys.stderr.write(f"The {arguments[0]} door is closed: {error} Trying again in {RETRY_SECONDS} s.\n")
             sys.stderr.flush()
             time.sleep(RETRY_SECONDS)
-    if arguments[0] == "phones":
-        try:
-            open_port.leave(data_dir(), port)
-        except OSError as error:
-            sys.stderr.write(f"Commands cannot see at which port this door opens: {error}.\n")
+    try:
+        open_port.leave(data_dir(), port, door.trace)
+    except OSError as error:
+        sys.stderr.write(f"Commands cannot see at which port this door opens: {error}.\n")
     os.environ.pop("DJANGO_SETTINGS_MODULE", None)  # each server knows its own
     spoken = "" if files is None else " with TLS"
     sys.stderr.write(f"The {arguments[0]} door opens on {host} port {port}{spoken}.\n")

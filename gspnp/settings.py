@@ -142,6 +142,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "gspnp.console.sessions.EndOldSessions",
     "gspnp.console.audit.RecordChanges",
+    "gspnp.console.lockout.CountOldPasswords",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "gspnp.console.middleware.ChangeTemporaryPassword",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import re
 import tarfile
 from collections.abc import Mapping
@@ -30,7 +31,8 @@ class BackupError(Exception):
 
 @dataclass
 class Manifest:
-    """What an archive says of itself. `key_ids` tell keys apart; `probes` are opened by one of them each."""
+    """What an archive says of itself. `key_ids` tell keys apart; `probes` are opened by one of them each; `lost` of its
+    secrets were opened by none of them."""
 
     made_at: str
     database: str
@@ -38,6 +40,7 @@ class Manifest:
     key_ids: list[str]
     probes: list[str]
     files: dict[str, dict[str, Any]] = field(default_factory=dict)  # name -> sha256, size
+    lost: int = 0
     format: int = FORMAT
 
     def as_bytes(self) -> bytes:
@@ -48,6 +51,15 @@ def digest_of(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def settle(path: Path) -> None:
+    """On the disk before it has its name. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write(target: Path, manifest: Manifest, files: Mapping[str, Path]) -> None:
@@ -88,6 +100,8 @@ def _manifest(tar: tarfile.TarFile) -> Manifest:
     if not isinstance(said, dict) or said.get("format") != FORMAT:
         raise ValueError("its format is not known to this release; restore it with the release that made it")
     manifest = Manifest(**said)
+    if type(manifest.lost) is not int:
+        raise ValueError("its manifest makes no sense")
     if manifest.database not in (SQLITE, POSTGRESQL) or manifest.database not in manifest.files:
         raise ValueError("it holds no database")
     return manifest

@@ -13,18 +13,18 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from django.apps import apps
 from django.db import connection
 from django.db.backends.sqlite3._functions import register  # type: ignore[import-untyped]
 
-from devices import crypto
-from devices.fields import sealed_names
-from gspnp.backup.archive import POSTGRESQL, SQLITE, BackupError
+from devices import crypto, rekeying
+from gspnp.backup.archive import POSTGRESQL, SQLITE, BackupError, settle
 from gspnp.folding import fold
 from gspnp.keys import give_to_owner
 
 SESSIONS = "django_session"
 SECONDS = 3600  # a bound of what hangs
+CONNECTION = {"PGHOST": "HOST", "PGPORT": "PORT", "PGUSER": "USER", "PGPASSWORD": "PASSWORD", "PGDATABASE": "NAME"}
+TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "sslnegotiation", "gssencmode")
 
 
 def kind() -> str:
@@ -57,19 +57,30 @@ def copy_to(target: Path) -> None:
         raise BackupError(f"The database cannot be copied ({error}).") from error
 
 
-def check_sqlite(path: Path, migrations: list[str]) -> None:
-    """Whether it is a whole database of ours, all of whose secrets are opened by the keys of `crypto`. BackupError."""
+def unopened(copy: Path) -> int:
+    """How many secrets of a copy that was just made are opened by none of our keys (PostgreSQL's: of the database)."""
+    if kind() == POSTGRESQL:
+        return sum(rekeying.count(model, name).lost for model, name in rekeying.kinds())
+    with closing(_opened(copy, "ro")) as database:
+        return sum(_unopened(database, model, name) for model, name in rekeying.kinds())
+
+
+def check_sqlite(path: Path, migrations: list[str], lost: int) -> None:
+    """Whether it is a whole database of ours, of whose secrets the keys of `crypto` open all but those that were `lost`
+    when it was backed up. Raises BackupError."""
     try:
         with closing(_opened(path, "ro")) as database:
             _check(database)
             stored = {f"{app}.{name}" for app, name in database.execute("SELECT app, name FROM django_migrations")}
             if stored != set(migrations):
                 raise BackupError("The database in this backup is not the one that its manifest tells of.")
-            wrong = sum(_unopened(database, model, name) for model, name in _sealed_columns())
+            wrong = sum(_unopened(database, model, name) for model, name in rekeying.kinds())
     except sqlite3.Error as error:
         raise BackupError(f"The database in this backup is damaged ({error}).") from error
-    if wrong:
-        raise BackupError(f"These keys do not open {wrong} of its secrets. Take the keys that were stored with it.")
+    if wrong > lost:
+        raise BackupError(
+            f"These keys do not open {wrong - lost} of its secrets. Take the keys that were stored with it."
+        )
 
 
 def put_back(path: Path, kept: Path | None) -> None:
@@ -80,16 +91,23 @@ def put_back(path: Path, kept: Path | None) -> None:
                     "--exit-on-error", f"--dbname={connection.settings_dict['NAME']}", str(path))  # fmt: skip
         return
     place = sqlite_path()
-    if place.exists() and place.stat().st_size:
-        _alone(place)
-        if kept is not None:
-            os.replace(place, kept)
-    for suffix in ("-wal", "-shm"):
-        Path(f"{place}{suffix}").unlink(missing_ok=True)
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    shutil.move(path, place)
-    place.chmod(0o600)
-    give_to_owner(place, place.parent)
+    beside = place.with_name(f".{place.name}.restored")
+    try:
+        shutil.move(path, beside)  # from another file system, it may be: the old one stays until this is done
+        beside.chmod(0o600)
+        give_to_owner(beside, place.parent)
+        settle(beside)
+        has_old = place.exists() and place.stat().st_size > 0
+        if has_old:
+            _alone(place)
+        for suffix in ("-wal", "-shm"):
+            Path(f"{place}{suffix}").unlink(missing_ok=True)
+        if has_old and kept is not None:
+            os.link(place, kept)
+        os.replace(beside, place)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _alone(place: Path) -> None:
@@ -120,10 +138,6 @@ def _check(database: sqlite3.Connection) -> None:
         raise BackupError(f"The database is damaged: {said}.")
 
 
-def _sealed_columns() -> list[tuple[Any, str]]:
-    return [(model, name) for model in apps.get_models() for name in sealed_names(model)]
-
-
 def _unopened(database: sqlite3.Connection, model: Any, name: str) -> int:
     """How many values of a column no key opens; a column that this older database has not yet is none."""
     table, column = model._meta.db_table, model._meta.get_field(name).column
@@ -145,11 +159,16 @@ def _postgresql(tool: str, *arguments: str) -> None:
             f"{tool} is not installed: install PostgreSQL's client tools, of the server's version or newer."
         )
     said = connection.settings_dict
-    names = {"PGHOST": "HOST", "PGPORT": "PORT", "PGUSER": "USER", "PGPASSWORD": "PASSWORD", "PGDATABASE": "NAME"}
-    given = {name: str(said[key]) for name, key in names.items() if said.get(key)}
-    done = subprocess.run(
-        [tool, "--no-password", *arguments], env={**os.environ, **given}, capture_output=True, text=True,
-        stdin=subprocess.DEVNULL, timeout=SECONDS, check=False,
-    )  # fmt: skip
+    given = {name: str(said[key]) for name, key in CONNECTION.items() if said.get(key)}
+    # Whoever asks in DATABASE_URL for TLS, and whose, asks it of these tools too: they would go on in the clear.
+    options = said.get("OPTIONS", {})
+    given |= {f"PG{key.upper()}": str(options[key]) for key in TLS if options.get(key)}
+    try:
+        done = subprocess.run(
+            [tool, "--no-password", *arguments], env={**os.environ, **given}, capture_output=True, text=True,
+            stdin=subprocess.DEVNULL, timeout=SECONDS, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise BackupError(f"{tool} was not ready within {SECONDS // 60} minutes. Is everything stopped?") from error
     if done.returncode:
         raise BackupError(f"{tool} failed: {done.stderr.strip()[:2000]}")

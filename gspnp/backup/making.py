@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
@@ -15,23 +16,38 @@ from devices import crypto
 from gspnp import keys
 from gspnp.backup import archive, database
 from gspnp.backup.archive import BackupError
+from gspnp.env import SettingError
 from provisioning.firmware import images
 from provisioning.models import FirmwareImage
 
 
-def make(folder: Path, keys_folder: Path | None) -> tuple[Path, Path | None]:
-    """Back up into these two folders; where the archive is, and the folder of its keys. Raises BackupError.
+@dataclass(frozen=True)
+class Made:
+    """Where the archive is, and the folder of its keys; how many of its secrets are opened by none of them."""
+
+    archive: Path
+    keys: Path | None
+    lost: int
+
+
+def make(folder: Path, keys_folder: Path | None) -> Made:
+    """Back up into these two folders. Raises BackupError.
 
     Without `keys_folder` no key is written.
     """
     name = f"gspnp-{timezone.now():%Y%m%dT%H%M%SZ}"
     if keys_folder is not None:
         _apart(folder, keys_folder)
+    data = Path(settings.GSPNP_DATA_DIR)
     try:
         for place in filter(None, (folder, keys_folder)):
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        made = _archive(folder, f"{name}.tar.gz")
-        return made, None if keys_folder is None else _keys(keys_folder / name)
+        with keys.alone(data, waiting=True):  # the keys must be those of the copy
+            settings.GSPNP_FIELD_KEYS = keys.read_again(data)
+            made, lost = _archive(folder, f"{name}.tar.gz")
+            return Made(made, None if keys_folder is None else _keys(keys_folder / name), lost)
+    except SettingError as error:
+        raise BackupError(str(error)) from error
     except OSError as error:
         raise BackupError(f"The backup cannot be written ({error}).") from error
 
@@ -45,7 +61,7 @@ def _apart(folder: Path, keys_folder: Path) -> None:
         )
 
 
-def _archive(folder: Path, name: str) -> Path:
+def _archive(folder: Path, name: str) -> tuple[Path, int]:
     target = folder / name
     if target.exists():
         raise BackupError(f"{target} is there already. Try again in a second.")
@@ -64,13 +80,14 @@ def _archive(folder: Path, name: str) -> Path:
             migrations=sorted(f"{app}.{one}" for app, one in MigrationRecorder(connection).applied_migrations()),
             key_ids=crypto.key_ids(ring),
             probes=[crypto.probe(key) for key in ring],
+            lost=database.unopened(files[database.kind()]),
         )
         beside = Path(place) / name
         archive.write(beside, said, files)
         beside.chmod(0o600)
-        _settle(beside)
+        archive.settle(beside)
         os.replace(beside, target)
-    return target
+    return target, said.lost
 
 
 def _keys(folder: Path) -> Path:
@@ -78,12 +95,3 @@ def _keys(folder: Path) -> Path:
     keys.write_private(folder / keys.FIELD_KEYS_FILE, "\n".join(settings.GSPNP_FIELD_KEYS))
     keys.write_private(folder / keys.SECRET_KEY_FILE, settings.SECRET_KEY)
     return folder
-
-
-def _settle(path: Path) -> None:
-    """On the disk before it has its name."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -30,15 +30,17 @@ def restore(source: Path, keys_folder: Path | None, *, force: bool) -> list[str]
     if has_data and not force:
         raise BackupError("There is a database already. With --force it is replaced, and kept beside the new one.")
     if has_data and (there := running()):
-        raise BackupError(f"gspnp runs: {', '.join(there)}. Stop it first, the console too.")
-    given = _keys(keys_folder)
+        raise BackupError(f"gspnp runs: {', '.join(there)}. Stop it first.")
     try:
-        with tempfile.TemporaryDirectory(prefix=".restore-", dir=data) as place:
+        with keys.alone(data), tempfile.TemporaryDirectory(prefix=".restore-", dir=data) as place:
+            given = _keys(keys_folder)
             manifest, files = archive.unpack(source, Path(place))
             _check(manifest, given, has_data)
             if manifest.database == archive.SQLITE:
-                database.check_sqlite(files[archive.SQLITE], manifest.migrations)
+                database.check_sqlite(files[archive.SQLITE], manifest.migrations, manifest.lost)
             return _put(manifest, files, given, keys_folder, data, has_data)
+    except BlockingIOError as error:
+        raise BackupError("A rotate_keys, backup or restore is at work. Run this when it has ended.") from error
     except OSError as error:
         raise BackupError(f"The data folder {data} cannot be written ({error}).") from error
 
@@ -59,7 +61,7 @@ def _has_data() -> bool:
 def _keys(folder: Path | None) -> list[str]:
     """The field keys of that folder, else those that are set."""
     if folder is None:
-        return list(settings.GSPNP_FIELD_KEYS)
+        return keys.read_again(Path(settings.GSPNP_DATA_DIR))
     path = folder / keys.FIELD_KEYS_FILE
     try:
         given = keys.parse_field_keys(path.read_text(encoding="utf-8"), str(path))
@@ -132,7 +134,11 @@ def _put(
             words.append(f"Its keys are {data / keys.FIELD_KEYS_FILE}.before-{stamp}.")
     if in_files:
         keys.replace_private(file, "\n".join(given))
-    call_command("migrate", interactive=False, verbosity=0)
+    try:
+        call_command("migrate", interactive=False, verbosity=0)
+    except Exception as error:
+        words.insert(0, f"The backup is in its place, but its tables cannot be brought up to date: {error}.")
+        raise BackupError(" ".join(words)) from error
     lost = sum(rekeying.count(model, name).lost for model, name in rekeying.kinds())
     if lost:
         words.append(f"{lost} secrets are opened by none of the keys. Look for older keys, and add them to {file}.")

@@ -9,7 +9,7 @@ A form that only showed what it would do, or changed nothing of the thing that i
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from axes.signals import user_locked_out
 from django.apps import apps
 from django.conf import settings
-from django.contrib.admin.models import LogEntry
+from django.contrib.admin.utils import unquote
 from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.db import DatabaseError, transaction
@@ -26,10 +26,11 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import ResolverMatch
 from django.utils import timezone
 
-from devices.fields import sealed_names
+from devices.mac import MacError, parse_mac
 from devices.models import Extension, Phone
-from gspnp.console import lockout, snapshots
+from gspnp.console import admin_rows, lockout, snapshots
 from gspnp.console.models import Change
+from provisioning.layers.store import spelled
 from provisioning.models import SettingsLayer
 
 log = logging.getLogger(__name__)
@@ -45,8 +46,19 @@ EDITORS = frozenset(
      "console:extension"}
 )  # fmt: skip
 # What a form says that is worth keeping and never secret. Anything else of a form is not kept.
-TOLD = ("site", "on", "do", "action", "kind", "version", "path", "name", "minutes", "host", "enabled")
-TOLD_OF = {"console:reveal": ("name",), "console:firmware_pin": ("path",), "console:phonebook_switch": ("site", "on")}
+TOLD_UNLESS_SAID = ("site", "on", "do", "action", "kind", "version", "minutes", "host", "enabled", "secrets")
+TOLD_OF = {
+    "console:reveal": ("name",),
+    "console:unlock": ("name", "host"),
+    "console:add_phone": ("mac", "model", "site"),
+    "console:decoy_add": ("mac", "note"),
+    "console:extension_add": ("extension-number", "extension-name", "extension-site"),
+    "console:handout": ("site", "on", "first", "last", "sip_server"),
+    "console:firmware_pin": ("path",),
+    "console:phonebook_switch": ("site", "on"),
+    "admin:devices_phone_changelist": ("action", "value"),
+}
+ALSO_TOLD = {"console:swap": ("new", "model")}  # beside what differs
 TOLD_CHARS = 100
 
 
@@ -70,7 +82,7 @@ class RecordChanges:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         seen = getattr(request, "gspnp_change", None)
-        if seen is not None and response.status_code < 400:
+        if seen is not None and not 400 <= response.status_code < 500:
             try:
                 _record(request, response, *seen)
             except DatabaseError:
@@ -88,16 +100,24 @@ class RecordChanges:
         if target is not None:
             target.before = target.snapshot()
         # The name now: whoever forgets a user, or changes the own name, did it under this one.
-        request.gspnp_change = (request.user.get_username(), target)  # type: ignore[attr-defined]
+        seen = (request.user.get_username(), target, admin_rows.chosen(request, match) if target is None else {})
+        request.gspnp_change = seen  # type: ignore[attr-defined]
 
 
 def write(who: str, deed: str, *, host: str | None = "", **said: Any) -> Change:
     """An entry; now and then old ones go. `said` are columns of Change."""
-    said = {name: value[:200] if isinstance(value, str) else value for name, value in said.items()}
-    change = Change.objects.create(at=timezone.now(), who=who[:150], host=host or "", deed=deed[:40], **said)
+    said = {name: _storable(value[:200] if isinstance(value, str) else value) for name, value in said.items()}
+    change = Change.objects.create(at=timezone.now(), who=who[:150], host=host or "", deed=_storable(deed[:40]), **said)
     if change.pk % PRUNE_EVERY == 0:
         prune()
     return change
+
+
+def _storable(value: Any) -> Any:
+    """PostgreSQL stores no NUL: whoever adds one to a form must not keep the whole entry out with it."""
+    if isinstance(value, dict):
+        return {_storable(name): _storable(text) for name, text in value.items()}
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
 
 
 def prune() -> int:
@@ -107,11 +127,14 @@ def prune() -> int:
     return Change.objects.filter(pk__in=ids).delete()[0] if ids else 0
 
 
-def _record(request: HttpRequest, response: HttpResponse, who: str, target: Target | None) -> None:
+def _record(
+    request: HttpRequest, response: HttpResponse, who: str, target: Target | None, chosen: dict[str, str]
+) -> None:
     match = request.resolver_match
     assert match is not None
     in_admin = match.app_names[:1] == ["admin"]
-    if in_admin and response.status_code not in (301, 302, 303):
+    is_broken = response.status_code >= 500  # it may have done what it was asked before that
+    if in_admin and not is_broken and response.status_code not in (301, 302, 303):
         return  # a form with errors, or a page that asks whether it is meant
     before: dict[str, str] = {}
     after: dict[str, str] = {}
@@ -119,12 +142,13 @@ def _record(request: HttpRequest, response: HttpResponse, who: str, target: Targ
     if target is not None:
         before, after = snapshots.diff(target.before or {}, target.snapshot())
         said = {"kind": target.kind, "what": target.what, "mac": target.mac}
-    elif in_admin:
-        said = _of_admin(request, match)
+    elif in_admin and not is_broken:
+        said, after = admin_rows.added(request, match)
     if not before and not after:
-        if match.view_name in EDITORS or in_admin and target is not None:
+        if match.view_name in EDITORS or target is not None and (in_admin or is_broken):
             return
-        after = _told(request, match.view_name)
+        after = _told(request, TOLD_OF.get(match.view_name, TOLD_UNLESS_SAID)) | chosen
+    after = _told(request, ALSO_TOLD.get(match.view_name, ())) | after
     deed = match.url_name or match.view_name or ""
     if match.view_name == "console:act":
         deed = str(match.kwargs.get("action", ""))
@@ -133,13 +157,21 @@ def _record(request: HttpRequest, response: HttpResponse, who: str, target: Targ
     elif in_admin:
         deed = "password" if deed.endswith("password_change") else deed.rsplit("_", 1)[-1]
     if "what" not in said:
-        said["what"] = request.path
+        said |= {"what": request.path, "mac": _mac(after.get("mac", ""))}
     write(who, deed, host=lockout.host(request), before=before, after=after, **said)
 
 
-def _told(request: HttpRequest, view_name: str) -> dict[str, str]:
-    names = TOLD_OF.get(view_name, tuple(name for name in TOLD if name not in ("name", "path")))
-    return {name: request.POST[name][:TOLD_CHARS] for name in names if request.POST.get(name)}
+def _mac(typed: str) -> str:
+    """Of a phone that was added: the list finds its entry by it."""
+    try:
+        return parse_mac(typed)
+    except MacError:
+        return ""
+
+
+def _told(request: HttpRequest, names: Iterable[str]) -> dict[str, str]:
+    said = {name: request.POST[name][:TOLD_CHARS] for name in names if request.POST.get(name)}
+    return {name.removeprefix("extension-"): text for name, text in said.items()}
 
 
 def _target(request: HttpRequest, match: ResolverMatch) -> Target | None:
@@ -150,13 +182,14 @@ def _target(request: HttpRequest, match: ResolverMatch) -> Target | None:
     if match.view_name in ("console:extension", "console:extension_delete"):
         return _of_row("devices.extension", lambda: Extension.objects.defer("secret").filter(pk=given["pk"]).first())
     if match.view_name == "console:firmware_pin":
-        model = given["model"]
+        model = given["model"].strip().upper()  # as it is stored
         return Target("provisioning.firmwarestep", lambda: snapshots.firmware_path(model), model)
     if match.view_name in ("console:layer", "console:opinions"):
         level, name = request.GET.get("level", ""), request.GET.get("name", "")
         if match.view_name == "console:opinions":
             level, name = "site", request.GET.get("site", "")
-        rows = SettingsLayer.objects.defer("sealed").filter(level=level, name=name[:40], phone=None)
+        name = spelled(level, name)[:40]
+        rows = SettingsLayer.objects.defer("sealed").filter(level=level, name=name, phone=None)
         return _of_row("provisioning.settingslayer", rows.first, what=f"{level} {name}".strip())
     if match.view_name == "admin:password_change":
         users = get_user_model()._default_manager.filter(username=request.user.get_username())
@@ -167,18 +200,18 @@ def _target(request: HttpRequest, match: ResolverMatch) -> Target | None:
 
 
 def _of_admin_row(match: ResolverMatch) -> Target | None:
-    pk = match.kwargs.get("object_id") or match.kwargs.get("id")
+    pk = unquote(match.kwargs.get("object_id") or match.kwargs.get("id") or "")  # as the admin reads it
     parts = (match.url_name or "").split("_")
     if not pk or len(parts) < 3:
         return None
     try:
         model = apps.get_model(parts[0], parts[1])
-        model._meta.pk.to_python(pk)
-    except (LookupError, ValueError, TypeError):
+    except LookupError:
         return None
-    except Exception:  # a ValidationError: no such row can be
+    key = admin_rows.key_of(model, pk)
+    if key is None:
         return None
-    rows = model._default_manager.defer(*sealed_names(model)).filter(pk=pk)
+    rows = admin_rows.rows_of(model).filter(pk=key)
     return _of_row(f"{parts[0]}.{parts[1]}", rows.first)
 
 
@@ -193,17 +226,6 @@ def _of_row(kind: str, find: Callable[[], Model | None], mac: str = "", what: st
         return {} if found is None else snapshots.of(found)
 
     return Target(kind, snapshot, what, mac)
-
-
-def _of_admin(request: HttpRequest, match: ResolverMatch) -> dict[str, Any]:
-    """A row that was added, or an action on several: the admin's own entry names it."""
-    if not (match.url_name or "").endswith("_add"):
-        return {}
-    entry = LogEntry.objects.filter(user__username=request.user.get_username()).order_by("-pk").first()
-    if entry is None or entry.content_type is None:
-        return {}
-    kind = f"{entry.content_type.app_label}.{entry.content_type.model}"
-    return {"kind": kind, "what": entry.object_repr}
 
 
 def watch() -> None:

@@ -37,6 +37,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
     """One browser. `_last` is the newest event that it has been told of."""
 
     joined = False
+    _closed = False
     _last = 0
     _renewed_at = 0.0
     _heard_since = float("-inf")
@@ -113,6 +114,17 @@ class LiveConsumer(AsyncWebsocketConsumer):
         await self.send(json.dumps({name: message[name] for name in ("type", "mac", "who", "name", "here")}))
         if message["asks"]:
             await self._answering.ask()
+
+    async def send(self, text_data: str | None = None, bytes_data: bytes | None = None, close: bool = False) -> None:
+        """Nothing more once we have closed: what was on its way, or comes before the browser is gone, is dropped."""
+        if not self._closed:
+            await super().send(text_data, bytes_data, close)
+
+    async def close(self, code: int | None = None, reason: str | None = None) -> None:
+        """The end of it, said once."""
+        if not self._closed:
+            self._closed = True
+            await super().close(code, reason)
 
     def _may_speak(self) -> bool:
         """Whether this message is within what a browser may say; one that has said too much says nothing more."""

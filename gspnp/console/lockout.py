@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import math
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 from axes.backends import AxesStandaloneBackend
+from axes.handlers.proxy import AxesProxyHandler
 from axes.models import AccessAttempt
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.signals import user_login_failed
 from django.core.exceptions import ValidationError
 from django.db.models import Max, QuerySet, Sum
+from django.db.models.signals import pre_save
+from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from unfold.forms import AuthenticationForm
@@ -45,6 +49,12 @@ class Backend(AxesStandaloneBackend):
             super().authenticate(request, *args, **credentials)
 
 
+@receiver(pre_save, sender=AccessAttempt, dispatch_uid="gspnp.lockout.nothing_typed")
+def keep_nothing_typed(instance: AccessAttempt, **_: object) -> None:
+    """django-axes would keep the fields of the form, but for those whose names it knows: any may hold a password."""
+    instance.get_data = instance.post_data = ""
+
+
 class SignInForm(AuthenticationForm):
     """The shell's form. Tries for one name from one address are looked at one after the other: a hundred at the same
     moment are no more tries than five."""
@@ -53,6 +63,45 @@ class SignInForm(AuthenticationForm):
         """Raises ValidationError."""
         with _turn(self.request, self.cleaned_data):
             return super().clean()
+
+
+class CountOldPasswords:
+    """Middleware, behind authentication: the form that sets one's own password asks for the old one, so whoever has
+    come by a session might try there without end. Such a try counts like one at the sign-in."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        who = _whose_old_password(request)
+        if who is None:
+            return self.get_response(request)
+        try:
+            with _turn(request, who):
+                if not AxesProxyHandler.is_allowed(request, who):
+                    return answer(request, None, who)
+                return self.get_response(request)
+        except ValidationError:  # too many at this moment
+            return answer(request, None, who)
+
+    def process_template_response(self, request: HttpRequest, response: Any) -> Any:
+        """The form has looked at the password; what it says of that stands in its errors."""
+        who = _whose_old_password(request)
+        form = (response.context_data or {}).get("form")
+        if who is not None and form is not None and form.has_error("old_password", "password_incorrect"):
+            user_login_failed.send(sender=__name__, credentials=who, request=request)
+        return response
+
+
+def _whose_old_password(request: HttpRequest) -> dict[str, str] | None:
+    """The credentials, without the password, if this request tries one for its own user."""
+    if (
+        request.method != "POST"
+        or request.path != reverse("admin:password_change")
+        or not request.user.is_authenticated
+    ):
+        return None
+    return {"username": request.user.get_username()}
 
 
 @contextmanager
@@ -70,18 +119,9 @@ def _turn(request: HttpRequest, credentials: Mapping[str, Any]) -> Iterator[None
 def host(request: HttpRequest) -> str | None:
     """Who asks: the peer or, if that is a trusted proxy, the last address that the proxy vouches for. None if that is
     no address, as behind a unix socket."""
-    peer = networks.plain_host(request.META.get("REMOTE_ADDR") or "")
-    trusted = settings.GSPNP_TRUSTED_PROXIES
-    if trusted and networks.within(peer, trusted):
-        for hop in reversed(request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")):
-            hop = networks.plain_host(hop.strip())
-            try:
-                ipaddress.ip_address(hop)
-            except ValueError:
-                break
-            if not networks.within(hop, trusted):
-                return hop
-    return peer if networks.parse_address(peer) else None
+    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
+    found = networks.asker(request.META.get("REMOTE_ADDR") or "", forwarded, settings.GSPNP_TRUSTED_PROXIES)
+    return found if networks.parse_address(found) else None
 
 
 def name(request: HttpRequest, credentials: Mapping[str, Any] | None = None) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.apps import apps
 from django.contrib.auth.models import Group, Permission
+from django.db import transaction
 from django.db.models import Q
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -85,8 +86,10 @@ def _all_of(models: Iterable[str]) -> set[str]:
 def make_missing(using: str = "default", **_: object) -> None:
     """Called when migrations have run (`post_migrate`): all permissions are there then."""
     for role in ROLES:
-        group, is_new = Group.objects.using(using).get_or_create(name=role.name)
-        if is_new:
+        if Group.objects.using(using).filter(name=role.name).exists():
+            continue
+        with transaction.atomic(using=using):  # a group without its permissions would be taken for an operator's
+            group = Group.objects.using(using).create(name=role.name)
             wanted = Q()
             for name in permissions_of(role.name):
                 app, codename = name.split(".")

@@ -7,22 +7,24 @@ without knowing either (a counter, a salted hash), the two masks still count as 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.contrib.auth.models import Group
-from django.db.models import Model, QuerySet
+from django.db.models import BinaryField, Model, QuerySet, TextField
+from django.db.models.functions import Cast
 
 from devices.crypto import CannotDecrypt
 from devices.fields import sealed_names
 from devices.mac import colons
 from devices.models import Account, Extension, Key, Phone
+from provisioning.gxp.document import MASK as MASKED
 from provisioning.gxp.entries import label_of, shown
 from provisioning.models import FirmwareStep, PhoneTemplate, SettingsLayer
 
 MASK = "••••••••"
 UNREADABLE = "cannot be read"
-WORDS_CHARS = 300
+WORDS_CHARS, MANY_CHARS = 300, 20_000
 MAX_NAMES = 400
 
 # Written by the machine, or by every change: no news for a person.
@@ -32,9 +34,14 @@ OF_PHONES = ("site", "model", "stage", "approved_host")
 
 @dataclass(frozen=True)
 class Secret:
-    """Something that is never shown; `unlike` tells two of them apart, and is no part of either."""
+    """Something that is never shown; by `unlike` two of them are told apart, and no more."""
 
-    unlike: object = None
+    unlike: object = field(default=None, repr=False)
+    words: str = MASK
+
+
+class Many(frozenset[str]):
+    """Names of what something is connected with: what it lost stands before, and what it got after."""
 
 
 Snapshot = dict[str, Any]
@@ -52,15 +59,20 @@ def of(row: Model) -> Snapshot:
 def diff(before: Snapshot, after: Snapshot) -> tuple[dict[str, str], dict[str, str]]:
     """What differs, in words; a name that one of them lacks is left out there."""
     names = [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)][:MAX_NAMES]
-    return _words(before, names), _words(after, names)
+    return _words(before, after, names), _words(after, before, names)
 
 
-def _words(snapshot: Mapping[str, Any], names: list[str]) -> dict[str, str]:
-    return {name: _word(snapshot[name]) for name in names if name in snapshot and snapshot[name] not in (None, "")}
+def _words(snapshot: Mapping[str, Any], other: Mapping[str, Any], names: list[str]) -> dict[str, str]:
+    words = {name: _word(snapshot[name], other.get(name)) for name in names if snapshot.get(name) is not None}
+    return {name: text for name, text in words.items() if text}
 
 
-def _word(value: object) -> str:
-    return MASK if isinstance(value, Secret) else str(value)[:WORDS_CHARS]
+def _word(value: object, other: object) -> str:
+    if isinstance(value, Secret):
+        return value.words
+    if isinstance(value, Many):
+        return ", ".join(sorted(value - other if isinstance(other, Many) else value))[:MANY_CHARS]
+    return str(value)[:WORDS_CHARS]
 
 
 def _phone(phone: Phone) -> Snapshot:
@@ -81,11 +93,13 @@ def _phone(phone: Phone) -> Snapshot:
 def _values(layers: QuerySet[SettingsLayer]) -> Snapshot:
     """What these layers say; loading one decrypts it."""
     try:
-        return {
-            f"setting: {label_of(name)}": shown(name, value) for layer in layers for name, value in layer.values.items()
-        }
+        values = [(name, value, shown(name, value)) for layer in layers for name, value in layer.values.items()]
     except CannotDecrypt:
         return {"settings": UNREADABLE}
+    return {
+        f"setting: {label_of(name)}": Secret(value, words) if MASKED in words else words
+        for name, value, words in values
+    }
 
 
 def _row(row: Model) -> Snapshot:
@@ -93,16 +107,20 @@ def _row(row: Model) -> Snapshot:
     sealed = sealed_names(type(row))
     hidden = {*sealed, "password", "secret"}
     found: Snapshot = {}
-    for field in row._meta.concrete_fields:
-        if field.name in NOISE or not field.editable and field.name not in hidden:
+    rows = type(row)._default_manager.filter(pk=row.pk)
+    for column in row._meta.concrete_fields:
+        if column.name in NOISE or not column.editable and column.name not in hidden:
             continue
-        if field.name in hidden:
-            # A user's is a salted hash: another one is another password, or the same typed again.
-            found[field.name] = Secret(None if field.name in sealed else field.value_from_object(row))
+        if isinstance(column, BinaryField):
+            continue  # a file, which nobody changes
+        if column.name in hidden:
+            # Encrypted, or a salted hash: another one is another password, or the same typed again.
+            stored = Cast(column.name, TextField())
+            found[column.name] = Secret(rows.values_list(stored, flat=True).first())
         else:
-            found[field.name] = str(value) if (value := field.value_from_object(row)) is not None else ""
+            found[column.name] = str(value) if (value := column.value_from_object(row)) is not None else ""
     for many in row._meta.many_to_many:
-        found[many.name.replace("_", " ")] = ", ".join(sorted(str(one) for one in getattr(row, many.name).all()))
+        found[many.name.replace("_", " ")] = Many(str(one) for one in getattr(row, many.name).all())
     return found
 
 

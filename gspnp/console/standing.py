@@ -2,7 +2,7 @@
 
 A message goes to all browsers of a process at the same moment, so their questions are gathered and answered with a
 handful of look-ups, however many they are. Nothing is remembered from one message to the next: who signed out, was
-deactivated, changed the password or lost the permission is told nothing more.
+deactivated, changed the password or lost the permission is told nothing more; nor is who must choose a password first.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def read(keys: Iterable[str]) -> dict[str, Standing]:
     rows = Session.objects.filter(session_key__in=set(keys), expire_date__gt=now)
     open_ones = {row.session_key: _decoded(row) for row in rows}
     ids = {_user_id(data) for data in open_ones.values()} - {None}
-    users = get_user_model()._default_manager.filter(is_active=True).in_bulk(ids)
+    users = get_user_model()._default_manager.filter(is_active=True, temporary_password=None).in_bulk(ids)
     staff = [pk for pk, user in users.items() if user.is_staff]
     viewers, changers = _holders(VIEW, staff), _holders(CHANGE, staff)
     found = {}

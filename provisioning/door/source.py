@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from django.conf import settings
 
 from devices import networks
@@ -19,15 +17,4 @@ def local(request: Request) -> str:
 
 def host(request: Request) -> str:
     """The address of whoever asks."""
-    peer = networks.plain_host(request.peer)
-    trusted = settings.GSPNP_TRUSTED_PROXIES
-    if trusted and networks.within(peer, trusted):
-        for hop in reversed(request.header("x-forwarded-for").split(",")):
-            hop = networks.plain_host(hop.strip())
-            try:
-                ipaddress.ip_address(hop)
-            except ValueError:
-                break
-            if not networks.within(hop, trusted):
-                return hop
-    return peer
+    return networks.asker(request.peer, request.header("x-forwarded-for"), settings.GSPNP_TRUSTED_PROXIES)

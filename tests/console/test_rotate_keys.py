@@ -45,6 +45,17 @@ def version(file):
     return made
 
 
+@pytest.fixture
+def use(file, settings):
+    """Write these keys into the file, and have this process know them."""
+
+    def written(*named: str) -> None:
+        keys.replace_private(file, "\n".join(named))
+        settings.GSPNP_FIELD_KEYS = list(named)
+
+    return written
+
+
 def run(*arguments: str) -> str:
     out = io.StringIO()
     call_command("rotate_keys", *arguments, stdout=out, stderr=out)
@@ -84,8 +95,8 @@ def test_every_encrypted_column_takes_part():
     } <= kinds  # fmt: skip
 
 
-def test_a_second_run_writes_nothing_and_a_broken_off_one_goes_on(version, settings, monkeypatch):
-    settings.GSPNP_FIELD_KEYS = [NEW, OLD]
+def test_a_second_run_writes_nothing_and_a_broken_off_one_goes_on(version, use, monkeypatch):
+    use(NEW, OLD)
     done: list[str] = []
     keep = rekeying.renew
 
@@ -128,23 +139,23 @@ def test_many_rows_go_in_bites_and_what_others_change_meanwhile_is_kept(version,
     assert sorted(one.password for one in Account.objects.all()) == ["p2", "p3", "somebody else's"]
 
 
-def test_what_no_key_opens_is_counted_and_left_alone(version, settings, file):
+def test_what_no_key_opens_is_counted_and_left_alone(version, use):
     with connection.cursor() as cursor:
         cursor.execute("UPDATE devices_account SET password = 'gAAAAnonsense'")
-    settings.GSPNP_FIELD_KEYS = [NEW, OLD]
+    use(NEW, OLD)
     assert "devices.Account.password: 1 values, 1 that no key opens" in run("--force")
     with connection.cursor() as cursor:
         cursor.execute("SELECT password FROM devices_account")
         assert cursor.fetchall() == [("gAAAAnonsense",)]
 
 
-def test_it_refuses_beside_processes_that_know_other_keys(version, file, settings):
+def test_it_refuses_beside_processes_that_know_other_keys(version, file, use):
     now = timezone.now()
     ListenerStatus.objects.create(name="lab", started_at=now - timezone.timedelta(days=1), heartbeat_at=now)
     with pytest.raises(CommandError, match=r"listen \(lab\)"):
         run("--new-key")
     assert file.read_text().split() == [OLD]
-    settings.GSPNP_FIELD_KEYS = [NEW, OLD]
+    use(NEW, OLD)
     with pytest.raises(CommandError, match="Start all of gspnp anew"):
         run()
     ListenerStatus.objects.update(started_at=now + timezone.timedelta(days=1))
@@ -157,3 +168,24 @@ def test_keys_in_the_environment_are_not_ours_to_change(version, file, monkeypat
         with pytest.raises(CommandError, match="GSPNP_FIELD_KEYS"):
             run(option)
     assert file.read_text().split() == [OLD]
+
+
+def test_a_run_that_began_with_older_keys_throws_no_newer_one_away(version, file, settings):
+    """Two at once: whoever comes second goes on from what the first has left, and not from what it had read."""
+    before = all_secrets()
+    run("--new-key")
+    first = file.read_text().split()
+    settings.GSPNP_FIELD_KEYS = [OLD]  # as a process has them that was started earlier
+    run("--new-key")
+    assert file.read_text().split()[1:] == first
+    settings.GSPNP_FIELD_KEYS = [first[0], OLD]
+    run("--drop-old")
+    settings.GSPNP_FIELD_KEYS = file.read_text().split()
+    assert all_secrets() == before
+
+
+def test_only_one_at_a_time_changes_the_keys(version, file):
+    with keys.alone(file.parent), pytest.raises(CommandError, match="at work"):
+        run("--new-key")
+    assert file.read_text().split() == [OLD]
+    run("--new-key")

@@ -1,6 +1,7 @@
 """Signing in: wrong passwords lock, sessions end, a new password ends the others; and what a page may do."""
 
 import io
+import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -225,3 +226,23 @@ def test_every_permission_of_a_group_exists_and_only_administrators_look_at_pass
     assert user.has_perm("devices.reveal_secret") is (role == roles.ADMINISTRATOR)
     assert user.has_perm("auth.change_user") is (role == roles.ADMINISTRATOR)
     assert user.has_perm("devices.change_phone") is (role != roles.VIEWER)
+
+
+def test_the_old_password_cannot_be_tried_without_end_by_who_has_a_session(tess):
+    here = browser()
+    assert enter(here, PASSWORD).status_code == 302
+    new = {"new_password1": "correct-horse-2", "new_password2": "correct-horse-2"}
+    tried = [here.post("/admin/password_change/", new | {"old_password": f"wrong-{n}"}).status_code for n in range(5)]
+    assert tried == [200] * 4 + [429]
+    kept = json.dumps(list(AccessAttempt.objects.values()), default=str)
+    assert not any(word in kept for word in ("wrong-", "correct-horse")), "no password is kept that was typed there"
+    assert here.post("/admin/password_change/", new | {"old_password": PASSWORD}).status_code == 429
+    tess.refresh_from_db()
+    assert tess.check_password(PASSWORD)
+    assert enter(browser(), PASSWORD).status_code == 429, "it is the same count"
+    lockout.unlock("tess")
+    assert (
+        here.post("/admin/password_change/", new | {"new_password2": "x", "old_password": PASSWORD}).status_code == 200
+    )
+    assert not AccessAttempt.objects.exists()
+    assert here.post("/admin/password_change/", new | {"old_password": PASSWORD}).status_code == 302

@@ -1,5 +1,6 @@
 """`manage.py backup` and `restore`: real commands on data folders of their own."""
 
+import errno
 import io
 import json
 import os
@@ -8,14 +9,17 @@ import sqlite3
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cryptography.fernet import Fernet
 
-from gspnp.env import BASE_DIR
+from gspnp.backup import database
+from gspnp.env import BASE_DIR, Env, Layers
 from tests.support.canaries import leaks_of_file, leaks_of_folder, leaks_of_rows
-from tests.support.servers import postgresql  # noqa: F401
+from tests.support.servers import free_port, postgresql  # noqa: F401
 
 pytestmark = pytest.mark.timeout(240)
 PASSWORD = "s3cr3t-canary-password"  # of tests/cast.py
@@ -34,6 +38,15 @@ TELL = """
 from devices.models import Account
 from provisioning.models import ConfigFile
 print(Account.objects.get().password, len(bytes(ConfigFile.objects.get().content)))
+"""
+
+
+WHILE_KEYS_CHANGE = """
+import subprocess, sys
+from django.core.management import call_command
+for option in ("--new-key", "--drop-old"):
+    subprocess.run([sys.executable, "manage.py", "rotate_keys", option], check=True)
+call_command("backup", {folder!r})
 """
 
 
@@ -193,6 +206,85 @@ def test_a_database_that_is_in_use_is_not_replaced(filled, backed_up, tmp_path):
         assert "in use" in said
     open_elsewhere.close()
     assert other.shell(TELL) == filled[0].shell(TELL)
+
+
+def test_beside_a_console_nothing_is_restored_and_no_key_changed(filled, backed_up, tmp_path):
+    """It knows the old keys alone: what it wrote with them would be lost when they are taken away."""
+    archive, keys = backed_up
+    house = House(tmp_path / "var", GSPNP_CONSOLE_BIND="127.0.0.1", GSPNP_CONSOLE_PORT=str(free_port()))
+    shutil.copytree(filled[0].folder, house.folder)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gspnp.serve", "console"], cwd=BASE_DIR, env=house.environment, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    try:
+        assert "opens on" in process.stderr.readline()
+        assert "console (port" in house.manage("restore", str(archive), "--keys", str(keys), "--force", ends=1)
+        assert "console (port" in house.manage("rotate_keys", "--new-key", ends=1)
+        added = Fernet.generate_key().decode() + "\n" + (house.folder / "field-keys").read_text()
+        (house.folder / "field-keys").write_text(added)
+        os.utime(house.folder / "field-keys", (time.time() + 60, time.time() + 60))
+        assert "started before" in house.manage("rotate_keys", "--drop-old", ends=1)
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+    assert "taken away" in house.manage("rotate_keys", "--drop-old")
+
+
+def test_a_backup_has_the_keys_of_its_copy_and_not_those_that_it_began_with(filled, tmp_path):
+    house, other = House(tmp_path / "var"), House(tmp_path / "other")
+    shutil.copytree(filled[0].folder, house.folder)
+    house.shell(WHILE_KEYS_CHANGE.format(folder=str(tmp_path / "b")))
+    (archive,), (keys,) = (tmp_path / "b").iterdir(), (tmp_path / "b-keys").iterdir()
+    assert (keys / "field-keys").read_text() == (house.folder / "field-keys").read_text()
+    other.manage("restore", str(archive), "--keys", str(keys))
+    assert other.shell(TELL) == filled[0].shell(TELL)
+
+
+def test_a_secret_that_was_lost_before_does_not_stand_in_the_way_of_the_others(filled, tmp_path):
+    house, other = House(tmp_path / "var"), House(tmp_path / "other")
+    shutil.copytree(filled[0].folder, house.folder)
+    with sqlite3.connect(house.folder / "gspnp.sqlite3") as database:
+        database.execute("UPDATE devices_account SET password = 'gAAAAnonsense'")
+    database.close()
+    assert "1 secrets in it are opened by none" in house.manage("backup", str(tmp_path / "b"))
+    (archive,), (keys,) = (tmp_path / "b").iterdir(), (tmp_path / "b-keys").iterdir()
+    assert "1 secrets are opened by none" in other.manage("restore", str(archive), "--keys", str(keys))
+    (keys / "field-keys").write_text((keys / "field-keys").read_text() + Fernet.generate_key().decode())
+    assert "already" in other.manage("restore", str(archive), "--keys", str(keys), ends=1)
+
+
+def test_a_full_disk_leaves_the_database_that_was_there(tmp_path, monkeypatch):
+    """The copy comes from another file system: it is whole beside the old one before that one is touched."""
+    place = tmp_path / "gspnp.sqlite3"
+    with sqlite3.connect(place) as old:
+        old.execute("CREATE TABLE t (x)")
+    old.close()
+    before = place.read_bytes()
+    monkeypatch.setattr(database, "sqlite_path", lambda: place)
+    monkeypatch.setattr(database, "kind", lambda: database.SQLITE)
+    monkeypatch.setattr(database, "connection", SimpleNamespace(close=lambda: None))
+
+    def full(source, target):
+        Path(target).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "move", full)
+    with pytest.raises(OSError, match="No space"):
+        database.put_back(tmp_path / "copy", tmp_path / "kept")
+    assert place.read_bytes() == before and [path.name for path in tmp_path.iterdir()] == [place.name]
+
+
+def test_the_tools_of_postgresql_are_given_the_tls_that_the_url_asks_for(tmp_path, monkeypatch):
+    said = Env(Layers({})).database("postgres://u:p@db.example/n?sslmode=verify-full&sslrootcert=/ca.pem")
+    monkeypatch.setattr(database, "connection", SimpleNamespace(settings_dict=said))
+    monkeypatch.setattr(shutil, "which", lambda tool: f"/usr/bin/{tool}")
+    ran = []
+    monkeypatch.setattr(subprocess, "run", lambda *_, env, **__: ran.append(env) or SimpleNamespace(returncode=0))
+    database._postgresql("pg_dump")
+    (environment,) = ran
+    assert (environment["PGSSLMODE"], environment["PGSSLROOTCERT"]) == ("verify-full", "/ca.pem")
+    assert (environment["PGHOST"], environment["PGPASSWORD"]) == ("db.example", "p")
 
 
 def test_keys_inside_the_folder_of_the_data_are_refused(filled, tmp_path):

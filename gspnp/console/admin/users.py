@@ -12,6 +12,8 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+STANDING = ("is_active", "is_staff", "is_superuser")  # without these nobody signs in, or lets others in
+
 admin.site.unregister(User)
 admin.site.unregister(Group)
 
@@ -41,15 +43,20 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
         return {"is_staff": True} | super().get_changeform_initial_data(request)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Only a superuser makes superusers."""
+        """Only a superuser makes superusers, and nobody shuts himself out: one is always left who can let in."""
         fields = tuple(super().get_readonly_fields(request, obj))
-        return fields if request.user.is_superuser else (*fields, "is_superuser")
+        if not request.user.is_superuser:
+            fields = (*fields, "is_superuser")
+        return (*fields, *STANDING) if obj is not None and obj.pk == request.user.pk else fields
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Nobody else sets a superuser's password, or anything of one."""
         return super().has_change_permission(request, obj) and self._may_touch(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody deletes himself."""
+        if obj is not None and obj.pk == request.user.pk:
+            return False
         return super().has_delete_permission(request, obj) and self._may_touch(request, obj)
 
     def get_queryset(self, request: HttpRequest) -> Any:

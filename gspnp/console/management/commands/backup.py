@@ -26,11 +26,16 @@ class Command(BaseCommand):
         beside = folder.resolve().with_name(f"{folder.resolve().name}-keys")
         apart = None if options["no_keys"] else options["keys"] or beside
         try:
-            archive, keys = make(folder, apart)
+            made = make(folder, apart)
         except BackupError as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(f"The data is in {archive} ({archive.stat().st_size:,} bytes).")
-        if keys is None:
+        self.stdout.write(f"The data is in {made.archive} ({made.archive.stat().st_size:,} bytes).")
+        if made.lost:
+            self.stderr.write(
+                f"{made.lost} secrets in it are opened by none of the keys. Look for older keys, add them to "
+                "field-keys, and back up anew."
+            )
+        if made.keys is None:
             self.stdout.write("No key was written. Without field-keys this backup cannot be brought back.")
         else:
-            self.stdout.write(f"Its keys are in {keys}: keep them elsewhere. Whoever has both has every secret.")
+            self.stdout.write(f"Its keys are in {made.keys}: keep them elsewhere. Whoever has both has every secret.")

@@ -32,5 +32,6 @@ class Command(BaseCommand):
             self.stdout.write(one)
         self.stdout.write(
             "The backup is back; everybody signs in anew. Start gspnp. Phones that were saved since then have a file "
-            "that this database does not know: save them once more."
+            "that this database does not know: save them once more. What was taken away since then is there again: "
+            "users, their rights and old passwords, and paths that were revoked. Take it away anew."
         )

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from devices import rekeying
 from gspnp import keys
-from gspnp.env import env
+from gspnp.env import SettingError, env
 from gspnp.running import running
 
 IN_ENVIRONMENT = (
@@ -38,6 +38,19 @@ class Command(BaseCommand):
         in_environment = bool(env.str("GSPNP_FIELD_KEYS", ""))
         if in_environment and (options["new_key"] or options["drop_old"]):
             raise CommandError(IN_ENVIRONMENT)
+        folder = Path(settings.GSPNP_DATA_DIR)
+        try:
+            with keys.alone(folder):
+                settings.GSPNP_FIELD_KEYS = keys.read_again(folder)
+                self._rotate(in_environment, options)
+        except BlockingIOError as error:
+            raise CommandError(
+                "Another rotate_keys, backup or restore is at work. Run this when it has ended."
+            ) from error
+        except (SettingError, OSError) as error:
+            raise CommandError(str(error)) from error
+
+    def _rotate(self, in_environment, options):
         if options["new_key"]:
             self._add(options["force"])
         if not options["count"] and not options["force"] and not in_environment:
@@ -70,8 +83,7 @@ class Command(BaseCommand):
     def _add(self, force: bool) -> None:
         if not force and (there := running()):
             raise CommandError(
-                f"These processes run and do not know the new key: {', '.join(there)}. Stop gspnp first, the "
-                "console too."
+                f"These processes run and do not know the new key: {', '.join(there)}. Stop gspnp first."
             )
         made = [keys.new_field_key(), *settings.GSPNP_FIELD_KEYS]
         try:
@@ -86,7 +98,7 @@ class Command(BaseCommand):
         if older and len(settings.GSPNP_FIELD_KEYS) > 1:
             raise CommandError(
                 f"These processes were started before {_file()} was changed, and could not open what is written anew: "
-                f"{', '.join(older)}. Start all of gspnp anew, the console too."
+                f"{', '.join(older)}. Start all of gspnp anew."
             )
 
     def _drop(self) -> None:
