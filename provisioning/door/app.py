@@ -99,12 +99,13 @@ async def _answer(request: Request, begun: float) -> Answer:
         heard.note(wanted.config, request.header("user-agent"), host, local_host)
     led = lead.find(wanted.config, local_host) if is_heard and found is None else None
     if led is not None:
+        watch.in_vain(wanted, request.path, host)
         await _not_before(begun)
         return _stored(request, Stored("what leads here", *led))
     if is_heard:
         _note(request, wanted, host, by_design=isinstance(found, OtherName))
     if not isinstance(found, OtherName):
-        watch.refused(wanted if is_heard else lookup.wanted(request.path), request.path, host)
+        watch.in_vain(wanted if is_heard else lookup.wanted(request.path), request.path, host)
     return REFUSED
 
 

@@ -11,18 +11,20 @@ import hashlib
 import logging
 import threading
 import time
+from datetime import timedelta
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.db import DatabaseError
+from django.utils import timezone
 
 from devices import alarms, batch, decoys
 from devices.alarms import SEVERAL
-from devices.choices import AlarmKind
+from devices.choices import WAY, AlarmKind
 from devices.mac import colons
 from devices.models import Decoy, Phone
 from provisioning.door.lookup import Wanted
-from provisioning.door.names import Names
+from provisioning.door.names import HOUR_SECONDS, Names
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +45,8 @@ _names = Names()
 _flushes: set[asyncio.Task[None]] = set()
 
 
-def refused(wanted: Wanted, path: str, source: str) -> None:
-    """This request got the one refusal. Call it in the event loop; it only touches memory."""
+def in_vain(wanted: Wanted, path: str, source: str) -> None:
+    """This request got the one refusal, or only what leads here. Call it in the event loop; it only touches memory."""
     ask = wanted.config
     mac = ask.mac if ask is not None else ""
     with _lock:
@@ -131,9 +133,17 @@ def flush() -> int:
 
 
 def _bursts(held: dict[str, dict[str, str]], macs: set[str]) -> list[tuple[str, int]]:
-    """Who tries names, after counting these; a phone that asks for its own file from its own address tries nothing."""
-    places = batch.select(Phone, ("mac", "source_host", "steady_host", "approved_host"), "mac", macs)
-    own = {mac: {str(host) for host in hosts if host} for mac, *hosts in places}
+    """Who tries names, after counting these; a phone that asks for its own file from its own address tries nothing.
+
+    Whoever asks for a new name with a phone's User-Agent has it listed at his own address: that alone makes it nobody's.
+    """
+    columns = ("mac", "stage", "subscribed_at", "first_seen_at", "source_host", "steady_host", "approved_host")
+    since = timezone.now() - timedelta(seconds=HOUR_SECONDS)
+    own = {
+        mac: {str(host) for host in hosts if host}
+        for mac, stage, subscribed_at, first_at, *hosts in batch.select(Phone, columns, "mac", macs)
+        if stage in WAY or subscribed_at is not None or (first_at is not None and first_at < since)
+    }
     now = time.monotonic()
     for source, names in held.items():
         for name, mac in names.items():

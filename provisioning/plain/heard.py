@@ -2,7 +2,8 @@
 
 Only in allowed networks, only with a Grandstream's User-Agent that names the very MAC of the file, and within the
 bounds that hold for SUBSCRIBEs too. Nothing is answered otherwise for it: held in memory, stored a moment later. A
-phone that is known already stays where it is: its attempt is noted (attempts.py), and moves nothing.
+phone that is known already stays where it is: its attempt is noted (attempts.py), and moves nothing. What a request
+says of itself is chosen by whoever sends it: a decoy stays one, and who invents many phones raises an alarm.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import time
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import DatabaseError
+from django.utils import timezone
 
-from devices import batch, inventory, networks
+from devices import alarms, batch, decoys, inventory, networks
+from devices.choices import AlarmKind
 from devices.mac import MacError, parse_oui
 from devices.models import Phone
 from devices.newcomers import NewPhones
@@ -32,6 +35,7 @@ SIP_PORT = 5060  # a GET tells nothing of SIP; the next SUBSCRIBE does
 FLUSH_SECONDS = 1.0
 HELD_AT_MOST = 200  # different MACs between two flushes; more ask again
 STORED_AT_ONCE = 20
+BURSTS_TOLD = 10  # sources of new phones that are told of at a time
 ORIGIN = "plain name"
 # `Grandstream Model HW GXP1628 V1.2A SW 1.0.4.138 DevId c074ad2bd859`; formats.md, "User-Agent on HTTP".
 _AGENT = re.compile(
@@ -91,10 +95,12 @@ def flush() -> int:
     try:
         for bite in batch.bites(sorted(taken), STORED_AT_ONCE):
             known = Phone.objects.filter(mac__in=bite, first_seen_at__isnull=False).values_list("mac", flat=True)
-            there = set(known)
+            there = set(known) | decoys.among(bite)
             new = [taken[mac] for mac in bite if mac not in there]
             heard = inventory.record_sightings(new, _not_looked_up, _newcomers())
             stored += sum(not one.refused for one in heard)
+        for source, count in _newcomers().bursts(timezone.now().timestamp())[:BURSTS_TOLD]:
+            alarms.raise_alarm(AlarmKind.PHONES, source, count=count)
     except DatabaseError as error:
         log.warning("phones that asked by their plain name are not stored (%s); they ask again", error)
     return stored

@@ -6,12 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection
 
-from devices import alarms, decoys
+from devices import alarms, decoys, newcomers
 from devices.choices import AlarmKind
 from devices.models import Alarm, LiveEvent, Phone
 from provisioning.door import app, watch
 from provisioning.door.names import ALL, BURST, BURST_OF_ALL, SLOW_BURST, Names
 from provisioning.door.turns import Turns
+from provisioning.plain import heard
 from tests import cast
 
 pytestmark = [pytest.mark.django_db, pytest.mark.db, pytest.mark.usefixtures("clock")]
@@ -31,6 +32,7 @@ def fresh_door(monkeypatch):
         monkeypatch.setattr(watch, "_held_count", 0)
         monkeypatch.setattr(watch, "_names", Names())
         monkeypatch.setattr(watch, "_known_decoys", frozenset())
+        monkeypatch.setattr(heard, "_bound", None)
 
     forget()
     yield
@@ -135,6 +137,30 @@ def test_a_phone_that_was_listed_is_no_decoy():
     assert raised() == []
 
 
+def says_it_is(mac: str) -> dict[str, str]:
+    return {"user-agent": f"Grandstream Model HW GXP1628 SW 1.0.4.138 DevId {mac.lower()}"}
+
+
+def test_a_decoy_stays_one_whatever_the_request_says_of_itself():
+    decoys.add(DECOY, by="tess")
+    for _ in range(2):
+        assert cast.ask(f"/cfg{DECOY}.xml", host=SCANNER, **says_it_is(DECOY)).status == 404
+        heard.flush()
+    assert raised() == [(AlarmKind.DECOY_HTTP, SCANNER, DECOY, 1)]
+    assert not Phone.objects.exists()
+
+
+def test_a_decoy_and_a_burst_are_seen_where_what_leads_here_is_handed_out_too(settings):
+    settings.GSPNP_PLAIN_BOOTSTRAP = True
+    decoys.add(DECOY, by="tess")
+    assert cast.ask(f"/cfg{DECOY}.xml", host=SCANNER).status == 200
+    for number in range(BURST + 1):
+        assert cast.ask(f"/cfg000B82{number:06X}.xml", host=SCANNER).status == 200
+    assert {alarm[:3] for alarm in raised()} == {
+        (AlarmKind.DECOY_HTTP, SCANNER, DECOY), (AlarmKind.NAMES, SCANNER, "")
+    }  # fmt: skip
+
+
 # --- names ----------------------------------------------------------------------------------------------------------
 def test_a_burst_of_unknown_names_raises_one_alarm_that_counts_on():
     for number in range(BURST + 5):
@@ -170,6 +196,29 @@ def test_a_site_behind_one_address_that_starts_up_is_no_burst():
         for name in (f"cfg000B82{number:06X}", f"cfg000B82{number:06X}.xml", "cfggxp1628.xml", "cfg.xml", "ring1.bin"):
             cast.ask(f"/{name}")
     assert raised() == []
+
+
+def test_whoever_says_of_each_name_that_it_is_this_phone_tries_names_all_the_same(clock):
+    for number in range(BURST + 1):
+        mac = f"000B82{number:06X}"
+        cast.ask(f"/cfg{mac}.xml", host=SCANNER, **says_it_is(mac))
+    heard.flush()
+    assert Phone.objects.filter(source_host=SCANNER).count() == BURST + 1
+    assert raised() == [(AlarmKind.NAMES, SCANNER, "", BURST + 1)]
+    clock.forward(hours=2)  # phones of a site that are known for long are no news
+    alarms.dismiss(alarms.open_alarms()[0].pk, "tess")
+    watch._names = Names()
+    for number in range(BURST + 1):
+        cast.ask(f"/cfg000B82{number:06X}.xml", host=SCANNER)
+    assert raised() == []
+
+
+def test_who_invents_many_phones_by_their_plain_names_raises_the_alarm_that_sip_raises():
+    for number in range(newcomers.BURST + 1):
+        mac = f"000B82{number:06X}"
+        cast.ask(f"/cfg{mac}.xml", host=SCANNER, **says_it_is(mac))
+    heard.flush()
+    assert (AlarmKind.PHONES, SCANNER, "", newcomers.BURST + 1) in raised()
 
 
 def test_names_of_one_source_over_time():
