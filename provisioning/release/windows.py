@@ -207,11 +207,17 @@ def _free(at: datetime) -> Q:
 
 
 def _end(rows: QuerySet[Release], why: ReleaseEnd, by: str = "") -> int:
-    """End those of them that are open, and tell it. Their phones are locked."""
+    """End those of them that are open, and tell it. Their phones are locked.
+
+    A first path that was opened because the key had left ends with it; one that a NOTIFY opened since is not touched.
+    """
     ended = 0
     for row in rows.filter(closed_at__isnull=True):
         mine = Release.objects.filter(pk=row.pk, closed_at__isnull=True)
         if mine.update(closed_at=timezone.now(), ended=why):
+            ConfigFile.objects.filter(phone_id=row.phone_id, first_host=row.host, first_until=row.until).update(
+                first_until=None
+            )
             inventory.tell(row.phone_id, EventKind.RELEASE, ENDED_WORDS[why].format(host=row.host, by=by))
             ended += 1
     return ended
