@@ -20,6 +20,8 @@ from provisioning.door.http import MALFORMED, Answer, Request, Withdrawn, path_o
 log = logging.getLogger(__name__)
 
 REQUEST_BYTES = 16_384  # of one request with what follows it; a phone sends some 200
+HEADERS = 64  # of one request; a phone sends 5, and a proxy some more
+AT_ONCE_BYTES = 4096  # are read before the bounds are looked at: a whole chunk may have 256 KB
 WAITING_REQUESTS = 16  # on one connection, sent before the first is answered
 IDLE_SECONDS = 15.0  # for the whole of a request, and between two. Our choice, as those below
 SENDING_SECONDS = 120.0  # for one piece of an answer to be taken
@@ -83,6 +85,7 @@ class Connection(asyncio.Protocol):
     def _begin(self) -> None:
         self._target = b""
         self._headers: dict[str, str] = {}
+        self._header_count = 0
         self._request_bytes = 0
 
     # --- what the connection tells ---
@@ -110,14 +113,17 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._ended:
             return
-        self._request_bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade, _TooMuch):
-            self._malformed()
-        else:
+        for start in range(0, len(data), AT_ONCE_BYTES):
+            piece = data[start : start + AT_ONCE_BYTES]
+            self._request_bytes += len(piece)
+            try:
+                self._parser.feed_data(piece)
+            except (httptools.HttpParserError, httptools.HttpParserUpgrade, _TooMuch):
+                self._malformed()
             if self._request_bytes > REQUEST_BYTES:
                 self._malformed()
+            if self._ended:
+                return
 
     def pause_writing(self) -> None:
         self._may_write.clear()
@@ -131,6 +137,9 @@ class Connection(asyncio.Protocol):
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._header_count += 1
+        if self._header_count > HEADERS:
+            raise _TooMuch
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         before = self._headers.get(key)
         self._headers[key] = text if before is None else f"{before}, {text}"
@@ -167,7 +176,7 @@ class Connection(asyncio.Protocol):
                 answer = await self._answer(request)
                 await self._send(answer, with_body=request.method != "HEAD", keep_alive=keep_alive)
                 if not keep_alive:
-                    self._transport.close()
+                    self._close()
                     return
         except Withdrawn:
             self._transport.abort()
@@ -204,7 +213,13 @@ class Connection(asyncio.Protocol):
 
     def _wait_for_request(self) -> None:
         self._stop_timer()
-        self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._transport.close)
+        self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._close)
+
+    def _close(self) -> None:
+        """As soon as what was sent is taken; whoever does not take it is cut off."""
+        self._stop_timer()
+        self._transport.close()
+        self._timer = asyncio.get_running_loop().call_later(SENDING_SECONDS, self._transport.abort)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -213,4 +228,4 @@ class Connection(asyncio.Protocol):
 
 
 class _TooMuch(Exception):
-    """More requests at once than one connection may hold."""
+    """More requests at once than one connection may hold, or more headers than one request may have."""
