@@ -82,7 +82,8 @@ async def _answer(request: Request, begun: float) -> Answer:
     is_heard = request.method in ("GET", "HEAD") and networks.allowed(host, settings.GSPNP_ALLOWED_NETWORKS)
     wanted = lookup.wanted(request.path if is_heard else MALFORMED)
     if wanted.firmware is not None:
-        image = await serving.firmware(request, wanted.firmware, host)
+        async with _turns.of(source_of(host)):
+            image = await serving.firmware(request, wanted.firmware, host)
         if image is not None:
             return image
     async with _turns.of(source_of(host)):

@@ -10,8 +10,9 @@ from devices import alarms, decoys, newcomers
 from devices.choices import AlarmKind
 from devices.models import Alarm, LiveEvent, Phone
 from provisioning.door import app, watch
+from provisioning.door.http import Request
 from provisioning.door.names import ALL, BURST, BURST_OF_ALL, SLOW_BURST, Names
-from provisioning.door.turns import Turns
+from provisioning.door.turns import AT_ONCE, Turns
 from provisioning.plain import heard
 from tests import cast
 
@@ -96,6 +97,29 @@ async def test_who_asks_for_much_at_once_waits_for_his_own_and_for_nobody_elses(
     busy.set()
     await asyncio.gather(*flood, return_exceptions=True)
     assert len(done) == 50 and len(turns) == 0
+
+
+async def test_firmware_is_looked_for_in_turn_too(monkeypatch):
+    there, most, go_on = [], [], asyncio.Event()
+
+    async def firmware(*_asked: object) -> None:
+        there.append(None)
+        most.append(len(there))
+        await go_on.wait()
+        there.pop()
+
+    async def nothing(*_asked: object) -> None:
+        return None
+
+    monkeypatch.setattr(app.serving, "firmware", firmware)
+    monkeypatch.setattr(app, "in_store", nothing)
+    monkeypatch.setattr(watch, "in_vain", lambda *_asked: None)
+    flood = [Request("GET", "/gxp1600fw.bin", {}, SCANNER) for _ in range(20)]
+    asked = [asyncio.create_task(app.answer(one)) for one in flood]
+    await asyncio.sleep(0.05)
+    go_on.set()
+    assert {one.status for one in await asyncio.gather(*asked)} == {404}
+    assert len(most) == 20 and max(most) == AT_ONCE
 
 
 # --- decoys ---------------------------------------------------------------------------------------------------------
@@ -269,6 +293,28 @@ def test_strangers_with_many_addresses_cannot_fill_the_disk(clock, monkeypatch):
             alarms.dismiss(alarm.pk, "tess")
         alarms.raise_alarm(AlarmKind.DECOY_SIP, f"10.2.1.{number}", mac=DECOY)
     assert Alarm.objects.exclude(dismissed_at=None).count() <= 7
+
+
+def test_forged_addresses_do_not_hide_who_asked_for_a_decoy(clock):
+    for number in range(alarms.OPEN_AT_MOST + 10):
+        alarms.raise_alarm(AlarmKind.PHONES, f"10.2.0.{number}", count=70)
+        alarms.raise_alarm(AlarmKind.FLOOD_SIP, f"10.2.0.{number}")
+    alarms.raise_alarm(AlarmKind.DECOY_HTTP, SCANNER, mac=DECOY)
+    clock.forward(seconds=1)
+    alarms.raise_alarm(AlarmKind.PHONES, "10.2.0.1", count=80)
+    first = alarms.open_alarms()[0]
+    assert (first.kind, first.source, first.mac) == (AlarmKind.DECOY_HTTP, SCANNER, DECOY)
+
+
+def test_a_clock_that_went_back_silences_no_alarm(clock):
+    alarms.raise_alarm(AlarmKind.NAMES, SCANNER, count=30)
+    alarms.dismiss(alarms.open_alarms()[0].pk, "tess")
+    clock.forward(hours=-5)
+    assert alarms.raise_alarm(AlarmKind.NAMES, SCANNER, count=31)
+    told = LiveEvent.objects.count()
+    clock.forward(hours=-5)
+    alarms.raise_alarm(AlarmKind.NAMES, SCANNER, count=32)
+    assert LiveEvent.objects.count() == told + 1
 
 
 def test_open_pages_are_told_of_one_that_goes_on_now_and_then(clock):
