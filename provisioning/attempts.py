@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from asgiref.sync import sync_to_async
 from django.db import DatabaseError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
@@ -23,6 +22,7 @@ from django.utils import timezone
 from devices import batch
 from devices.models import Phone
 from provisioning import outbox
+from provisioning.door.store import beside
 from provisioning.gxp import files
 from provisioning.models import Attempt, AttemptKind, ConfigFile
 from provisioning.paths import Ask, hash_of
@@ -100,7 +100,7 @@ def _note(seen: _Seen) -> None:
 async def _soon() -> None:
     while _held:  # and what comes while the store is at it
         await asyncio.sleep(FLUSH_SECONDS)
-        await sync_to_async(flush)()
+        await beside(flush)
     _flushes.clear()
 
 

@@ -14,7 +14,6 @@ import time
 from datetime import timedelta
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.db import DatabaseError
 from django.utils import timezone
 
@@ -25,6 +24,7 @@ from devices.mac import colons
 from devices.models import Decoy, Phone
 from provisioning.door.lookup import Wanted
 from provisioning.door.names import HOUR_SECONDS, Names
+from provisioning.door.store import beside
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ def _start() -> None:
 async def _soon() -> None:
     while _held or _decoys_asked or _floods:  # and what comes while the store is at it
         await asyncio.sleep(FLUSH_SECONDS)
-        await sync_to_async(flush)()
+        await beside(flush)
     _flushes.clear()
 
 

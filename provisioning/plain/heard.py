@@ -14,7 +14,6 @@ import re
 import threading
 import time
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import DatabaseError
 from django.utils import timezone
@@ -26,6 +25,7 @@ from devices.models import Phone
 from devices.newcomers import NewPhones
 from devices.sighting import Sighting
 from devices.trust import Verdict
+from provisioning.door.store import beside
 from provisioning.paths import Ask
 
 log = logging.getLogger(__name__)
@@ -129,4 +129,4 @@ def _is_served(mac: str) -> bool:
 
 async def _soon() -> None:
     await asyncio.sleep(FLUSH_SECONDS)
-    await sync_to_async(flush)()
+    await beside(flush)

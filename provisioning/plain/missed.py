@@ -13,13 +13,13 @@ import threading
 from collections import Counter
 from datetime import datetime, timedelta
 
-from asgiref.sync import sync_to_async
 from django.db import DatabaseError, transaction
 from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext, gettext_noop
 
 from devices import batch
+from provisioning.door.store import beside
 from provisioning.plain.models import DoorHour, MissedAsk
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ def _count(what: str) -> None:
 
 async def _soon() -> None:
     await asyncio.sleep(FLUSH_SECONDS)
-    await sync_to_async(flush)()
+    await beside(flush)
 
 
 def flush() -> int:

@@ -1,6 +1,7 @@
 """Limits of the phones' door, and what strangers try there: the one refusal all the same, and an alarm afterwards."""
 
 import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -9,11 +10,13 @@ from django.db import connection
 from devices import alarms, decoys, newcomers
 from devices.choices import AlarmKind
 from devices.models import Alarm, LiveEvent, Phone
+from provisioning import attempts
 from provisioning.door import app, watch
 from provisioning.door.http import Request
 from provisioning.door.names import ALL, BURST, BURST_OF_ALL, SLOW_BURST, Names
+from provisioning.door.store import in_store
 from provisioning.door.turns import AT_ONCE, Turns
-from provisioning.plain import heard
+from provisioning.plain import heard, missed
 from tests import cast
 
 pytestmark = [pytest.mark.django_db, pytest.mark.db, pytest.mark.usefixtures("clock")]
@@ -97,6 +100,28 @@ async def test_who_asks_for_much_at_once_waits_for_his_own_and_for_nobody_elses(
     busy.set()
     await asyncio.gather(*flood, return_exceptions=True)
     assert len(done) == 50 and len(turns) == 0
+
+
+@pytest.mark.parametrize("module", [attempts, heard, missed, watch], ids=lambda one: one.__name__)
+async def test_what_is_written_of_strangers_keeps_no_phone_waiting(monkeypatch, module):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def flush() -> int:  # as it waits for SQLite's lock
+        module._held.clear()
+        begun.set()
+        assert go_on.wait(20)
+        return 0
+
+    monkeypatch.setattr(module, "FLUSH_SECONDS", 0)
+    monkeypatch.setattr(module, "_held", {"one": 1})
+    monkeypatch.setattr(module, "flush", flush)
+    written = asyncio.create_task(module._soon())
+    await asyncio.to_thread(begun.wait, 20)
+    try:
+        assert await asyncio.wait_for(in_store(lambda: "a file"), 10) == "a file"
+    finally:
+        go_on.set()
+        await written
 
 
 async def test_firmware_is_looked_for_in_turn_too(monkeypatch):
