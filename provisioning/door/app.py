@@ -44,6 +44,8 @@ REFUSAL_SECONDS = 0.01
 # A source may be so late before its rate counts: a site of 1,000 phones behind one address starts and is served.
 BURST_SECONDS = 40.0
 RESERVE_SHARE = 0.2  # of what all together may ask for, kept for sources that ask for little
+# Requests that anybody may make stand in the log, but a flood must not fill the disk: the alarms count it.
+LINES_PER_SECOND, LINES_PER_SOURCE, LINES_BURST_SECONDS = 40.0, 2.0, 20.0
 NO_STORE = ("Cache-Control", "no-store")
 
 _given_back: set[asyncio.Task[None]] = set()
@@ -84,12 +86,13 @@ async def _answer(request: Request, begun: float) -> Answer:
     if wanted.firmware is not None:
         async with _turns.of(source_of(host)):
             image = await serving.firmware(request, wanted.firmware, host)
+        _say(host, "asked for firmware %s%s", wanted.firmware.version or "(any)", "" if image else ": refused")
         if image is not None:
             return image
     async with _turns.of(source_of(host)):
         found = await in_store(lookup.find, wanted, host)
     if isinstance(found, Stored):
-        log.info("%s asked for %s", host, found.what)
+        _say(host, "asked for %s", found.what)
         return _stored(request, found)
     if isinstance(found, Offer):
         if found.release is not None:
@@ -120,6 +123,18 @@ def _admitted(host: str) -> bool:
     return False
 
 
+def _say(host: str, words: str, *what: object) -> None:
+    """A line about a request that anybody may make, unless its source or all together made too many lately."""
+    if _lines().admit(source_of(host), asyncio.get_running_loop().time()):
+        log.info(f"%s {words}", host, *what)
+
+
+@lru_cache(maxsize=1)
+def _lines() -> Limits:
+    now = asyncio.get_running_loop().time()
+    return Limits(LINES_PER_SECOND, LINES_PER_SOURCE, now, LINES_BURST_SECONDS, RESERVE_SHARE)
+
+
 @lru_cache(maxsize=4)
 def _limits(overall: int, per_source: int) -> Limits:
     """The one of this process, as long as the settings are the same."""
@@ -130,10 +145,10 @@ def _note(request: Request, wanted: lookup.Wanted, host: str, *, by_design: bool
     """What is written of a refusal, now in memory and later in the database."""
     ask = wanted.config
     if wanted.phonebook:
-        log.info("%s asked for a phonebook: refused", host)
+        _say(host, "asked for a phonebook: refused")
         return
     if wanted.firmware is None:
-        log.info("%s asked for %s: refused", host, ask.name if ask else _unreadable(request.path))
+        _say(host, "asked for %s: refused", ask.name if ask else _unreadable(request.path))
     if not by_design:
         missed.note(host, request.header("user-agent"), request.path)
     if ask is not None:

@@ -31,6 +31,7 @@ DECOY = "000B82DEC001"
 def fresh_door(monkeypatch):
     def forget():
         app._limits.cache_clear()
+        app._lines.cache_clear()
         for held in (watch._held, watch._decoys_asked, watch._floods):
             held.clear()
         monkeypatch.setattr(watch, "_held_count", 0)
@@ -122,6 +123,17 @@ async def test_what_is_written_of_strangers_keeps_no_phone_waiting(monkeypatch, 
     finally:
         go_on.set()
         await written
+
+
+def test_a_flood_of_requests_does_not_fill_the_log_and_the_phone_beside_it_stands_there(caplog):
+    caplog.set_level("INFO")
+    for path in ("/nothing", f"/cfg{cast.OTHER_MAC}", "/gxp1600fw.bin", f"/phonebook/{'A' * 22}/phonebook.xml"):
+        for _ in range(30):
+            cast.ask(path, host=SCANNER)
+    cast.ask(f"/cfg{cast.MAC}")
+    lines = [record.getMessage() for record in caplog.records if " asked for " in record.getMessage()]
+    burst = int(app.LINES_PER_SOURCE * app.LINES_BURST_SECONDS)
+    assert len(lines) <= burst + 3 and lines[-1] == f"{cast.HOST} asked for cfg{cast.MAC}: refused"
 
 
 async def test_firmware_is_looked_for_in_turn_too(monkeypatch):
