@@ -20,6 +20,7 @@ from django.utils import timezone
 from devices import alarms, batch, decoys
 from devices.alarms import SEVERAL
 from devices.choices import WAY, AlarmKind
+from devices.limits import named
 from devices.mac import colons
 from devices.models import Decoy, Phone
 from provisioning.door.lookup import Wanted
@@ -60,7 +61,7 @@ def in_vain(wanted: Wanted, path: str, source: str) -> None:
 def limited(source: str, overall: bool = False) -> None:
     """This one was not even looked at. Call it in the event loop."""
     with _lock:
-        _count(_floods, SEVERAL if overall else source, FLOODS_AT_MOST)
+        _count(_floods, SEVERAL if overall else named(source), FLOODS_AT_MOST)
     _start()
 
 
@@ -148,8 +149,8 @@ def _bursts(held: dict[str, dict[str, str]], macs: set[str]) -> list[tuple[str, 
     for source, names in held.items():
         for name, mac in names.items():
             if source not in own.get(mac, ()):
-                _names.add(source, name, now)
-    return _names.bursts(set(held), now)
+                _names.add(named(source), name, now)
+    return _names.bursts({named(source) for source in held}, now)
 
 
 def _tell(
