@@ -306,6 +306,17 @@ def test_names_of_many_sources_together():
     assert names.bursts({"10.1.0.1"}, 70.0) == []
 
 
+def test_one_that_is_loud_does_not_hide_many_that_are_not():
+    names = Names()
+    for number in range(BURST_OF_ALL * 3):
+        names.add(SCANNER, str(number), 1.0)
+    assert [source for source, _ in names.bursts({SCANNER}, 2.0)] == [SCANNER]
+    for number in range(BURST_OF_ALL + 1):
+        names.add(SCANNER, f"more {number}", 3.0)
+        names.add(f"10.1.{number >> 8}.{number & 255}", str(number), 3.0)
+    assert [source for source, _ in names.bursts({SCANNER, "10.1.0.1"}, 4.0)] == [SCANNER, ALL]
+
+
 # --- alarms ---------------------------------------------------------------------------------------------------------
 def test_a_person_dismisses_an_alarm_once_and_it_says_who_and_when(clock):
     alarms.raise_alarm(AlarmKind.DECOY_HTTP, SCANNER, mac=DECOY)
