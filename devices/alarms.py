@@ -3,7 +3,8 @@
 A stranger can do what raises one as often as he likes, from as many addresses as he has: so there is one open alarm
 for each kind, address and decoy, beyond OPEN_AT_MOST of a kind one for all other addresses together, and only the
 newest of those that are over are kept. Each kind has its own room: datagrams with forged addresses, which cost nothing,
-must not hide who asked for a decoy by HTTP. Open pages are told at once of a new one, and of one that goes on now and then.
+must not hide who asked for a decoy by HTTP. Open pages are told at once of a new one, and of one that goes on now and
+then.
 """
 
 from __future__ import annotations

@@ -46,8 +46,8 @@ class Ways:
 
 
 def ways(phone: Phone) -> Ways:
-    """Of an assigned phone. Anybody can ask for its plain name: the address that did so is proposed only if the phone was
-    heard nowhere else, or if the neighbour table shows the phone's MAC there."""
+    """Of an assigned phone. Anybody can ask for its plain name: the address that did so is proposed only if the phone
+    was heard nowhere else, or if the neighbour table shows the phone's MAC there."""
     since = timezone.now() - ASKED_WITHIN
     asked = Attempt.objects.filter(phone=phone, kind=AttemptKind.PLAIN, at__gte=since).first()
     heard_at = networks.plain_host(phone.source_host or "")

@@ -136,7 +136,7 @@ def flush() -> int:
 def _bursts(held: dict[str, dict[str, str]], macs: set[str]) -> list[tuple[str, int]]:
     """Who tries names, after counting these; a phone that asks for its own file from its own address tries nothing.
 
-    Whoever asks for a new name with a phone's User-Agent has it listed at his own address: that alone makes it nobody's.
+    Whoever asks for a new name with a phone's User-Agent has it listed at his own address: that makes it nobody's own.
     """
     columns = ("mac", "stage", "subscribed_at", "first_seen_at", "source_host", "steady_host", "approved_host")
     since = timezone.now() - timedelta(seconds=HOUR_SECONDS)

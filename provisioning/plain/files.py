@@ -20,7 +20,8 @@ from provisioning.plain.models import ModelFile
 
 # No secret by its kind, and people write `?token=` there, or say who may sign in; a phone gets it in its own file.
 _MAY_HOLD_A_LOGIN = re.compile(
-    r"(?:action_url|dot1x|ldap|openvpn|pppoe|tr069|xsi)_.*|.*_(?:path|url|user_?name|user_id|auth_id|certificate)", re.ASCII
+    r"(?:action_url|dot1x|ldap|openvpn|pppoe|tr069|xsi)_.*|.*_(?:path|url|username|user_id|certificate)",
+    re.ASCII,
 )
 
 NO_MODEL = "-"  # looked up all the same: a refusal is one whatever is asked for
