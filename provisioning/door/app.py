@@ -167,7 +167,8 @@ async def _serve(request: Request, offer: Offer, host: str) -> Answer:
         attempts.fruitless(AttemptKind.HEAD, offer.mac, offer.name, length, host)
         return Answer(200, offer.content_type, length=length, headers=headers)
     if matches(request.header("if-none-match"), tag):
-        await in_store(downloads.record, offer, 304, True, host, agent)
+        async with _turns.of(source_of(host)):
+            await in_store(downloads.record, offer, 304, True, host, agent)
         return Answer(304, headers=headers)
     pieces = _pieces(offer, "range" not in request.headers, host, agent)
     return Answer(200, offer.content_type, pieces=pieces, length=length, headers=headers)
@@ -182,7 +183,8 @@ async def _pieces(offer: Offer, counts: bool, host: str, agent: str) -> AsyncGen
             await asyncio.sleep(GRACE_SECONDS)
         if not counts:
             attempts.fruitless(AttemptKind.PART, offer.mac, offer.name, len(offer.content), host)
-        await in_store(downloads.record, offer, 200, counts, host, agent)
+        async with _turns.of(source_of(host)):
+            await in_store(downloads.record, offer, 200, counts, host, agent)
         recorded = True
         yield offer.content[-HELD_BACK_BYTES:]
     except (GeneratorExit, asyncio.CancelledError):

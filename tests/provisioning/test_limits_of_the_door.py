@@ -16,6 +16,7 @@ from provisioning.door.http import Request
 from provisioning.door.names import ALL, BURST, BURST_OF_ALL, SLOW_BURST, Names
 from provisioning.door.store import in_store
 from provisioning.door.turns import AT_ONCE, Turns
+from provisioning.models import PathKind
 from provisioning.plain import heard, missed
 from tests import cast
 
@@ -131,6 +132,32 @@ async def test_what_is_written_of_strangers_keeps_no_phone_waiting(monkeypatch, 
     finally:
         go_on.set()
         await written
+
+
+@pytest.mark.parametrize("headers", [{}, {"if-none-match": "its own"}], ids=["file", "tag"])
+async def test_downloads_of_one_address_are_written_in_turn_too(monkeypatch, headers):
+    there, most = [], []
+
+    async def in_store(*_asked: object) -> None:
+        there.append(None)
+        most.append(len(there))
+        await asyncio.sleep(0.01)
+        there.pop()
+
+    monkeypatch.setattr(app, "in_store", in_store)
+    monkeypatch.setattr(app.downloads.Offer, "etag", "tag")
+    monkeypatch.setattr(app.downloads.Offer, "content_type", "text/xml")
+    offer = app.downloads.Offer(cast.MAC, None, b"x" * 100, None, PathKind.STEADY, "cfg", False)
+    tag = {name: '"tag"' for name in headers}
+    request = Request("GET", "/p", tag, SCANNER)
+
+    async def download() -> None:
+        given = await app._serve(request, offer, SCANNER)
+        if given.pieces is not None:
+            assert b"".join([piece async for piece in given.pieces]) == offer.content
+
+    await asyncio.gather(*(download() for _ in range(20)))
+    assert len(most) == 20 and max(most) == AT_ONCE
 
 
 def test_a_flood_of_requests_does_not_fill_the_log_and_the_phone_beside_it_stands_there(caplog):
