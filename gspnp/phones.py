@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
 
 import django
 
+SPARE_DESCRIPTORS = 500  # beside connections: the database's files, images of firmware
 STOPPING_SECONDS = 5.0  # for answers that are on their way; Ctrl-C a second time does not wait
 
 log = logging.getLogger("gspnp.phones")
@@ -38,10 +40,24 @@ async def serve(listening: socket.socket) -> None:
     await settled()
 
 
+def allow_descriptors() -> None:
+    """As many as connections there may be, and what else is open: many systems give 1024, with which the database's
+    files could not be opened any more while the door is full."""
+    from provisioning.door.wire import CONNECTIONS
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS + SPARE_DESCRIPTORS
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def main(arguments: list[str]) -> None:
     """Set Django up for this door, and serve."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "gspnp.settings_phones"
     django.setup()
+    allow_descriptors()
     asyncio.run(serve(socket.socket(fileno=int(arguments[0]))))
 
 

@@ -11,6 +11,7 @@ import hashlib
 import logging
 import threading
 import time
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -90,9 +91,9 @@ def _hold(source: str, name: str, mac: str) -> None:
     _held_count += 1
 
 
-def _count(counts: dict[Any, int], what: Any, most: int) -> None:
+def _count(counts: dict[Any, int], what: Any, most: int, times: int = 1) -> None:
     if what in counts or len(counts) < most:
-        counts[what] = counts.get(what, 0) + 1
+        counts[what] = counts.get(what, 0) + times
 
 
 def _start() -> None:
@@ -121,16 +122,27 @@ def flush() -> int:
     try:
         macs = {mac for names in held.values() for mac in names.values() if mac} | {mac for _, mac in asked}
         traps = decoys.among(macs)
-        for source, names in held.items():
-            for mac in names.values():
-                if mac in traps:
-                    asked[source, mac] = asked.get((source, mac), 0) + 1
-        told = _tell(asked, traps, _bursts(held, macs - traps), floods)
+        met = Counter(asked)
+        met.update((source, mac) for source, names in held.items() for mac in names.values() if mac in traps)
+        told = _tell(met, traps, _bursts(held, macs - traps), floods)
         _known_decoys = frozenset(Decoy.objects.values_list("mac", flat=True)[: decoys.MOST])
     except DatabaseError as error:
-        log.warning("what strangers tried at the phones' door is not stored (%s)", error)
+        log.warning("what strangers tried at the phones' door is not stored yet (%s)", error)
+        _take_back(held, asked, floods)
         return 0
     return told
+
+
+def _take_back(held: dict[str, dict[str, str]], asked: dict[tuple[str, str], int], floods: dict[str, int]) -> None:
+    """Keep it for the next time, as far as there is room: who can make the database busy must not go unseen by that."""
+    with _lock:
+        for who, count in asked.items():
+            _count(_decoys_asked, who, DECOYS_HELD, count)
+        for source, count in floods.items():
+            _count(_floods, source, FLOODS_AT_MOST, count)
+        for source, names in held.items():
+            for name, mac in names.items():
+                _hold(source, name, mac)
 
 
 def _bursts(held: dict[str, dict[str, str]], macs: set[str]) -> list[tuple[str, int]]:

@@ -29,6 +29,8 @@ HELD_AT_MOST = 200  # different ones between two flushes; more are not counted
 KEPT_AT_MOST = 500
 HOURS_KEPT_DAYS = 90  # as long as events
 NAME_CHARS = 80
+# The secret of a path, wherever it stands and encoded twice too; no phone's file is called so.
+_MAY_BE_SECRET = re.compile(r"(?:(?<![A-Za-z0-9_-])|(?<=2[Ff]))[A-Za-z0-9_-]{22}(?![A-Za-z0-9_.-])")
 _DEVICE = re.compile(r"DevId ([0-9A-Fa-f]{12})\b")
 
 ADVICE = (
@@ -66,7 +68,7 @@ def note(source: str, agent: str, path: str) -> None:
         return  # a path that may hold a secret is never kept
     name = re.sub(r"[^A-Za-z0-9._-]", "?", path.rpartition("/")[2])[:NAME_CHARS]
     told = _DEVICE.search(agent[:300])
-    if not name:
+    if not name or _MAY_BE_SECRET.search(name):
         return
     key = (told[1].upper() if told else "", source, name)
     with _lock:

@@ -70,6 +70,22 @@ print(loaded)
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
 
 
+def test_the_phones_door_may_open_as_many_descriptors_as_it_takes_connections():
+    code = """
+import resource
+from gspnp.phones import allow_descriptors
+from provisioning.door.wire import CONNECTIONS
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+allow_descriptors()
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= min(hard, CONNECTIONS + 1))
+resource.setrlimit(resource.RLIMIT_NOFILE, (300, 400))
+allow_descriptors()
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+"""
+    assert run("-c", code).stdout.split() == ["True", "400"]
+
+
 @pytest.mark.parametrize("settings", ["gspnp.settings", "gspnp.settings_phones"])
 @pytest.mark.parametrize(
     ("name", "value"),

@@ -3,9 +3,10 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import Mock
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
 from devices import alarms, decoys, newcomers
 from devices.choices import AlarmKind
@@ -231,6 +232,19 @@ def test_a_phone_that_was_listed_is_no_decoy():
     cast.seen()
     cast.ask(f"/cfg{cast.MAC}")
     assert raised() == []
+
+
+def test_what_was_tried_while_the_database_was_busy_is_told_afterwards(monkeypatch):
+    decoys.add(DECOY, by="tess")
+    cast.ask("/nothing", host=cast.STRANGER)
+    watch.flush()
+    cast.ask(f"/cfg{DECOY}", host=SCANNER)
+    for number in range(BURST + 1):
+        cast.ask(f"/cfg000B82{number:06X}", host=SCANNER)
+    with monkeypatch.context() as busy:
+        busy.setattr(alarms, "raise_alarm", Mock(side_effect=OperationalError("database is locked")))
+        assert raised() == []
+    assert raised() == [(AlarmKind.DECOY_HTTP, SCANNER, DECOY, 1), (AlarmKind.NAMES, SCANNER, "", BURST + 1)]
 
 
 def says_it_is(mac: str) -> dict[str, str]:

@@ -122,7 +122,8 @@ class TestMissed:
         assert not MissedAsk.objects.exists()
 
     def test_nothing_below_a_secret_path_is_kept(self):
-        for path in ("/p/0123456789012345678901/cfg.xml", f"/p/x/{'s' * 22}", f"/phonebook/{'s' * 22}/phonebook.xml"):
+        for path in ("/p/0123456789012345678901/cfg.xml", f"/p/x/{'s' * 22}", f"/phonebook/{'s' * 22}/phonebook.xml",
+                     f"//p/{'s' * 22}", f"/old/p/{'s' * 22}", f"/%252Fp%252F{'s' * 22}%252Fcfg.xml"):  # fmt: skip
             ask(path)
         assert missed.flush() == 0
 
