@@ -23,7 +23,7 @@ def host(request: Request) -> str:
     trusted = settings.GSPNP_TRUSTED_PROXIES
     if trusted and networks.within(peer, trusted):
         for hop in reversed(request.header("x-forwarded-for").split(",")):
-            hop = networks.plain_host(hop.strip())
+            hop = networks.plain_host(hop.strip().partition("%")[0])
             try:
                 ipaddress.ip_address(hop)
             except ValueError:

@@ -128,5 +128,7 @@ def _is_served(mac: str) -> bool:
 
 
 async def _soon() -> None:
-    await asyncio.sleep(FLUSH_SECONDS)
-    await beside(flush)
+    while _held:  # and what comes while the store is at it
+        await asyncio.sleep(FLUSH_SECONDS)
+        await beside(flush)
+    _flushes.clear()

@@ -92,8 +92,10 @@ def _count(what: str) -> None:
 
 
 async def _soon() -> None:
-    await asyncio.sleep(FLUSH_SECONDS)
-    await beside(flush)
+    while _held or _counted:  # and what comes while the store is at it
+        await asyncio.sleep(FLUSH_SECONDS)
+        await beside(flush)
+    _flushes.clear()
 
 
 def flush() -> int:

@@ -58,7 +58,7 @@ def minutes_of(text: str) -> int:
 def address_of(text: str) -> str:
     """The address that somebody typed, as the door sees it. Raises CannotRelease."""
     try:
-        address = ipaddress.ip_address(text.strip())
+        address = ipaddress.ip_address(text.strip().partition("%")[0])  # the door sees no scope of an address
     except ValueError:
         words = gettext("Say to which address, such as 10.0.0.20: the one that the phone asks from.")
         raise CannotRelease(words) from None

@@ -114,6 +114,25 @@ async def test_who_asks_for_much_at_once_waits_for_his_own_and_for_nobody_elses(
 
 
 @pytest.mark.parametrize("module", [attempts, heard, missed, watch], ids=lambda one: one.__name__)
+async def test_who_asks_while_others_are_written_down_is_written_down_next(monkeypatch, module):
+    done: list[int] = []
+
+    def flush() -> int:
+        done.append(len(module._held))
+        module._held.clear()
+        if len(done) == 1:
+            module._held["another"] = 1
+        return 0
+
+    monkeypatch.setattr(module, "FLUSH_SECONDS", 0)
+    monkeypatch.setattr(module, "_held", {"one": 1})
+    monkeypatch.setattr(module, "_counted", {}, raising=False)
+    monkeypatch.setattr(module, "flush", flush)
+    await asyncio.wait_for(module._soon(), 10)
+    assert done == [1, 1]
+
+
+@pytest.mark.parametrize("module", [attempts, heard, missed, watch], ids=lambda one: one.__name__)
 async def test_what_is_written_of_strangers_keeps_no_phone_waiting(monkeypatch, module):
     begun, go_on = threading.Event(), threading.Event()
 
@@ -125,6 +144,7 @@ async def test_what_is_written_of_strangers_keeps_no_phone_waiting(monkeypatch, 
 
     monkeypatch.setattr(module, "FLUSH_SECONDS", 0)
     monkeypatch.setattr(module, "_held", {"one": 1})
+    monkeypatch.setattr(module, "_counted", {}, raising=False)
     monkeypatch.setattr(module, "flush", flush)
     written = asyncio.create_task(module._soon())
     await asyncio.to_thread(begun.wait, 20)

@@ -163,6 +163,11 @@ def test_it_is_released_to_one_address_that_may_ask_at_all(version, host):
     assert not Release.objects.exists()
 
 
+def test_an_address_is_released_as_the_door_sees_it(version):
+    assert opened(version, "::ffff:10.0.0.20").host == "10.0.0.20"
+    assert opened(version, "fe80::1%eth0").host == "fe80::1"
+
+
 @pytest.mark.parametrize("text", ["0", "61", "-1", "1.5", "ten", "9" * 50, "٣"])
 def test_minutes_are_few(version, text):
     with pytest.raises(windows.CannotRelease):
