@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 1.0
 HELD_AT_MOST = 200  # different ones between two flushes; more are not noted
+HELD_PER_SOURCE = 100  # so that one address leaves room for the phone beside it
 STORED_AT_ONCE = 20
 NAME_CHARS = 40
 NO_FILE_NAME = "no file name"
@@ -88,8 +89,9 @@ def fruitless(kind: AttemptKind, mac: str, name: str, size: int, source: str) ->
 
 def _note(seen: _Seen) -> None:
     with _lock:
-        if seen not in _held and len(_held) >= HELD_AT_MOST:
-            return
+        if seen not in _held:
+            if len(_held) >= HELD_AT_MOST or sum(one.source == seen.source for one in _held) >= HELD_PER_SOURCE:
+                return
         _held[seen] = (_held[seen][0] + 1 if seen in _held else 1, timezone.now())
     if not _flushes:
         task = asyncio.get_running_loop().create_task(_soon())

@@ -34,6 +34,7 @@ VENDOR = "Grandstream"
 SIP_PORT = 5060  # a GET tells nothing of SIP; the next SUBSCRIBE does
 FLUSH_SECONDS = 1.0
 HELD_AT_MOST = 200  # different MACs between two flushes; more ask again
+HELD_PER_SOURCE = 100  # so that one address leaves room for the phone beside it
 STORED_AT_ONCE = 20
 BURSTS_TOLD = 10  # sources of new phones that are told of at a time
 ORIGIN = "plain name"
@@ -56,6 +57,8 @@ def note(ask: Ask, agent: str, host: str, local_host: str) -> None:
         return
     with _lock:
         if seen.mac in _held or len(_held) >= HELD_AT_MOST:
+            return
+        if sum(one.source_host == host for one in _held.values()) >= HELD_PER_SOURCE:
             return
         _held[seen.mac] = seen
     if not _flushes:

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 1.0
 HELD_AT_MOST = 200  # different ones between two flushes; more are not counted
+HELD_PER_SOURCE = 100  # so that one address leaves room for the phone beside it
 KEPT_AT_MOST = 500
 HOURS_KEPT_DAYS = 90  # as long as events
 NAME_CHARS = 80
@@ -72,8 +73,9 @@ def note(source: str, agent: str, path: str) -> None:
         return
     key = (told[1].upper() if told else "", source, name)
     with _lock:
-        if key not in _held and len(_held) >= HELD_AT_MOST:
-            return
+        if key not in _held:
+            if len(_held) >= HELD_AT_MOST or sum(one[1] == source for one in _held) >= HELD_PER_SOURCE:
+                return
         _held[key] = _held.get(key, 0) + 1
 
 

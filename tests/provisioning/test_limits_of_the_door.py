@@ -113,6 +113,18 @@ async def test_who_asks_for_much_at_once_waits_for_his_own_and_for_nobody_elses(
     assert len(done) == 50 and len(turns) == 0
 
 
+@pytest.mark.parametrize("module", [attempts, heard, missed], ids=lambda one: one.__name__)
+def test_one_address_leaves_room_for_the_phone_beside_it(monkeypatch, module):
+    monkeypatch.setattr(module, "HELD_PER_SOURCE", 5)
+    monkeypatch.setattr(module, "HELD_AT_MOST", 8)
+    for number in range(20):
+        mac = f"000B82{number:06X}"
+        cast.ask(f"/cfg{mac}.xml", host=SCANNER, **says_it_is(mac))
+    assert len(module._held) == 5
+    cast.ask(f"/cfg{cast.MAC}.xml", **says_it_is(cast.MAC))
+    assert len(module._held) == 6
+
+
 @pytest.mark.parametrize("module", [attempts, heard, missed, watch], ids=lambda one: one.__name__)
 async def test_who_asks_while_others_are_written_down_is_written_down_next(monkeypatch, module):
     done: list[int] = []
