@@ -89,9 +89,9 @@ def fruitless(kind: AttemptKind, mac: str, name: str, size: int, source: str) ->
 
 def _note(seen: _Seen) -> None:
     with _lock:
-        if seen not in _held:
-            if len(_held) >= HELD_AT_MOST or sum(one.source == seen.source for one in _held) >= HELD_PER_SOURCE:
-                return
+        mine = sum(one.source == seen.source for one in _held)
+        if seen not in _held and (len(_held) >= HELD_AT_MOST or mine >= HELD_PER_SOURCE):
+            return
         _held[seen] = (_held[seen][0] + 1 if seen in _held else 1, timezone.now())
     if not _flushes:
         task = asyncio.get_running_loop().create_task(_soon())

@@ -73,9 +73,9 @@ def note(source: str, agent: str, path: str) -> None:
         return
     key = (told[1].upper() if told else "", source, name)
     with _lock:
-        if key not in _held:
-            if len(_held) >= HELD_AT_MOST or sum(one[1] == source for one in _held) >= HELD_PER_SOURCE:
-                return
+        mine = sum(one[1] == source for one in _held)
+        if key not in _held and (len(_held) >= HELD_AT_MOST or mine >= HELD_PER_SOURCE):
+            return
         _held[key] = _held.get(key, 0) + 1
 
 
