@@ -32,29 +32,40 @@ Answering = Callable[[Request], Awaitable[Answer]]
 
 
 class Room:
-    """How many connections there are, all together and from each address."""
+    """How many connections there are, all together and from each address.
+
+    When all places are taken, an address that has many gives up one on which nothing is being done: a few dozen
+    addresses, which one machine can have, must not keep every phone out.
+    """
 
     def __init__(self, uncounted: Callable[[str], bool] = lambda host: False) -> None:
-        self._by_host: dict[str, int] = {}
+        self._by_host: dict[str, dict[Connection, None]] = {}
         self._uncounted = uncounted
         self._all = 0
         self._empty = asyncio.Event()
         self._empty.set()
 
-    def enter(self, host: str) -> bool:
+    def enter(self, host: str, connection: Connection) -> bool:
         """Whether there is room for one more; it has to leave again."""
-        mine = self._by_host.get(host, 0)
-        if self._all >= CONNECTIONS or (mine >= CONNECTIONS_PER_SOURCE and not self._uncounted(host)):
+        mine = len(self._by_host.get(host, ()))
+        if mine >= CONNECTIONS_PER_SOURCE and not self._uncounted(host):
+            return False
+        if self._all >= CONNECTIONS and not self._make_room(mine):
             return False
         self._all += 1
         self._empty.clear()
-        self._by_host[host] = mine + 1
+        self._by_host.setdefault(host, {})[connection] = None
         return True
 
-    def leave(self, host: str) -> None:
+    def _make_room(self, mine: int) -> bool:
+        """For an address that has so many: the one that has most, and more than one more than that, gives way."""
+        most = max(self._by_host.values(), key=len, default={})
+        return len(most) > mine + 1 and any(one.give_way() for one in most)
+
+    def leave(self, host: str, connection: Connection) -> None:
         """One that had entered is gone."""
         self._all -= 1
-        self._by_host[host] -= 1
+        del self._by_host[host][connection]
         if not self._by_host[host]:
             del self._by_host[host]
         if not self._all:
@@ -96,7 +107,7 @@ class Connection(asyncio.Protocol):
         self._peer = str((transport.get_extra_info("peername") or ("",))[0]).partition("%")[0]
         self._local = str((transport.get_extra_info("sockname") or ("",))[0]).partition("%")[0]
         self._may_write.set()
-        self._entered = self._room.enter(self._peer)
+        self._entered = self._room.enter(self._peer, self)
         if self._entered:
             self._wait_for_request()
         else:
@@ -104,11 +115,19 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._entered:
-            self._room.leave(self._peer)
+            self._room.leave(self._peer, self)
         self._stop_timer()
         self._may_write.set()
         if self._task is not None:
             self._task.cancel()
+
+    def give_way(self) -> bool:
+        """Leave a place to somebody else, unless something is being done here."""
+        if self._task is not None or self._ended:
+            return False
+        self._ended = True
+        self._transport.abort()
+        return True
 
     def data_received(self, data: bytes) -> None:
         if self._ended:

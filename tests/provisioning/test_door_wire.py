@@ -250,6 +250,35 @@ def test_one_address_cannot_take_every_connection(server, monkeypatch):
     assert answer.endswith(b"hello\n"), "and those that are gone make room"
 
 
+async def test_when_every_place_is_taken_who_has_many_leaves_one_to_a_phone(monkeypatch):
+    monkeypatch.setattr(wire, "CONNECTIONS", 6)
+    room = Room()
+
+    def come(host: str) -> Connection:
+        class From(Deaf):
+            def get_extra_info(self, name: str, default=None):
+                return (host, 1)
+
+        one = Connection(refuse, room)
+        one.connection_made(From())
+        return one
+
+    greedy = [come(f"10.0.0.{number % 2}") for number in range(6)]
+    busy = greedy[0]
+    busy.data_received(b"GET / HTTP/1.1\r\n\r\n")
+    phone = come("10.0.1.1")
+    cut = [one for one in [*greedy, phone] if one._transport.aborted.is_set()]
+    assert len(cut) == 1 and cut[0] in greedy[1:], "not the phone, and not one that is being answered"
+    cut[0].connection_lost(None)
+    late = come("10.0.0.0")
+    assert late._transport.aborted.is_set(), "it has as many as others already"
+    for one in {*greedy, phone} - set(cut):
+        one.connection_lost(None)
+    late.connection_lost(None)
+    await asyncio.wait_for(room.emptied(10), 10)
+    assert room._all == 0 and not room._by_host
+
+
 @pytest.mark.parametrize(
     ("target", "path"),
     [
