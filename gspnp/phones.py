@@ -32,7 +32,7 @@ async def serve(listening: socket.socket) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    room = Room(uncounted=lambda host: networks.within(host, settings.GSPNP_TRUSTED_PROXIES))
+    room = Room(lambda host: networks.within(host, settings.GSPNP_TRUSTED_PROXIES), allow_descriptors())
     server = await loop.create_server(lambda: Connection(answer, room), sock=listening)
     await stop.wait()
     server.close()
@@ -40,9 +40,10 @@ async def serve(listening: socket.socket) -> None:
     await settled()
 
 
-def allow_descriptors() -> None:
-    """As many as connections there may be, and what else is open: many systems give 1024, with which the database's
-    files could not be opened any more while the door is full."""
+def allow_descriptors() -> int:
+    """As many as connections there may be, and what else is open, or as many as the system gives; how many connections
+    these are for. Without any left the database's files could not be opened, and each try to accept one more would
+    write to the log."""
     from provisioning.door.wire import CONNECTIONS
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -51,13 +52,13 @@ def allow_descriptors() -> None:
         wanted = min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return min(CONNECTIONS, max(wanted - SPARE_DESCRIPTORS, wanted // 2))
 
 
 def main(arguments: list[str]) -> None:
     """Set Django up for this door, and serve."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "gspnp.settings_phones"
     django.setup()
-    allow_descriptors()
     asyncio.run(serve(socket.socket(fileno=int(arguments[0]))))
 
 

@@ -38,7 +38,8 @@ class Room:
     addresses, which one machine can have, must not keep every phone out.
     """
 
-    def __init__(self, uncounted: Callable[[str], bool] = lambda host: False) -> None:
+    def __init__(self, uncounted: Callable[[str], bool] = lambda host: False, most: int = CONNECTIONS) -> None:
+        self._most = most
         self._by_host: dict[str, dict[Connection, None]] = {}
         self._uncounted = uncounted
         self._all = 0
@@ -50,7 +51,7 @@ class Room:
         mine = len(self._by_host.get(host, ()))
         if mine >= CONNECTIONS_PER_SOURCE and not self._uncounted(host):
             return False
-        if self._all >= CONNECTIONS and not self._make_room(mine):
+        if self._all >= self._most and not self._make_room(mine):
             return False
         self._all += 1
         self._empty.clear()

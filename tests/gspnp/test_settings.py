@@ -77,13 +77,14 @@ from gspnp.phones import allow_descriptors
 from provisioning.door.wire import CONNECTIONS
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
-allow_descriptors()
+print(allow_descriptors() <= CONNECTIONS)
 print(resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= min(hard, CONNECTIONS + 1))
-resource.setrlimit(resource.RLIMIT_NOFILE, (300, 400))
-allow_descriptors()
-print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+resource.setrlimit(resource.RLIMIT_NOFILE, (300, 1024))
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0], allow_descriptors(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+print(allow_descriptors())
 """
-    assert run("-c", code).stdout.split() == ["True", "400"]
+    assert run("-c", code).stdout.split() == ["True", "True", "300", "524", "1024", "128"]
 
 
 @pytest.mark.parametrize("settings", ["gspnp.settings", "gspnp.settings_phones"])

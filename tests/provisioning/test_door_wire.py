@@ -250,9 +250,8 @@ def test_one_address_cannot_take_every_connection(server, monkeypatch):
     assert answer.endswith(b"hello\n"), "and those that are gone make room"
 
 
-async def test_when_every_place_is_taken_who_has_many_leaves_one_to_a_phone(monkeypatch):
-    monkeypatch.setattr(wire, "CONNECTIONS", 6)
-    room = Room()
+async def test_when_every_place_is_taken_who_has_many_leaves_one_to_a_phone():
+    room = Room(most=6)
 
     def come(host: str) -> Connection:
         class From(Deaf):
