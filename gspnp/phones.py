@@ -15,7 +15,8 @@ import sys
 
 import django
 
-SPARE_DESCRIPTORS = 500  # beside connections: the database's files, images of firmware
+DESCRIPTORS_OF_ONE = 2  # connection: an image of firmware may be open for it
+SPARE_DESCRIPTORS = 100  # beside connections: the database's files
 STOPPING_SECONDS = 5.0  # for answers that are on their way; Ctrl-C a second time does not wait
 
 log = logging.getLogger("gspnp.phones")
@@ -47,12 +48,12 @@ def allow_descriptors() -> int:
     from provisioning.door.wire import CONNECTIONS
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = CONNECTIONS + SPARE_DESCRIPTORS
+    wanted = CONNECTIONS * DESCRIPTORS_OF_ONE + SPARE_DESCRIPTORS
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return min(CONNECTIONS, max(wanted - SPARE_DESCRIPTORS, wanted // 2))
+    return min(CONNECTIONS, max(1, (wanted - SPARE_DESCRIPTORS) // DESCRIPTORS_OF_ONE))
 
 
 def main(arguments: list[str]) -> None:

@@ -84,7 +84,7 @@ print(resource.getrlimit(resource.RLIMIT_NOFILE)[0], allow_descriptors(), resour
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
 print(allow_descriptors())
 """
-    assert run("-c", code).stdout.split() == ["True", "True", "300", "524", "1024", "128"]
+    assert run("-c", code).stdout.split() == ["True", "True", "300", "462", "1024", "78"]
 
 
 @pytest.mark.parametrize("settings", ["gspnp.settings", "gspnp.settings_phones"])
