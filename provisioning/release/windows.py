@@ -65,6 +65,11 @@ def address_of(text: str) -> str:
     host = networks.plain_host(str(address))
     if address.is_multicast or address.is_unspecified or str(address) == "255.255.255.255":
         raise CannotRelease(gettext("%(host)s is no address of one phone.") % {"host": host})
+    if networks.within(host, settings.GSPNP_TRUSTED_PROXIES):
+        words = gettext(
+            "%(host)s is the proxy, behind which anybody may be: say the address that the phone has itself."
+        )
+        raise CannotRelease(words % {"host": host})
     if not networks.allowed(host, settings.GSPNP_ALLOWED_NETWORKS):
         words = gettext(
             "%(host)s is in none of the allowed networks (GSPNP_ALLOWED_NETWORKS): nothing is served there."

@@ -168,6 +168,13 @@ def test_an_address_is_released_as_the_door_sees_it(version):
     assert opened(version, "fe80::1%eth0").host == "fe80::1"
 
 
+def test_nothing_is_released_to_everybody_behind_a_proxy(version, settings):
+    settings.GSPNP_TRUSTED_PROXIES = ["10.0.0.5/32"]
+    with pytest.raises(windows.CannotRelease, match="is the proxy"):
+        opened(version, "10.0.0.5")
+    assert opened(version).host == cast.HOST
+
+
 @pytest.mark.parametrize("text", ["0", "61", "-1", "1.5", "ten", "9" * 50, "٣"])
 def test_minutes_are_few(version, text):
     with pytest.raises(windows.CannotRelease):
