@@ -1,8 +1,10 @@
 """Alarms that belong to no phone: raised after the answer, counted while they stand, dismissed by a person.
 
 A stranger can do what raises one as often as he likes, from as many addresses as he has: so there is one open alarm
-for each kind, address and decoy, beyond OPEN_AT_MOST one for all other addresses together, and only the newest of those
-that are over are kept. Open pages are told at once of a new one, and of one that goes on now and then.
+for each kind, address and decoy, beyond OPEN_AT_MOST of a kind one for all other addresses together, and only the
+newest of those that are over are kept. Each kind has its own room: datagrams with forged addresses, which cost nothing,
+must not hide who asked for a decoy by HTTP. Open pages are told at once of a new one, and of one that goes on now and
+then.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from devices.models import Alarm
 
 log = logging.getLogger(__name__)
 
-OPEN_AT_MOST = 100
+OPEN_AT_MOST = 50  # of each kind
 KEPT_AT_MOST = 1000  # that are dismissed
 TELL_SECONDS = 30.0  # between two words to open pages of one alarm that goes on
 # What is going on when somebody dismisses it is what he has seen: it does not come back with the next request of it.
@@ -32,13 +34,14 @@ GOES_ON_SECONDS = 60.0
 NOBODY = "0" * 12  # an event names a MAC; no phone has this one
 PEAKS = (AlarmKind.NAMES, AlarmKind.PHONES)  # their count is the most of a minute, of the others the sum
 UNDER_WAY = (*PEAKS, AlarmKind.FLOOD, AlarmKind.FLOOD_SIP)
+GRAVE = (AlarmKind.DECOY_HTTP, AlarmKind.DECOY_SIP)  # nobody does that by mistake
 
 SEVERAL = ""
 
 
 def open_alarms() -> list[Alarm]:
-    """Those that nobody has dismissed, the newest first; at most OPEN_AT_MOST and a few."""
-    return list(Alarm.objects.filter(dismissed_at=None))
+    """Those that nobody has dismissed, decoys before all others, then the newest first; bounded by OPEN_AT_MOST."""
+    return sorted(Alarm.objects.filter(dismissed_at=None), key=lambda alarm: alarm.kind not in GRAVE)
 
 
 def raise_alarm(kind: AlarmKind, source: str, *, mac: str = "", count: int = 1) -> bool:
@@ -49,7 +52,7 @@ def raise_alarm(kind: AlarmKind, source: str, *, mac: str = "", count: int = 1) 
     with transaction.atomic():
         if _count_on(kind, source, mac, count, now):
             return False
-        if Alarm.objects.filter(dismissed_at=None).count() >= OPEN_AT_MOST:
+        if Alarm.objects.filter(dismissed_at=None, kind=kind).count() >= OPEN_AT_MOST:
             source, mac = SEVERAL, ""
             if _count_on(kind, source, mac, count, now):
                 return False
@@ -150,8 +153,9 @@ def in_english_words(alarm: Alarm) -> str:
 
 
 def _just_dismissed(kind: AlarmKind, source: str, now: datetime) -> bool:
-    since = now - timedelta(seconds=GOES_ON_SECONDS)
-    return Alarm.objects.filter(kind=kind, source=source, dismissed_at__gte=since).exists()
+    # In times to come stands what was dismissed before the clock went back: that silences nothing.
+    lately = now - timedelta(seconds=GOES_ON_SECONDS), now + timedelta(seconds=GOES_ON_SECONDS)
+    return Alarm.objects.filter(kind=kind, source=source, dismissed_at__range=lately).exists()
 
 
 def _count_on(kind: AlarmKind, source: str, mac: str, count: int, now: datetime) -> bool:
@@ -160,7 +164,8 @@ def _count_on(kind: AlarmKind, source: str, mac: str, count: int, now: datetime)
     total = Greatest(F("count"), Value(count)) if kind in PEAKS else F("count") + count
     if not Alarm.objects.filter(this).update(count=total, last_at=now):
         return False
-    if Alarm.objects.filter(this, told_at__lt=now - timedelta(seconds=TELL_SECONDS)).update(told_at=now):
+    pause = timedelta(seconds=TELL_SECONDS)  # what was told in times to come was told before the clock went back
+    if Alarm.objects.filter(this, Q(told_at__lt=now - pause) | Q(told_at__gt=now + pause)).update(told_at=now):
         known = Alarm.objects.filter(this).first()
         if known is not None:
             _tell(known, in_english_words(known), now)

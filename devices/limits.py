@@ -100,3 +100,9 @@ def source_of(host: str) -> str:
     if address.version == 4 or address.is_link_local or address.is_loopback:
         return host
     return str(ipaddress.ip_network(f"{address}/64", strict=False).network_address)
+
+
+def named(host: str) -> str:
+    """The same for people: an address, or the network that counts as one."""
+    source = source_of(host)
+    return source if source == host else f"{source}/64"

@@ -53,7 +53,7 @@ def asker(peer: str, forwarded: str, trusted: Sequence[str]) -> str:
     peer = plain_host(peer)
     if trusted and within(peer, trusted):
         for hop in reversed(forwarded.split(",")):
-            hop = plain_host(hop.strip())
+            hop = plain_host(hop.strip().partition("%")[0])
             try:
                 ipaddress.ip_address(hop)
             except ValueError:

@@ -1,5 +1,6 @@
 """The last door before a log: secret paths and the contexts of templates never pass it, not even in a traceback."""
 
+import contextlib
 import logging
 import re
 import sys
@@ -14,6 +15,14 @@ class WithoutTraceback(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.exc_info = record.exc_text = None
         return True
+
+
+class Stderr(logging.StreamHandler):
+    """What cannot be formatted is not written otherwise: Python's own report of that shows what it was, unmasked."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self.stream.write(f"a line of {record.name} could not be logged\n")
 
 
 class RedactingFormatter(logging.Formatter):

@@ -8,12 +8,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
 
 import django
 
+DESCRIPTORS_OF_ONE = 2  # connection: an image of firmware may be open for it
+SPARE_DESCRIPTORS = 100  # beside connections: the database's files
 STOPPING_SECONDS = 5.0  # for answers that are on their way; Ctrl-C a second time does not wait
 
 log = logging.getLogger("gspnp.phones")
@@ -37,7 +40,7 @@ async def serve(listening: socket.socket) -> None:
     def is_proxy(host: str) -> bool:
         return networks.within(host, settings.GSPNP_TRUSTED_PROXIES)
 
-    room = Room(uncounted=is_proxy)
+    room = Room(is_proxy, allow_descriptors())
     if settings.PHONES_CERTIFICATE is None:
         server = await loop.create_server(lambda: Connection(answer, room), sock=listening)
     else:
@@ -54,6 +57,21 @@ async def serve(listening: socket.socket) -> None:
     server.close()
     await room.emptied(STOPPING_SECONDS)
     await settled()
+
+
+def allow_descriptors() -> int:
+    """As many as connections there may be, and what else is open, or as many as the system gives; how many connections
+    these are for. Without any left the database's files could not be opened, and each try to accept one more would
+    write to the log."""
+    from provisioning.door.wire import CONNECTIONS
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS * DESCRIPTORS_OF_ONE + SPARE_DESCRIPTORS
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return min(CONNECTIONS, max(1, (wanted - SPARE_DESCRIPTORS) // DESCRIPTORS_OF_ONE))
 
 
 def main(arguments: list[str]) -> None:

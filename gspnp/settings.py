@@ -301,7 +301,7 @@ LOGGING = {
         }
     },
     "filters": {"line_only": {"()": "gspnp.logs.WithoutTraceback"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {"stderr": {"class": "gspnp.logs.Stderr", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.choice("GSPNP_LOG_LEVEL", "INFO", LOG_LEVELS)},
     "loggers": {
         "django.request": {"level": "ERROR"},

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from asgiref.sync import sync_to_async
 from django.db import DatabaseError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
@@ -24,6 +23,7 @@ from devices import batch, inventory
 from devices.choices import EventKind
 from devices.models import Phone
 from provisioning import outbox
+from provisioning.door.store import beside
 from provisioning.gxp import files
 from provisioning.models import Attempt, AttemptKind, ConfigFile, Download, PathKind
 from provisioning.paths import Ask, hash_of
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 1.0
 HELD_AT_MOST = 200  # different ones between two flushes; more are not noted
+HELD_PER_SOURCE = 100  # so that one address leaves room for the phone beside it
 STORED_AT_ONCE = 20
 NAME_CHARS = 40
 NO_FILE_NAME = "no file name"
@@ -95,7 +96,8 @@ def fruitless(kind: AttemptKind, mac: str, name: str, size: int, source: str) ->
 
 def _note(seen: _Seen) -> None:
     with _lock:
-        if seen not in _held and len(_held) >= HELD_AT_MOST:
+        mine = sum(one.source == seen.source for one in _held)
+        if seen not in _held and (len(_held) >= HELD_AT_MOST or mine >= HELD_PER_SOURCE):
             return
         _held[seen] = (_held[seen][0] + 1 if seen in _held else 1, timezone.now())
     if not _flushes:
@@ -107,7 +109,7 @@ def _note(seen: _Seen) -> None:
 async def _soon() -> None:
     while _held:  # and what comes while the store is at it
         await asyncio.sleep(FLUSH_SECONDS)
-        await sync_to_async(flush)()
+        await beside(flush)
     _flushes.clear()
 
 

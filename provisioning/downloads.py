@@ -7,7 +7,7 @@ final file; `applied` is a complete 200, or a 304 with the file's ETag, by that 
 
 import hashlib
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Q
@@ -27,6 +27,8 @@ from provisioning.rendering import texts_of
 
 BOOTSTRAP_SECONDS = 30  # less than a restart takes, more than the retries of a download; our choice
 NO_PHONE = 0
+# Repeats of one phone that are written down: a phone that was taken over must not fill the disk. Our choice.
+REPEATS, REPEATS_MINUTES = 60, 10
 BEFORE_FETCHED = (Stage.ASSIGNED, Stage.NOTIFIED)
 
 
@@ -163,23 +165,28 @@ def _first_path_open(config_file: ConfigFile, source_host: str) -> bool:
 
 
 def record(offer: Offer, status: int, counts: bool, source_host: str, user_agent: str) -> None:
-    """Store a download and move the stage if it proves something; commit this before the body's end is sent."""
+    """Store a download and move the stage if it proves something; commit this before the body's end is sent.
+
+    Of a phone that repeats itself on and on only what moves it is written down.
+    """
     now = timezone.now()
     version = offer.config_file
     with transaction.atomic():
         if not ConfigFile.objects.filter(pk=version.pk).exists():
             return  # the phone was forgotten while it fetched
-        Download.objects.create(
-            phone_id=version.phone_id,
-            config_file=version,
-            path_kind=offer.path_kind,
-            name=offer.name[:40],
-            status=status,
-            counts=counts and offer.part is Part.FINAL,
-            source_host=source_host,
-            user_agent=user_agent[:200],
-            at=now,
-        )
+        said = (offer.moves and counts and status == 200) or not _goes_on_and_on(version.phone_id, now)
+        if said:
+            Download.objects.create(
+                phone_id=version.phone_id,
+                config_file=version,
+                path_kind=offer.path_kind,
+                name=offer.name[:40],
+                status=status,
+                counts=counts and offer.part is Part.FINAL,
+                source_host=source_host,
+                user_agent=user_agent[:200],
+                at=now,
+            )
         inventory.touch(version.phone_id)
         if offer.part is Part.BOOTSTRAP:
             _took_bootstrap(version, status, counts)
@@ -195,9 +202,16 @@ def record(offer: Offer, status: int, counts: bool, source_host: str, user_agent
         elif not ConfigFile.objects.filter(pk=version.pk, fetched_at__isnull=False).exists():
             return  # a 304 sends no file: before `fetched` it says nothing
         if offer.path_kind == PathKind.STEADY:
-            _by_steady_path(version, source_host, already_fetched=not fetched_now)
-        if not fetched_now and offer.path_kind != PathKind.STEADY:
+            _by_steady_path(version, source_host, already_fetched=not fetched_now, said=said)
+        if said and not fetched_now and offer.path_kind != PathKind.STEADY:
             inventory.tell(version.phone_id, EventKind.DOWNLOAD, f"Fetched {offer.name} again.")
+
+
+def _goes_on_and_on(phone_id: int, now: datetime) -> bool:
+    """Has this phone's path been used so often lately that one more download tells nothing?"""
+    lately = now - timedelta(minutes=REPEATS_MINUTES), now + timedelta(minutes=REPEATS_MINUTES)
+    at = Download.objects.filter(phone_id=phone_id).values_list("at", flat=True)[REPEATS - 1 : REPEATS].first()
+    return at is not None and lately[0] < at < lately[1]
 
 
 def record_released(offer: Offer, in_hand: str, source_host: str, user_agent: str) -> bool:
@@ -236,7 +250,7 @@ def _fetched(version: ConfigFile, offer: Offer) -> None:
     _drop_waiting(version, "The phone has fetched its file.")
 
 
-def _by_steady_path(version: ConfigFile, source_host: str, already_fetched: bool) -> None:
+def _by_steady_path(version: ConfigFile, source_host: str, *, already_fetched: bool, said: bool) -> None:
     """The phone asks where only its own file could send it."""
     now = timezone.now()
     ConfigFile.objects.filter(pk=version.pk).update(steady_at=now)
@@ -257,7 +271,7 @@ def _by_steady_path(version: ConfigFile, source_host: str, already_fetched: bool
             "Applied: it fetched again by the path that stands only inside its own file."
             + _from_elsewhere(version.phone_id, source_host),
         )
-    else:
+    elif said:
         words = "Fetched by its own path: still applied." + _from_elsewhere(version.phone_id, source_host)
         inventory.tell(version.phone_id, EventKind.DOWNLOAD, words)
         inventory.explain(version.phone_id, "")

@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
 
 from devices import alarms, decoys
+from devices.choices import AlarmKind
 from devices.mac import colons
 from devices.models import Alarm, Decoy, Phone
 from gspnp.console.access import CHANGE, VIEW, needs
@@ -34,7 +35,7 @@ class Shown:
 
 
 def standing(most: int = SHOWN) -> dict[str, Any]:
-    """What the list and the overview show: the newest ones, and how many more there are."""
+    """What the list and the overview show: the gravest ones, and how many more there are."""
     found = [Shown(one) for one in alarms.open_alarms()]
     return {"strangers": found[:most], "more_strangers": max(0, len(found) - most), "strangers_total": len(found)}
 
@@ -67,7 +68,7 @@ def dismiss(request: HttpRequest, alarm_id: int) -> HttpResponse:
 def dismiss_all(request: HttpRequest) -> HttpResponse:
     """A person has seen those that the page showed; one that came meanwhile stays."""
     shown = [int(one) for one in request.POST.getlist("alarm") if one.isascii() and one.isdigit() and len(one) < 16]
-    count = alarms.dismiss_all(shown[: alarms.OPEN_AT_MOST * 2], request.user.get_username())
+    count = alarms.dismiss_all(shown[: alarms.OPEN_AT_MOST * 2 * len(AlarmKind)], request.user.get_username())
     words = ngettext("%(count)d alarm dismissed.", "%(count)d alarms dismissed.", count)
     messages.success(request, words % {"count": count})
     return redirect("console:alarms")

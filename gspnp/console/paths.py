@@ -17,11 +17,13 @@ from devices.choices import Neighbour
 from devices.inventory import VersionConflict
 from devices.mac import colons
 from devices.models import Phone
+from devices.trust import Verdict
 from gspnp.console.access import CHANGE, needs
 from provisioning import assignment, rotation
 from provisioning.models import Attempt, AttemptKind, Release
 from provisioning.release import windows
 from provisioning.release.windows import CannotRelease
+from sipmcast import neighbours
 
 ASKED_WITHIN = timedelta(hours=1)  # a request by the plain name that is older tells nothing of now
 SHOWN_AT_MOST = 5
@@ -37,23 +39,29 @@ class Ways:
     earlier: int
     proposed: str
     asked: Attempt | None
+    elsewhere: bool
     doubtful: bool
     minutes: int = windows.MINUTES
     most_minutes: int = windows.MOST_MINUTES
 
 
 def ways(phone: Phone) -> Ways:
-    """Of an assigned phone. The address that it asked from by its plain name comes before the one it was heard at."""
+    """Of an assigned phone. Anybody can ask for its plain name: the address that did so is proposed only if the phone
+    was heard nowhere else, or if the neighbour table shows the phone's MAC there."""
     since = timezone.now() - ASKED_WITHIN
     asked = Attempt.objects.filter(phone=phone, kind=AttemptKind.PLAIN, at__gte=since).first()
-    proposed = asked.source_host if asked is not None else phone.source_host or ""
-    elsewhere = proposed != phone.source_host
+    heard_at = networks.plain_host(phone.source_host or "")
+    asked_from = networks.plain_host(asked.source_host) if asked is not None else ""
+    is_there = asked_from not in ("", heard_at) and neighbours.verify(asked_from, phone.mac) is Verdict.MATCH
+    proposed = asked_from if is_there or not heard_at else heard_at
+    doubtful = phone.neighbour == Neighbour.MISMATCH if proposed == heard_at else not is_there
     return Ways(
         release=windows.open_one(phone.pk),
         earlier=rotation.earlier_paths(phone.pk),
-        proposed=networks.plain_host(proposed),
+        proposed=proposed,
         asked=asked,
-        doubtful=bool(phone.alarm) or elsewhere or phone.neighbour == Neighbour.MISMATCH,
+        elsewhere=asked_from not in ("", proposed),
+        doubtful=bool(phone.alarm) or doubtful,
     )
 
 

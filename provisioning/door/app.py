@@ -44,6 +44,8 @@ REFUSAL_SECONDS = 0.01
 # A source may be so late before its rate counts: a site of 1,000 phones behind one address starts and is served.
 BURST_SECONDS = 40.0
 RESERVE_SHARE = 0.2  # of what all together may ask for, kept for sources that ask for little
+# Requests that anybody may make stand in the log, but a flood must not fill the disk: the alarms count it.
+LINES_PER_SECOND, LINES_PER_SOURCE, LINES_BURST_SECONDS = 40.0, 2.0, 20.0
 NO_STORE = ("Cache-Control", "no-store")
 
 _given_back: set[asyncio.Task[None]] = set()
@@ -82,7 +84,9 @@ async def _answer(request: Request, begun: float) -> Answer:
     is_heard = request.method in ("GET", "HEAD") and networks.allowed(host, settings.GSPNP_ALLOWED_NETWORKS)
     wanted = lookup.wanted(request.path if is_heard else MALFORMED)
     if wanted.firmware is not None:
-        image = await serving.firmware(request, wanted.firmware, host)
+        async with _turns.of(source_of(host)):
+            image = await serving.firmware(request, wanted.firmware, host)
+        _say(host, "asked for firmware %s%s", wanted.firmware.version or "(any)", "" if image else ": refused")
         if image is not None:
             return image
     async with _turns.of(source_of(host)):
@@ -91,7 +95,7 @@ async def _answer(request: Request, begun: float) -> Answer:
         log.warning("%s asked by plain HTTP for what leaves by TLS only", host)
         found = None
     if isinstance(found, Stored):
-        log.info("%s asked for %s", host, found.what)
+        _say(host, "asked for %s", found.what)
         return _stored(request, found)
     if isinstance(found, Offer):
         if found.release is not None:
@@ -105,12 +109,13 @@ async def _answer(request: Request, begun: float) -> Answer:
         heard.note(wanted.config, request.header("user-agent"), host, local_host)
     led = lead.find(wanted.config, local_host) if is_heard and found is None else None
     if led is not None:
+        watch.in_vain(wanted, request.path, host)
         await _not_before(begun)
         return _stored(request, Stored("what leads here", *led))
     if is_heard:
         _note(request, wanted, host, by_design=isinstance(found, OtherName))
     if not isinstance(found, OtherName):
-        watch.refused(wanted if is_heard else lookup.wanted(request.path), request.path, host)
+        watch.in_vain(wanted if is_heard else lookup.wanted(request.path), request.path, host)
     return REFUSED
 
 
@@ -124,6 +129,18 @@ def _admitted(host: str) -> bool:
     return False
 
 
+def _say(host: str, words: str, *what: object) -> None:
+    """A line about a request that anybody may make, unless its source or all together made too many lately."""
+    if _lines().admit(source_of(host), asyncio.get_running_loop().time()):
+        log.info(f"%s {words}", host, *what)
+
+
+@lru_cache(maxsize=1)
+def _lines() -> Limits:
+    now = asyncio.get_running_loop().time()
+    return Limits(LINES_PER_SECOND, LINES_PER_SOURCE, now, LINES_BURST_SECONDS, RESERVE_SHARE)
+
+
 @lru_cache(maxsize=4)
 def _limits(overall: int, per_source: int) -> Limits:
     """The one of this process, as long as the settings are the same."""
@@ -134,10 +151,10 @@ def _note(request: Request, wanted: lookup.Wanted, host: str, *, by_design: bool
     """What is written of a refusal, now in memory and later in the database."""
     ask = wanted.config
     if wanted.phonebook:
-        log.info("%s asked for a phonebook: refused", host)
+        _say(host, "asked for a phonebook: refused")
         return
     if wanted.firmware is None:
-        log.info("%s asked for %s: refused", host, ask.name if ask else _unreadable(request.path))
+        _say(host, "asked for %s: refused", ask.name if ask else _unreadable(request.path))
     if not by_design:
         missed.note(host, request.header("user-agent"), request.path)
     if ask is not None:
@@ -156,7 +173,8 @@ async def _serve(request: Request, offer: Offer, host: str) -> Answer:
         attempts.fruitless(AttemptKind.HEAD, offer.mac, offer.name, length, host)
         return Answer(200, offer.content_type, length=length, headers=headers)
     if matches(request.header("if-none-match"), tag):
-        await in_store(downloads.record, offer, 304, True, host, agent)
+        async with _turns.of(source_of(host)):
+            await in_store(downloads.record, offer, 304, True, host, agent)
         return Answer(304, headers=headers)
     pieces = _pieces(offer, "range" not in request.headers, host, agent)
     return Answer(200, offer.content_type, pieces=pieces, length=length, headers=headers)
@@ -171,7 +189,8 @@ async def _pieces(offer: Offer, counts: bool, host: str, agent: str) -> AsyncGen
             await asyncio.sleep(GRACE_SECONDS)
         if not counts:
             attempts.fruitless(AttemptKind.PART, offer.mac, offer.name, len(offer.content), host)
-        await in_store(downloads.record, offer, 200, counts, host, agent)
+        async with _turns.of(source_of(host)):
+            await in_store(downloads.record, offer, 200, counts, host, agent)
         recorded = True
         yield offer.content[-HELD_BACK_BYTES:]
     except (GeneratorExit, asyncio.CancelledError):

@@ -5,6 +5,7 @@ for an hour, tries names. Bounded in sources and in names of each. Source: our c
 """
 
 from collections import OrderedDict
+from itertools import islice
 from typing import Any
 
 MINUTE_SECONDS, HOUR_SECONDS = 60.0, 3600.0
@@ -31,7 +32,8 @@ class Names:
         if len(self._by_source) > MAX_SOURCES:
             self._by_source.popitem(last=False)
         _put(names, name, now, MAX_NAMES)
-        _put(self._all, (source, name), now, BURST_OF_ALL * 2)
+        if not _is_loud(names, now):  # one that is told of by itself must not push out the many that are not
+            _put(self._all, (source, name), now, BURST_OF_ALL * 2)
 
     def bursts(self, sources: set[str], now: float) -> list[tuple[str, int]]:
         """Which of these sources try names, and how many they tried; ALL if it is all of them together."""
@@ -43,7 +45,7 @@ class Names:
             if lately > BURST or len(names) > SLOW_BURST:
                 found.append((source, max(lately, len(names) if len(names) > SLOW_BURST else 0)))
         _forget(self._all, now - MINUTE_SECONDS)
-        if len(self._all) > BURST_OF_ALL and not found:
+        if len(self._all) > BURST_OF_ALL:
             found.append((ALL, len(self._all)))
         return found
 
@@ -59,6 +61,11 @@ def _put(names: OrderedDict[Any, float], name: Any, now: float, most: int) -> No
 def _forget(names: OrderedDict[Any, float], before: float) -> None:
     while names and next(iter(names.values())) < before:
         names.popitem(last=False)
+
+
+def _is_loud(names: OrderedDict[Any, float], now: float) -> bool:
+    """Did this source ask for more than BURST names in the last minute?"""
+    return any(at >= now - MINUTE_SECONDS for at in islice(reversed(names.values()), BURST, BURST + 1))
 
 
 def _since(names: OrderedDict[Any, float], since: float) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 
 from devices.renewals import Keeper
 from provisioning.door import wire
-from provisioning.door.wire import Answering, Connection, Room
+from provisioning.door.wire import Answering, Connection, Placed, Room
 
 HANDSHAKE = 22  # ContentType of TLS's first record
 PIECE_BYTES = 16_384  # the plain bytes of one record
@@ -39,10 +39,10 @@ log = logging.getLogger(__name__)
 class _Counted(Room):
     """For a connection that has been counted already."""
 
-    def enter(self, host: str) -> bool:
+    def enter(self, host: str, connection: Placed) -> bool:
         return True
 
-    def leave(self, host: str) -> None:
+    def leave(self, host: str, connection: Placed) -> None:
         pass
 
 
@@ -61,7 +61,7 @@ class Opening(asyncio.Protocol):
     ) -> None:
         """`admit` says whether this address may have one more handshake now: each costs us a signature."""
         self._answer, self._room, self._keeper, self._admit = answer, room, keeper, admit
-        self._inner: asyncio.Protocol | None = None
+        self._inner: Connection | None = None
         self._tunnel: Tunnel | None = None
         self._entered = False
         self._timer: asyncio.TimerHandle | None = None
@@ -70,7 +70,7 @@ class Opening(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._peer = str((transport.get_extra_info("peername") or ("",))[0]).partition("%")[0]
-        self._entered = self._room.enter(self._peer)
+        self._entered = self._room.enter(self._peer, self)
         if self._entered:
             self._timer = asyncio.get_running_loop().call_later(wire.IDLE_SECONDS, transport.abort)
         else:
@@ -92,12 +92,21 @@ class Opening(asyncio.Protocol):
         elif self._inner is not None:
             self._inner.data_received(data)
 
-    def _begin(self, transport: asyncio.Transport) -> asyncio.Protocol:
+    def _begin(self, transport: asyncio.Transport) -> Connection:
         """There is somebody who can ask."""
         self._stop_timer()
         self._inner = Connection(self._answer, _COUNTED)
         self._inner.connection_made(transport)
         return self._inner
+
+    def give_way(self) -> bool:
+        """Who has not said what he wants yet, or is not being answered, leaves his place."""
+        if self._inner is not None:
+            return self._inner.give_way()
+        if self._transport.is_closing():  # it has done so already
+            return False
+        self._transport.abort()
+        return True
 
     def pause_writing(self) -> None:
         if self._inner is not None:
@@ -110,7 +119,7 @@ class Opening(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         if self._entered:
-            self._room.leave(self._peer)
+            self._room.leave(self._peer, self)
         if self._inner is not None:
             self._inner.connection_lost(exc)
 

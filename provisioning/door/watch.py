@@ -11,18 +11,22 @@ import hashlib
 import logging
 import threading
 import time
+from collections import Counter
+from datetime import timedelta
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.db import DatabaseError
+from django.utils import timezone
 
 from devices import alarms, batch, decoys
 from devices.alarms import SEVERAL
-from devices.choices import AlarmKind
+from devices.choices import WAY, AlarmKind
+from devices.limits import named
 from devices.mac import colons
 from devices.models import Decoy, Phone
 from provisioning.door.lookup import Wanted
-from provisioning.door.names import Names
+from provisioning.door.names import HOUR_SECONDS, Names
+from provisioning.door.store import beside
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +49,8 @@ _names = Names()
 _flushes: set[asyncio.Task[None]] = set()
 
 
-def refused(wanted: Wanted, path: str, source: str) -> None:
-    """This request got the one refusal. Call it in the event loop; it only touches memory."""
+def in_vain(wanted: Wanted, path: str, source: str) -> None:
+    """This request got the one refusal, or only what leads here. Call it in the event loop; it only touches memory."""
     ask = wanted.config
     mac = ask.mac if ask is not None else ""
     with _lock:
@@ -60,7 +64,7 @@ def refused(wanted: Wanted, path: str, source: str) -> None:
 def limited(source: str, overall: bool = False) -> None:
     """This one was not even looked at. Call it in the event loop."""
     with _lock:
-        _count(_floods, SEVERAL if overall else source, FLOODS_AT_MOST)
+        _count(_floods, SEVERAL if overall else named(source), FLOODS_AT_MOST)
     _start()
 
 
@@ -111,7 +115,7 @@ def _start() -> None:
 async def _soon() -> None:
     while _held or _decoys_asked or _floods or _logins:  # and what comes while the store is at it
         await asyncio.sleep(FLUSH_SECONDS)
-        await sync_to_async(flush)()
+        await beside(flush)
     _flushes.clear()
 
 
@@ -128,28 +132,54 @@ def flush() -> int:
     try:
         macs = {mac for names in held.values() for mac in names.values() if mac} | {mac for _, mac in asked}
         traps = decoys.among(macs)
-        for source, names in held.items():
-            for mac in names.values():
-                if mac in traps:
-                    asked[source, mac] = asked.get((source, mac), 0) + 1
-        told = _tell(asked, traps, _bursts(held, macs - traps), floods, logins)
+        met = Counter(asked)
+        met.update((source, mac) for source, names in held.items() for mac in names.values() if mac in traps)
+        told = _tell(met, traps, _bursts(held, macs - traps), floods, logins)
         _known_decoys = frozenset(Decoy.objects.values_list("mac", flat=True)[: decoys.MOST])
     except DatabaseError as error:
-        log.warning("what strangers tried at the phones' door is not stored (%s)", error)
+        log.warning("what strangers tried at the phones' door is not stored yet (%s)", error)
+        _take_back(held, asked, floods, logins)
         return 0
     return told
 
 
+def _take_back(
+    held: dict[str, dict[str, str]],
+    asked: dict[tuple[str, str], int],
+    floods: dict[str, int],
+    logins: dict[tuple[str, str], int],
+) -> None:
+    """Keep it for the next time, as far as there is room: who can make the database busy must not go unseen by that."""
+    with _lock:
+        for who, count in asked.items():
+            _count(_decoys_asked, who, DECOYS_HELD, count)
+        for source, count in floods.items():
+            _count(_floods, source, FLOODS_AT_MOST, count)
+        for who, count in logins.items():
+            _count(_logins, who, LOGINS_HELD, count)
+        for source, names in held.items():
+            for name, mac in names.items():
+                _hold(source, name, mac)
+
+
 def _bursts(held: dict[str, dict[str, str]], macs: set[str]) -> list[tuple[str, int]]:
-    """Who tries names, after counting these; a phone that asks for its own file from its own address tries nothing."""
-    places = batch.select(Phone, ("mac", "source_host", "steady_host", "approved_host"), "mac", macs)
-    own = {mac: {str(host) for host in hosts if host} for mac, *hosts in places}
+    """Who tries names, after counting these; a phone that asks for its own file from its own address tries nothing.
+
+    Whoever asks for a new name with a phone's User-Agent has it listed at his own address: that makes it nobody's own.
+    """
+    columns = ("mac", "stage", "subscribed_at", "first_seen_at", "source_host", "steady_host", "approved_host")
+    since = timezone.now() - timedelta(seconds=HOUR_SECONDS)
+    own = {
+        mac: {str(host) for host in hosts if host}
+        for mac, stage, subscribed_at, first_at, *hosts in batch.select(Phone, columns, "mac", macs)
+        if stage in WAY or subscribed_at is not None or (first_at is not None and first_at < since)
+    }
     now = time.monotonic()
     for source, names in held.items():
         for name, mac in names.items():
             if source not in own.get(mac, ()):
-                _names.add(source, name, now)
-    return _names.bursts(set(held), now)
+                _names.add(named(source), name, now)
+    return _names.bursts({named(source) for source in held}, now)
 
 
 def _tell(

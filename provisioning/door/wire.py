@@ -12,6 +12,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import httptools
 
@@ -20,6 +21,8 @@ from provisioning.door.http import MALFORMED, Answer, Request, Withdrawn, path_o
 log = logging.getLogger(__name__)
 
 REQUEST_BYTES = 16_384  # of one request with what follows it; a phone sends some 200
+HEADERS = 64  # of one request; a phone sends 5, and a proxy some more
+AT_ONCE_BYTES = 4096  # are read before the bounds are looked at: a whole chunk may have 256 KB
 WAITING_REQUESTS = 16  # on one connection, sent before the first is answered
 IDLE_SECONDS = 15.0  # for the whole of a request, and between two. Our choice, as those below
 SENDING_SECONDS = 120.0  # for one piece of an answer to be taken
@@ -29,30 +32,49 @@ CONNECTIONS_PER_SOURCE = 100  # of one address, so that one cannot take them all
 Answering = Callable[[Request], Awaitable[Answer]]
 
 
-class Room:
-    """How many connections there are, all together and from each address."""
+class Placed(Protocol):
+    """What has a place in a Room."""
 
-    def __init__(self, uncounted: Callable[[str], bool] = lambda host: False) -> None:
-        self._by_host: dict[str, int] = {}
+    def give_way(self) -> bool:
+        """Leave it to somebody else, unless something is being done here; whether it does."""
+
+
+class Room:
+    """How many connections there are, all together and from each address.
+
+    When all places are taken, an address that has many gives up one on which nothing is being done: a few dozen
+    addresses, which one machine can have, must not keep every phone out.
+    """
+
+    def __init__(self, uncounted: Callable[[str], bool] = lambda host: False, most: int = CONNECTIONS) -> None:
+        self._most = most
+        self._by_host: dict[str, dict[Placed, None]] = {}
         self._uncounted = uncounted
         self._all = 0
         self._empty = asyncio.Event()
         self._empty.set()
 
-    def enter(self, host: str) -> bool:
+    def enter(self, host: str, connection: Placed) -> bool:
         """Whether there is room for one more; it has to leave again."""
-        mine = self._by_host.get(host, 0)
-        if self._all >= CONNECTIONS or (mine >= CONNECTIONS_PER_SOURCE and not self._uncounted(host)):
+        mine = len(self._by_host.get(host, ()))
+        if mine >= CONNECTIONS_PER_SOURCE and not self._uncounted(host):
+            return False
+        if self._all >= self._most and not self._make_room(mine):
             return False
         self._all += 1
         self._empty.clear()
-        self._by_host[host] = mine + 1
+        self._by_host.setdefault(host, {})[connection] = None
         return True
 
-    def leave(self, host: str) -> None:
+    def _make_room(self, mine: int) -> bool:
+        """For an address that has so many: the one that has most, and more than one more than that, gives way."""
+        most = max(self._by_host.values(), key=len, default={})
+        return len(most) > mine + 1 and any(one.give_way() for one in most)
+
+    def leave(self, host: str, connection: Placed) -> None:
         """One that had entered is gone."""
         self._all -= 1
-        self._by_host[host] -= 1
+        del self._by_host[host][connection]
         if not self._by_host[host]:
             del self._by_host[host]
         if not self._all:
@@ -83,6 +105,7 @@ class Connection(asyncio.Protocol):
     def _begin(self) -> None:
         self._target = b""
         self._headers: dict[str, str] = {}
+        self._header_count = 0
         self._request_bytes = 0
 
     # --- what the connection tells ---
@@ -94,7 +117,7 @@ class Connection(asyncio.Protocol):
         self._local = str((transport.get_extra_info("sockname") or ("",))[0]).partition("%")[0]
         self._secure = transport.get_extra_info("ssl_object") is not None
         self._may_write.set()
-        self._entered = self._room.enter(self._peer)
+        self._entered = self._room.enter(self._peer, self)
         if self._entered:
             self._wait_for_request()
         else:
@@ -102,23 +125,34 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._entered:
-            self._room.leave(self._peer)
+            self._room.leave(self._peer, self)
         self._stop_timer()
         self._may_write.set()
         if self._task is not None:
             self._task.cancel()
 
+    def give_way(self) -> bool:
+        """Leave a place to somebody else, unless something is being done here."""
+        if self._task is not None or self._ended:
+            return False
+        self._ended = True
+        self._transport.abort()
+        return True
+
     def data_received(self, data: bytes) -> None:
         if self._ended:
             return
-        self._request_bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade, _TooMuch):
-            self._malformed()
-        else:
+        for start in range(0, len(data), AT_ONCE_BYTES):
+            piece = data[start : start + AT_ONCE_BYTES]
+            self._request_bytes += len(piece)
+            try:
+                self._parser.feed_data(piece)
+            except (httptools.HttpParserError, httptools.HttpParserUpgrade, _TooMuch):
+                self._malformed()
             if self._request_bytes > REQUEST_BYTES:
                 self._malformed()
+            if self._ended:
+                return
 
     def pause_writing(self) -> None:
         self._may_write.clear()
@@ -132,6 +166,9 @@ class Connection(asyncio.Protocol):
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._header_count += 1
+        if self._header_count > HEADERS:
+            raise _TooMuch
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         before = self._headers.get(key)
         self._headers[key] = text if before is None else f"{before}, {text}"
@@ -169,7 +206,7 @@ class Connection(asyncio.Protocol):
                 answer = await self._answer(request)
                 await self._send(answer, with_body=request.method != "HEAD", keep_alive=keep_alive)
                 if not keep_alive:
-                    self._transport.close()
+                    self._close()
                     return
         except Withdrawn:
             self._transport.abort()
@@ -206,7 +243,13 @@ class Connection(asyncio.Protocol):
 
     def _wait_for_request(self) -> None:
         self._stop_timer()
-        self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._transport.close)
+        self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._close)
+
+    def _close(self) -> None:
+        """As soon as what was sent is taken; whoever does not take it is cut off."""
+        self._stop_timer()
+        self._transport.close()
+        self._timer = asyncio.get_running_loop().call_later(SENDING_SECONDS, self._transport.abort)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -215,4 +258,4 @@ class Connection(asyncio.Protocol):
 
 
 class _TooMuch(Exception):
-    """More requests at once than one connection may hold."""
+    """More requests at once than one connection may hold, or more headers than one request may have."""

@@ -34,10 +34,8 @@ async def firmware(request: Request, ask: FirmwareAsk, source: str) -> Answer | 
     agent = request.header("user-agent")[:300]
     found = await in_store(_find, ask, agent, source)
     if found is None:
-        log.info("%s asked for firmware %s: refused", source, ask.version or "(any)")
         return None
     image, phone, file = found
-    log.info("%s asked for firmware %s", source, image.version)
     tag = f'"{image.sha256}"'
     headers: Headers = (("ETag", tag), ("Accept-Ranges", "bytes"))
     if matches(request.header("if-none-match"), tag):

@@ -2,7 +2,8 @@
 
 Only in allowed networks, only with a Grandstream's User-Agent that names the very MAC of the file, and within the
 bounds that hold for SUBSCRIBEs too. Nothing is answered otherwise for it: held in memory, stored a moment later. A
-phone that is known already stays where it is: its attempt is noted (attempts.py), and moves nothing.
+phone that is known already stays where it is: its attempt is noted (attempts.py), and moves nothing. What a request
+says of itself is chosen by whoever sends it: a decoy stays one, and who invents many phones raises an alarm.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ import re
 import threading
 import time
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import DatabaseError
+from django.utils import timezone
 
-from devices import batch, inventory, networks
+from devices import alarms, batch, decoys, inventory, networks
+from devices.choices import AlarmKind
 from devices.mac import MacError, parse_oui
 from devices.models import Phone
 from devices.newcomers import NewPhones
 from devices.sighting import Sighting
 from devices.trust import Verdict
+from provisioning.door.store import beside
 from provisioning.paths import Ask
 
 log = logging.getLogger(__name__)
@@ -31,7 +34,9 @@ VENDOR = "Grandstream"
 SIP_PORT = 5060  # a GET tells nothing of SIP; the next SUBSCRIBE does
 FLUSH_SECONDS = 1.0
 HELD_AT_MOST = 200  # different MACs between two flushes; more ask again
+HELD_PER_SOURCE = 100  # so that one address leaves room for the phone beside it
 STORED_AT_ONCE = 20
+BURSTS_TOLD = 10  # sources of new phones that are told of at a time
 ORIGIN = "plain name"
 # `Grandstream Model HW GXP1628 V1.2A SW 1.0.4.138 DevId c074ad2bd859`; formats.md, "User-Agent on HTTP".
 _AGENT = re.compile(
@@ -52,6 +57,8 @@ def note(ask: Ask, agent: str, host: str, local_host: str) -> None:
         return
     with _lock:
         if seen.mac in _held or len(_held) >= HELD_AT_MOST:
+            return
+        if sum(one.source_host == host for one in _held.values()) >= HELD_PER_SOURCE:
             return
         _held[seen.mac] = seen
     if not _flushes:
@@ -91,10 +98,12 @@ def flush() -> int:
     try:
         for bite in batch.bites(sorted(taken), STORED_AT_ONCE):
             known = Phone.objects.filter(mac__in=bite, first_seen_at__isnull=False).values_list("mac", flat=True)
-            there = set(known)
+            there = set(known) | decoys.among(bite)
             new = [taken[mac] for mac in bite if mac not in there]
             heard = inventory.record_sightings(new, _not_looked_up, _newcomers())
             stored += sum(not one.refused for one in heard)
+        for source, count in _newcomers().bursts(timezone.now().timestamp())[:BURSTS_TOLD]:
+            alarms.raise_alarm(AlarmKind.PHONES, source, count=count)
     except DatabaseError as error:
         log.warning("phones that asked by their plain name are not stored (%s); they ask again", error)
     return stored
@@ -122,5 +131,7 @@ def _is_served(mac: str) -> bool:
 
 
 async def _soon() -> None:
-    await asyncio.sleep(FLUSH_SECONDS)
-    await sync_to_async(flush)()
+    while _held:  # and what comes while the store is at it
+        await asyncio.sleep(FLUSH_SECONDS)
+        await beside(flush)
+    _flushes.clear()

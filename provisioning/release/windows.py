@@ -58,13 +58,18 @@ def minutes_of(text: str) -> int:
 def address_of(text: str) -> str:
     """The address that somebody typed, as the door sees it. Raises CannotRelease."""
     try:
-        address = ipaddress.ip_address(text.strip())
+        address = ipaddress.ip_address(text.strip().partition("%")[0])  # the door sees no scope of an address
     except ValueError:
         words = gettext("Say to which address, such as 10.0.0.20: the one that the phone asks from.")
         raise CannotRelease(words) from None
     host = networks.plain_host(str(address))
     if address.is_multicast or address.is_unspecified or str(address) == "255.255.255.255":
         raise CannotRelease(gettext("%(host)s is no address of one phone.") % {"host": host})
+    if networks.within(host, settings.GSPNP_TRUSTED_PROXIES):
+        words = gettext(
+            "%(host)s is the proxy, behind which anybody may be: say the address that the phone has itself."
+        )
+        raise CannotRelease(words % {"host": host})
     if not networks.allowed(host, settings.GSPNP_ALLOWED_NETWORKS):
         words = gettext(
             "%(host)s is in none of the allowed networks (GSPNP_ALLOWED_NETWORKS): nothing is served there."
@@ -207,11 +212,17 @@ def _free(at: datetime) -> Q:
 
 
 def _end(rows: QuerySet[Release], why: ReleaseEnd, by: str = "") -> int:
-    """End those of them that are open, and tell it. Their phones are locked."""
+    """End those of them that are open, and tell it. Their phones are locked.
+
+    A first path that was opened because the key had left ends with it; one that a NOTIFY opened since is not touched.
+    """
     ended = 0
     for row in rows.filter(closed_at__isnull=True):
         mine = Release.objects.filter(pk=row.pk, closed_at__isnull=True)
         if mine.update(closed_at=timezone.now(), ended=why):
+            ConfigFile.objects.filter(phone_id=row.phone_id, first_host=row.host, first_until=row.until).update(
+                first_until=None
+            )
             inventory.tell(row.phone_id, EventKind.RELEASE, ENDED_WORDS[why].format(host=row.host, by=by))
             ended += 1
     return ended

@@ -6,7 +6,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
-from devices.models import LiveEvent
+from devices.models import LiveEvent, Phone
+from devices.trust import Verdict
 from provisioning import attempts, rotation
 from provisioning.models import Release
 from provisioning.release import windows
@@ -68,12 +69,31 @@ def test_who_may_only_look_does_nothing(client, console, viewer, version, action
     assert "data-release" not in shown and "new-paths" not in shown and "Ways to its file" in shown
 
 
-def test_the_address_that_asked_is_proposed_and_looked_at_twice(console, version):
+def asked_from(host: str) -> None:
     attempts._held.clear()
-    cast.ask(PLAIN, host=cast.STRANGER)
+    cast.ask(PLAIN, host=host)
     attempts.flush()
+
+
+def test_who_asks_for_a_plain_name_does_not_come_to_be_the_address_of_the_form(console, version):
+    asked_from(cast.STRANGER)
     shown = page(console)
-    assert f'value="{cast.STRANGER}"' in shown and "Look twice" in shown and "asked for by its plain name" in shown
+    assert f'value="{cast.HOST}"' in shown and f'value="{cast.STRANGER}"' not in shown
+    assert f"asked for by its plain name from {cast.STRANGER}" in shown and "Anybody can ask" in shown
+
+
+def test_the_address_that_asked_is_proposed_where_the_neighbour_table_shows_the_phone(console, version):
+    asked_from(cast.STRANGER)
+    with cast.neighbours_say(Verdict.MATCH):
+        shown = page(console)
+    assert f'value="{cast.STRANGER}"' in shown and "Look twice" not in shown and "Anybody can ask" not in shown
+
+
+def test_or_where_the_phone_was_heard_nowhere_and_then_it_is_looked_at_twice(console, version):
+    Phone.objects.update(source_host=None)
+    asked_from(cast.STRANGER)
+    shown = page(console)
+    assert f'value="{cast.STRANGER}"' in shown and "Look twice" in shown
 
 
 def test_new_paths_then_the_old_one_is_revoked(console, version):

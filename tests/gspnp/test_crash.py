@@ -1,5 +1,6 @@
 """What is written when something breaks holds no value: neither Django's report nor our log."""
 
+import io
 import logging
 import sys
 
@@ -10,7 +11,7 @@ from django.template.base import VariableDoesNotExist
 from django.test import RequestFactory
 from django.views.debug import get_exception_reporter_class, get_exception_reporter_filter
 
-from gspnp.logs import RedactingFormatter
+from gspnp.logs import RedactingFormatter, Stderr
 
 CANARY = "-".join(("hush", "canary", "4711"))  # in pieces: a report quotes the lines of this file
 
@@ -54,3 +55,16 @@ def test_a_log_of_a_template_error_says_where_and_not_what(level):
         record = logging.LogRecord("django.request", level, __file__, 1, "%s", ("/",), (type(raised), raised, trace))
         text = RedactingFormatter().format(record)
         assert CANARY not in text and "missing" in text
+
+
+def test_what_could_not_be_logged_is_not_shown_unmasked(capsys):
+    class Broken(RedactingFormatter):
+        def format(self, record: logging.LogRecord) -> str:
+            raise OSError("too many open files")
+
+    stream = io.StringIO()
+    handler = Stderr(stream)
+    handler.setFormatter(Broken())
+    handler.handle(logging.LogRecord("provisioning.door", logging.INFO, "x.py", 1, "path %s", (CANARY,), None))
+    assert stream.getvalue() == "a line of provisioning.door could not be logged\n"
+    assert CANARY not in capsys.readouterr().err

@@ -120,6 +120,23 @@ print(loaded)
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
 
 
+def test_the_phones_door_may_open_as_many_descriptors_as_it_takes_connections():
+    code = """
+import resource
+from gspnp.phones import allow_descriptors
+from provisioning.door.wire import CONNECTIONS
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+print(allow_descriptors() <= CONNECTIONS)
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= min(hard, CONNECTIONS + 1))
+resource.setrlimit(resource.RLIMIT_NOFILE, (300, 1024))
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0], allow_descriptors(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+print(allow_descriptors())
+"""
+    assert run("-c", code).stdout.split() == ["True", "True", "300", "462", "1024", "78"]
+
+
 @pytest.mark.parametrize("settings", ["gspnp.settings", "gspnp.settings_phones"])
 @pytest.mark.parametrize(
     ("name", "value"),

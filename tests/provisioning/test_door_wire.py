@@ -121,6 +121,7 @@ REFUSAL = (
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n",
         b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 4000,
+        b"GET /hello HTTP/1.1\r\n" + b"A: b\r\n" * 65 + b"\r\n",
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000000\r\n\r\n" + bytes(20_000),
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 5000,
     ],
@@ -191,6 +192,55 @@ def test_who_takes_nothing_is_cut_off(server, monkeypatch):
         assert server.closed_early.wait(20)
 
 
+class Deaf(asyncio.Transport):
+    """A client that takes nothing: closing waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.aborted = asyncio.Event()
+
+    def get_extra_info(self, name: str, default=None):
+        return ("127.0.0.1", 1)
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def close(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        self.aborted.set()
+
+
+async def refuse(request: Request) -> Answer:
+    return REFUSED if request.path == "\0malformed" else Answer(200, "text/plain", b"hello\n")
+
+
+@pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", b""], ids=["answered", "idle"])
+async def test_who_does_not_take_the_end_of_an_answer_keeps_no_place(monkeypatch, sent):
+    monkeypatch.setattr(wire, "SENDING_SECONDS", 0.05)
+    monkeypatch.setattr(wire, "IDLE_SECONDS", 0.05)
+    transport, room = Deaf(), Room()
+    connection = Connection(refuse, room)
+    connection.connection_made(transport)
+    connection.data_received(sent)
+    await asyncio.wait_for(transport.aborted.wait(), 10)
+    connection.connection_lost(None)
+    await asyncio.wait_for(room.emptied(10), 10)
+
+
+async def test_what_is_too_long_is_refused_although_it_came_in_one_piece():
+    transport = Deaf()
+    connection = Connection(refuse, Room())
+    connection.connection_made(transport)
+    connection.data_received(b"GET / HTTP/1.1\r\nA: " + b"b" * 60_000 + b"\r\nConnection: close\r\n\r\n")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert without_date(transport.written) == REFUSAL
+    connection.connection_lost(None)
+
+
 def test_one_address_cannot_take_every_connection(server, monkeypatch):
     monkeypatch.setattr(wire, "CONNECTIONS_PER_SOURCE", 3)
     with contextlib.ExitStack() as open_ones:
@@ -201,6 +251,34 @@ def test_one_address_cannot_take_every_connection(server, monkeypatch):
         assert said(server, b"") == b""
     answer = said(server, b"GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert answer.endswith(b"hello\n"), "and those that are gone make room"
+
+
+async def test_when_every_place_is_taken_who_has_many_leaves_one_to_a_phone():
+    room = Room(most=6)
+
+    def come(host: str) -> Connection:
+        class From(Deaf):
+            def get_extra_info(self, name: str, default=None):
+                return (host, 1)
+
+        one = Connection(refuse, room)
+        one.connection_made(From())
+        return one
+
+    greedy = [come(f"10.0.0.{number % 2}") for number in range(6)]
+    busy = greedy[0]
+    busy.data_received(b"GET / HTTP/1.1\r\n\r\n")
+    phone = come("10.0.1.1")
+    cut = [one for one in [*greedy, phone] if one._transport.aborted.is_set()]
+    assert len(cut) == 1 and cut[0] in greedy[1:], "not the phone, and not one that is being answered"
+    cut[0].connection_lost(None)
+    late = come("10.0.0.0")
+    assert late._transport.aborted.is_set(), "it has as many as others already"
+    for one in {*greedy, phone} - set(cut):
+        one.connection_lost(None)
+    late.connection_lost(None)
+    await asyncio.wait_for(room.emptied(10), 10)
+    assert room._all == 0 and not room._by_host
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,24 @@
 """Limits of the phones' door, and what strangers try there: the one refusal all the same, and an alarm afterwards."""
 
 import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import Mock
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
-from devices import alarms, decoys
+from devices import alarms, decoys, newcomers
 from devices.choices import AlarmKind
 from devices.models import Alarm, LiveEvent, Phone
+from provisioning import attempts
 from provisioning.door import app, watch
+from provisioning.door.http import Request
 from provisioning.door.names import ALL, BURST, BURST_OF_ALL, SLOW_BURST, Names
-from provisioning.door.turns import Turns
+from provisioning.door.store import in_store
+from provisioning.door.turns import AT_ONCE, Turns
+from provisioning.models import PathKind
+from provisioning.plain import heard, missed
 from tests import cast
 
 pytestmark = [pytest.mark.django_db, pytest.mark.db, pytest.mark.usefixtures("clock")]
@@ -26,11 +33,13 @@ DECOY = "000B82DEC001"
 def fresh_door(monkeypatch):
     def forget():
         app._limits.cache_clear()
+        app._lines.cache_clear()
         for held in (watch._held, watch._decoys_asked, watch._floods):
             held.clear()
         monkeypatch.setattr(watch, "_held_count", 0)
         monkeypatch.setattr(watch, "_names", Names())
         monkeypatch.setattr(watch, "_known_decoys", frozenset())
+        monkeypatch.setattr(heard, "_bound", None)
 
     forget()
     yield
@@ -77,6 +86,14 @@ def test_one_host_of_ipv6_is_one_source_whatever_addresses_it_makes():
     assert cast.ask("/healthz", host="fd00:0:0:1::1", settings=SLOWLY).status == 200
 
 
+def test_one_host_of_ipv6_that_takes_another_address_for_each_name_tries_names():
+    for number in range(BURST_ALLOWED + 10):
+        cast.ask(f"/cfg000B82{number:06X}", host=f"fd00::{number + 1:x}", settings=SLOWLY)
+    assert sorted(alarm[:2] for alarm in raised()) == [
+        (AlarmKind.FLOOD, "fd00::/64"), (AlarmKind.NAMES, "fd00::/64")
+    ]  # fmt: skip
+
+
 async def test_who_asks_for_much_at_once_waits_for_his_own_and_for_nobody_elses():
     turns, busy, done = Turns(2), asyncio.Event(), []
 
@@ -94,6 +111,120 @@ async def test_who_asks_for_much_at_once_waits_for_his_own_and_for_nobody_elses(
     busy.set()
     await asyncio.gather(*flood, return_exceptions=True)
     assert len(done) == 50 and len(turns) == 0
+
+
+@pytest.mark.parametrize("module", [attempts, heard, missed], ids=lambda one: one.__name__)
+def test_one_address_leaves_room_for_the_phone_beside_it(monkeypatch, module):
+    monkeypatch.setattr(module, "HELD_PER_SOURCE", 5)
+    monkeypatch.setattr(module, "HELD_AT_MOST", 8)
+    for number in range(20):
+        mac = f"000B82{number:06X}"
+        cast.ask(f"/cfg{mac}.xml", host=SCANNER, **says_it_is(mac))
+    assert len(module._held) == 5
+    cast.ask(f"/cfg{cast.MAC}.xml", **says_it_is(cast.MAC))
+    assert len(module._held) == 6
+
+
+@pytest.mark.parametrize("module", [attempts, heard, missed, watch], ids=lambda one: one.__name__)
+async def test_who_asks_while_others_are_written_down_is_written_down_next(monkeypatch, module):
+    done: list[int] = []
+
+    def flush() -> int:
+        done.append(len(module._held))
+        module._held.clear()
+        if len(done) == 1:
+            module._held["another"] = 1
+        return 0
+
+    monkeypatch.setattr(module, "FLUSH_SECONDS", 0)
+    monkeypatch.setattr(module, "_held", {"one": 1})
+    monkeypatch.setattr(module, "_counted", {}, raising=False)
+    monkeypatch.setattr(module, "flush", flush)
+    await asyncio.wait_for(module._soon(), 10)
+    assert done == [1, 1]
+
+
+@pytest.mark.parametrize("module", [attempts, heard, missed, watch], ids=lambda one: one.__name__)
+async def test_what_is_written_of_strangers_keeps_no_phone_waiting(monkeypatch, module):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def flush() -> int:  # as it waits for SQLite's lock
+        module._held.clear()
+        begun.set()
+        assert go_on.wait(20)
+        return 0
+
+    monkeypatch.setattr(module, "FLUSH_SECONDS", 0)
+    monkeypatch.setattr(module, "_held", {"one": 1})
+    monkeypatch.setattr(module, "_counted", {}, raising=False)
+    monkeypatch.setattr(module, "flush", flush)
+    written = asyncio.create_task(module._soon())
+    await asyncio.to_thread(begun.wait, 20)
+    try:
+        assert await asyncio.wait_for(in_store(lambda: "a file"), 10) == "a file"
+    finally:
+        go_on.set()
+        await written
+
+
+@pytest.mark.parametrize("headers", [{}, {"if-none-match": "its own"}], ids=["file", "tag"])
+async def test_downloads_of_one_address_are_written_in_turn_too(monkeypatch, headers):
+    there, most = [], []
+
+    async def in_store(*_asked: object) -> None:
+        there.append(None)
+        most.append(len(there))
+        await asyncio.sleep(0.01)
+        there.pop()
+
+    monkeypatch.setattr(app, "in_store", in_store)
+    monkeypatch.setattr(app.downloads.Offer, "etag", "tag")
+    monkeypatch.setattr(app.downloads.Offer, "content_type", "text/xml")
+    offer = app.downloads.Offer(cast.MAC, None, b"x" * 100, None, PathKind.STEADY, "cfg", False)
+    tag = {name: '"tag"' for name in headers}
+    request = Request("GET", "/p", tag, SCANNER)
+
+    async def download() -> None:
+        given = await app._serve(request, offer, SCANNER)
+        if given.pieces is not None:
+            assert b"".join([piece async for piece in given.pieces]) == offer.content
+
+    await asyncio.gather(*(download() for _ in range(20)))
+    assert len(most) == 20 and max(most) == AT_ONCE
+
+
+def test_a_flood_of_requests_does_not_fill_the_log_and_the_phone_beside_it_stands_there(caplog):
+    caplog.set_level("INFO")
+    for path in ("/nothing", f"/cfg{cast.OTHER_MAC}", "/gxp1600fw.bin", f"/phonebook/{'A' * 22}/phonebook.xml"):
+        for _ in range(30):
+            cast.ask(path, host=SCANNER)
+    cast.ask(f"/cfg{cast.MAC}")
+    lines = [record.getMessage() for record in caplog.records if " asked for " in record.getMessage()]
+    burst = int(app.LINES_PER_SOURCE * app.LINES_BURST_SECONDS)
+    assert burst <= len(lines) <= burst * 2 and lines[-1] == f"{cast.HOST} asked for cfg{cast.MAC}: refused"
+
+
+async def test_firmware_is_looked_for_in_turn_too(monkeypatch):
+    there, most, go_on = [], [], asyncio.Event()
+
+    async def firmware(*_asked: object) -> None:
+        there.append(None)
+        most.append(len(there))
+        await go_on.wait()
+        there.pop()
+
+    async def nothing(*_asked: object) -> None:
+        return None
+
+    monkeypatch.setattr(app.serving, "firmware", firmware)
+    monkeypatch.setattr(app, "in_store", nothing)
+    monkeypatch.setattr(watch, "in_vain", lambda *_asked: None)
+    flood = [Request("GET", "/gxp1600fw.bin", {}, SCANNER) for _ in range(20)]
+    asked = [asyncio.create_task(app.answer(one)) for one in flood]
+    await asyncio.sleep(0.05)
+    go_on.set()
+    assert {one.status for one in await asyncio.gather(*asked)} == {404}
+    assert len(most) == 20 and max(most) == AT_ONCE
 
 
 # --- decoys ---------------------------------------------------------------------------------------------------------
@@ -135,6 +266,43 @@ def test_a_phone_that_was_listed_is_no_decoy():
     assert raised() == []
 
 
+def test_what_was_tried_while_the_database_was_busy_is_told_afterwards(monkeypatch):
+    decoys.add(DECOY, by="tess")
+    cast.ask("/nothing", host=cast.STRANGER)
+    watch.flush()
+    cast.ask(f"/cfg{DECOY}", host=SCANNER)
+    for number in range(BURST + 1):
+        cast.ask(f"/cfg000B82{number:06X}", host=SCANNER)
+    with monkeypatch.context() as busy:
+        busy.setattr(alarms, "raise_alarm", Mock(side_effect=OperationalError("database is locked")))
+        assert raised() == []
+    assert raised() == [(AlarmKind.DECOY_HTTP, SCANNER, DECOY, 1), (AlarmKind.NAMES, SCANNER, "", BURST + 1)]
+
+
+def says_it_is(mac: str) -> dict[str, str]:
+    return {"user-agent": f"Grandstream Model HW GXP1628 SW 1.0.4.138 DevId {mac.lower()}"}
+
+
+def test_a_decoy_stays_one_whatever_the_request_says_of_itself():
+    decoys.add(DECOY, by="tess")
+    for _ in range(2):
+        assert cast.ask(f"/cfg{DECOY}.xml", host=SCANNER, **says_it_is(DECOY)).status == 404
+        heard.flush()
+    assert raised() == [(AlarmKind.DECOY_HTTP, SCANNER, DECOY, 1)]
+    assert not Phone.objects.exists()
+
+
+def test_a_decoy_and_a_burst_are_seen_where_what_leads_here_is_handed_out_too(settings):
+    settings.GSPNP_PLAIN_BOOTSTRAP = True
+    decoys.add(DECOY, by="tess")
+    assert cast.ask(f"/cfg{DECOY}.xml", host=SCANNER).status == 200
+    for number in range(BURST + 1):
+        assert cast.ask(f"/cfg000B82{number:06X}.xml", host=SCANNER).status == 200
+    assert {alarm[:3] for alarm in raised()} == {
+        (AlarmKind.DECOY_HTTP, SCANNER, DECOY), (AlarmKind.NAMES, SCANNER, "")
+    }  # fmt: skip
+
+
 # --- names ----------------------------------------------------------------------------------------------------------
 def test_a_burst_of_unknown_names_raises_one_alarm_that_counts_on():
     for number in range(BURST + 5):
@@ -172,6 +340,29 @@ def test_a_site_behind_one_address_that_starts_up_is_no_burst():
     assert raised() == []
 
 
+def test_whoever_says_of_each_name_that_it_is_this_phone_tries_names_all_the_same(clock):
+    for number in range(BURST + 1):
+        mac = f"000B82{number:06X}"
+        cast.ask(f"/cfg{mac}.xml", host=SCANNER, **says_it_is(mac))
+    heard.flush()
+    assert Phone.objects.filter(source_host=SCANNER).count() == BURST + 1
+    assert raised() == [(AlarmKind.NAMES, SCANNER, "", BURST + 1)]
+    clock.forward(hours=2)  # phones of a site that are known for long are no news
+    alarms.dismiss(alarms.open_alarms()[0].pk, "tess")
+    watch._names = Names()
+    for number in range(BURST + 1):
+        cast.ask(f"/cfg000B82{number:06X}.xml", host=SCANNER)
+    assert raised() == []
+
+
+def test_who_invents_many_phones_by_their_plain_names_raises_the_alarm_that_sip_raises():
+    for number in range(newcomers.BURST + 1):
+        mac = f"000B82{number:06X}"
+        cast.ask(f"/cfg{mac}.xml", host=SCANNER, **says_it_is(mac))
+    heard.flush()
+    assert (AlarmKind.PHONES, SCANNER, "", newcomers.BURST + 1) in raised()
+
+
 def test_names_of_one_source_over_time():
     names = Names()
     for number in range(SLOW_BURST + 1):
@@ -186,6 +377,17 @@ def test_names_of_many_sources_together():
         names.add(f"10.1.{number >> 8}.{number & 255}", str(number), 1.0)
     assert names.bursts({"10.1.0.1"}, 2.0) == [(ALL, BURST_OF_ALL + 1)]
     assert names.bursts({"10.1.0.1"}, 70.0) == []
+
+
+def test_one_that_is_loud_does_not_hide_many_that_are_not():
+    names = Names()
+    for number in range(BURST_OF_ALL * 3):
+        names.add(SCANNER, str(number), 1.0)
+    assert [source for source, _ in names.bursts({SCANNER}, 2.0)] == [SCANNER]
+    for number in range(BURST_OF_ALL + 1):
+        names.add(SCANNER, f"more {number}", 3.0)
+        names.add(f"10.1.{number >> 8}.{number & 255}", str(number), 3.0)
+    assert [source for source, _ in names.bursts({SCANNER, "10.1.0.1"}, 4.0)] == [SCANNER, ALL]
 
 
 # --- alarms ---------------------------------------------------------------------------------------------------------
@@ -220,6 +422,28 @@ def test_strangers_with_many_addresses_cannot_fill_the_disk(clock, monkeypatch):
             alarms.dismiss(alarm.pk, "tess")
         alarms.raise_alarm(AlarmKind.DECOY_SIP, f"10.2.1.{number}", mac=DECOY)
     assert Alarm.objects.exclude(dismissed_at=None).count() <= 7
+
+
+def test_forged_addresses_do_not_hide_who_asked_for_a_decoy(clock):
+    for number in range(alarms.OPEN_AT_MOST + 10):
+        alarms.raise_alarm(AlarmKind.PHONES, f"10.2.0.{number}", count=70)
+        alarms.raise_alarm(AlarmKind.FLOOD_SIP, f"10.2.0.{number}")
+    alarms.raise_alarm(AlarmKind.DECOY_HTTP, SCANNER, mac=DECOY)
+    clock.forward(seconds=1)
+    alarms.raise_alarm(AlarmKind.PHONES, "10.2.0.1", count=80)
+    first = alarms.open_alarms()[0]
+    assert (first.kind, first.source, first.mac) == (AlarmKind.DECOY_HTTP, SCANNER, DECOY)
+
+
+def test_a_clock_that_went_back_silences_no_alarm(clock):
+    alarms.raise_alarm(AlarmKind.NAMES, SCANNER, count=30)
+    alarms.dismiss(alarms.open_alarms()[0].pk, "tess")
+    clock.forward(hours=-5)
+    assert alarms.raise_alarm(AlarmKind.NAMES, SCANNER, count=31)
+    told = LiveEvent.objects.count()
+    clock.forward(hours=-5)
+    alarms.raise_alarm(AlarmKind.NAMES, SCANNER, count=32)
+    assert LiveEvent.objects.count() == told + 1
 
 
 def test_open_pages_are_told_of_one_that_goes_on_now_and_then(clock):

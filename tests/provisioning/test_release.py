@@ -5,7 +5,7 @@ from django.db import IntegrityError
 
 from devices import inventory
 from devices.models import LiveEvent, Phone
-from provisioning import downloads, paths
+from provisioning import downloads, paths, rotation
 from provisioning.layers import store
 from provisioning.models import Attempt, ConfigFile, Download, Release
 from provisioning.release import windows
@@ -163,6 +163,18 @@ def test_it_is_released_to_one_address_that_may_ask_at_all(version, host):
     assert not Release.objects.exists()
 
 
+def test_an_address_is_released_as_the_door_sees_it(version):
+    assert opened(version, "::ffff:10.0.0.20").host == "10.0.0.20"
+    assert opened(version, "fe80::1%eth0").host == "fe80::1"
+
+
+def test_nothing_is_released_to_everybody_behind_a_proxy(version, settings):
+    settings.GSPNP_TRUSTED_PROXIES = ["10.0.0.5/32"]
+    with pytest.raises(windows.CannotRelease, match="is the proxy"):
+        opened(version, "10.0.0.5")
+    assert opened(version).host == cast.HOST
+
+
 @pytest.mark.parametrize("text", ["0", "61", "-1", "1.5", "ten", "9" * 50, "٣"])
 def test_minutes_are_few(version, text):
     with pytest.raises(windows.CannotRelease):
@@ -207,6 +219,32 @@ class TestEncrypted:
         cast.ask(f"/cfg{cast.MAC}")
         assert cast.ask(cast.first_path(version, f"cfg{cast.MAC}.xml"), host=cast.STRANGER).status == 404
         clock.forward(60)
+        assert cast.ask(cast.first_path(version, f"cfg{cast.MAC}.xml")).status == 200
+
+    @pytest.mark.parametrize("how", ["closed", "revoked", "opened anew", "broken"])
+    def test_the_first_path_that_the_key_opened_ends_with_the_release(self, version, how):
+        opened(version, minutes=60)
+        path = cast.first_path(version, f"cfg{cast.MAC}.xml")
+        cast.ask(f"/cfg{cast.MAC}")
+        if how == "closed":
+            windows.close(version.phone_id, by="tess")
+        elif how == "revoked":
+            rotation.revoke(version.phone_id, by="tess")
+        elif how == "opened anew":
+            opened(version, cast.STRANGER)
+        else:
+            for _ in range(windows.BROKEN_AT_MOST):
+                cast.ask(PLAIN, hang_up_after=1)
+        assert cast.ask(path) == cast.ask("/nothing")
+        cast.sent(version)
+        assert cast.ask(path).status == 200, "a NOTIFY opens it again"
+
+    def test_a_first_path_that_a_notify_opened_since_does_not_end_with_it(self, version, clock):
+        opened(version, minutes=60)
+        cast.ask(f"/cfg{cast.MAC}")
+        clock.forward(60)
+        cast.sent(version)
+        windows.close(version.phone_id, by="tess")
         assert cast.ask(cast.first_path(version, f"cfg{cast.MAC}.xml")).status == 200
 
 
