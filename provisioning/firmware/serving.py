@@ -59,7 +59,8 @@ async def firmware(request: Request, ask: FirmwareAsk, source: str) -> Answer | 
 def _find(ask: FirmwareAsk, agent: str, source: str) -> tuple[FirmwareImage, Phone | None, BinaryIO] | None:
     phone = _phone(agent, source)
     version = ask.version
-    if not version and phone is not None:
+    # A name without a version is the phone's own: from elsewhere its answer would tell which MACs we have.
+    if not version and phone is not None and _is_there(phone, source):
         version = pins.next_versions([phone]).get(phone.pk, "")
     image = FirmwareImage.objects.filter(version=version).first() if not version_fault(version) else None
     if image is None:
@@ -78,6 +79,10 @@ def _phone(agent: str, source: str) -> Phone | None:
     if told is not None:
         return Phone.objects.filter(mac=told[1].upper()).first()
     return Phone.objects.filter(source_host=source).order_by("-last_seen_at").first()
+
+
+def _is_there(phone: Phone, source: str) -> bool:
+    return source in (phone.source_host, phone.steady_host)
 
 
 def _wanted(request: Request, tag: str, size: int) -> tuple[int, int] | None:
@@ -115,7 +120,7 @@ async def _pieces(
 
 def _count(phone: Phone, version: str, source: str) -> None:
     """A MAC in a User-Agent is only a claim: what comes from another address than the phone's is no try of it."""
-    if source not in (phone.source_host, phone.steady_host):
+    if not _is_there(phone, source):
         return
     try:
         if pins.next_versions([phone]).get(phone.pk) == version:

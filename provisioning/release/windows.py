@@ -18,7 +18,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 
 from devices import inventory, networks
-from devices.choices import EventKind
+from devices.choices import WAY, EventKind
 from devices.models import Phone
 from devices.trust import CLOCK_SLACK_SECONDS
 from provisioning import outbox
@@ -191,15 +191,19 @@ def give_back(release: Release, in_hand: str) -> None:
 
 
 def expire() -> int:
-    """End what nobody fetched in time, and say so. Call it now and then; how many ended."""
-    rows = Release.objects.filter(closed_at__isnull=True).exclude(is_open(timezone.now()))
+    """End what nobody fetched in time, and what is of a phone that is no longer in service: assigned anew, it would be
+    released again. Call it now and then; how many ended."""
+    over = ~is_open(timezone.now())
+    idle = ~Q(phone__stage__in=WAY)
+    rows = Release.objects.filter(over | idle, closed_at__isnull=True)
     late = dict(rows.order_by("pk").values_list("pk", "phone_id")[:EXPIRED_AT_ONCE])
     if not late:  # an UPDATE would take SQLite's lock for nothing
         return 0
     with transaction.atomic():
         outbox.lock_phones(late.values())
-        over = Release.objects.filter(pk__in=list(late)).exclude(is_open(timezone.now()))
-        return _end(over, ReleaseEnd.EXPIRED)
+        mine = Release.objects.filter(pk__in=list(late))
+        ended = _end(mine.filter(~is_open(timezone.now())), ReleaseEnd.EXPIRED)
+        return ended + _end(mine.filter(idle), ReleaseEnd.CLOSED, by="gspnp: the phone is not in service")
 
 
 def _free(at: datetime) -> Q:

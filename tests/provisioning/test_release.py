@@ -4,6 +4,7 @@ import pytest
 from django.db import IntegrityError
 
 from devices import inventory
+from devices.choices import Stage
 from devices.models import LiveEvent, Phone
 from provisioning import downloads, paths, rotation
 from provisioning.layers import store
@@ -141,6 +142,16 @@ def test_what_happens_meanwhile_keeps_the_end_back(version, clock, what):
         inventory.forget(version.phone_id, "tess")
     assert not downloads.record_released(offer, "one", cast.HOST, "")
     assert not Download.objects.exists()
+
+
+def test_it_ends_with_the_phones_service(version):
+    opened(version)
+    assert windows.expire() == 0
+    inventory.ignore(version.phone_id, "tess")
+    assert windows.expire() == 1
+    inventory.heed(version.phone_id, Stage.ASSIGNED, "tess")
+    assert cast.ask(PLAIN).status == 404
+    assert LiveEvent.objects.filter(text__contains="the phone is not in service").exists()
 
 
 def test_there_is_one_for_each_phone_and_a_new_one_ends_the_old(version):
