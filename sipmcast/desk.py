@@ -210,7 +210,7 @@ def _may_leave(row: Due, verdict: Verdict, leg: Leg, plan: Plan, now: datetime) 
     if moved is not None:
         outbox.withhold(row, f"This server is now reached at {moved}. Save the assignment again.", alarm=False)
         return False
-    stands = standing(row, row, now)
+    stands = standing(row, row, now, verdict)
     not_asked = verdict is Verdict.UNKNOWN and not trust.attended(stands)
     if not_asked and _can_probe(host) and plan.probed.get(row.pk, 0) < PROBES:
         # Unknown may only mean that the kernel has not asked yet: make it ask before anything is decided.
@@ -230,7 +230,7 @@ def _may_leave(row: Due, verdict: Verdict, leg: Leg, plan: Plan, now: datetime) 
 def _leave_out(row: Due, now: datetime) -> None:
     """A command of an order that would reach another device: a person who asks one phone may know better, nobody looks
     at an order's."""
-    objection = trust.objection(standing(row, row, now), Verdict.MISMATCH) or ""
+    objection = trust.objection(standing(row, row, now, Verdict.MISMATCH), Verdict.MISMATCH) or ""
     log.warning("%s: %s left out: %s", colons(row.mac), row.kind, objection)
     with transaction.atomic():
         outbox.lock_phones([row.phone_id])

@@ -6,6 +6,7 @@ second old may be wrong. Source: proc(5), /proc/net/arp; flag 0x2 is "complete".
 
 from pathlib import Path
 
+from devices.choices import Neighbour
 from devices.mac import MacError, parse_mac
 from devices.models import Phone
 from devices.trust import Verdict
@@ -47,6 +48,12 @@ def verify(host: str, mac: str, interface: str = "") -> Verdict:
 def shows_another(phone: Phone) -> bool:
     """Whether another device's MAC is at this phone's address: its passwords would go there."""
     return verify(phone.source_host or "", phone.mac, phone.interface) is Verdict.MISMATCH
+
+
+def knows_phones(interface: str) -> bool:
+    """Whether the table has shown phones of this interface to be who they say. Where it never has (a router that
+    answers for all behind it, or phones that only pretend), another MAC proves nothing."""
+    return Phone.objects.filter(interface=interface, neighbour=Neighbour.MATCH).exists()
 
 
 def _read() -> dict[str, list[str]]:

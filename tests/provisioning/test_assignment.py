@@ -284,6 +284,11 @@ class TestCommands:
             self.assign("--sip-server", "172.18.0.10")
         warned = f"another device's MAC at {cast.HOST}: whoever is there gets this file" in capsys.readouterr().err
         assert warned == (verdict is Verdict.MISMATCH)
+        Phone.objects.update(neighbour="match")  # from here on the table is known to know phones
+        with cast.neighbours_say(verdict):
+            self.assign("--sip-server", "172.18.0.11")
+        warned = f"another device's MAC at {cast.HOST}: nothing is sent there" in capsys.readouterr().err
+        assert warned == (verdict is Verdict.MISMATCH)
 
     @pytest.mark.parametrize("password", ["p $ # = ' \" \\ ", "päß📞", " lead"])
     def test_the_password_is_taken_literally(self, password):
