@@ -81,3 +81,13 @@ def test_the_menu_has_what_the_user_may_open(viewer, administrator, db):
     everything = entries(signed_in(administrator))
     assert len(everything) == 23
     assert all(signed_in(administrator).get(one).status_code == 200 for one in everything)
+
+
+def test_a_form_in_another_charset_is_not_understood_and_breaks_nothing(db):
+    strict = Client(headers={"host": "localhost", "cookie": "csrftoken=" + "a" * 32}, enforce_csrf_checks=True)
+    strict.raise_request_exception = False
+    form = "application/x-www-form-urlencoded; charset=latin-1"
+    answer = strict.post("/admin/login/", "a=b", content_type=form)
+    assert answer.status_code == 400
+    assert 'data-testid="error-page"' in answer.content.decode()
+    assert "Content-Security-Policy" in answer.headers
