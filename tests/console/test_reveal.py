@@ -87,3 +87,8 @@ def test_the_page_has_a_button_for_whom_it_is_for(trusted, phone):
         "admin_password",
         "user_password",
     ]
+
+
+def test_whoever_asks_from_elsewhere_cannot_say_by_its_host_header_that_it_is_here(trusted, phone):
+    answer = trusted.post(URL, {"name": "admin_password"}, headers={"host": "127.0.0.1"}, REMOTE_ADDR="10.0.0.66")
+    assert answer.status_code == 403
