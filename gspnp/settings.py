@@ -146,6 +146,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "gspnp.console.middleware.ChangeTemporaryPassword",
+    "gspnp.console.middleware.NoEmptyField",
     "gspnp.console.zone.ReadersZone",
     "axes.middleware.AxesMiddleware",
 ]

@@ -8,6 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from gspnp import urls
+from tests import cast
 from tests.console.conftest import person, signed_in
 
 
@@ -91,3 +92,14 @@ def test_a_form_in_another_charset_is_not_understood_and_breaks_nothing(db):
     assert answer.status_code == 400
     assert 'data-testid="error-page"' in answer.content.decode()
     assert "Content-Security-Policy" in answer.headers
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("page", ["devices/phone", "auth/user"])
+def test_a_form_that_names_no_field_to_look_up_by_breaks_nothing(administrator, page, method):
+    row = cast.seen().pk if page.startswith("devices") else administrator.pk
+    client = signed_in(administrator)
+    client.raise_request_exception = False
+    address = f"/admin/{page}/{row}/change/"
+    answer = client.get(address, {"_to_field": ""}) if method == "get" else client.post(address, {"_to_field": ""})
+    assert answer.status_code == 400
