@@ -17,7 +17,6 @@ from pathlib import Path
 
 ACCEPTED = Path(__file__).with_name("audit-accepted")
 SECONDS = 300
-INDEX = "https://pypi.org"
 RULE = "!" * 72
 
 
@@ -64,13 +63,13 @@ def main(arguments: Sequence[str]) -> int:
     if packages is None:
         last = words.splitlines()[-1]
         if is_away(words):
-            loudly(f"SKIPPED, nothing was checked: {INDEX} cannot be reached from here ({last[:200]})")
+            loudly(f"SKIPPED, nothing was checked: the package index cannot be reached from here ({last[:200]})")
             return 0
         print(words, file=sys.stderr)
         return 1
     unknown = sorted(one["name"] for one in packages if "skip_reason" in one)
     if unknown and len(unknown) == len(packages):
-        loudly(f"SKIPPED, nothing was checked: the index that is reached from here knows no vulnerabilities ({INDEX}?)")
+        loudly("SKIPPED, nothing was checked: the package index that is reached from here knows no vulnerabilities")
         return 0
     if unknown:
         loudly(f"not checked, because the index says nothing about them: {', '.join(unknown)}")

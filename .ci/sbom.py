@@ -43,7 +43,7 @@ def component(name: str, version: str, hashes: list[str]) -> dict:
     purl = f"pkg:pypi/{name}@{version}"
     files = {
         "type": "distribution",
-        "url": f"https://pypi.org/project/{name}/{version}/#files",
+        "url": purl,
         "hashes": [{"alg": "SHA-256", "content": one} for one in hashes],
     }
     made = {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl, "scope": "required"}
