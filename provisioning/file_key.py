@@ -17,7 +17,7 @@ from devices import batch, inventory
 from devices.choices import EventKind
 from devices.models import Phone
 from provisioning import outbox
-from provisioning.models import ConfigFile, Notify
+from provisioning.models import ConfigFile, Notify, NotifyOrigin
 
 
 class CannotGive(Exception):
@@ -55,10 +55,11 @@ def give_again(phone_id: int, *, by: str, seen_host: str | None) -> Notify:
         if not current.choice.is_encrypted:
             words = gettext("Its file is not encrypted, so that it needs no key. Press “Notify again”.")
             raise CannotGive(words)
-        if phone.source_host != seen_host:  # a NOTIFY that is under way would not ask
+        if not inventory.approve_address(phone_id, seen_host):
             raise outbox.AddressMoved(phone.source_host)
         ConfigFile.objects.filter(pk=current.pk).update(key_known_at=None, bootstrap_at=None)
+        # One that is under way names the encrypted file, and ends.
+        notify = outbox.enqueue(current, NotifyOrigin.PERSON, outbox.after_the_last(current, timezone.now()))
+        inventory.explain(phone_id, "")
         inventory.tell(phone_id, EventKind.RELEASE, f"The key of its file may leave once more: asked for by {by}.")
-        notify = outbox.notify_again(phone_id, by, seen_host)
-    assert notify is not None  # it is assigned, and has a file
     return notify

@@ -10,8 +10,9 @@ from provisioning.gxp.document import values
 from provisioning.gxp.openssl_enc import decrypt
 from provisioning.jobs import runner
 from provisioning.layers import store
-from provisioning.models import ConfigFile, Download, PathKind, Release
+from provisioning.models import ConfigFile, Download, PathKind, Release, UrlForm
 from provisioning.release import windows
+from sipmcast import calls
 from tests import cast
 
 pytestmark = [pytest.mark.django_db, pytest.mark.db]
@@ -32,6 +33,7 @@ def key(version) -> str:
 
 def taken(version) -> ConfigFile:
     """The whole way of a phone that has no key."""
+    assert not named(cast.owed(version.phone_id))
     cast.delivered(version)
     assert cast.ask(cast.first_path(version, NAME)).status == 200
     assert cast.ask(cast.first_path(version, XML)).status == 200
@@ -52,11 +54,18 @@ def gives(version) -> bool:
     return answer.status == 200
 
 
+def named(notify) -> bool:
+    """Does this NOTIFY name the encrypted file itself? Some phones ask for what it names and nothing else."""
+    (row,) = outbox.read(type(notify).objects.filter(pk=notify.pk))
+    return b".xml" in calls.first(row, cast.LEG, UrlForm.FILE, "x" * 22).datagram
+
+
 def test_every_further_version_is_taken_with_the_key_that_the_phone_has(version):
     first = taken(version)
     for name in ("II", "III"):
         second = newer(first, name)
         assert key(second) == key(first) and second.key_known_at == first.key_known_at is not None
+        assert named(cast.owed(second.phone_id))
         cast.delivered(second)
         assert not gives(second)
         file = cast.ask(cast.first_path(second, XML))
@@ -235,11 +244,14 @@ class TestAPhoneThatWasReset:
         cast.delivered(second)
         assert second.key_known_at is None and gives(second)
 
-    def test_while_a_notify_is_under_way(self, stuck_one):
+    def test_a_notify_that_is_under_way_leads_past_the_key_and_ends(self, stuck_one, clock):
         outbox.notify_again(stuck_one.phone_id, "tess", cast.HOST)
         sending = cast.sent(stuck_one)
-        assert file_key.give_again(stuck_one.phone_id, by="tess", seen_host=cast.HOST) == sending
-        assert gives(stuck_one)
+        notify = file_key.give_again(stuck_one.phone_id, by="tess", seen_host=cast.HOST)
+        sending.refresh_from_db()
+        assert sending.state == "superseded"
+        assert (notify.next_at - clock.at).total_seconds() == outbox.TRANSACTION_SECONDS
+        assert not named(notify)
 
 
 def test_the_key_is_given_again_only_where_the_phone_was_seen(version):
