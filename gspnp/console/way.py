@@ -129,11 +129,17 @@ def _stations(phone: Phone, version: ConfigFile | None) -> list[_Station]:
             _Station(stage.value, str(stage.label), ICONS[stage], words[stage][not reached], at.get(stage), reached)
         )
     if version is not None and version.choice.is_encrypted:
-        took = version.bootstrap_at is not None or place >= stages.index(Stage.FETCHED)
-        words_of_key = _("took the key of its file") if took else _("has to take the key of its file")
-        key = _Station("key", _("Key"), "key", words_of_key, version.bootstrap_at, took)
-        found.insert(stages.index(Stage.FETCHED), key)
+        found.insert(stages.index(Stage.FETCHED), _key(version, place >= stages.index(Stage.FETCHED)))
     return found
+
+
+def _key(version: ConfigFile, fetched: bool) -> _Station:
+    """Where an encrypted file is opened with a key that comes before it, or that the phone has already."""
+    if version.key_known_at is not None and version.bootstrap_at is None:
+        return _Station("key", _("Key"), "key", _("has the key of its file already"), None, True)
+    took = version.bootstrap_at is not None or fetched
+    words = _("took the key of its file") if took else _("has to take the key of its file")
+    return _Station("key", _("Key"), "key", words, version.bootstrap_at, took)
 
 
 def _words(phone: Phone) -> dict[Stage, tuple[str, str]]:
