@@ -128,7 +128,7 @@ def not_fetched(phone: Phone, told: Told, tried: Attempt | None) -> str:
     if tried is not None and tried.kind == AttemptKind.NAME and told.key_known:
         return (
             f"{NOT_FETCHED}: it asked for {tried.name} only, which brings the key, and it is known to have that. "
-            f"{GIVE_KEY} Else switch it off and on."
+            f"{GIVE_KEY} Else press “Notify again”."
         )
     if tried is not None and tried.kind in INSTEAD_OF_FETCHING:
         return _filled(INSTEAD_OF_FETCHING[tried.kind], NOT_FETCHED, phone, tried)
