@@ -51,8 +51,8 @@ class Due:
         """Since when the phone has the key of its encrypted file, as far as this NOTIFY relies on it.
 
         A phone restarts after a key in plain XML, and is to go on with the file then. All else begins with the key
-        anew: a person who asks again, a phone that came back without its configuration, and one that started up
-        although a binary key needs no restart.
+        anew, until the phone is known to have it: a person who asks again, a phone that came back without its
+        configuration, and one that started up although a binary key needs no restart.
         """
         relies = self.origin == NotifyOrigin.AUTOMATIC and self.unless_steady_since is None
         relies = relies and self.bootstrap_kind == Bootstrap.XML
