@@ -19,7 +19,7 @@ from devices.choices import EventKind, Stage
 from devices.crypto import CannotDecrypt
 from devices.mac import colons
 from devices.models import Phone
-from provisioning import outbox, plan, rendering
+from provisioning import file_key, outbox, plan, rendering
 from provisioning.gxp.config import ConfigError
 from provisioning.jobs import runner, telling
 from provisioning.layers import store
@@ -189,6 +189,7 @@ def _save(order: _Order, current: ConfigFile | None) -> Saved:
         store.keep(phone, wanted.own, order.templates, by, anew=order.own_anew)
         config_file.number = current.number + 1 if current else 1
         config_file.created_at = timezone.now()
+        file_key.carry([config_file])
         config_file.save(force_insert=True)
         origin = NotifyOrigin.SAVE if order.attended else NotifyOrigin.JOB
         notify = outbox.enqueue(config_file, origin, config_file.created_at)

@@ -25,6 +25,7 @@ from devices.models import Phone
 from provisioning import outbox
 from provisioning.door.store import beside
 from provisioning.gxp import files
+from provisioning.gxp.files import Part
 from provisioning.models import Attempt, AttemptKind, ConfigFile, Download, PathKind
 from provisioning.paths import Ask, hash_of
 
@@ -184,4 +185,6 @@ def _kind(seen: _Seen, version: ConfigFile) -> str:
         return AttemptKind.OLD.value
     if not seen.mac:
         return AttemptKind.NAME.value
-    return AttemptKind.NAME.value if files.part(current.choice, seen.suffix, by_first=by_first) is None else ""
+    part = files.part(current.choice, seen.suffix, by_first=by_first)
+    is_there = part is not None and not (part is Part.BOOTSTRAP and current.key_known_at is not None)
+    return "" if is_there else AttemptKind.NAME.value

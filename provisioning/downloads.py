@@ -16,7 +16,7 @@ from django.utils import timezone
 from devices import inventory
 from devices.choices import EventKind, Stage
 from devices.models import Phone
-from provisioning import outbox, url_forms
+from provisioning import file_key, outbox, url_forms
 from provisioning.door.http_login import Login, Scheme
 from provisioning.gxp import files, login
 from provisioning.gxp.files import Part
@@ -97,7 +97,7 @@ def find(ask: Ask, source_host: str) -> Offer | OtherName | None:
     part = files.part(current.choice, ask.suffix, by_first=kind is PathKind.FIRST)
     if not allowed:
         return None
-    if part is None or (part is Part.BOOTSTRAP and _bootstrap_is_over(current, found.phone)):
+    if part is None or (part is Part.BOOTSTRAP and not _may_have_key(current, found.phone)):
         return OtherName()
     moves = part is Part.BOOTSTRAP or current.fetched_at is None
     moves = moves or (kind is PathKind.STEADY and current.applied_at is None)
@@ -123,7 +123,7 @@ def released(ask: Ask, source_host: str) -> Offer | OtherName | None:
     if current is None or not found.phone.is_assigned or not windows.may_begin(found):
         return OtherName() if windows.concerns(found) else None
     part = files.part(current.choice, ask.suffix, by_first=True)
-    if part is None or (part is Part.BOOTSTRAP and found.key_taken_at is not None):
+    if part is None or (part is Part.BOOTSTRAP and not windows.gives_key(found, current)):
         return OtherName()
     return Offer(ask.mac, current, current.bytes_of(part), part, PathKind.PLAIN, ask.name, True, release=found)
 
@@ -135,11 +135,17 @@ def _can_read(found: ConfigFile, current: ConfigFile) -> bool:
     """
     if not current.choice.is_encrypted:
         return True
-    return found.choice.is_encrypted and _key_of(found) == _key_of(current) != ""
+    return files.is_same_key(current.choice, _key_of(current), found.choice, _key_of(found))
 
 
 def _key_of(version: ConfigFile) -> str:
     return texts_of(version).get(files.KEY_SETTING, "")
+
+
+def _may_have_key(current: ConfigFile, phone: Phone) -> bool:
+    """Whether the first path gives the key. A phone that is known to have it asks for the next name, and opens that;
+    whoever asks in its place, with frames of its MAC, gets what it cannot read."""
+    return current.key_known_at is None and not _bootstrap_is_over(current, phone)
 
 
 def _bootstrap_is_over(current: ConfigFile, phone: Phone) -> bool:
@@ -201,6 +207,8 @@ def record(offer: Offer, status: int, counts: bool, source_host: str, user_agent
             _fetched(version, offer)
         elif not ConfigFile.objects.filter(pk=version.pk, fetched_at__isnull=False).exists():
             return  # a 304 sends no file: before `fetched` it says nothing
+        if offer.path_kind in (PathKind.STEADY, PathKind.OLD):
+            file_key.proved(version)
         if offer.path_kind == PathKind.STEADY:
             _by_steady_path(version, source_host, already_fetched=not fetched_now, said=said)
         if said and not fetched_now and offer.path_kind != PathKind.STEADY:
@@ -226,6 +234,8 @@ def record_released(offer: Offer, in_hand: str, source_host: str, user_agent: st
         newest = outbox.current_file(release.phone_id)
         assigned = Phone.objects.filter(pk=release.phone_id, stage__in=inventory.WAY).exists()
         if newest is None or newest.pk != offer.config_file.pk or not assigned:
+            return False
+        if offer.part is Part.BOOTSTRAP and not windows.gives_key(release, newest):
             return False
         if not windows.finish(release, in_hand, newest, is_key=offer.part is Part.BOOTSTRAP):
             return False

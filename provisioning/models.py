@@ -42,6 +42,9 @@ class ConfigFile(models.Model):
     body = EncryptedBytesField(null=True, help_text="What the phone gets, where that is not the XML text.")
     bootstrap = EncryptedBytesField(null=True, help_text="What brings the key of an encrypted file.")
     bootstrap_at = models.DateTimeField(null=True, help_text="When the phone had taken the bootstrap.")
+    key_known_at = models.DateTimeField(
+        null=True, help_text="Since when the phone is known to have the key in it, which is not sent again then."
+    )
     etag = models.CharField(max_length=64)
     firmware = models.CharField(max_length=40, blank=True, help_text="The version that it makes the phone fetch.")
     held_back = models.BooleanField(default=False, help_text="Without secrets, until the phone runs safe firmware.")
@@ -66,6 +69,9 @@ class ConfigFile(models.Model):
     applied_at = models.DateTimeField(null=True, help_text="First complete download by the steady path, after that.")
     steady_at = models.DateTimeField(null=True, help_text="Last complete download by the steady path.")
     retired_at = models.DateTimeField(null=True, help_text="From here on its steady path leads nowhere.")
+
+    same_key_as: int | None = None
+    """Of a version that is not stored yet: the one before it, if the same key opens both (file_key.carry)."""
 
     class Meta:
         ordering = ("phone", "-number")

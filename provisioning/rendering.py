@@ -136,7 +136,7 @@ def next_version(
     first = fresh_secret()
     first_path = plan.server_config(wanted.base, first).config_path
     bodies = files.bodies(wanted.phone.mac, content, texts, choice, first_path, os.urandom(SALT_BYTES))
-    return ConfigFile(
+    version = ConfigFile(
         phone=wanted.phone,
         content=content,
         format=choice.format,
@@ -158,6 +158,10 @@ def next_version(
         steady_secret=steady,
         steady_hash=hash_of(steady),
     )
+    if current is not None:
+        opens = files.is_same_key(choice, texts.get(KEY_SETTING, ""), current.choice, before.get(KEY_SETTING, ""))
+        version.same_key_as = current.pk if opens else None
+    return version
 
 
 def _with_login(wanted: Wanted, current: ConfigFile | None, before: Mapping[str, str]) -> tuple[Wanted, str]:

@@ -45,9 +45,12 @@ def _explain(phones: QuerySet[Phone], say: words.Say, stages: Iterable[Stage]) -
     if not found:
         return 0
     tried = _tried(found)
-    names = ("phone", "base_url", "bootstrap_at")
+    names = ("phone", "base_url", "bootstrap_at", "key_known_at")
     files = batch.newest(ConfigFile, names, "phone", [phone.pk for phone in found], by="number")
-    told = {phone_id: words.Told(base_url, key_at is not None) for phone_id, base_url, key_at in files}
+    told = {
+        phone_id: words.Told(base_url, key_at is not None, known_at is not None)
+        for phone_id, base_url, key_at, known_at in files
+    }
     reasons = {phone.pk: say(phone, told.get(phone.pk, words.Told()), tried.get(phone.pk)) for phone in found}
     return inventory.explain_all(reasons, stages)
 

@@ -13,10 +13,12 @@ from provisioning.url_forms import FETCH_MINUTES
 
 
 class Told(NamedTuple):
-    """What the phone was told of its file: on which server it is, and whether it has taken the key of it."""
+    """What the phone was told of its file: on which server it is, whether it has taken the key of it, and whether it is
+    known to have that from an earlier version, so that it is not given it."""
 
     base_url: str = "this server"
     has_key: bool = False
+    key_known: bool = False
 
 
 Say = Callable[[Phone, Told, Attempt | None], str]
@@ -27,6 +29,11 @@ AWAY = f"{NOT_FETCHED}, and does not answer any more"
 THERE = f"{NOT_FETCHED} for "
 WITHOUT_FILE = "It fetched its file and started up again, but did not come back"
 NOT_BACK = "It fetched its file but has not come back"
+# What follows the last two if the file is encrypted, and its key was not sent along.
+LOST_KEY = ", and may have lost its key"
+GIVE_KEY = "If it has been reset, it cannot open its file: press “Give it the key again”."
+# What such a phone does at the door: it does not know any more what its file said.
+_AS_RESET = (AttemptKind.PLAIN, AttemptKind.NAME)
 WRONG_MODEL = "It says now that it is "
 
 OFF_AND_ON = "switch the phone off and on: it is then told the file's place in the other form"
@@ -118,6 +125,11 @@ def not_sent(phone: Phone, told: Told, tried: Attempt | None) -> str:
 
 def not_fetched(phone: Phone, told: Told, tried: Attempt | None) -> str:
     """It was told where its file is, and did not take it."""
+    if tried is not None and tried.kind == AttemptKind.NAME and told.key_known:
+        return (
+            f"{NOT_FETCHED}: it asked for {tried.name} only, which brings the key, and it is known to have that. "
+            f"{GIVE_KEY} Else press “Notify again”."
+        )
     if tried is not None and tried.kind in INSTEAD_OF_FETCHING:
         return _filled(INSTEAD_OF_FETCHING[tried.kind], NOT_FETCHED, phone, tried)
     if told.has_key:
@@ -136,6 +148,8 @@ def not_fetched(phone: Phone, told: Told, tried: Attempt | None) -> str:
 
 def without_file(phone: Phone, told: Told, tried: Attempt | None) -> str:
     """It started up after it had its file, and did not ask for it again."""
+    if told.key_known and (tried is None or tried.kind in _AS_RESET):
+        return f"{WITHOUT_FILE}{LOST_KEY}. {GIVE_KEY} If it has not, press “Notify again”."
     if tried is not None and tried.kind in INSTEAD_OF_COMING_BACK:
         return _filled(INSTEAD_OF_COMING_BACK[tried.kind], WITHOUT_FILE, phone, tried)
     return (
@@ -153,6 +167,11 @@ def _by_tls(told: Told) -> str:
 
 def not_back(phone: Phone, told: Told, tried: Attempt | None) -> str:
     """It has its file, and was not heard of since."""
+    if told.key_known and (tried is None or tried.kind in _AS_RESET):
+        return (
+            f"{NOT_BACK}{LOST_KEY}. {GIVE_KEY} Else it may still restart, or already had this configuration: switch it "
+            "off and on; if that does not help, press “Notify again”."
+        )
     if tried is not None and tried.kind in INSTEAD_OF_COMING_BACK:
         return _filled(INSTEAD_OF_COMING_BACK[tried.kind], NOT_BACK, phone, tried)
     return (

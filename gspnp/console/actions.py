@@ -142,6 +142,7 @@ ACTIONS: Mapping[str, Action] = {
     "new-paths": Action(paths.new_paths, CHANGE),
     "replace-paths": Action(paths.replace_paths, CHANGE),
     "revoke-paths": Action(paths.revoke_paths, CHANGE),
+    "key-again": Action(paths.key_again, CHANGE),
 }
 
 

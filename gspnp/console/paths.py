@@ -19,7 +19,7 @@ from devices.mac import colons
 from devices.models import Phone
 from devices.trust import Verdict
 from gspnp.console.access import CHANGE, needs
-from provisioning import assignment, rotation
+from provisioning import assignment, file_key, outbox, rotation
 from provisioning.models import Attempt, AttemptKind, Release
 from provisioning.release import windows
 from provisioning.release.windows import CannotRelease
@@ -74,12 +74,16 @@ def open_ones() -> list[Release]:
 @require_POST
 @needs(CHANGE)
 def release(request: HttpRequest, mac: str) -> HttpResponse:
-    """Open it for the address and the minutes that were typed; the answer is JSON with words for the person."""
+    """Open it for the address and the minutes that were typed, with the key of an encrypted file if that was ticked.
+
+    The answer is JSON with words for the person."""
     phone = get_object_or_404(Phone, mac=mac)
     by = request.user.get_username()
     try:
         minutes = windows.minutes_of(request.POST.get("minutes", ""))
-        made = windows.open_release(phone.pk, request.POST.get("host", ""), by=by, minutes=minutes)
+        with_key = request.POST.get("with_key") == "yes"
+        host = request.POST.get("host", "")
+        made = windows.open_release(phone.pk, host, by=by, minutes=minutes, with_key=with_key)
     except CannotRelease as refusal:
         return JsonResponse({"message": str(refusal), "mac": mac}, status=409)
     words = ngettext(
@@ -117,6 +121,15 @@ def _new_paths(phone: Phone, by: str, host: str | None, *, revoke_old: bool) -> 
     if revoke_old:
         return True, _("It has new paths and is notified of them. The old ones lead nowhere.")
     return True, _("It has new paths and is notified of them. The old one works until it has come by the new one.")
+
+
+def key_again(phone: Phone, by: str, host: str | None) -> Outcome:
+    """It was reset: the key of its encrypted file once more, at the address that was seen."""
+    try:
+        file_key.give_again(phone.pk, by=by, seen_host=host)
+    except (file_key.CannotGive, outbox.AddressMoved) as refusal:
+        return False, str(refusal)
+    return True, _("It is notified, and gets the key once more: until it has shown that it has it.")
 
 
 def revoke_paths(phone: Phone, by: str, host: str | None) -> Outcome:

@@ -19,7 +19,7 @@ from devices import batch, inventory
 from devices.crypto import CannotDecrypt
 from devices.mac import colons
 from devices.models import Phone
-from provisioning import outbox, plan, rendering
+from provisioning import file_key, outbox, plan, rendering
 from provisioning.gxp.config import ConfigError, Problem
 from provisioning.jobs import telling
 from provisioning.jobs.chunks import Outcome, by_ids
@@ -168,7 +168,8 @@ def _store(job: Job, made: Sequence[Made]) -> tuple[int, list[int]]:
 
 
 def insert_versions(versions: Sequence[ConfigFile]) -> dict[int, int]:
-    """Store versions; their ids by phone."""
+    """Store versions; their ids by phone. The caller has locked these."""
+    file_key.carry(versions)
     names, rows = _columns(ConfigFile, versions)
     stored = batch.insert(ConfigFile, names, rows, unique="first_hash", returning=("phone", "pk"))
     return dict(stored)

@@ -31,6 +31,7 @@ class Release(models.Model):
     ended = models.CharField(max_length=10, choices=ReleaseEnd, blank=True)
     in_hand = models.CharField(max_length=32, blank=True, help_text="Names the download that is under way.")
     in_hand_until = models.DateTimeField(null=True)
+    with_key = models.BooleanField(default=False, help_text="Gives the key to a phone that is known to have it, too.")
     key_taken_at = models.DateTimeField(null=True, help_text="When the key of an encrypted file left.")
     broken = models.PositiveSmallIntegerField(default=0, help_text="Downloads that broke off.")
 

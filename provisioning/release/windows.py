@@ -78,10 +78,11 @@ def address_of(text: str) -> str:
     return host
 
 
-def open_release(phone_id: int, host: str, *, by: str, minutes: int = MINUTES) -> Release:
+def open_release(phone_id: int, host: str, *, by: str, minutes: int = MINUTES, with_key: bool = False) -> Release:
     """Let the phone's present file out to this address by its plain name, once. Raises CannotRelease.
 
-    One that is open already ends with it.
+    One that is open already ends with it. `with_key` gives the key of an encrypted file also to a phone that is known
+    to have it: it was reset.
     """
     host = address_of(host)
     if not 1 <= minutes <= MOST_MINUTES:
@@ -94,15 +95,18 @@ def open_release(phone_id: int, host: str, *, by: str, minutes: int = MINUTES) -
             raise CannotRelease(str(outbox.Forgotten()))
         if not phone.is_assigned:
             raise CannotRelease(gettext("This phone has no configuration to release. Assign it first."))
-        if outbox.current_file(phone_id) is None:
+        current = outbox.current_file(phone_id)
+        if current is None:
             words = gettext("This phone has no file yet: it gets it as soon as it is heard. Release it then.")
             raise CannotRelease(words)
         _end(Release.objects.filter(phone_id=phone_id), ReleaseEnd.REPLACED, by=by)
         made = Release.objects.create(
-            phone_id=phone_id, host=host, opened_at=now, until=now + timedelta(minutes=minutes), opened_by=by[:150]
-        )
+            phone_id=phone_id, host=host, opened_at=now, until=now + timedelta(minutes=minutes), opened_by=by[:150],
+            with_key=with_key and current.choice.is_encrypted,
+        )  # fmt: skip
         said = "1 minute" if minutes == 1 else f"{minutes} minutes"
-        words = f"Released to {host} by its plain name for {said} by {by}: one download."
+        again = " It has been reset, they say: its key leaves with it." if made.with_key else ""
+        words = f"Released to {host} by its plain name for {said} by {by}: one download.{again}"
         inventory.tell(phone_id, EventKind.RELEASE, words)
     return made
 
@@ -134,6 +138,12 @@ def may_begin(release: Release) -> bool:
     """Is it open, and in nobody's hand? `begin` is what decides."""
     now = timezone.now()
     return Release.objects.filter(is_open(now), _free(now), pk=release.pk).exists()
+
+
+def gives_key(release: Release, current: ConfigFile) -> bool:
+    """Does the key of this file leave by it? Once; and not to a phone that is known to have it, unless a person says
+    that it has been reset."""
+    return release.key_taken_at is None and (current.key_known_at is None or release.with_key)
 
 
 def concerns(release: Release) -> bool:

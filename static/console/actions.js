@@ -67,6 +67,11 @@ const QUESTIONS = {
     gettext("{name} gets a new version of its file and is notified. Its old paths lead nowhere from now on: if it misses the NOTIFY, it finds its file only when it is notified again, or by a release.", { name }),
     gettext("New paths, end the old ones"),
   ],
+  "key-again": (name, host) => [
+    gettext("Has this phone been reset?"),
+    gettext("{name} is notified at {host}, and whoever has its MAC there gets the key of its encrypted file: with the key, its password. Agree only if it was reset to factory values, and is the phone at this address.", { name, host: host || "–" }),
+    gettext("Give it the key again"),
+  ],
   "revoke-paths": (name) => [
     gettext("End the earlier paths?"),
     gettext("If {name} has not taken its present file yet, it finds it only when it is notified again, or by a release.", { name }),
@@ -79,10 +84,10 @@ const QUESTIONS = {
   ],
 };
 
-/** What is asked before a file is let out. */
-export const releaseQuestion = (name, host) => [
+/** What is asked before a file is let out, with the key of an encrypted one or without. */
+export const releaseQuestion = (name, host, withKey) => [
   gettext("Release its file?"),
-  gettext("Whoever asks from {host} for the file of {name} by its plain name gets it once, with its password. Agree only if that is this phone.", { name, host: host || "–" }),
+  withKey ? gettext("Whoever asks from {host} for the file of {name} by its plain name gets it once, with the key that opens it. Agree only if that is this phone, and it has been reset.", { name, host: host || "–" }) : gettext("Whoever asks from {host} for the file of {name} by its plain name gets it once, with its password. Agree only if that is this phone.", { name, host: host || "–" }),
   gettext("Release"),
 ];
 

@@ -143,9 +143,10 @@ here.addEventListener("submit", async (event) => {
   if (!form) return;
   event.preventDefault();
   form.querySelector("[data-key=release]").focus(); // what stands there afterwards has the same key
-  const { host, minutes } = form.elements;
-  if (!(await confirmed(...releaseQuestion(document.getElementById("phone-head").dataset.name, host.value.trim())))) return;
-  await act(form.action, host.value, { minutes: minutes.value });
+  const { host, minutes, with_key } = form.elements;
+  const withKey = with_key?.checked ?? false;
+  if (!(await confirmed(...releaseQuestion(document.getElementById("phone-head").dataset.name, host.value.trim(), withKey)))) return;
+  await act(form.action, host.value, { minutes: minutes.value, ...(withKey && { with_key: "yes" }) });
   update();
 });
 

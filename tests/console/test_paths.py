@@ -8,7 +8,9 @@ from django.urls import reverse
 
 from devices.models import LiveEvent, Phone
 from devices.trust import Verdict
-from provisioning import attempts, rotation
+from gspnp.console import reasons
+from provisioning import attempts, outbox, rotation, stuck, stuck_words
+from provisioning.layers import store
 from provisioning.models import Release
 from provisioning.release import windows
 from tests import cast
@@ -54,7 +56,9 @@ def test_what_is_no_address_or_too_long_is_refused_in_words(console, version, ty
     assert not Release.objects.exists()
 
 
-@pytest.mark.parametrize("action", ["release", "close-release", "new-paths", "replace-paths", "revoke-paths"])
+@pytest.mark.parametrize(
+    "action", ["release", "close-release", "new-paths", "replace-paths", "revoke-paths", "key-again"]
+)
 def test_who_may_only_look_does_nothing(client, console, viewer, version, action):
     from tests.console.conftest import signed_in
 
@@ -110,6 +114,80 @@ def test_replaced_at_once_and_only_where_the_person_saw_it(console, version):
     assert cast.ask(cast.steady_path(version)).status == 200
     assert console.post(url("replace-paths"), {"host": cast.HOST}).status_code == 200
     assert cast.ask(cast.steady_path(version)).status == 404
+
+
+class TestTheKeyOfAnEncryptedFile:
+    @pytest.fixture
+    def version(self, clock):
+        store.save(store.find("site", ""), {"file_format": "encrypted"}, by="tess")
+        version = cast.assigned()
+        cast.delivered(version)
+        for path in (
+            cast.first_path(version),
+            cast.first_path(version, f"cfg{cast.MAC}.xml"),
+            cast.steady_path(version),
+        ):
+            assert cast.ask(path).status == 200
+        return cast.now(version)
+
+    def gives(self, version) -> bool:
+        outbox.notify_again(version.phone_id, "tess", cast.HOST)
+        cast.delivered(version)
+        return cast.ask(cast.first_path(version)).status == 200
+
+    def test_a_technician_gives_it_again_where_the_phone_was_seen(self, console, version):
+        shown = page(console)
+        assert 'data-testid="key-known"' in shown and shown.count('data-do="key-again"') == 1
+        assert console.post(url("key-again"), {"host": cast.STRANGER}).status_code == 409
+        assert not self.gives(version)
+        answer = console.post(url("key-again"), {"host": cast.HOST})
+        assert answer.status_code == 200 and "the key once more" in answer.json()["message"]
+        cast.delivered(version)
+        assert cast.ask(cast.first_path(version)).status == 200
+        assert "key-again" not in page(console), "it may have it now"
+        assert "asked for by tess" in page(console)
+
+    def test_the_button_stands_beside_the_words_of_a_phone_that_may_have_lost_it(self, console, version, clock):
+        clock.forward(hours=1)
+        cast.restarted(version)
+        clock.forward(60)
+        cast.delivered(version)
+        cast.ask(cast.first_path(version, f"cfg{cast.MAC}.xml"))
+        clock.forward(minutes=6)
+        stuck.explain_all()
+        shown = page(console)
+        assert stuck_words.LOST_KEY in shown and 'data-key="key-again-here"' in shown
+        assert reasons.kind_of(cast.reason(version)).key == "key"
+
+    def test_a_release_gives_it_only_with_a_tick(self, console, version):
+        assert 'name="with_key"' in page(console)
+        assert console.post(url(), {"host": cast.HOST, "minutes": "5"}).status_code == 200
+        assert cast.ask(f"/cfg{cast.MAC}").status == 404
+        assert console.post(url(), {"host": cast.HOST, "minutes": "5", "with_key": "yes"}).status_code == 200
+        assert "The key of its encrypted file leaves with it." in page(console)
+        assert cast.ask(f"/cfg{cast.MAC}").status == 200
+
+    def test_on_the_command_line(self, version, capsys):
+        with pytest.raises(CommandError, match="by itself"):
+            call_command("paths", cast.MAC, "--key-again", "--new")
+        call_command("paths", cast.MAC, "--key-again")
+        assert "its key leaves once more" in capsys.readouterr().out
+        assert cast.now(version).key_known_at is None
+        call_command("release", cast.MAC, "--key")
+        assert Release.objects.get().with_key
+
+    def test_or_says_why_not(self, version):
+        store.save(store.find("site", ""), {"file_format": "xml"}, by="tess")
+        cast.save(version.phone)
+        with pytest.raises(CommandError, match="not encrypted"):
+            call_command("paths", cast.MAC, "--key-again")
+
+
+def test_a_file_that_is_not_encrypted_has_no_key_to_give(console, version):
+    shown = page(console)
+    assert "key-again" not in shown and 'name="with_key"' not in shown
+    answer = console.post(url("key-again"), {"host": cast.HOST})
+    assert answer.status_code == 409 and "not encrypted" in answer.json()["message"]
 
 
 def test_no_path_stands_in_a_page(console, version):

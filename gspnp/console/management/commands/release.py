@@ -22,6 +22,9 @@ class Command(BaseCommand):
         parser.add_argument("mac", nargs="?", help="the phone's MAC in any usual spelling")
         parser.add_argument("--address", help="the only address that may fetch; else the one where it was last heard")
         parser.add_argument("--minutes", type=int, default=windows.MINUTES, help="1 to 60 (default: %(default)s)")
+        parser.add_argument(
+            "--key", action="store_true", help="it was reset: the key of its encrypted file leaves too, if it had that"
+        )
         parser.add_argument("--close", action="store_true", help="end what is open for this phone")
         parser.add_argument("--json", action="store_true", help="list as JSON")
 
@@ -38,7 +41,8 @@ class Command(BaseCommand):
             return
         try:
             host = options["address"] if options["address"] is not None else phone.source_host or ""
-            made = windows.open_release(phone.pk, host, by=me(), minutes=options["minutes"])
+            minutes, with_key = options["minutes"], options["key"]
+            made = windows.open_release(phone.pk, host, by=me(), minutes=minutes, with_key=with_key)
         except CannotRelease as refusal:
             raise CommandError(str(refusal)) from refusal
         until = f"until {made.until:%H:%M:%S} UTC"
