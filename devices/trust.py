@@ -33,7 +33,7 @@ class Standing:
     a year ago says nothing of who is there today."""
     insists: bool = True
     """Does a person's word for this address stand against the neighbour table? "Notify again" is about the address;
-    a save is about the settings, and stands only where the table has not shown any phone to be who it says."""
+    a save is about the settings, and stands only where the table does not show most phones to be who they say."""
 
 
 def attended(standing: Standing) -> bool:

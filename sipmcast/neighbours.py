@@ -6,7 +6,6 @@ second old may be wrong. Source: proc(5), /proc/net/arp; flag 0x2 is "complete".
 
 from pathlib import Path
 
-from devices.choices import Neighbour
 from devices.mac import MacError, parse_mac
 from devices.models import Phone
 from devices.trust import Verdict
@@ -51,9 +50,12 @@ def shows_another(phone: Phone) -> bool:
 
 
 def knows_phones(interface: str) -> bool:
-    """Whether the table has shown phones of this interface to be who they say. Where it never has (a router that
-    answers for all behind it, or phones that only pretend), another MAC proves nothing."""
-    return Phone.objects.filter(interface=interface, neighbour=Neighbour.MATCH).exists()
+    """Whether the table shows most phones of this interface to be who they say. Where it does not (a router answers for
+    all who are behind it, or one machine simulates many), another MAC proves nothing."""
+    shown = {host: {_mac_of(line, interface) for line in lines} - {None} for host, lines in _read().items()}
+    phones = Phone.objects.filter(source_host__in=[host for host, macs in shown.items() if macs])
+    matches = [{mac} == shown[host] for host, mac in phones.values_list("source_host", "mac") if host is not None]
+    return 2 * sum(matches) > len(matches)
 
 
 def _read() -> dict[str, list[str]]:

@@ -71,9 +71,12 @@ def mismatch(host: str, mac: str, interface: str = "") -> Verdict:
 
 
 @contextmanager
-def neighbours_say(verdict: Verdict) -> Iterator[None]:
-    """What the kernel's neighbour table says of everybody."""
-    with patch("sipmcast.neighbours.Neighbours.verify", lambda *question: verdict):
+def neighbours_say(verdict: Verdict, knows_phones: bool = False) -> Iterator[None]:
+    """What the kernel's neighbour table says of everybody, and whether it is known to know phones."""
+    with (
+        patch("sipmcast.neighbours.Neighbours.verify", lambda *question: verdict),
+        patch("sipmcast.neighbours.knows_phones", lambda interface: knows_phones),
+    ):
         yield
 
 

@@ -296,7 +296,5 @@ def test_an_address_that_is_another_devices_is_warned_of_before_the_save(console
 
 def test_where_the_table_knows_phones_a_save_to_another_devices_address_sends_nothing_and_says_so(console):
     cast.seen(host="10.0.0.9")
-    other = cast.seen(cast.OTHER_MAC, "10.0.0.10")
-    inventory.record_verdicts([(other.pk, "10.0.0.10", Verdict.MATCH)])
-    with cast.neighbours_say(Verdict.MISMATCH):
+    with cast.neighbours_say(Verdict.MISMATCH, knows_phones=True):
         assert "A save sends nothing there." in console.get(URL).content.decode()

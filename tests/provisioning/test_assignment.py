@@ -284,8 +284,7 @@ class TestCommands:
             self.assign("--sip-server", "172.18.0.10")
         warned = f"another device's MAC at {cast.HOST}: whoever is there gets this file" in capsys.readouterr().err
         assert warned == (verdict is Verdict.MISMATCH)
-        Phone.objects.update(neighbour="match")  # from here on the table is known to know phones
-        with cast.neighbours_say(verdict):
+        with cast.neighbours_say(verdict, knows_phones=True):
             self.assign("--sip-server", "172.18.0.11")
         warned = f"another device's MAC at {cast.HOST}: nothing is sent there" in capsys.readouterr().err
         assert warned == (verdict is Verdict.MISMATCH)
