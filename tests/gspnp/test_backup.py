@@ -21,7 +21,7 @@ from gspnp.env import BASE_DIR, Env, Layers
 from tests.support.canaries import leaks_of_file, leaks_of_folder, leaks_of_rows
 from tests.support.servers import free_port, postgresql  # noqa: F401
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("backup")]  # it is filled and saved once for all
 PASSWORD = "s3cr3t-canary-password"  # of tests/cast.py
 FILL = """
 import sys
