@@ -393,7 +393,9 @@ class TestWhoIsNotTheirPhone:
     def test_the_names_that_it_asks_for_after_the_refusal_are_not_the_reason(self, digest, clock, kind, then):
         version = cast.fetched(cast.assigned())
         clock.forward(30)
-        Attempt.objects.create(phone=version.phone, kind=kind, name=f"cfg{USER}.xml", source_host=cast.HOST, at=clock.at)
+        Attempt.objects.create(
+            phone=version.phone, kind=kind, name=f"cfg{USER}.xml", source_host=cast.HOST, at=clock.at
+        )
         clock.forward(1)
         assert cast.ask(then.format(secret=version.steady_secret, mac=USER)).status == 404
         assert attempts.flush() == 1
