@@ -21,6 +21,7 @@ from gspnp.backup import database
 from gspnp.env import BASE_DIR, Env, Layers
 from tests.support.canaries import leaks_of_file, leaks_of_folder, leaks_of_rows
 from tests.support.servers import free_port, postgresql  # noqa: F401
+from tests.support.site import wait_for
 
 pytestmark = pytest.mark.timeout(240)
 PASSWORD = "s3cr3t-canary-password"  # of tests/cast.py
@@ -233,6 +234,25 @@ def test_beside_a_console_nothing_is_restored_and_no_key_changed(filled, backed_
         process.terminate()
         process.communicate(timeout=20)
     assert "taken away" in house.manage("rotate_keys", "--drop-old")
+
+
+def test_what_was_just_stopped_does_not_stand_in_the_way(tmp_path):
+    house = House(tmp_path / "var", GSPNP_PNP_PORT=str(free_port()), GSPNP_PNP_INTERFACES="lo")
+    house.manage("migrate", "-v", "0")
+    commands = (["listen_pnp", "--keep-trying"], ["work", "--keep-trying"])
+    processes = [
+        subprocess.Popen([sys.executable, "manage.py", *one], cwd=BASE_DIR, env=house.environment) for one in commands
+    ]
+    beats = "from sipmcast.models import ListenerStatus as L; from provisioning.models import WorkerStatus as W; "
+    try:
+        wait_for(lambda: house.shell(beats + "print(L.objects.count(), W.objects.count())") == "1 1\n", 60, "both beat")
+        said = house.manage("rotate_keys", "--new-key", ends=1)
+        assert "listen (" in said and "work (" in said
+    finally:
+        for one in processes:
+            one.terminate()
+        assert [one.wait(timeout=20) for one in processes] == [0, 0]
+    assert "A new key stands in front" in house.manage("rotate_keys", "--new-key")
 
 
 def test_a_backup_has_the_keys_of_its_copy_and_not_those_that_it_began_with(filled, tmp_path):
