@@ -57,7 +57,8 @@ def banner() -> str:
     phones = serve.address_of(serve.DOORS["phones"], env)
     group, port = env.str("GSPNP_PNP_GROUP", "224.0.1.75"), env.int("GSPNP_PNP_PORT", 5060)
     chosen = env.list("GSPNP_PNP_INTERFACES", [])
-    where = f"{', '.join(chosen)} and lo" if chosen else "every interface that can do multicast"
+    named = " and ".join(filter(None, (", ".join(one for one in chosen if one != "lo"), "lo")))
+    where = named if chosen else "every interface that can do multicast"
     lines = ["gspnp is ready. Open it in a browser:", *(f"    {url}" for url in urls(*console))]
     password: Path = data_dir() / "first-admin-password"
     if password.exists():

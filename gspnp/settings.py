@@ -261,8 +261,10 @@ if GSPNP_HTTPS:
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     SECURE_SSL_REDIRECT = True
     SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
-    SECURE_HSTS_SECONDS = 31_536_000
-    SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
+    # HSTS (RFC 6797) closes plain HTTP at every port of the name. That is enough to answer for: names below it, and the
+    # domain in browsers' own lists, may be other people's. W005 and W021 ask for these two.
+    SECURE_HSTS_SECONDS = env.int("GSPNP_HSTS_SECONDS", 31_536_000, 1, 315_360_000)
+    SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
     if GSPNP_TRUSTED_PROXIES:
         SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 else:

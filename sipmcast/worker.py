@@ -6,6 +6,7 @@ longer than 200 ms or is away, phones are answered all the same, and what was he
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
 import time
@@ -14,6 +15,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from django.conf import settings
+from django.db import DatabaseError
 
 from devices.choices import WAY
 from devices.inventory import Heard
@@ -36,7 +38,7 @@ from sipmcast.helpers import Helper
 from sipmcast.listener import Listener
 from sipmcast.pulse import Pulse
 from sipmcast.roll_call import RollCall
-from sipmcast.status import heartbeat
+from sipmcast.status import heartbeat, stopped
 from sipmcast.transaction import NoRoom
 
 log = logging.getLogger(__name__)
@@ -55,6 +57,7 @@ TRANSCRIPTS_SECONDS = 0.25  # between two batches of them: 400 a second, after e
 TRANSCRIPTS_WAIT_SECONDS = 5.0  # for a moment in which no phone waits; a flood must not keep them away for ever
 PROBED_AT_MOST = 10_000
 ALARM_SECONDS = 1.0
+GOODBYE_SECONDS = 3.0  # whoever stops us waits for five
 DECOYS_HELD = 200  # announced by so many, and not yet told
 
 
@@ -356,6 +359,11 @@ class Worker:
     async def ready(self) -> None:
         """Wait until both helpers have started: the first phone shall not wait for them."""
         await asyncio.gather(self._store_helper.run(desk.warm_up), self._outbox_helper.run(desk.warm_up))
+
+    async def say_goodbye(self) -> None:
+        """Say that this listener stops, if the database hears it in time."""
+        with contextlib.suppress(DatabaseError, OSError):
+            await asyncio.wait_for(self._in_outbox(stopped, self.claimed_by), GOODBYE_SECONDS)
 
     def close(self) -> None:
         self._store_helper.close()

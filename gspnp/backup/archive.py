@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 FORMAT = 1
+SUFFIX = ".tar.gz"
 MANIFEST = "manifest.json"
 SQLITE, POSTGRESQL = "database.sqlite3", "database.pgdump"
 IMAGE = re.compile(r"firmware/[0-9a-f]{64}\.bin\Z")

@@ -28,28 +28,56 @@ class Made:
     archive: Path
     keys: Path | None
     lost: int
+    stays: tuple[Path, ...] = ()
+    """Which of the two lie on the file system of the data folder, and are lost with it."""
 
 
 def make(folder: Path, keys_folder: Path | None) -> Made:
     """Back up into these two folders. Raises BackupError.
 
-    Without `keys_folder` no key is written.
+    Without `keys_folder` no key is written; `beside(folder)` is made if it is not there.
     """
     name = f"gspnp-{timezone.now():%Y%m%dT%H%M%SZ}"
+    data = Path(settings.GSPNP_DATA_DIR)
     if keys_folder is not None:
         _apart(folder, keys_folder)
-    data = Path(settings.GSPNP_DATA_DIR)
+    for place in filter(None, (folder, keys_folder)):
+        _outside(place, data)
     try:
-        for place in filter(None, (folder, keys_folder)):
-            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _there(folder)
+        if keys_folder == beside(folder):
+            keys_folder.mkdir(mode=0o700, exist_ok=True)
+        elif keys_folder is not None:
+            _there(keys_folder)
         with keys.alone(data, waiting=True):  # the keys must be those of the copy
             settings.GSPNP_FIELD_KEYS = keys.read_again(data)
-            made, lost = _archive(folder, f"{name}.tar.gz")
-            return Made(made, None if keys_folder is None else _keys(keys_folder / name), lost)
+            made, lost = _archive(folder, f"{name}{archive.SUFFIX}")
+            kept = None if keys_folder is None else _keys(keys_folder / name)
+            on = data.stat().st_dev
+            return Made(made, kept, lost, tuple(one for one in (made, kept) if one and one.stat().st_dev == on))
     except SettingError as error:
         raise BackupError(str(error)) from error
     except OSError as error:
         raise BackupError(f"The backup cannot be written ({error}).") from error
+
+
+def beside(folder: Path) -> Path:
+    """Where the keys go if nobody says where."""
+    return folder.resolve().with_name(f"{folder.resolve().name}-keys")
+
+
+def _outside(folder: Path, data: Path) -> None:
+    if data.resolve() in (folder.resolve(), *folder.resolve().parents):
+        raise BackupError(
+            f"{folder} lies in the data folder {data}, and is lost with it. Name a folder on another disk, or one that "
+            "is copied to another machine."
+        )
+
+
+def _there(folder: Path) -> None:
+    """Raises BackupError: a folder that is made in the place of a stick that is not mounted is no backup."""
+    if not folder.is_dir():
+        raise BackupError(f"There is no folder {folder}. Is the disk mounted? If a new folder is meant, make it first.")
 
 
 def _apart(folder: Path, keys_folder: Path) -> None:

@@ -27,13 +27,15 @@ def restore(source: Path, keys_folder: Path | None, *, force: bool) -> list[str]
     """Bring this archive back; what a person should know then, in words. Raises BackupError, and nothing is changed."""
     data = Path(settings.GSPNP_DATA_DIR)
     has_data = _has_data()
+    there = running() if has_data else []
+    refused = [f"gspnp runs: {', '.join(there)}. Stop it first."] if there else []
     if has_data and not force:
-        raise BackupError("There is a database already. With --force it is replaced, and kept beside the new one.")
-    if has_data and (there := running()):
-        raise BackupError(f"gspnp runs: {', '.join(there)}. Stop it first.")
+        refused.append("There is a database already. With --force it is replaced, and kept beside the new one.")
+    if refused:
+        raise BackupError(" ".join(refused))
     try:
         with keys.alone(data), tempfile.TemporaryDirectory(prefix=".restore-", dir=data) as place:
-            given = _keys(keys_folder)
+            given = _keys(None if keys_folder is None else _keys_of(source, keys_folder))
             manifest, files = archive.unpack(source, Path(place))
             _check(manifest, given, has_data)
             if manifest.database == archive.SQLITE:
@@ -56,6 +58,12 @@ def _has_data() -> bool:
         return True  # whatever it is, it is not nothing
     finally:
         connection.close()
+
+
+def _keys_of(source: Path, folder: Path) -> Path:
+    """The folder of this very archive's keys, if those of several backups lie in that one."""
+    own = folder / source.name.removesuffix(archive.SUFFIX)
+    return own if own.is_dir() else folder
 
 
 def _keys(folder: Path | None) -> list[str]:

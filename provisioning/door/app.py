@@ -153,7 +153,9 @@ def _note(request: Request, wanted: lookup.Wanted, host: str, *, by_design: bool
     if wanted.phonebook:
         _say(host, "asked for a phonebook: refused")
         return
-    if wanted.firmware is None:
+    if by_design and ask:
+        log.debug("%s asked for %s, which its file is not named: refused", host, ask.name)
+    elif wanted.firmware is None:
         _say(host, "asked for %s: refused", ask.name if ask else _unreadable(request.path))
     if not by_design:
         missed.note(host, request.header("user-agent"), request.path)

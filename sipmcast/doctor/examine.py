@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -157,11 +158,12 @@ def ask(interfaces: list[Interface], setup: Setup, *, send: bool, ask_firewall: 
     return asked
 
 
-def _doors(interfaces: Sequence[Interface], setup: Setup) -> list[tuple[str, str]]:
-    """The address of /healthz as phones of each interface reach it."""
+def _doors(interfaces: Sequence[Interface], setup: Setup) -> list[tuple[str, str, Path | None]]:
+    """The address of /healthz as phones of each interface reach it, and the file of the door's own certificate."""
+    chain = settings.PHONES_CERTIFICATE.cert if settings.PHONES_CERTIFICATE else None
     if setup.public_url:
-        return [(f"{setup.public_url}/healthz", "")]
-    return [(f"{setup.base_url(one.host)}/healthz", one.name) for one in interfaces]
+        return [(f"{setup.public_url}/healthz", "", chain)]
+    return [(f"{setup.base_url(one.host)}/healthz", one.name, chain) for one in interfaces]
 
 
 def judge(

@@ -184,8 +184,10 @@ class Door:
     interface: str = ""
     status: int = 0
     fault: str = ""
-    certificate: bool = False
-    """Is the fault that its certificate is not trusted here?"""
+    distrust: int = 0
+    """Why its certificate is not trusted here, as OpenSSL numbers it (X509_V_ERR_…); 0: it is."""
+    own: bool = False
+    """Is it trusted only because GSPNP_PHONES_CERT holds who signed it?"""
 
 
 def here(listeners: Sequence[Heard], machine: str) -> list[Heard]:

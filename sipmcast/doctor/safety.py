@@ -33,6 +33,7 @@ def judge_safety(found: Sequence[Weakened] | None) -> list[Finding]:
 
 def _judge(one: Weakened) -> Finding:
     title, where = label_of(one.name), text(one.where)
+    where = where[:1].upper() + where[1:]
     phones = f"{one.phones} assigned phone{'' if one.phones == 1 else 's'}"
     if one.how is How.SHARED:
         return warning(title, f"{where} gives one password to up to {phones}.", RANDOM_REMEDY)

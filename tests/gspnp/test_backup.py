@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from gspnp.backup import database
 from gspnp.env import BASE_DIR, Env, Layers
 from tests.support.canaries import leaks_of_file, leaks_of_folder, leaks_of_rows
 from tests.support.servers import free_port, postgresql  # noqa: F401
+from tests.support.site import wait_for
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("backup")]  # it is filled and saved once for all
 PASSWORD = "s3cr3t-canary-password"  # of tests/cast.py
@@ -85,6 +87,7 @@ def filled(tmp_path_factory) -> tuple[House, list[str]]:
 def backed_up(filled, tmp_path_factory) -> tuple[Path, Path]:
     """The archive and the folder of its keys."""
     place = tmp_path_factory.mktemp("backups")
+    (place / "usb").mkdir()
     said = filled[0].manage("backup", str(place / "usb"))
     (archive,), (keys,) = (place / "usb").iterdir(), (place / "usb-keys").iterdir()
     assert str(archive) in said and str(keys) in said
@@ -220,6 +223,8 @@ def test_beside_a_console_nothing_is_restored_and_no_key_changed(filled, backed_
     try:
         assert "opens on" in process.stderr.readline()
         assert "console (port" in house.manage("restore", str(archive), "--keys", str(keys), "--force", ends=1)
+        said = house.manage("restore", str(archive), "--keys", str(keys), ends=1)
+        assert "console (port" in said and "--force" in said, "both reasons at once"
         assert "console (port" in house.manage("rotate_keys", "--new-key", ends=1)
         added = Fernet.generate_key().decode() + "\n" + (house.folder / "field-keys").read_text()
         (house.folder / "field-keys").write_text(added)
@@ -231,9 +236,29 @@ def test_beside_a_console_nothing_is_restored_and_no_key_changed(filled, backed_
     assert "taken away" in house.manage("rotate_keys", "--drop-old")
 
 
+def test_what_was_just_stopped_does_not_stand_in_the_way(tmp_path):
+    house = House(tmp_path / "var", GSPNP_PNP_PORT=str(free_port()), GSPNP_PNP_INTERFACES="lo")
+    house.manage("migrate", "-v", "0")
+    commands = (["listen_pnp", "--keep-trying"], ["work", "--keep-trying"])
+    processes = [
+        subprocess.Popen([sys.executable, "manage.py", *one], cwd=BASE_DIR, env=house.environment) for one in commands
+    ]
+    beats = "from sipmcast.models import ListenerStatus as L; from provisioning.models import WorkerStatus as W; "
+    try:
+        wait_for(lambda: house.shell(beats + "print(L.objects.count(), W.objects.count())") == "1 1\n", 60, "both beat")
+        said = house.manage("rotate_keys", "--new-key", ends=1)
+        assert "listen (" in said and "work (" in said
+    finally:
+        for one in processes:
+            one.terminate()
+        assert [one.wait(timeout=20) for one in processes] == [0, 0]
+    assert "A new key stands in front" in house.manage("rotate_keys", "--new-key")
+
+
 def test_a_backup_has_the_keys_of_its_copy_and_not_those_that_it_began_with(filled, tmp_path):
     house, other = House(tmp_path / "var"), House(tmp_path / "other")
     shutil.copytree(filled[0].folder, house.folder)
+    (tmp_path / "b").mkdir()
     house.shell(WHILE_KEYS_CHANGE.format(folder=str(tmp_path / "b")))
     (archive,), (keys,) = (tmp_path / "b").iterdir(), (tmp_path / "b-keys").iterdir()
     assert (keys / "field-keys").read_text() == (house.folder / "field-keys").read_text()
@@ -247,6 +272,7 @@ def test_a_secret_that_was_lost_before_does_not_stand_in_the_way_of_the_others(f
     with sqlite3.connect(house.folder / "gspnp.sqlite3") as database:
         database.execute("UPDATE devices_account SET password = 'gAAAAnonsense'")
     database.close()
+    (tmp_path / "b").mkdir()
     assert "1 secrets in it are opened by none" in house.manage("backup", str(tmp_path / "b"))
     (archive,), (keys,) = (tmp_path / "b").iterdir(), (tmp_path / "b-keys").iterdir()
     assert "1 secrets are opened by none" in other.manage("restore", str(archive), "--keys", str(keys))
@@ -291,8 +317,52 @@ def test_keys_inside_the_folder_of_the_data_are_refused(filled, tmp_path):
     said = filled[0].manage("backup", str(tmp_path / "b"), "--keys", str(tmp_path / "b" / "keys"), ends=1)
     assert "Choose another place" in said
     assert not (tmp_path / "b").exists()
+    (tmp_path / "c").mkdir()
     filled[0].manage("backup", str(tmp_path / "c"), "--no-keys")
     assert {path.name for path in tmp_path.iterdir()} == {"c"}
+
+
+def test_a_stick_that_is_not_mounted_and_the_data_folder_itself_are_refused(filled, tmp_path):
+    """Made without a word, it would be the server's own disk that holds the backup."""
+    house, there = filled[0], tmp_path / "there"
+    there.mkdir()
+    for arguments in ([str(tmp_path / "usb")], [str(there), "--keys", str(tmp_path / "keys")]):
+        assert "There is no folder" in house.manage("backup", *arguments, ends=1)
+    before = {path.name for path in house.folder.iterdir()}
+    inside = str(house.folder / "sub")
+    (house.folder / "sub").mkdir()
+    try:
+        for arguments in ([inside], [str(there), "--keys", inside], [str(house.folder)]):
+            assert "in the data folder" in house.manage("backup", *arguments, ends=1)
+    finally:
+        (house.folder / "sub").rmdir()
+    assert {path.name for path in house.folder.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["there"] and not list(there.iterdir())
+
+
+def test_what_is_lost_with_the_data_folder_is_named(filled, tmp_path):
+    house, archives = filled[0], tmp_path / "archives"
+    archives.mkdir()
+    said = house.manage("backup", str(archives))
+    (archive,), (keys,) = archives.iterdir(), (tmp_path / "archives-keys").iterdir()
+    assert f"lost with it: {archive} and {keys}." in said and "the archive is worthless" in said
+    on = house.folder.stat().st_dev
+    other_disk = next(place for place in ("/dev/shm", "/tmp", BASE_DIR) if Path(place).stat().st_dev != on)
+    with tempfile.TemporaryDirectory(dir=other_disk) as elsewhere:
+        said = house.manage("backup", str(archives), "--keys", elsewhere)
+        assert "lost with it" in said and "worthless" not in said and f"and {elsewhere}" not in said
+        keys = tmp_path / "archives-keys"
+        said = house.manage("backup", elsewhere, "--keys", str(keys))
+        assert f"lost with it: {keys}" in said and "worthless" in said
+
+
+def test_the_keys_are_found_in_the_folder_where_those_of_several_backups_lie(filled, tmp_path):
+    other, usb = House(tmp_path / "var"), tmp_path / "usb"
+    usb.mkdir()
+    filled[0].manage("backup", str(usb))
+    (archive,) = usb.iterdir()
+    assert "The backup is back" in other.manage("restore", str(archive), "--keys", str(tmp_path / "usb-keys"))
+    assert other.shell(TELL) == filled[0].shell(TELL)
 
 
 @pytest.mark.xdist_group("postgresql")
@@ -302,6 +372,7 @@ def test_postgresql_is_backed_up_and_brought_back_by_its_own_tools(postgresql, t
     house.manage("migrate", "-v", "0")
     session, first, steady = house.shell(FILL).split()[-3:]
     before = house.shell(TELL)
+    (tmp_path / "b").mkdir()
     house.manage("backup", str(tmp_path / "b"))
     (archive,), (keys,) = (tmp_path / "b").iterdir(), (tmp_path / "b-keys").iterdir()
     with tarfile.open(archive) as tar:
@@ -320,4 +391,4 @@ def test_postgresql_is_backed_up_and_brought_back_by_its_own_tools(postgresql, t
     nowhere.manage("restore", str(archive), "--keys", str(keys))
     assert nowhere.shell(TELL) == before
     house.environment["PATH"] = str(tmp_path)
-    assert "pg_dump is not installed" in house.manage("backup", str(tmp_path / "c"), ends=1)
+    assert "pg_dump is not installed" in house.manage("backup", str(tmp_path / "b"), ends=1)

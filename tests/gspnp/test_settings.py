@@ -34,12 +34,23 @@ def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
     return run("manage.py", *arguments, **environment)
 
 
-def test_check_deploy_is_clean_with_https_and_silences_nothing():
+HSTS_OF_OTHERS = ["security.W005", "security.W021"]
+HSTS_CODE = """
+import django; django.setup()
+from django.conf import settings
+from django.test import Client
+said = Client().get("/healthz", headers={"host": "localhost"}, secure=True).headers
+print(settings.SILENCED_SYSTEM_CHECKS, said["Strict-Transport-Security"], sep="\\n")
+"""
+
+
+def test_check_deploy_is_clean_with_https_and_silences_only_what_would_close_other_names():
     done = manage("check", "--deploy", "--fail-level", "WARNING", GSPNP_HTTPS="1")
     assert done.returncode == 0, done.stderr
-    assert "(0 silenced)" in done.stdout
-    code = "from django.conf import settings; print(list(settings.SILENCED_SYSTEM_CHECKS))"
-    assert run("-c", code, GSPNP_HTTPS="1").stdout.strip() == "[]"
+    assert "(2 silenced)" in done.stdout
+    assert run("-c", HSTS_CODE, GSPNP_HTTPS="1").stdout.split("\n") == [str(HSTS_OF_OTHERS), "max-age=31536000", ""]
+    short = run("-c", HSTS_CODE, GSPNP_HTTPS="1", GSPNP_HSTS_SECONDS="1")
+    assert short.stdout.split("\n")[1] == "max-age=1"
 
 
 def test_check_deploy_without_https_is_clean_but_for_four_named_warnings():
@@ -55,7 +66,7 @@ def test_the_console_with_a_certificate_of_its_own_is_as_safe_as_behind_a_proxy(
     given = {"GSPNP_CONSOLE_CERT": str(files.cert), "GSPNP_CONSOLE_KEY": str(files.key)}
     done = manage("check", "--deploy", "--fail-level", "WARNING", **given)
     assert done.returncode == 0, done.stderr
-    assert "(0 silenced)" in done.stdout
+    assert "(2 silenced)" in done.stdout
     code = "from django.conf import settings; print(settings.GSPNP_HTTPS, settings.SESSION_COOKIE_SECURE)"
     assert run("-c", code, **given).stdout.split() == ["True", "True"]
     both = manage("check", GSPNP_HTTPS="0", **given)

@@ -16,7 +16,10 @@ from devices.certificates import context
 from devices.renewals import Keeper
 from provisioning.door import wire
 from provisioning.door.tls import Opening
+from sipmcast.doctor import probing, verdicts
+from sipmcast.doctor.finding import State
 from tests.provisioning.test_door_wire import FILE, REFUSAL, Server, everything, without_date
+from tests.sipmcast.test_doctor import SETUP
 from tests.support.certificates import Authority
 
 HELLO = b"GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -73,6 +76,23 @@ def said_plainly(server: SecureServer, sent: bytes) -> bytes:
     with socket.create_connection(server.address, timeout=20) as connection:
         connection.sendall(sent)
         return everything(connection)
+
+
+def test_the_doctor_takes_an_authority_of_ones_own_for_what_it_is(server, tmp_path):
+    """Made as docs/tls.md says it, it is no fault; and the way out of one is never plain HTTP."""
+    host, port = server.address
+    url, chain = f"https://{host}:{port}/hello", tmp_path / "door.pem"
+    found = probing.knock(url, "eth0", chain)
+    assert (found.status, found.own, found.distrust) == (200, True, 0)
+    assert "ca.pem" in verdicts.judge_doors([found], SETUP)[0].words
+    other = tmp_path / "other.pem"
+    other.write_bytes(Authority().pem)
+    for unknown in (probing.knock(url), probing.knock(url, "", other), probing.knock(url, "", tmp_path / "none")):
+        (judged,) = verdicts.judge_doors([unknown], SETUP)
+        assert judged.state is State.WARNING and "who signed it" in judged.words
+        assert "SSL" not in judged.words and "HTTP" not in judged.remedy
+    (renamed,) = verdicts.judge_doors([probing.knock(url.replace("127.0.0.1", "127.1"), "", chain)], SETUP)
+    assert "does not name this address" in renamed.words
 
 
 def test_one_port_answers_tls_and_plain_http_and_knows_which_it_was(server):

@@ -388,6 +388,21 @@ class TestWhoIsNotTheirPhone:
         assert Attempt.objects.get().kind == AttemptKind.NO_LOGIN
         assert "was asked for its login, and gave none" in LiveEvent.objects.last().text
 
+    @pytest.mark.parametrize("kind", [AttemptKind.LOGIN, AttemptKind.NO_LOGIN])
+    @pytest.mark.parametrize("then", ["/p/{secret}/cfg.xml", "/cfg{mac}.xml"])
+    def test_the_names_that_it_asks_for_after_the_refusal_are_not_the_reason(self, digest, clock, kind, then):
+        version = cast.fetched(cast.assigned())
+        clock.forward(30)
+        Attempt.objects.create(
+            phone=version.phone, kind=kind, name=f"cfg{USER}.xml", source_host=cast.HOST, at=clock.at
+        )
+        clock.forward(1)
+        assert cast.ask(then.format(secret=version.steady_secret, mac=USER)).status == 404
+        assert attempts.flush() == 1
+        clock.forward(minutes=stuck.RESTART_MINUTES)
+        assert stuck.explain_all() == 1
+        assert "login" in cast.reason(version) and "file format" not in cast.reason(version)
+
     def test_nor_is_one_that_another_process_has_let_in(self, digest):
         version = cast.fetched(cast.assigned())
         cast.ask(cast.steady_path(version))

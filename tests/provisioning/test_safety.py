@@ -60,7 +60,7 @@ def test_one_password_for_many_http_and_no_challenge_are_told_with_their_places(
     assert [one.phones for one in found if one.name == "web_access_mode"] == ([there] if there else [])
     assert "disable_ssh" not in {one.name for one in found}, "it says what we say"
     words = " ".join(f"{one.words} {one.remedy}" for one in judge_safety(found))
-    assert "Office2026" not in words and "site berlin gives one password to up to 1 assigned phone." in words
+    assert "Office2026" not in words and "Site berlin gives one password to up to 1 assigned phone." in words
 
 
 def test_a_place_without_phones_is_no_danger(phones):

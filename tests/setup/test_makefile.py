@@ -138,6 +138,8 @@ def test_the_banner_says_where_to_go(monkeypatch, tmp_path):
     assert str(tmp_path / "first-admin-password") in text
     assert "224.0.1.75 port 5060 on eth7 and lo" in text
     assert "Ctrl-C stops everything" in text
+    monkeypatch.setenv("GSPNP_PNP_INTERFACES", "lo")
+    assert "port 5060 on lo." in prepare.banner()
     monkeypatch.setenv("GSPNP_CONSOLE_BIND", "::1")
     assert prepare.urls("::1", 8123) == ["http://[::1]:8123/"]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 from django import template
 from django.utils import timezone
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -27,6 +28,7 @@ NAMED = {
 register = template.Library()
 
 register.filter("colons", colons)
+_BACKTICKED = re.compile(r"`([^`]+)`")
 
 
 OCCASIONS = {
@@ -98,3 +100,9 @@ def _time(at: datetime | None, kind: str) -> SafeString | str:
         kind,
         f"{at:%Y-%m-%d %H:%M}",
     )
+
+
+@register.filter
+def with_code(text: str) -> SafeString:
+    """The text with what stands between two backticks as code; everything in it is escaped."""
+    return mark_safe(_BACKTICKED.sub(r"<code>\1</code>", escape(text)))  # escaped before the tags are put in

@@ -4,6 +4,7 @@ The rounds (stuck phones, old events and versions) go on in a thread of their ow
 files of phones that were just plugged in, because those wait for them.
 """
 
+import contextlib
 import gc
 import logging
 import threading
@@ -124,6 +125,8 @@ def _rounds(stopping: threading.Event, keep_trying: bool) -> None:
     while not stopping.is_set():
         failed = _try(partial(_round, started_at, failed), "this round", keep_trying) or []
         stopping.wait(EVERY_SECONDS)
+    with contextlib.suppress(*AWAY):
+        alive.stopped(started_at)
     close_old_connections()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from django.core.management.base import BaseCommand, CommandError
 
 from gspnp.backup.archive import BackupError
-from gspnp.backup.making import make
+from gspnp.backup.making import beside, make
 
 
 class Command(BaseCommand):
@@ -18,13 +18,15 @@ class Command(BaseCommand):
         parser.add_argument("folder", type=Path, metavar="DIR")
         where = parser.add_mutually_exclusive_group()
         where.add_argument(
-            "--keys", type=Path, metavar="FOLDER", help="for the keys; if not given, DIR-keys beside DIR"
+            "--keys",
+            type=Path,
+            metavar="FOLDER",
+            help="for the keys, on another disk; else DIR-keys beside DIR",
         )
         where.add_argument("--no-keys", action="store_true", help="write no keys; they are backed up elsewhere")
 
     def handle(self, folder, **options):
-        beside = folder.resolve().with_name(f"{folder.resolve().name}-keys")
-        apart = None if options["no_keys"] else options["keys"] or beside
+        apart = None if options["no_keys"] else options["keys"] or beside(folder)
         try:
             made = make(folder, apart)
         except BackupError as error:
@@ -39,3 +41,10 @@ class Command(BaseCommand):
             self.stdout.write("No key was written. Without field-keys this backup cannot be brought back.")
         else:
             self.stdout.write(f"Its keys are in {made.keys}: keep them elsewhere. Whoever has both has every secret.")
+        if made.stays:
+            both = " and ".join(map(str, made.stays))
+            needed = " Without its keys the archive is worthless." if made.keys in made.stays else ""
+            self.stderr.write(
+                f"On the same disk as the data folder, and lost with it: {both}.{needed} Copy that to another machine "
+                "or disk now, or name another place (--keys for the keys)."
+            )

@@ -55,6 +55,9 @@ class Command(BaseCommand):
             self._add(options["force"])
         if not options["count"] and not options["force"] and not in_environment:
             self._refuse_beside(_file().stat().st_mtime)
+        if options["drop_old"] and len(settings.GSPNP_FIELD_KEYS) == 1:
+            self._nothing_older()
+            return
         total = rekeying.Count()
         for model, name in rekeying.kinds():
             label = f"{model._meta.label}.{name}"
@@ -65,7 +68,8 @@ class Command(BaseCommand):
             self.stdout.write(f"{label}: {_words(found)}")
             for part in ("values", "renewed", "left", "lost"):
                 setattr(total, part, getattr(total, part) + getattr(found, part))
-        self.stdout.write(f"All: {_words(total)}")
+        none = "" if total.left else ", none under an older key"
+        self.stdout.write(f"All: {_words(total)}{none}")
         if total.left and not options["count"]:
             raise CommandError(
                 f"{total.left} values are still under an older key: somebody writes with it. Start every process of "
@@ -101,11 +105,12 @@ class Command(BaseCommand):
                 f"{', '.join(older)}. Start all of gspnp anew."
             )
 
+    def _nothing_older(self) -> None:
+        values = sum(rekeying.count(model, name).values for model, name in rekeying.kinds())
+        self.stdout.write(f"{values} values, none under an older key: there is one key only, and nothing to take away.")
+
     def _drop(self) -> None:
         old = len(settings.GSPNP_FIELD_KEYS) - 1
-        if not old:
-            self.stdout.write("There is one key only; nothing is taken away.")
-            return
         written = sum(rekeying.count(model, name).left for model, name in rekeying.kinds())
         if written:
             raise CommandError(
