@@ -35,7 +35,7 @@ class Made:
 def make(folder: Path, keys_folder: Path | None) -> Made:
     """Back up into these two folders. Raises BackupError.
 
-    Without `keys_folder` no key is written; `beside(folder)` is made if it is not there.
+    Without `keys_folder` no key is written.
     """
     name = f"gspnp-{timezone.now():%Y%m%dT%H%M%SZ}"
     data = Path(settings.GSPNP_DATA_DIR)
@@ -44,11 +44,8 @@ def make(folder: Path, keys_folder: Path | None) -> Made:
     for place in filter(None, (folder, keys_folder)):
         _outside(place, data)
     try:
-        _there(folder)
-        if keys_folder == beside(folder):
-            keys_folder.mkdir(mode=0o700, exist_ok=True)
-        elif keys_folder is not None:
-            _there(keys_folder)
+        for place in filter(None, (folder, keys_folder)):
+            _there(place)
         with keys.alone(data, waiting=True):  # the keys must be those of the copy
             settings.GSPNP_FIELD_KEYS = keys.read_again(data)
             made, lost = _archive(folder, f"{name}{archive.SUFFIX}")
@@ -75,9 +72,11 @@ def _outside(folder: Path, data: Path) -> None:
 
 
 def _there(folder: Path) -> None:
-    """Raises BackupError: a folder that is made in the place of a stick that is not mounted is no backup."""
-    if not folder.is_dir():
-        raise BackupError(f"There is no folder {folder}. Is the disk mounted? If a new folder is meant, make it first.")
+    """Make it where there is a folder to make it in: a whole path is made by a typing error, or where no disk is
+    mounted. Raises BackupError."""
+    if not folder.is_dir() and not folder.parent.is_dir():
+        raise BackupError(f"There is no folder {folder.parent}. Is the disk mounted? If it is meant, make it first.")
+    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _apart(folder: Path, keys_folder: Path) -> None:

@@ -322,11 +322,11 @@ def test_keys_inside_the_folder_of_the_data_are_refused(filled, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"c"}
 
 
-def test_a_stick_that_is_not_mounted_and_the_data_folder_itself_are_refused(filled, tmp_path):
+def test_a_path_that_is_not_there_and_the_data_folder_itself_are_refused(filled, tmp_path):
     """Made without a word, it would be the server's own disk that holds the backup."""
     house, there = filled[0], tmp_path / "there"
     there.mkdir()
-    for arguments in ([str(tmp_path / "usb")], [str(there), "--keys", str(tmp_path / "keys")]):
+    for arguments in ([str(tmp_path / "usb" / "a")], [str(there), "--keys", str(tmp_path / "keys" / "a")]):
         assert "There is no folder" in house.manage("backup", *arguments, ends=1)
     before = {path.name for path in house.folder.iterdir()}
     inside = str(house.folder / "sub")
