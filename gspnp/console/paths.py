@@ -28,7 +28,7 @@ from sipmcast import neighbours
 ASKED_WITHIN = timedelta(hours=1)  # a request by the plain name that is older tells nothing of now
 SHOWN_AT_MOST = 5
 
-Outcome = tuple[bool, str]
+Outcome = tuple[bool | None, str]  # done, refused, or None: it was so already
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def release(request: HttpRequest, mac: str) -> HttpResponse:
 def close(phone: Phone, by: str, host: str | None) -> Outcome:
     """End what is open for it."""
     if not windows.close(phone.pk, by=by):
-        return True, _("Nothing is released for this phone any more.")
+        return None, _("Nothing is released for this phone any more.")
     return True, _("Closed: its plain name leads nowhere.")
 
 
@@ -126,5 +126,5 @@ def revoke_paths(phone: Phone, by: str, host: str | None) -> Outcome:
     except rotation.CannotRotate as refusal:
         return False, str(refusal)
     if not led:
-        return True, _("No earlier path of this phone leads anywhere.")
+        return None, _("No earlier path of this phone leads anywhere.")
     return True, _("Revoked: only the paths of its present file lead anywhere.")
