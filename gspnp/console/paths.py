@@ -50,6 +50,8 @@ def ways(phone: Phone) -> Ways:
     was heard nowhere else, or if the neighbour table shows the phone's MAC there."""
     since = timezone.now() - ASKED_WITHIN
     asked = Attempt.objects.filter(phone=phone, kind=AttemptKind.PLAIN, at__gte=since).first()
+    if asked is not None and phone.downloads.filter(at__gt=asked.at, counts=True).exists():
+        asked = None  # it has got what it asked for
     heard_at = networks.plain_host(phone.source_host or "")
     asked_from = networks.plain_host(asked.source_host) if asked is not None else ""
     is_there = asked_from not in ("", heard_at) and neighbours.verify(asked_from, phone.mac) is Verdict.MATCH
@@ -83,8 +85,8 @@ def release(request: HttpRequest, mac: str) -> HttpResponse:
     except CannotRelease as refusal:
         return JsonResponse({"message": str(refusal), "mac": mac}, status=409)
     words = ngettext(
-        "%(mac)s may fetch its file once, from %(host)s, for %(n)d minute.",
-        "%(mac)s may fetch its file once, from %(host)s, for %(n)d minutes.",
+        "%(mac)s may fetch its file once, from %(host)s, for %(n)d minute. Now switch the phone off and on.",
+        "%(mac)s may fetch its file once, from %(host)s, for %(n)d minutes. Now switch the phone off and on.",
         minutes,
     )
     return JsonResponse({"message": words % {"mac": colons(mac), "host": made.host, "n": minutes}, "mac": mac})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django import template
+from django.template import Context
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -12,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from devices.mac import colons
+from gspnp.console.shell import is_plain_beyond_loopback
 from provisioning.effective import Origin
 from provisioning.gxp.layers import Level
 from provisioning.models import Notify, NotifyOrigin, NotifyState
@@ -27,6 +29,12 @@ NAMED = {
 register = template.Library()
 
 register.filter("colons", colons)
+
+
+@register.simple_tag(takes_context=True)
+def plain_http(context: Context) -> bool:
+    """Whether passwords that are typed into this page cross a network in the clear: for pages of the shell."""
+    return is_plain_beyond_loopback(context["request"])
 
 
 OCCASIONS = {
