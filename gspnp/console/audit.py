@@ -153,17 +153,22 @@ def _record(
             return
         after = _told(request, TOLD_OF.get(match.view_name, TOLD_UNLESS_SAID)) | chosen
     after = _told(request, ALSO_TOLD.get(match.view_name, ())) | after
-    deed = match.url_name or match.view_name or ""
-    if match.view_name == "console:act":
-        deed = str(match.kwargs.get("action", ""))
-    elif "button" in match.kwargs or match.view_name == "console:order":
-        deed = f"{deed} {match.kwargs.get('button') or match.kwargs.get('kind')}"
-    elif in_admin:
-        deed = "password" if deed.endswith("password_change") else deed.rsplit("_", 1)[-1]
     if "what" not in said:
         mac = _mac(after.get("mac", ""))
         said |= {"what": colons(mac) if mac else _named(match), "mac": mac}
-    write(who, deed, host=lockout.host(request), before=before, after=after, **said)
+    write(who, deed_of(match), host=lockout.host(request), before=before, after=after, **said)
+
+
+def deed_of(match: ResolverMatch) -> str:
+    """What is stored of what was done; gspnp/console/deeds.py has the words for each."""
+    deed = match.url_name or match.view_name or ""
+    if match.view_name == "console:act":
+        return str(match.kwargs.get("action", ""))
+    if "button" in match.kwargs or match.view_name == "console:order":
+        return f"{deed} {match.kwargs.get('button') or match.kwargs.get('kind')}"
+    if match.app_names[:1] == ["admin"]:
+        return "password" if deed.endswith("password_change") else deed.rsplit("_", 1)[-1]
+    return deed
 
 
 def _named(match: ResolverMatch) -> str:
@@ -205,7 +210,7 @@ def _target(request: HttpRequest, match: ResolverMatch) -> Target | None:
             level, name = "site", request.GET.get("site", "")
         name = spelled(level, name)[:40]
         rows = SettingsLayer.objects.defer("sealed").filter(level=level, name=name, phone=None)
-        return _of_row("provisioning.settingslayer", rows.first, what=f"{level} {name}".strip())
+        return _of_row("provisioning.settingslayer", rows.first, what=f"{level} {name}" if name else "default site")
     if match.view_name == "admin:password_change":
         users = get_user_model()._default_manager.filter(username=request.user.get_username())
         return _of_row("auth.user", users.first)

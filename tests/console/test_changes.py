@@ -136,7 +136,7 @@ def test_a_layer_with_a_secret_also_if_nothing_else_is_changed(console, listener
     for secret in (CANARY, CANARY + "2"):
         assert saved(console, SITE, ldap_password=secret).status_code == 302
         assert store.find("site", "").values == {"ldap_password": secret}
-        assert last().after == {"setting: LDAP password": "********"}
+        assert last().after == {"setting: LDAP password": "••••••••"}
     assert last().before == last().after and Change.objects.filter(deed="layer").count() == 2
     saved(console, SITE, ldap_password="", vlan_tag="7")
     assert (last().before, last().after) == ({}, {"setting: VLAN tag": "7"})
