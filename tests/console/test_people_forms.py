@@ -34,6 +34,8 @@ def test_the_form_that_adds_somebody_asks_for_what_is_needed_and_leads_back_to_p
     assert vera.check_password("long-enough-1")
     shown = client.get(f"/admin/auth/user/{vera.pk}/change/").content.decode()
     assert "last_login" not in shown and "date_joined" not in shown and "May sign in" in shown
+    own = client.get(f"/admin/auth/user/{boss.pk}/change/").content.decode()
+    assert "May sign in" in own and "Staff status" not in own and 'name="is_staff"' not in own
     answer = client.post(f"/admin/auth/user/{vera.pk}/change/", fields(vera, first_name="Vera"))
     assert (answer.status_code, answer["Location"]) == (302, "/people/")
 

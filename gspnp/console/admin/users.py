@@ -8,8 +8,8 @@ from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import UserCreationForm
 from django.contrib.auth.models import Group, User
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
@@ -23,13 +23,15 @@ READY_MADE = tuple(role.name for role in roles.ROLES)
 STANDING = ("is_active", "is_staff", "is_superuser")  # without these nobody signs in, or lets others in
 
 
-def _after_save(request: HttpRequest) -> HttpResponse:
+def _after_save(request: HttpRequest) -> HttpResponseRedirect:
     """To the page of people; whoever has just lost the right to it is told so, where everybody may go."""
-    now = User.objects.get(pk=request.user.pk)  # the one of the request remembers what it might before
+    now = User.objects.get(
+        username=request.user.get_username()
+    )  # the one of the request remembers what it might before
     if now.has_perm(VIEW_USERS):
-        return redirect("console:people")
+        return HttpResponseRedirect(reverse("console:people"))
     messages.warning(request, gettext("You have taken the affairs of people from yourself. Others can give them back."))
-    return redirect("console:phones")
+    return HttpResponseRedirect(reverse("console:phones"))
 
 
 class AddPersonForm(UserCreationForm):
@@ -42,7 +44,7 @@ class AddPersonForm(UserCreationForm):
 
     def validate_password_for_user(self, user: Any, password_field_name: str = "password1") -> None:
         """Adds errors to the form."""
-        super().validate_password_for_user(user, password_field_name)
+        super().validate_password_for_user(user, password_field_name)  # type: ignore[misc]  # Django's form has it
 
 
 admin.site.unregister(User)
@@ -57,7 +59,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     add_form = AddPersonForm
     add_form_template = None  # Django's says that there is more to fill in afterwards
     change_password_form = AdminPasswordChangeForm
-    fieldsets = tuple(one for one in DjangoUserAdmin.fieldsets if "last_login" not in one[1]["fields"])
+    fieldsets = tuple(one for one in DjangoUserAdmin.fieldsets or () if "last_login" not in one[1]["fields"])
     add_fieldsets = (
         (None, {"classes": ("wide",), "fields": ("username", "password1", "password2")}),
         (_("What this person may do"), {"classes": ("wide",), "fields": ("groups", "is_staff")}),
@@ -86,7 +88,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
         """As any form of the admin: Django's goes on to a longer one."""
         return super(DjangoUserAdmin, self).response_add(request, obj, post_url_continue)
 
-    def response_post_save_add(self, request: HttpRequest, obj: Any) -> HttpResponse:
+    def response_post_save_add(self, request: HttpRequest, obj: Any) -> HttpResponseRedirect:
         return _after_save(request)
 
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
@@ -95,14 +97,30 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
             return _after_save(request)
         return super().response_change(request, obj)
 
-    def response_post_save_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+    def response_post_save_change(self, request: HttpRequest, obj: Any) -> HttpResponseRedirect:
         return _after_save(request)
+
+    @admin.display(description=_("May sign in"), boolean=True)
+    def may_sign_in(self, obj: Any) -> bool:
+        """Where it cannot be switched: Django's own words speak of staff."""
+        return obj.is_staff
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """The switch only for who may switch it."""
+        found = super().get_fieldsets(request, obj)
+        if obj is None or (obj.pk != request.user.pk and self.has_change_permission(request, obj)):
+            return found
+        return [
+            (title, options | {"fields": ["may_sign_in" if one == "is_staff" else one for one in options["fields"]]})
+            for title, options in found
+        ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Only a superuser makes superusers, and nobody shuts himself out: one is always left who can let in."""
         fields = tuple(super().get_readonly_fields(request, obj))
         if not request.user.is_superuser:
             fields = (*fields, "is_superuser")
+        fields = (*fields, "may_sign_in")
         return (*fields, *STANDING) if obj is not None and obj.pk == request.user.pk else fields
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -140,8 +158,8 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
         many = request.method == "POST" and request.POST.get("action")
         return rows.exclude(name__in=READY_MADE) if many else rows
 
-    def response_post_save_add(self, request: HttpRequest, obj: Any) -> HttpResponse:
+    def response_post_save_add(self, request: HttpRequest, obj: Any) -> HttpResponseRedirect:
         return _after_save(request)
 
-    def response_post_save_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+    def response_post_save_change(self, request: HttpRequest, obj: Any) -> HttpResponseRedirect:
         return _after_save(request)
