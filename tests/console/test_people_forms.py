@@ -53,6 +53,13 @@ def test_what_is_wrong_with_the_password_stands_beside_the_password(boss):
     }  # fmt: skip
 
 
+def test_whoever_renames_himself_comes_back_to_people_too(boss):
+    group = str(Group.objects.get(name=roles.ADMINISTRATOR).pk)
+    answer = signed_in(boss).post(f"/admin/auth/user/{boss.pk}/change/", fields(boss, username="chief", groups=[group]))
+    assert (answer.status_code, answer["Location"]) == (302, "/people/")
+    assert User.objects.get(pk=boss.pk).username == "chief"
+
+
 @pytest.mark.parametrize("button", ["_save", "_continue"])
 def test_who_leaves_the_administrators_is_led_where_he_may_go_and_told(boss, button):
     boss.groups.add(Group.objects.get(name=roles.TECHNICIAN))

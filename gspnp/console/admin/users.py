@@ -25,9 +25,7 @@ STANDING = ("is_active", "is_staff", "is_superuser")  # without these nobody sig
 
 def _after_save(request: HttpRequest) -> HttpResponseRedirect:
     """To the page of people; whoever has just lost the right to it is told so, where everybody may go."""
-    now = User.objects.get(
-        username=request.user.get_username()
-    )  # the one of the request remembers what it might before
+    now = User.objects.get(pk=request.user.pk or 0)  # the one of the request remembers what it might before
     if now.has_perm(VIEW_USERS):
         return HttpResponseRedirect(reverse("console:people"))
     messages.warning(request, gettext("You have taken the affairs of people from yourself. Others can give them back."))
