@@ -67,7 +67,7 @@ NAVIGATION = [
             _admin(_("Downloads"), "download", "provisioning.download"),
             _admin(_("Events"), "timeline", "devices.liveevent"),
             _admin(_("Listeners"), "hearing", "sipmcast.listenerstatus"),
-            _admin(_("Users"), "group", "auth.user"),
+            _admin(_("Users"), "manage_accounts", "auth.user"),
         ],
     },
 ]

@@ -57,6 +57,7 @@ class Along:
 
     phone_ids: tuple[int, ...] = ()
     run: Callable[[], None] = lambda: None
+    told_as: str = inventory.ASSIGNED_BY  # how its timeline says what was saved
 
     def lock(self, phone_id: int) -> None:
         """Lock the phone that is saved with these, all at once and in order."""
@@ -185,6 +186,7 @@ def _save(order: _Order, current: ConfigFile | None) -> Saved:
             by=by,
             attended=order.attended,
             kept=order.kept,
+            told_as=order.along.told_as,
         )
         store.keep(phone, wanted.own, order.templates, by, anew=order.own_anew)
         config_file.number = current.number + 1 if current else 1

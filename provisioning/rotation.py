@@ -50,7 +50,7 @@ def new_paths(phone: Phone, *, by: str, seen_host: str | None, revoke_old: bool 
     def end_old() -> None:
         _revoke(phone.pk, by)
 
-    along = Along(run=end_old) if revoke_old else None
+    along = Along(run=end_old if revoke_old else lambda: None, told_as=inventory.NEW_PATHS_BY)
     kept = [account.number for account in draft.accounts]
     return assignment.save(phone, draft, by=by, seen_host=seen_host, why=WHY, along=along, kept=kept, anew=True)
 

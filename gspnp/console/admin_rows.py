@@ -35,8 +35,7 @@ def chosen(request: HttpRequest, match: ResolverMatch) -> dict[str, str]:
     """What an action of the admin is done to: named beforehand, because it may be gone afterwards."""
     from gspnp.console.admin.bulk import seen_on_the_page  # the administration is made when all apps are there
 
-    name, _, page = (match.url_name or "").rpartition("_")
-    model = next((one for one in apps.get_models() if f"{one._meta.app_label}_{one._meta.model_name}" == name), None)
+    page, model = (match.url_name or "").rpartition("_")[2], table_of(match)
     actions = [one for one in request.POST.getlist("action") if one]
     if match.app_names[:1] != ["admin"] or page != "changelist" or model is None or not actions:
         return {}
@@ -48,6 +47,12 @@ def chosen(request: HttpRequest, match: ResolverMatch) -> dict[str, str]:
     names = [snapshots.title(row) for row in rows.order_by("pk")]
     names += [f"and {len(picked) - CHOSEN} more"] if len(picked) > CHOSEN else []
     return said | {"chosen": ", ".join(names)[:CHOSEN_CHARS]}
+
+
+def table_of(match: ResolverMatch) -> Any:
+    """The model that a page of the administration is of; None if it is of none."""
+    name = (match.url_name or "").rpartition("_")[0]
+    return next((one for one in apps.get_models() if f"{one._meta.app_label}_{one._meta.model_name}" == name), None)
 
 
 def key_of(model: Any, text: object) -> Any:

@@ -17,6 +17,7 @@ from devices.choices import AlarmKind
 from devices.mac import colons
 from devices.models import Alarm, Decoy, Phone
 from gspnp.console.access import CHANGE, VIEW, needs
+from gspnp.console.refusal import nothing_done, refuse
 from gspnp.console.shell import shell_context
 
 SHOWN = 3  # above the list; the page has them all
@@ -60,6 +61,8 @@ def live_part(request: HttpRequest) -> HttpResponse:
 def dismiss(request: HttpRequest, alarm_id: int) -> HttpResponse:
     """A person has seen it; words for them as JSON."""
     done = alarms.dismiss(alarm_id, request.user.get_username())
+    if not done:
+        nothing_done(request)
     return JsonResponse({"message": _("Alarm dismissed.") if done else _("This alarm is settled already.")})
 
 
@@ -69,6 +72,8 @@ def dismiss_all(request: HttpRequest) -> HttpResponse:
     """A person has seen those that the page showed; one that came meanwhile stays."""
     shown = [int(one) for one in request.POST.getlist("alarm") if one.isascii() and one.isdigit() and len(one) < 16]
     count = alarms.dismiss_all(shown[: alarms.OPEN_AT_MOST * 2 * len(AlarmKind)], request.user.get_username())
+    if not count:
+        nothing_done(request)
     words = ngettext("%(count)d alarm dismissed.", "%(count)d alarms dismissed.", count)
     messages.success(request, words % {"count": count})
     return redirect("console:alarms")
@@ -81,7 +86,7 @@ def add_decoy(request: HttpRequest) -> HttpResponse:
     try:
         made = decoys.add(request.POST.get("mac", ""), request.user.get_username(), request.POST.get("note", ""))
     except decoys.CannotBeDecoy as refusal:
-        messages.error(request, str(refusal))
+        refuse(request, str(refusal))
     else:
         messages.success(request, _("%(mac)s is a decoy now.") % {"mac": colons(made.mac)})
     return redirect("console:alarms")
@@ -96,7 +101,7 @@ def make_decoys(request: HttpRequest) -> HttpResponse:
     try:
         made = decoys.make(count, request.user.get_username())
     except decoys.CannotBeDecoy as refusal:
-        messages.error(request, str(refusal))
+        refuse(request, str(refusal))
     else:
         words = ngettext("%(count)d decoy was made.", "%(count)d decoys were made.", len(made))
         messages.success(request, words % {"count": len(made)})
@@ -110,6 +115,7 @@ def remove_decoy(request: HttpRequest, mac: str) -> HttpResponse:
     if decoys.remove([mac], by=request.user.get_username()):
         messages.success(request, _("%(mac)s is no decoy any more.") % {"mac": colons(mac)})
     else:
+        nothing_done(request)
         messages.info(request, _("%(mac)s was no decoy.") % {"mac": colons(mac)})
     return redirect("console:alarms")
 

@@ -1,8 +1,9 @@
 """The list of changes: everything that a person does through the console or the admin, with who, when and from where.
 
 It stands around the views and not inside them, so that a page which is new is on record too: each request that may
-change something, and was not refused, makes an entry. What the address names (a phone, an extension, a layer, a row of
-the admin) is looked at before and after, and what differs is kept, without secrets (gspnp/console/snapshots.py).
+change something, and was not refused (gspnp/console/refusal.py), makes an entry. What the address names (a phone, an
+extension, a layer, a row of the admin) is looked at before and after, and what differs is kept, without secrets
+(gspnp/console/snapshots.py).
 A form that only showed what it would do, or changed nothing of the thing that it edits, is no entry.
 """
 
@@ -26,8 +27,9 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import ResolverMatch
 from django.utils import timezone
 
-from devices.mac import MacError, parse_mac
-from devices.models import Extension, Phone
+from devices.mac import MacError, colons, parse_mac
+from devices.models import Decoy, Extension, Phone
+from devices.wording import in_english
 from gspnp.console import admin_rows, lockout, snapshots
 from gspnp.console.models import Change
 from provisioning.layers.store import spelled
@@ -51,7 +53,6 @@ TOLD_OF = {
     "console:reveal": ("name",),
     "console:unlock": ("name", "host"),
     "console:add_phone": ("mac", "model", "site"),
-    "console:decoy_add": ("mac", "note"),
     "console:extension_add": ("extension-number", "extension-name", "extension-site"),
     "console:handout": ("site", "on", "first", "last", "sip_server"),
     "console:firmware_pin": ("path",),
@@ -60,6 +61,7 @@ TOLD_OF = {
 }
 ALSO_TOLD = {"console:swap": ("new", "model")}  # beside what differs
 TOLD_CHARS = 100
+IN_ADDRESSES = ("job_id", "import_id", "alarm_id", "version")
 
 
 @dataclass
@@ -144,21 +146,37 @@ def _record(
         said = {"kind": target.kind, "what": target.what, "mac": target.mac}
     elif in_admin and not is_broken:
         said, after = admin_rows.added(request, match)
+    if "chosen" in chosen and not chosen["chosen"]:
+        return  # an action on nothing
     if not before and not after:
         if match.view_name in EDITORS or target is not None and (in_admin or is_broken):
             return
         after = _told(request, TOLD_OF.get(match.view_name, TOLD_UNLESS_SAID)) | chosen
     after = _told(request, ALSO_TOLD.get(match.view_name, ())) | after
+    if "what" not in said:
+        mac = _mac(after.get("mac", ""))
+        said |= {"what": colons(mac) if mac else _named(match), "mac": mac}
+    write(who, deed_of(match), host=lockout.host(request), before=before, after=after, **said)
+
+
+def deed_of(match: ResolverMatch) -> str:
+    """What is stored of what was done; gspnp/console/deeds.py has the words for each."""
     deed = match.url_name or match.view_name or ""
     if match.view_name == "console:act":
-        deed = str(match.kwargs.get("action", ""))
-    elif "button" in match.kwargs or match.view_name == "console:order":
-        deed = f"{deed} {match.kwargs.get('button') or match.kwargs.get('kind')}"
-    elif in_admin:
-        deed = "password" if deed.endswith("password_change") else deed.rsplit("_", 1)[-1]
-    if "what" not in said:
-        said |= {"what": request.path, "mac": _mac(after.get("mac", ""))}
-    write(who, deed, host=lockout.host(request), before=before, after=after, **said)
+        return str(match.kwargs.get("action", ""))
+    if "button" in match.kwargs or match.view_name == "console:order":
+        return f"{deed} {match.kwargs.get('button') or match.kwargs.get('kind')}"
+    if match.app_names[:1] == ["admin"]:
+        return "password" if deed.endswith("password_change") else deed.rsplit("_", 1)[-1]
+    return deed
+
+
+def _named(match: ResolverMatch) -> str:
+    """The number or the name in the address, after the words of the deed; or the table of the administration."""
+    if match.app_names[:1] == ["admin"]:
+        model = admin_rows.table_of(match)
+        return "" if model is None else in_english(model._meta.verbose_name_plural)
+    return next((str(match.kwargs[name]) for name in IN_ADDRESSES if name in match.kwargs), "")
 
 
 def _mac(typed: str) -> str:
@@ -177,6 +195,8 @@ def _told(request: HttpRequest, names: Iterable[str]) -> dict[str, str]:
 def _target(request: HttpRequest, match: ResolverMatch) -> Target | None:
     """What the address names, if it names one thing that there is."""
     given = match.kwargs
+    if match.view_name in ("console:decoy_add", "console:decoy_remove"):
+        return _of_decoy(_mac(request.POST.get("mac", "")) if match.view_name == "console:decoy_add" else given["mac"])
     if "mac" in given:
         return _of_row("devices.phone", lambda: Phone.objects.filter(mac=given["mac"]).first(), given["mac"])
     if match.view_name in ("console:extension", "console:extension_delete"):
@@ -190,13 +210,23 @@ def _target(request: HttpRequest, match: ResolverMatch) -> Target | None:
             level, name = "site", request.GET.get("site", "")
         name = spelled(level, name)[:40]
         rows = SettingsLayer.objects.defer("sealed").filter(level=level, name=name, phone=None)
-        return _of_row("provisioning.settingslayer", rows.first, what=f"{level} {name}".strip())
+        return _of_row("provisioning.settingslayer", rows.first, what=f"{level} {name}" if name else "default site")
     if match.view_name == "admin:password_change":
         users = get_user_model()._default_manager.filter(username=request.user.get_username())
         return _of_row("auth.user", users.first)
     if match.app_names[:1] == ["admin"]:
         return _of_admin_row(match)
     return None
+
+
+def _of_decoy(mac: str) -> Target:
+    """No phone has this MAC, so nothing leads to the page of one."""
+
+    def snapshot() -> snapshots.Snapshot:
+        found = Decoy.objects.filter(mac=mac).first() if mac else None
+        return {} if found is None else {"decoy": colons(mac), "note": found.note}
+
+    return Target("devices.decoy", snapshot, colons(mac) if mac else "")
 
 
 def _of_admin_row(match: ResolverMatch) -> Target | None:

@@ -11,40 +11,14 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.utils.dateparse import parse_date
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from devices.mac import search_digits
+from gspnp.console import deeds
 from gspnp.console.access import VIEW_CHANGES, needs
 from gspnp.console.models import Change
 from gspnp.console.paging import PAGE_ROWS, QUERY_CHARS, Paged, UrlQuery, page_within
 from gspnp.console.shell import shell_context
-
-# What a person reads for a deed; one without words of its own is shown as it is stored.
-DEEDS = {
-    "add": gettext_lazy("added"),
-    "change": gettext_lazy("changed"),
-    "delete": gettext_lazy("deleted"),
-    "password": gettext_lazy("set a password of"),
-    "assign": gettext_lazy("assigned"),
-    "reveal": gettext_lazy("looked at a password of"),
-    "layer": gettext_lazy("changed settings of"),
-    "opinions": gettext_lazy("changed our defaults for"),
-    "phone_settings": gettext_lazy("changed settings of"),
-    "roll_back": gettext_lazy("went back to an earlier version of"),
-    "signed in": gettext_lazy("signed in"),
-    "signed out": gettext_lazy("signed out"),
-    "locked out": gettext_lazy("locked out"),
-    "unlock": gettext_lazy("unlocked a name"),
-    "firmware_pin": gettext_lazy("set the firmware path of"),
-    "firmware_upload": gettext_lazy("stored a firmware image"),
-    "firmware_remove": gettext_lazy("removed a firmware image"),
-    "extension": gettext_lazy("changed the extension"),
-    "extension_delete": gettext_lazy("deleted the extension"),
-    "extension_add": gettext_lazy("added an extension"),
-    "forget": gettext_lazy("forgot"),
-    "swap": gettext_lazy("swapped"),
-}
 
 
 @dataclass(frozen=True)
@@ -84,10 +58,12 @@ class ChangesPage(Paged):
 
 @dataclass(frozen=True)
 class Line:
-    """An entry and what differs: name, before, after."""
+    """An entry in words, and what differs: name, before, after."""
 
     change: Change
+    who: str
     deed: str
+    what: str
     differs: list[tuple[str, str, str]]
 
 
@@ -100,7 +76,7 @@ def page(request: HttpRequest) -> HttpResponse:
     total = found.count()
     number = page_within(query.page, total)
     rows = found[(number - 1) * PAGE_ROWS : number * PAGE_ROWS]
-    lines = [Line(row, str(DEEDS.get(row.deed, row.deed.replace("_", " "))), _differs(row)) for row in rows]
+    lines = [_line(row) for row in rows]
     names = Change.objects.exclude(who="").order_by("who").values_list("who", flat=True).distinct()[:200]
     context = shell_context(
         request, _("Changes"), page=ChangesPage(lines, number, total, query), query=query, names=list(names)
@@ -133,6 +109,14 @@ def _day(text: str) -> datetime | None:
         return None
 
 
-def _differs(change: Change) -> list[tuple[str, str, str]]:
+def _line(change: Change) -> Line:
+    who, what = change.who, deeds.thing(change.what)
+    if change.deed == deeds.LOCKED_OUT:
+        who, what = what, ""  # nobody did it: it befell this name
     names = sorted({*change.before, *change.after})
-    return [(name, str(change.before.get(name, "")), str(change.after.get(name, ""))) for name in names]
+    differs = [
+        (deeds.label(change.deed, name), deeds.value(change.deed, name, change.before.get(name, "")),
+         deeds.value(change.deed, name, change.after.get(name, "")))
+        for name in names
+    ]  # fmt: skip
+    return Line(change, who, deeds.words(change.deed), what, differs)

@@ -30,6 +30,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.forms import AuthenticationForm
 
 from devices import networks
@@ -58,6 +59,12 @@ def keep_nothing_typed(instance: AccessAttempt, **_: object) -> None:
 class SignInForm(AuthenticationForm):
     """The shell's form. Tries for one name from one address are looked at one after the other: a hundred at the same
     moment are no more tries than five."""
+
+    error_messages = AuthenticationForm.error_messages | {
+        "invalid_login": gettext_lazy(
+            "The name or the password is wrong, or this person may not sign in here. Capital and small letters count."
+        )
+    }
 
     def clean(self) -> dict[str, Any]:
         """Raises ValidationError."""

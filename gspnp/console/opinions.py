@@ -102,12 +102,21 @@ def lines(values: Values) -> list[Line]:
     ]  # fmt: skip
 
 
+def groups(values: Values) -> list[tuple[str, list[Line]]]:
+    """The lines under their titles: first what closes a phone, which somebody may miss."""
+    found = lines(values)
+    return [
+        (_("Safety"), [one for one in found if one.keeps_out]),
+        (_("So that the phone is found and stays with us"), [one for one in found if not one.keeps_out]),
+    ]
+
+
 def _show(request: HttpRequest, layer: SettingsLayer, problem: str = "") -> HttpResponse:
     sites = Phone.objects.order_by("site").values_list("site", flat=True).distinct()
     stored = SettingsLayer.objects.filter(level=LayerLevel.SITE).values_list("name", flat=True)
     context = shell_context(
         request, _("What gspnp sets by itself"), layer=layer, layer_title=layers.title_of(layer),
-        lines=lines(layer.values), sites=sorted({"", layer.name, *sites, *stored}), problem=problem,
+        groups=groups(layer.values), sites=sorted({"", layer.name, *sites, *stored}), problem=problem,
         may_change=request.user.has_perm(CHANGE), here=reverse("console:opinions"),
     )  # fmt: skip
     return render(request, "console/settings/opinions.html", context, status=409 if problem else 200)

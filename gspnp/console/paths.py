@@ -28,7 +28,7 @@ from sipmcast import neighbours
 ASKED_WITHIN = timedelta(hours=1)  # a request by the plain name that is older tells nothing of now
 SHOWN_AT_MOST = 5
 
-Outcome = tuple[bool, str]
+Outcome = tuple[bool | None, str]  # done, refused, or None: it was so already
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ def ways(phone: Phone) -> Ways:
     was heard nowhere else, or if the neighbour table shows the phone's MAC there."""
     since = timezone.now() - ASKED_WITHIN
     asked = Attempt.objects.filter(phone=phone, kind=AttemptKind.PLAIN, at__gte=since).first()
+    if asked is not None and phone.downloads.filter(at__gt=asked.at, counts=True).exists():
+        asked = None  # it has got what it asked for
     heard_at = networks.plain_host(phone.source_host or "")
     asked_from = networks.plain_host(asked.source_host) if asked is not None else ""
     is_there = asked_from not in ("", heard_at) and neighbours.verify(asked_from, phone.mac) is Verdict.MATCH
@@ -87,8 +89,8 @@ def release(request: HttpRequest, mac: str) -> HttpResponse:
     except CannotRelease as refusal:
         return JsonResponse({"message": str(refusal), "mac": mac}, status=409)
     words = ngettext(
-        "%(mac)s may fetch its file once, from %(host)s, for %(n)d minute.",
-        "%(mac)s may fetch its file once, from %(host)s, for %(n)d minutes.",
+        "%(mac)s may fetch its file once, from %(host)s, for %(n)d minute. Now switch the phone off and on.",
+        "%(mac)s may fetch its file once, from %(host)s, for %(n)d minutes. Now switch the phone off and on.",
         minutes,
     )
     return JsonResponse({"message": words % {"mac": colons(mac), "host": made.host, "n": minutes}, "mac": mac})
@@ -97,7 +99,7 @@ def release(request: HttpRequest, mac: str) -> HttpResponse:
 def close(phone: Phone, by: str, host: str | None) -> Outcome:
     """End what is open for it."""
     if not windows.close(phone.pk, by=by):
-        return True, _("Nothing is released for this phone any more.")
+        return None, _("Nothing is released for this phone any more.")
     return True, _("Closed: its plain name leads nowhere.")
 
 
@@ -139,5 +141,5 @@ def revoke_paths(phone: Phone, by: str, host: str | None) -> Outcome:
     except rotation.CannotRotate as refusal:
         return False, str(refusal)
     if not led:
-        return True, _("No earlier path of this phone leads anywhere.")
+        return None, _("No earlier path of this phone leads anywhere.")
     return True, _("Revoked: only the paths of its present file lead anywhere.")

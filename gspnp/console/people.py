@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from gspnp.console import lockout, roles
 from gspnp.console.access import CHANGE_USERS, VIEW_USERS, needs
+from gspnp.console.refusal import nothing_done
 from gspnp.console.shell import shell_context
 
 SHOWN = 500
@@ -42,5 +43,6 @@ def unlock(request: HttpRequest) -> HttpResponse:
     if lockout.unlock(request.POST.get("name", ""), request.POST.get("host", "")):
         messages.success(request, _("Unlocked: the right password is taken again."))
     else:
+        nothing_done(request)
         messages.info(request, _("This lock had ended already."))
     return redirect("console:people")

@@ -74,6 +74,14 @@ def permissions_of(role: str) -> set[str]:
     return names | _all_of(OF_USERS) | {REVEAL, AUDIT}
 
 
+def smallest_with(permission: str) -> str:
+    """The ready-made group that may the least of those that have this permission now; empty if none has."""
+    app, codename = permission.split(".")
+    having = Group.objects.filter(permissions__content_type__app_label=app, permissions__codename=codename)
+    names = set(having.filter(name__in=[role.name for role in ROLES]).values_list("name", flat=True))
+    return next((role.name for role in ROLES if role.name in names), "")
+
+
 def _models(app: str) -> Iterable[Any]:
     return apps.get_app_config(app).get_models()
 

@@ -97,7 +97,7 @@ def _values(layers: QuerySet[SettingsLayer]) -> Snapshot:
     except CannotDecrypt:
         return {"settings": UNREADABLE}
     return {
-        f"setting: {label_of(name)}": Secret(value, words) if MASKED in words else words
+        f"setting: {label_of(name)}": Secret(value, words.replace(MASKED, MASK)) if MASKED in words else words
         for name, value, words in values
     }
 

@@ -109,10 +109,12 @@ GENERATED: Mapping[str, str] = MappingProxyType(
 KEEPS_OUT: Mapping[str, str] = MappingProxyType(
     {
         "admin_password": gettext_noop(
-            "Whoever used the old one: look at the new one on the phone's page, or name one in a layer."
+            "Whoever used the old one: look at the new one in the settings of the phone (administrators may, by HTTPS "
+            "or on the server itself), or name one in a layer."
         ),
         "user_password": gettext_noop(
-            "Whoever used the old one: look at the new one on the phone's page, or name one in a layer."
+            "Whoever used the old one: look at the new one in the settings of the phone (administrators may, by HTTPS "
+            "or on the server itself), or name one in a layer."
         ),
         "disable_ssh": gettext_noop("Whoever signs in by SSH: say 0 in a layer where that has to go on."),
         "web_access_mode": gettext_noop(

@@ -44,6 +44,12 @@ def test_whom_a_default_keeps_out_is_said_beside_its_switch(console):
         assert whom.replace("'", "&#x27;") in line
 
 
+def test_what_closes_a_phone_comes_first_as_a_group(console):
+    words = console.get(URL).content.decode()
+    assert "<h3>Safety</h3>" in words
+    assert set(re.findall(r'data-testid="opinion-(\w+)"', words)[: len(KEEPS_OUT)]) == set(KEEPS_OUT)
+
+
 def test_a_switch_takes_it_out_of_the_files_of_the_site_and_back(console):
     version = cast.assigned()
     assert file_of(version.phone)[DHCP] == "0"

@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from devices.models import LiveEvent, Phone
 from devices.trust import Verdict
-from gspnp.console import reasons
+from gspnp.console import meanwhile, reasons
 from provisioning import attempts, outbox, rotation, stuck, stuck_words
 from provisioning.layers import store
 from provisioning.models import Release
@@ -35,7 +35,9 @@ def page(client) -> str:
 def test_a_technician_releases_and_closes(console, version):
     answer = console.post(url(), {"host": " 10.0.0.20 ", "minutes": "5"})
     assert answer.status_code == 200 and "for 5 minutes" in answer.json()["message"]
+    assert "switch the phone off and on" in answer.json()["message"]
     shown = page(console)
+    assert "Now switch the phone off and on" in shown
     assert "Released to 10.0.0.20" in shown and 'data-moment="left"' in shown and "By tess" in shown
     listed = console.get(reverse("console:phones")).content.decode()
     assert 'data-testid="released"' in listed and "released by tess" in listed
@@ -98,6 +100,23 @@ def test_or_where_the_phone_was_heard_nowhere_and_then_it_is_looked_at_twice(con
     asked_from(cast.STRANGER)
     shown = page(console)
     assert f'value="{cast.STRANGER}"' in shown and "Look twice" in shown
+
+
+def test_what_asked_for_its_file_and_got_it_asks_no_more(console, version, clock):
+    asked_from(cast.HOST)
+    clock.forward(seconds=30)
+    assert 'data-testid="asked"' in page(console)
+    assert console.post(url(), {"host": cast.HOST, "minutes": "5"}).status_code == 200
+    assert cast.ask(PLAIN).status == 200
+    assert 'data-testid="asked"' not in page(console)
+
+
+def test_the_timeline_says_new_paths_and_an_open_drawer_whose_they_are(console, version):
+    first = LiveEvent.objects.latest("id").pk
+    assert console.post(url("new-paths"), {"host": cast.HOST}).status_code == 200
+    texts = list(LiveEvent.objects.filter(pk__gt=first).values_list("text", flat=True))
+    assert "New paths by tess." in texts and "Assigned by tess." not in texts
+    assert meanwhile.saved_by(Phone.objects.get(), first) == "tess"
 
 
 def test_new_paths_then_the_old_one_is_revoked(console, version):

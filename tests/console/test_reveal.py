@@ -53,7 +53,7 @@ def test_it_is_a_permission_of_its_own(console, viewer, phone):
     for client in (console, signed_in(viewer), signed_in(person("nobody"))):
         assert client.post(URL, ADMIN, headers=SCRIPT).status_code == 403
         assert client.get(URL).status_code == 405
-    assert "Can look at a phone&#x27;s passwords" in console.post(URL, ADMIN).content.decode()
+    assert "needs the group <strong>Administrator</strong>" in console.post(URL, ADMIN).content.decode()
     assert "data-reveal" not in console.get(f"/phones/{cast.MAC}/settings/").content.decode()
     assert looked() == []
 

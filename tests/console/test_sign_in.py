@@ -246,3 +246,27 @@ def test_the_old_password_cannot_be_tried_without_end_by_who_has_a_session(tess)
     )
     assert not AccessAttempt.objects.exists()
     assert here.post("/admin/password_change/", new | {"old_password": PASSWORD}).status_code == 302
+
+
+@pytest.mark.parametrize(("path", "is_own"), [(LOGIN, False), ("/admin/password_change/", True)])
+def test_where_a_password_is_typed_it_is_said_that_it_can_be_read_on_the_way(tess, path, is_own):
+    there, here = browser(), browser("127.0.0.1")
+    for client in (there, here):
+        if is_own:
+            client.force_login(tess)
+    assert 'data-testid="plain-http"' in there.get(path).content.decode()
+    assert 'data-testid="plain-http"' not in here.get(path).content.decode()
+    assert 'data-testid="plain-http"' not in there.get(path, secure=True).content.decode()
+
+
+def test_sign_in_and_sign_out_have_one_word_everywhere(tess):
+    client = browser()
+    shown = client.get(LOGIN).content.decode()
+    assert shown.count("Sign in") >= 2
+    wrong = enter(client, "wrong").content.decode()
+    assert "may not sign in here" in wrong and "staff" not in wrong
+    assert enter(client, PASSWORD).status_code == 302
+    inside = client.get("/").content.decode()
+    assert "Sign out" in inside
+    for page in (shown, wrong, inside, client.get("/admin/devices/phone/").content.decode()):
+        assert "Log in" not in page and "Log out" not in page

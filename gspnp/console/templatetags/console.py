@@ -6,6 +6,7 @@ import re
 from datetime import datetime
 
 from django import template
+from django.template import Context
 from django.utils import timezone
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
@@ -13,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from devices.mac import colons
+from gspnp.console.shell import is_plain_beyond_loopback
 from provisioning.effective import Origin
 from provisioning.gxp.layers import Level
 from provisioning.models import Notify, NotifyOrigin, NotifyState
@@ -29,6 +31,12 @@ register = template.Library()
 
 register.filter("colons", colons)
 _BACKTICKED = re.compile(r"`([^`]+)`")
+
+
+@register.simple_tag(takes_context=True)
+def plain_http(context: Context) -> bool:
+    """Whether passwords that are typed into this page cross a network in the clear: for pages of the shell."""
+    return is_plain_beyond_loopback(context["request"])
 
 
 OCCASIONS = {
