@@ -7,11 +7,13 @@ PYTHON := .venv/bin/python
 ARGS ?=
 # One more than there are cores: what runs in network namespaces waits most of the time.
 WORKERS := $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
+# Where this is set, each of the many processes that are started compiles all our modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 # A language to begin: make messages LOCALE=de
 LOCALE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-long bench lint messages clean venv venv-dev
+.PHONY: help run demo test test-long bench lint lock sbom messages clean venv venv-dev
 .NOTPARALLEL:
 
 help:
@@ -19,7 +21,9 @@ help:
 	@echo "make demo       the same with six simulated phones"
 	@echo "make test       the test suite          make test-long  the tests that take minutes"
 	@echo "make bench      how fast, beside a bare C responder and Kamailio; writes docs/benchmarks.md (as root)"
-	@echo "make lint       style, types, Django's own checks"
+	@echo "make lint       style, types, Django's own checks, known vulnerabilities of the packages"
+	@echo "make lock       requirements*.txt with hashes, from requirements*.in (ARGS=--upgrade: newer versions)"
+	@echo "make sbom       what is installed, as CycloneDX: sbom.cdx.json"
 	@echo "make messages   bring the catalogues of translations after the sources (docs/translating.md)"
 	@echo "make clean      remove what was built; data in ./var stays"
 
@@ -52,9 +56,15 @@ bench: venv-dev
 lint: venv-dev
 	@.ci/lint
 
+lock: venv-dev
+	@.ci/lock $(ARGS)
+
+sbom: venv
+	@$(PYTHON) .ci/sbom.py
+
 messages: venv-dev
 	@.ci/messages $(LOCALE)
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/artifacts
+	rm -rf .venv sbom.cdx.json .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/artifacts
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -8,3 +8,13 @@ class DevicesConfig(AppConfig):
     name = "devices"
     default_auto_field = "django.db.models.BigAutoField"
     verbose_name = _("Devices")
+
+    def ready(self):
+        from django.apps import apps
+        from django.db.models.signals import pre_save
+
+        from devices.fields import open_dumped, sealed_names
+
+        for model in apps.get_models():
+            if sealed_names(model):
+                pre_save.connect(open_dumped, sender=model, dispatch_uid=f"open_dumped {model._meta.label}")

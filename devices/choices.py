@@ -43,3 +43,16 @@ class EventKind(models.TextChoices):
     REACH = "reach", _("Online or offline")
     FORGOTTEN = "forgotten", _("Forgotten")
     LOOKED = "looked", _("A person looked at a secret")
+    RELEASE = "release", _("Ways to its file")
+
+
+class AlarmKind(models.TextChoices):
+    """Why there is an alarm that belongs to no phone; `devices/alarms.py` raises them."""
+
+    DECOY_HTTP = "decoy_http", _("Asked for a decoy's file")
+    DECOY_SIP = "decoy_sip", _("Announced a decoy")
+    NAMES = "names", _("Many names that nobody has")
+    PHONES = "phones", _("Many phones never seen before")
+    FLOOD = "flood", _("More requests than the limit")
+    FLOOD_SIP = "flood_sip", _("More SIP than the limit")
+    LOGINS = "logins", _("Wrong logins for a phone's file")

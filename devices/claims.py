@@ -1,4 +1,4 @@
-"""Claims and alarms: another address says that it is an assigned phone. A part of the inventory.
+"""Claims and alarms: another address says that it is a phone that we know. A part of the inventory.
 
 A claim waits until the kernel's neighbour table has had time to show who is there; then it is a phone that moved, or an
 alarm. Source: design, "Letting a secret out of the door", 2.

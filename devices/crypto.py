@@ -26,7 +26,7 @@ class CannotDecrypt(Exception):
     """No key in GSPNP_FIELD_KEYS opens this value: put back the key that it was written with."""
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _ring(keys: tuple[str, ...]) -> tuple[MultiFernet, dict[bytes, AESGCM]]:
     """The two ciphers of a key list; the AES key is derived, so that one key never serves two algorithms."""
     sealed: dict[bytes, AESGCM] = {}
@@ -86,3 +86,34 @@ def open_bytes(sealed: bytes) -> bytes:
         return cipher.decrypt(sealed[head : head + NONCE_BYTES], sealed[head + NONCE_BYTES :], sealed[:head])
     except (InvalidTag, ValueError) as error:
         raise CannotDecrypt("this file was changed or cut short after it was encrypted") from error
+
+
+def resealed(sealed: str | bytes) -> str | bytes | None:
+    """The same secret under the first key, in the same form; None if it is under that key already.
+
+    Raises CannotDecrypt.
+    """
+    keys = tuple(settings.GSPNP_FIELD_KEYS)
+    current = next(iter(_ring(keys)[1]))
+    if isinstance(sealed, bytes):
+        is_current = sealed[: len(MAGIC) + KEY_ID_BYTES] == MAGIC + current
+        content = open_bytes(sealed)
+        return None if is_current else seal_bytes(content)
+    if not sealed.startswith(_FERNET):
+        token = open_token(sealed)
+        return None if base64.b64decode(sealed)[: len(MAGIC) + KEY_ID_BYTES] == MAGIC + current else seal_token(token)
+    try:
+        _ring(keys[:1])[0].decrypt(sealed.encode("ascii"))
+        return None
+    except InvalidToken:
+        return seal_text(open_text(sealed))
+
+
+def key_ids(keys: tuple[str, ...]) -> list[str]:
+    """By what these keys can be told apart; nothing can be opened with it."""
+    return [key_id.hex() for key_id in _ring(keys)[1]]
+
+
+def probe(key: str) -> str:
+    """A token of nothing, by which a backup is found to need this key."""
+    return _ring((key,))[0].encrypt(b"").decode("ascii")

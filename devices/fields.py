@@ -1,5 +1,7 @@
 """Model fields of the inventory: a MAC with one spelling, and values that are encrypted in the database."""
 
+import base64
+
 from django.core.exceptions import ValidationError
 from django.db import models
 
@@ -32,6 +34,10 @@ class MacField(models.CharField):
         return value if value is None else parse_mac(value)
 
 
+# In front of a secret in a dump (`manage.py dumpdata`), which holds what the database holds and nothing in the clear.
+DUMPED = "gspnp-sealed:"
+
+
 class Sealed(str):
     """A secret that was encrypted beforehand, outside the transaction that stores it."""
 
@@ -45,6 +51,30 @@ class _Sealed(models.Field):
         if lookup_name != "isnull":
             raise TypeError(f"{self.name} is encrypted: it cannot be searched by {lookup_name!r}")
         return super().get_lookup(lookup_name)
+
+    def value_to_string(self, obj):
+        """For a serializer: encrypted, under the first key."""
+        value = self.value_from_object(obj)
+        return value if value in (None, "") else self._dumped(value)
+
+    def _dumped(self, value):
+        raise NotImplementedError
+
+    def of_dump(self, value):
+        """A value of a dump, which may be older and in the clear. Raises CannotDecrypt."""
+        raise NotImplementedError
+
+
+def open_dumped(sender, instance, raw=False, **_):
+    """Before a row of a dump is stored (`manage.py loaddata`): its secrets as they are. A receiver of `pre_save`.
+
+    Raises CannotDecrypt. Only here: nobody can have a secret opened by typing what stands in a dump.
+    """
+    if not raw:
+        return
+    for field in sender._meta.concrete_fields:
+        if isinstance(field, _Sealed):
+            setattr(instance, field.attname, field.of_dump(getattr(instance, field.attname)))
 
 
 class EncryptedTextField(_Sealed, models.TextField):
@@ -62,6 +92,14 @@ class EncryptedTextField(_Sealed, models.TextField):
         if value in (None, "") or hasattr(value, "resolve_expression"):
             return value  # the values inside an expression come here one by one
         return self._seal(value)
+
+    def _dumped(self, value):
+        return f"{DUMPED}{self._seal(value)}"
+
+    def of_dump(self, value):
+        """A value of a dump, which may be older and in the clear."""
+        is_sealed = isinstance(value, str) and value.startswith(DUMPED)
+        return self._open(value.removeprefix(DUMPED)) if is_sealed else value
 
 
 class EncryptedTokenField(EncryptedTextField):
@@ -84,3 +122,11 @@ class EncryptedBytesField(_Sealed, models.BinaryField):
     def get_db_prep_value(self, value, connection, prepared=False):
         sealed = value if value is None else crypto.seal_bytes(bytes(value))
         return super().get_db_prep_value(sealed, connection, prepared)
+
+    def _dumped(self, value):
+        return base64.b64encode(DUMPED.encode() + crypto.seal_bytes(bytes(value))).decode("ascii")
+
+    def of_dump(self, value):
+        """A value of a dump, which may be older and in the clear."""
+        content, mark = bytes(value or b""), DUMPED.encode()
+        return crypto.open_bytes(content.removeprefix(mark)) if content.startswith(mark) else value

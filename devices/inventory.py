@@ -39,7 +39,8 @@ __all__ = [
 ]  # fmt: skip
 
 REASON_CHARS = 300
-ASSIGNED_BY = "Assigned by "  # begins the event of every save; who it was and a full stop follow
+# One of them begins the event of every save; who it was and a full stop follow.
+ASSIGNED_BY, NEW_PATHS_BY = "Assigned by ", "New paths by "
 
 SAVED_MEANWHILE = gettext_lazy("This phone was saved by somebody else in the meantime. Reload it and try again.")
 
@@ -68,6 +69,7 @@ def assign(
     awaits_file: bool = False,
     attended: bool = True,
     kept: Collection[int] = (),
+    told_as: str = ASSIGNED_BY,
 ) -> None:
     """Replace the phone's accounts and keys and start its way anew; call it inside a transaction.
 
@@ -96,7 +98,7 @@ def assign(
     Account.objects.bulk_create(rows)
     Key.objects.bulk_create(keys)
     phone.refresh_from_db()
-    live.append([live.event(phone, EventKind.STAGE, f"{ASSIGNED_BY}{by}.", now)])
+    live.append([live.event(phone, EventKind.STAGE, f"{told_as}{by}.", now)])
 
 
 def renew(phone_ids: Sequence[int], words: str, now: datetime) -> set[int]:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 
 from devices.catalog import KEY_MODE_LABELS, KeyKind, KeyMode, PhoneModel, find_model
-from devices.choices import WAY, EventKind, Neighbour, Stage
+from devices.choices import WAY, AlarmKind, EventKind, Neighbour, Stage
 from devices.fields import EncryptedTextField, MacField
 from devices.mac import colons
 
@@ -225,3 +225,51 @@ class LiveEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.mac} {self.text}"
+
+
+class Alarm(models.Model):
+    """Something that a stranger did, and that belongs to no phone; it stands until a person has dismissed it.
+
+    Only `devices/alarms.py` writes it, and bounds how many there are.
+    """
+
+    kind = models.CharField(max_length=10, choices=AlarmKind)
+    source = models.CharField("address", max_length=45, blank=True, help_text="Empty: more than one.")
+    mac = models.CharField("MAC", max_length=12, blank=True, help_text="Of the decoy, if there is one.")
+    count = models.PositiveBigIntegerField(default=0)
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    told_at = models.DateTimeField(help_text="When open pages were told of it last.")
+    dismissed_at = models.DateTimeField(null=True, blank=True)
+    dismissed_by = models.CharField(max_length=150, blank=True)
+
+    class Meta:
+        ordering = ("-last_at", "-pk")
+        constraints = (
+            models.UniqueConstraint(
+                name="one_open_alarm_of_a_kind",
+                fields=("kind", "source", "mac"),
+                condition=Q(dismissed_at__isnull=True),
+            ),
+        )
+        # Asked at every look at the list: is there one?
+        indexes = (models.Index(name="alarm_open", fields=("-last_at",), condition=Q(dismissed_at__isnull=True)),)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.source} {self.mac}".rstrip()
+
+
+class Decoy(models.Model):
+    """A MAC that no phone has: whoever asks for its file, or announces it, tries MACs. Only `devices/decoys.py` writes
+    it."""
+
+    mac = MacField("MAC", unique=True)
+    note = models.CharField(max_length=100, blank=True)
+    created_at = models.DateTimeField()
+    created_by = models.CharField(max_length=150, blank=True)
+
+    class Meta:
+        ordering = ("mac",)
+
+    def __str__(self) -> str:
+        return colons(self.mac)

@@ -47,6 +47,22 @@ def plain_host(host: str) -> str:
     return host if address is None else str(address)
 
 
+def asker(peer: str, forwarded: str, trusted: Sequence[str]) -> str:
+    """Who asks over HTTP: the peer or, if that is a trusted proxy, the last address in `X-Forwarded-For` that such a
+    proxy vouches for."""
+    peer = plain_host(peer)
+    if trusted and within(peer, trusted):
+        for hop in reversed(forwarded.split(",")):
+            hop = plain_host(hop.strip().partition("%")[0])
+            try:
+                ipaddress.ip_address(hop)
+            except ValueError:
+                break
+            if not within(hop, trusted):
+                return hop
+    return peer
+
+
 def allowed(host: str, configured: Sequence[str]) -> bool:
     """May this address talk to us? `configured` is GSPNP_ALLOWED_NETWORKS; empty means connected and private ones."""
     return within(host, configured) if configured else within(host, PRIVATE) or within(host, connected())

@@ -205,7 +205,11 @@ def _new_row(sighting: Sighting, taken: _Batch) -> _Row | None:
 
 
 def _may_move(row: _Row, sighting: Sighting, verify: Verify) -> bool:
-    """May this phone be at another address from now on? An assigned one only where it is verified or was before."""
+    """May this phone be at another address from now on? An assigned one only where it is verified or was before.
+
+    One that nobody has assigned must not be drawn to whoever announces it: if the neighbour table showed it where it
+    was, the table has to show it there too, and never is it where another device's MAC is.
+    """
     host = sighting.source_host
     verdict = verify(host, row.mac, sighting.interface)
     if row.stage in _ASSIGNED:
@@ -215,6 +219,12 @@ def _may_move(row: _Row, sighting: Sighting, verify: Verify) -> bool:
         if host != row.approved_host:
             row.claimed, row.approved_host = True, None
         if host == row.claimed_host:
+            _clear_claim(row)
+    elif row.stage == _SEEN:
+        was_shown = row.neighbour == Verdict.MATCH.value
+        if verdict is Verdict.MISMATCH or (was_shown and verdict is Verdict.UNKNOWN):
+            return False
+        if row.claimed_host is not None:
             _clear_claim(row)
     row.described, row.neighbour = True, verdict.value
     return True
@@ -226,7 +236,7 @@ def _is_repeat(last_at: datetime | None, now: datetime) -> bool:
 
 
 def _claim(row: _Row, sighting: Sighting, now: datetime) -> None:
-    """Another address says that it is this assigned phone; note it, and touch nothing else."""
+    """Another address says that it is this phone; note it, and touch nothing else."""
     judged = row.alarm_at is not None and row.claimed_at is not None and row.alarm_at >= row.claimed_at
     if row.claimed_at is None or (judged and row.claimed_host != sighting.source_host):
         # While a claim waits for its judgement its time stands: two that take turns must not put it off for ever.

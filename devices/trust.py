@@ -31,8 +31,9 @@ class Standing:
     contact_age_seconds: float
     """Since it was last heard, or since a person approved its address, whichever is longer ago: what a person saw
     a year ago says nothing of who is there today."""
-    by_person: bool = True
-    """Did a person ask for this NOTIFY (a save, "Notify again"), or is it owed by itself?"""
+    insists: bool = True
+    """Does a person's word for this address stand against the neighbour table? "Notify again" is about the address;
+    a save is about the settings, and stands only where the table does not show most phones to be who they say."""
 
 
 def attended(standing: Standing) -> bool:
@@ -45,14 +46,15 @@ def objection(standing: Standing, verdict: Verdict) -> str | None:
     """Why no NOTIFY may go to the phone's present address; None if it may.
 
     Attended: the address that a person saw when saving, while the contact is fresh. Unattended: an address that the
-    neighbour table verifies or, where it cannot know, the one where the last complete steady download went.
+    neighbour table verifies or, where it cannot know, the one where the last complete steady download went. Into a
+    mismatch only what a person insists on.
     """
     host = standing.source_host
     if host is None:
         return "Its address is not known yet; it is notified when it is next seen."
     if verdict is Verdict.MATCH:
         return None
-    if attended(standing) and (standing.by_person or verdict is Verdict.UNKNOWN):
+    if attended(standing) and (standing.insists or verdict is Verdict.UNKNOWN):
         return None
     if verdict is Verdict.MISMATCH:
         return (

@@ -11,12 +11,14 @@ http = get_asgi_application()
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 
+from gspnp import broken_off
 from gspnp.bodies import CONSOLE_BYTES, bound
 from gspnp.console.routing import websocket_urlpatterns
 from gspnp.origin import SameOrigin
 from gspnp.proxies import TrustedProxies
 
 bound(CONSOLE_BYTES)
+broken_off.cut()
 application = ProtocolTypeRouter(
     {"http": TrustedProxies(http), "websocket": SameOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))}
 )

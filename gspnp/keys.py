@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import fcntl
 import logging
 import os
 import secrets
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -108,6 +110,55 @@ def write_private(path: Path, text: str) -> bool:
     finally:
         beside.unlink()
     return True
+
+
+def replace_private(path: Path, text: str) -> None:
+    """Put a file of mode 0600 into the place of another one, whole or not at all; its owner stays. Raises OSError."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        write_private(beside, text)
+        give_to_owner(beside, path if path.exists() else path.parent)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def alone(data_dir: Path, *, waiting: bool = False) -> Iterator[None]:
+    """Nobody else changes the field keys of this folder, or copies them beside what they open, until the end of this.
+
+    Of two that each put a new key in front of what they had read, the second would throw the first one's key away.
+    Raises BlockingIOError if somebody is at it, unless one is `waiting` for that.
+    """
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY)  # the kernel ends its lock with the process
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if waiting else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def read_again(data_dir: Path, env: Env = process_env) -> list[str]:
+    """The field keys as they are now: the file may have been changed since this process read it. Raises SettingError,
+    OSError."""
+    text, source = env.str("GSPNP_FIELD_KEYS", ""), "GSPNP_FIELD_KEYS"
+    if not text:
+        path = data_dir / FIELD_KEYS_FILE
+        text, source = path.read_text(encoding="utf-8"), str(path)
+    return parse_field_keys(text, source)
+
+
+def give_to_owner(path: Path, of: Path) -> None:
+    """What root has made must not lock the service out of its own files: it belongs to the owner of `of`."""
+    if os.geteuid() == 0:
+        there = of.stat()
+        os.chown(path, there.st_uid, there.st_gid)
 
 
 def _from_file(path: Path, make: Callable[[], str], database_exists: bool) -> str:

@@ -1,8 +1,8 @@
-"""At which port the phones' door is open: the door leaves it in the data folder, for commands in another terminal.
+"""At which port a door is open: it leaves that in the data folder, for commands in another terminal.
 
-They know only what `.env` and their own environment say, and would send phones where nobody answers. The file is
-locked for as long as the door runs, however it ends; without the lock, what stands in it is of no account.
-Imports no Django settings, because they ask here.
+They know only what `.env` and their own environment say, and would send phones where nobody answers; and some must not
+be run beside a door that knows other keys. The file is locked for as long as the door runs, however it ends; without
+the lock, what stands in it is of no account. Imports no Django settings, because they ask here.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import time
 from pathlib import Path
 
 FILE_NAME = "phones-port"
+CONSOLE_FILE_NAME = "console-port"
 TRIES, PAUSE_SECONDS = 20, 0.05  # whoever asks holds the lock for an instant
 
 
-def leave(folder: Path, port: int) -> None:
-    """Say that this process, and what it becomes, has the phones' door open at this TCP port. Raises OSError."""
+def leave(folder: Path, port: int, name: str = FILE_NAME) -> None:
+    """Say that this process, and what it becomes, has a door open at this TCP port. Raises OSError."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(folder / FILE_NAME, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o644)
     for left in reversed(range(TRIES)):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -34,10 +35,10 @@ def leave(folder: Path, port: int) -> None:
     os.set_inheritable(descriptor, True)  # it stays open, and locked, in the server that this process becomes
 
 
-def found(folder: Path) -> int | None:
-    """The TCP port of the phones' door that runs on this data folder; None if none does, or that cannot be told."""
+def found(folder: Path, name: str = FILE_NAME) -> int | None:
+    """The TCP port of the door that runs on this data folder; None if none does, or that cannot be told."""
     try:
-        with (folder / FILE_NAME).open("rb") as file:
+        with (folder / name).open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -13,9 +13,10 @@ from pathlib import Path
 import ifaddr
 from django.core.exceptions import ImproperlyConfigured
 
-from gspnp import serve
+from gspnp import serve, tls
 from gspnp.env import build_env, data_dir
 from gspnp.hosts import as_host
+from provisioning import certificates
 
 
 def prepare() -> None:
@@ -25,6 +26,9 @@ def prepare() -> None:
     from django.core.management import call_command
 
     django.setup()
+    faults = [one.fault for one in certificates.seen() if one.fault]
+    if faults:
+        raise ImproperlyConfigured(" ".join(faults))
     call_command("migrate", interactive=False, verbosity=0)
     call_command("collectstatic", interactive=False, verbosity=0)
     call_command("first_admin", verbosity=0)
@@ -32,7 +36,7 @@ def prepare() -> None:
 
 def urls(host: str, port: int) -> list[str]:
     """The console's addresses, most useful first: what a browser elsewhere can open, then loopback."""
-    scheme = "https" if build_env().bool("GSPNP_HTTPS", False) else "http"
+    scheme = "https" if tls.is_https(build_env()) else "http"
     if host not in ("0.0.0.0", "::"):
         return [f"{scheme}://{as_host(host)}:{port}/"]
     found: list[str] = []
@@ -53,19 +57,23 @@ def banner() -> str:
     phones = serve.address_of(serve.DOORS["phones"], env)
     group, port = env.str("GSPNP_PNP_GROUP", "224.0.1.75"), env.int("GSPNP_PNP_PORT", 5060)
     chosen = env.list("GSPNP_PNP_INTERFACES", [])
-    where = f"{', '.join(chosen)} and lo" if chosen else "every interface that can do multicast"
+    named = " and ".join(filter(None, (", ".join(one for one in chosen if one != "lo"), "lo")))
+    where = named if chosen else "every interface that can do multicast"
     lines = ["gspnp is ready. Open it in a browser:", *(f"    {url}" for url in urls(*console))]
     password: Path = data_dir() / "first-admin-password"
     if password.exists():
         lines.append(f"  Sign in as admin; the password is in {password} (you choose your own at the first sign-in).")
-    if env.bool("GSPNP_HTTPS", False) and not env.list("GSPNP_TRUSTED_PROXIES", []):
+    by_proxy = tls.is_https(env) and tls.files_of(env, tls.CONSOLE) is None
+    if by_proxy and not env.list("GSPNP_TRUSTED_PROXIES", []):
         lines.append(
-            "  GSPNP_HTTPS is on, but GSPNP_TRUSTED_PROXIES names no proxy that does the TLS: nobody can sign in. "
-            "Name it, or switch GSPNP_HTTPS off."
+            "  GSPNP_HTTPS is on, but there is neither a certificate in GSPNP_CONSOLE_CERT nor a proxy in "
+            "GSPNP_TRUSTED_PROXIES that does the TLS: nobody can sign in. Name one, or switch GSPNP_HTTPS off."
         )
+    lines += [f"  {one.msg} {one.hint}" for one in certificates.messages()]
+    spoken = " by HTTPS" if tls.files_of(env, tls.PHONES) is not None else ""
     lines += [
         f"  Listening for phones: SIP multicast {group} port {port} on {where}.",
-        f"  Phones fetch their files from TCP port {phones[1]} of this machine.",
+        f"  Phones fetch their files{spoken} from TCP port {phones[1]} of this machine.",
         "  Ctrl-C stops everything.",
     ]
     return "\n".join(lines)

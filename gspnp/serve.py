@@ -14,7 +14,8 @@ import sys
 import time
 from typing import NamedTuple
 
-from gspnp import open_port
+from devices import certificates
+from gspnp import open_port, tls
 from gspnp.env import Env, SettingError, build_env, data_dir
 
 RETRY_SECONDS = 5
@@ -27,19 +28,25 @@ class Door(NamedTuple):
     bind: str
     port: str
     default_port: int
-    application: str
-    settings: str
+    command: tuple[str, ...]
+    """Of its server, as arguments of Python; the number of the open socket follows."""
+    certificate: str
+    """The middle of the names of the settings that say where its certificate is."""
+    tls_command: tuple[str, ...]
+    """The same as `command`, with TLS."""
+    trace: str
+    """The file in the data folder by which commands see that it is open."""
 
 
+# Verbosity 0 is no access log.
+CONSOLE = ("-m", "daphne", "-v", "0", "--no-server-name", "gspnp.asgi:application", "--fd")
+CONSOLE_TLS = ("-m", "gspnp.console_tls")
+PHONES = ("-m", "gspnp.phones")
 DOORS = {
-    "console": Door("GSPNP_CONSOLE_BIND", "GSPNP_CONSOLE_PORT", 8000, "gspnp.asgi:application", "gspnp.settings"),
-    "phones": Door(
-        "GSPNP_PHONES_BIND",
-        "GSPNP_PHONES_PORT",
-        5481,
-        "gspnp.asgi_phones:application",
-        "gspnp.settings_phones",
+    "console": Door(
+        "GSPNP_CONSOLE_BIND", "GSPNP_CONSOLE_PORT", 8000, CONSOLE, tls.CONSOLE, CONSOLE_TLS, open_port.CONSOLE_FILE_NAME
     ),
+    "phones": Door("GSPNP_PHONES_BIND", "GSPNP_PHONES_PORT", 5481, PHONES, tls.PHONES, PHONES, open_port.FILE_NAME),
 }
 
 
@@ -85,21 +92,6 @@ def _remedy(door: Door, host: str, port: int, error: OSError) -> str:
     return f"port {port} on {host} cannot be opened: {error.strerror}. See {door.bind} and {door.port}."
 
 
-def command(door: Door, descriptor: int) -> list[str]:
-    """The server's command line. Verbosity 0 is no access log: the paths of the phones' door are secrets."""
-    return [
-        sys.executable,
-        "-m",
-        "daphne",
-        "-v",
-        "0",
-        "--no-server-name",
-        "--fd",
-        str(descriptor),
-        door.application,
-    ]
-
-
 def main(arguments: list[str]) -> None:
     """Become the server of the door named, as soon as its port can be had."""
     if len(arguments) != 1 or arguments[0] not in DOORS:
@@ -108,21 +100,25 @@ def main(arguments: list[str]) -> None:
     while True:
         try:
             host, port = address_of(door, build_env())
+            files = tls.files_of(build_env(), door.certificate)
+            if files is not None:
+                certificates.read(files)
             opened = open_socket(door, host, port)
             break
-        except (CannotServe, SettingError) as error:
+        except (CannotServe, SettingError, certificates.CertificateError) as error:
             sys.stderr.write(f"The {arguments[0]} door is closed: {error} Trying again in {RETRY_SECONDS} s.\n")
             sys.stderr.flush()
             time.sleep(RETRY_SECONDS)
-    if arguments[0] == "phones":
-        try:
-            open_port.leave(data_dir(), port)
-        except OSError as error:
-            sys.stderr.write(f"Commands cannot see at which port this door opens: {error}.\n")
-    os.environ["DJANGO_SETTINGS_MODULE"] = door.settings
-    sys.stderr.write(f"The {arguments[0]} door opens on {host} port {port}.\n")
+    try:
+        open_port.leave(data_dir(), port, door.trace)
+    except OSError as error:
+        sys.stderr.write(f"Commands cannot see at which port this door opens: {error}.\n")
+    os.environ.pop("DJANGO_SETTINGS_MODULE", None)  # each server knows its own
+    spoken = "" if files is None else " with TLS"
+    sys.stderr.write(f"The {arguments[0]} door opens on {host} port {port}{spoken}.\n")
     sys.stderr.flush()
-    os.execv(sys.executable, command(door, opened.fileno()))
+    command = door.command if files is None else door.tls_command
+    os.execv(sys.executable, [sys.executable, *command, str(opened.fileno())])
 
 
 if __name__ == "__main__":

@@ -4,10 +4,13 @@ Everything an operator may set is read here through `gspnp.env` and listed in `.
 The phones' door has its own module, `settings_phones`, which takes what it needs from this one.
 """
 
+from datetime import timedelta
+
+from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
-from gspnp import keys, open_port
+from gspnp import bodies, keys, open_port, tls
 from gspnp.env import BASE_DIR, env
 from gspnp.hosts import OwnHosts
 from gspnp.sidebar import NAVIGATION
@@ -48,15 +51,21 @@ else:
     }
 
 # --- doors ------------------------------------------------------------------------------------------------------
-GSPNP_HTTPS = env.bool("GSPNP_HTTPS", False)
+CONSOLE_CERTIFICATE = tls.files_of(env, tls.CONSOLE)
+GSPNP_HTTPS = tls.is_https(env)
 GSPNP_HOSTS = env.list("GSPNP_HOSTS", [])
 # The port of the door that runs here, if one does: who starts a command in another terminal may have said none.
 PHONES_DOOR_PORT = open_port.found(GSPNP_DATA_DIR)
 GSPNP_PHONES_PORT = env.int("GSPNP_PHONES_PORT", PHONES_DOOR_PORT or 5481)
 GSPNP_CONSOLE_PORT = env.int("GSPNP_CONSOLE_PORT", 8000)
+PHONES_CERTIFICATE = tls.files_of(env, tls.PHONES)
+GSPNP_PHONES_TLS_MIN = tls.lowest_version(env)
+GSPNP_PHONES_HTTP = env.choice("GSPNP_PHONES_HTTP", "moving", ("moving", "1", "0"))
 GSPNP_PUBLIC_URL = env.str("GSPNP_PUBLIC_URL", "").rstrip("/")
 GSPNP_TRUSTED_PROXIES = env.list("GSPNP_TRUSTED_PROXIES", [])
 GSPNP_ALLOWED_NETWORKS = env.list("GSPNP_ALLOWED_NETWORKS", [])
+GSPNP_HTTP_RATE = env.int("GSPNP_HTTP_RATE", 1_000, 1, 1_000_000)
+GSPNP_HTTP_RATE_PER_SOURCE = env.int("GSPNP_HTTP_RATE_PER_SOURCE", 100, 1, 1_000_000)
 
 # --- SIP --------------------------------------------------------------------------------------------------------
 GSPNP_PNP_INTERFACES = env.list("GSPNP_PNP_INTERFACES", [])
@@ -75,14 +84,20 @@ GSPNP_OPTIONS_SECONDS = env.int("GSPNP_OPTIONS_SECONDS", 60, 0, 86_400)
 
 # --- rendering --------------------------------------------------------------------------------------------------
 GSPNP_OPINIONS_OFF = env.list("GSPNP_OPINIONS_OFF", [])  # names from provisioning/gxp/pvalues.py: OPINIONS
+GSPNP_PLAIN_BOOTSTRAP = env.bool("GSPNP_PLAIN_BOOTSTRAP", False)
 GSPNP_FILE_FORMAT = env.choice("GSPNP_FILE_FORMAT", "xml", ("xml", "encrypted", "binary"))
+GSPNP_PHONE_LOGIN = env.choice("GSPNP_PHONE_LOGIN", "off", ("off", "digest", "basic"))
 GSPNP_VERSIONS_KEPT = env.int("GSPNP_VERSIONS_KEPT", 50, 0, 100_000)
 
 # A layer may hold 1000 settings (provisioning/layers/store.py), each with up to three fields in its form.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 4_000
+# A table of phones holds their passwords: it stays in memory. What is longer, an image mostly, may lie in a file.
+FILE_UPLOAD_MAX_MEMORY_SIZE = bodies.IN_MEMORY_BYTES
 
 # --- Django -----------------------------------------------------------------------------------------------------
 DEBUG = False
+DEFAULT_EXCEPTION_REPORTER = "gspnp.crash.Report"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "gspnp.crash.NoValues"
 ALLOWED_HOSTS = OwnHosts(GSPNP_HOSTS)
 ROOT_URLCONF = "gspnp.urls"
 ASGI_APPLICATION = "gspnp.asgi.application"
@@ -103,6 +118,8 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "axes",
+    "csp",
     "channels",
     "django_tasks",
     "django_tasks_db",
@@ -114,6 +131,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "gspnp.console.policy.ContentPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     # It lengthens each answer at random, so that the length of a compressed page tells nothing of its CSRF token.
     "django.middleware.gzip.GZipMiddleware",
@@ -122,10 +140,15 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "gspnp.console.sessions.EndOldSessions",
+    "gspnp.console.audit.RecordChanges",
+    "gspnp.console.lockout.CountOldPasswords",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "gspnp.console.middleware.ChangeTemporaryPassword",
+    "gspnp.console.middleware.NoEmptyField",
     "gspnp.console.zone.ReadersZone",
+    "axes.middleware.AxesMiddleware",
 ]
 
 TEMPLATES = [
@@ -168,6 +191,7 @@ STORAGES = {
 }
 
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "console:phones"  # for a sign-in that nobody was sent to, such as the one after a sign-out
 LOGOUT_REDIRECT_URL = "admin:login"
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
@@ -184,15 +208,63 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
+# --- signing in -------------------------------------------------------------------------------------------------
+# A session ends when its person has done nothing for so long, and in any case so long after the sign-in
+# (gspnp/console/sessions.py). A change of the password ends all others of that person.
+GSPNP_SESSION_IDLE_MINUTES = env.int("GSPNP_SESSION_IDLE_MINUTES", 480, 1, 525_600)
+GSPNP_SESSION_HOURS = env.int("GSPNP_SESSION_HOURS", 168, 1, 8_760)
+SESSION_COOKIE_AGE = GSPNP_SESSION_HOURS * 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
+
+# Wrong passwords for one name from one address lock that pair for a while; nobody else is locked out by it.
+GSPNP_LOGIN_TRIES = env.int("GSPNP_LOGIN_TRIES", 5, 1, 1_000)
+GSPNP_LOGIN_LOCK_MINUTES = env.int("GSPNP_LOGIN_LOCK_MINUTES", 15, 1, 525_600)
+AUTHENTICATION_BACKENDS = ["gspnp.console.lockout.Backend", "django.contrib.auth.backends.ModelBackend"]
+AXES_FAILURE_LIMIT = GSPNP_LOGIN_TRIES
+AXES_COOLOFF_TIME = timedelta(minutes=GSPNP_LOGIN_LOCK_MINUTES)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # a stranger who goes on trying must not lock it for ever
+AXES_DISABLE_ACCESS_LOG = True  # who signed in stands in the list of changes, which is pruned
+AXES_ENABLE_ADMIN = False  # gspnp/console/people.py shows it
+AXES_VERBOSE = False
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken", "next"]
+AXES_CLIENT_STR_CALLABLE = "gspnp.console.lockout.words_of"
+AXES_CLIENT_IP_CALLABLE = "gspnp.console.lockout.host"
+AXES_USERNAME_CALLABLE = "gspnp.console.lockout.name"
+AXES_LOCKOUT_CALLABLE = "gspnp.console.lockout.answer"
+
+# What people did is on record for so many days (gspnp/console/audit.py).
+GSPNP_CHANGES_DAYS = env.int("GSPNP_CHANGES_DAYS", 365, 1, 36_500)
+
+# --- what a page may do -----------------------------------------------------------------------------------------
+# Alpine, which the shell is made of, compiles its expressions ('unsafe-eval'), and htmx and Chart.js write styles; no
+# script ever stands in a page. `connect-src` is completed with the WebSocket of this very server
+# (gspnp/console/policy.py): not every browser counts that as 'self'.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF, UNSAFE_EVAL],
+        "style-src": [SELF, UNSAFE_INLINE],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
 X_FRAME_OPTIONS = "DENY"
 if GSPNP_HTTPS:
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     SECURE_SSL_REDIRECT = True
     SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
-    SECURE_HSTS_SECONDS = 31_536_000
-    SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
+    # HSTS (RFC 6797) closes plain HTTP at every port of the name. That is enough to answer for: names below it, and the
+    # domain in browsers' own lists, may be other people's. W005 and W021 ask for these two.
+    SECURE_HSTS_SECONDS = env.int("GSPNP_HSTS_SECONDS", 31_536_000, 1, 315_360_000)
+    SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
     if GSPNP_TRUSTED_PROXIES:
         SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 else:
@@ -210,6 +282,7 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("console/favicon.svg")}],
     "SCRIPTS": [lambda request: static("console/zone.js")],
     "STYLES": [lambda request: static("console/shell.css")],
+    "LOGIN": {"form": "gspnp.console.lockout.SignInForm"},
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {
@@ -231,11 +304,12 @@ LOGGING = {
         }
     },
     "filters": {"line_only": {"()": "gspnp.logs.WithoutTraceback"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {"stderr": {"class": "gspnp.logs.Stderr", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.choice("GSPNP_LOG_LEVEL", "INFO", LOG_LEVELS)},
     "loggers": {
         "django.request": {"level": "ERROR"},
         "django.security.DisallowedHost": {"filters": ["line_only"]},
+        "axes": {"level": "WARNING"},
         "daphne": {"level": "WARNING"},
         "channels_redis": {"filters": ["line_only"]},
     },

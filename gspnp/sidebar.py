@@ -12,10 +12,10 @@ from django.utils.translation import gettext_lazy as _
 Entry = dict[str, Any]
 
 
-def _console(title: Promise, icon: str, link: str, active: str = "") -> Entry:
+def _console(title: Promise, icon: str, link: str, active: str = "", permission: str = "devices.view_phone") -> Entry:
     """A page of the console; `active` names the function of gspnp/console/shell.py that says whether it is the present
     one, where the address alone does not."""
-    entry = {"title": title, "icon": icon, "link": link, "permission": _may("devices.view_phone")}
+    entry = {"title": title, "icon": icon, "link": link, "permission": _may(permission)}
     return entry | ({"active": f"gspnp.console.shell.{active}"} if active else {})
 
 
@@ -47,7 +47,10 @@ NAVIGATION = [
             _console(_("Jobs"), "pending_actions", "/jobs/", "is_jobs"),
             _console(_("Firmware"), "memory", "/firmware/"),
             _console(_("Phonebook"), "contacts", "/phonebook/"),
+            _console(_("Alarms"), "gpp_maybe", "/alarms/"),
             _console(_("Doctor"), "stethoscope", "/doctor/"),
+            _console(_("People"), "group", "/people/", permission="auth.view_user"),
+            _console(_("Changes"), "history", "/changes/", permission="console.view_change"),
         ],
     },
     {
@@ -64,7 +67,7 @@ NAVIGATION = [
             _admin(_("Downloads"), "download", "provisioning.download"),
             _admin(_("Events"), "timeline", "devices.liveevent"),
             _admin(_("Listeners"), "hearing", "sipmcast.listenerstatus"),
-            _admin(_("Users"), "group", "auth.user"),
+            _admin(_("Users"), "manage_accounts", "auth.user"),
         ],
     },
 ]

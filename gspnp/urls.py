@@ -1,7 +1,10 @@
 """Addresses of the console door."""
 
+import inspect
+
 from django.contrib import admin
 from django.urls import include, path
+from django.views import defaults
 from django.views.decorators.cache import cache_control
 from django.views.i18n import JavaScriptCatalog
 
@@ -9,6 +12,10 @@ from gspnp.console import views
 
 # The texts of our scripts in the reader's language; see static/console/words.js.
 words = cache_control(private=True, max_age=3600)(JavaScriptCatalog.as_view(packages=["gspnp.console"]))
+
+# Django's own read the form for its CSRF token, and fail again where the form is what could not be read.
+handler400 = inspect.unwrap(defaults.bad_request)
+handler500 = inspect.unwrap(defaults.server_error)
 
 urlpatterns = [
     path("healthz", views.healthz),

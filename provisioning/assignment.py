@@ -19,7 +19,7 @@ from devices.choices import EventKind, Stage
 from devices.crypto import CannotDecrypt
 from devices.mac import colons
 from devices.models import Phone
-from provisioning import outbox, plan, rendering
+from provisioning import file_key, outbox, plan, rendering
 from provisioning.gxp.config import ConfigError
 from provisioning.jobs import runner, telling
 from provisioning.layers import store
@@ -57,6 +57,7 @@ class Along:
 
     phone_ids: tuple[int, ...] = ()
     run: Callable[[], None] = lambda: None
+    told_as: str = inventory.ASSIGNED_BY  # how its timeline says what was saved
 
     def lock(self, phone_id: int) -> None:
         """Lock the phone that is saved with these, all at once and in order."""
@@ -185,10 +186,12 @@ def _save(order: _Order, current: ConfigFile | None) -> Saved:
             by=by,
             attended=order.attended,
             kept=order.kept,
+            told_as=order.along.told_as,
         )
         store.keep(phone, wanted.own, order.templates, by, anew=order.own_anew)
         config_file.number = current.number + 1 if current else 1
         config_file.created_at = timezone.now()
+        file_key.carry([config_file])
         config_file.save(force_insert=True)
         origin = NotifyOrigin.SAVE if order.attended else NotifyOrigin.JOB
         notify = outbox.enqueue(config_file, origin, config_file.created_at)
@@ -353,4 +356,4 @@ def _how_far(phone_id: int) -> tuple[Stage, ConfigFile | None]:
 def base_url_changed(local_host: str | None, base_url: str) -> str | None:
     """The address under which this server is reached now, if a file still names another."""
     now = plan.base_url(local_host)
-    return now if now != base_url else None
+    return now if base_url not in (now, plan.plainly(now)) else None

@@ -12,28 +12,37 @@ import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from asgiref.sync import sync_to_async
 from django.db import DatabaseError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from devices import batch
+from devices import batch, inventory
+from devices.choices import EventKind
 from devices.models import Phone
 from provisioning import outbox
+from provisioning.door.store import beside
 from provisioning.gxp import files
-from provisioning.models import Attempt, AttemptKind, ConfigFile
+from provisioning.gxp.files import Part
+from provisioning.models import Attempt, AttemptKind, ConfigFile, Download, PathKind
 from provisioning.paths import Ask, hash_of
 
 log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 1.0
 HELD_AT_MOST = 200  # different ones between two flushes; more are not noted
+HELD_PER_SOURCE = 100  # so that one address leaves room for the phone beside it
 STORED_AT_ONCE = 20
 NAME_CHARS = 40
 NO_FILE_NAME = "no file name"
+LOGGED_IN_SECONDS = 30.0  # longer than a phone is waited for that was asked for its login (door/guard.py)
+TOLD_MINUTES = 60  # between two words of the same in a phone's timeline
+TOLD = {
+    AttemptKind.LOGIN.value: "Asked for its file ({name}) with a wrong login, from {host}: refused.",
+    AttemptKind.NO_LOGIN.value: "Came for its file ({name}) from {host}, was asked for its login, and gave none.",
+}
 # A secret has no dot, so what stands here is none.
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-]{1,30}\.[A-Za-z0-9]{1,5}")
 _BELOW = re.compile(r"/p/([A-Za-z0-9_-]{22})(/.*)?", re.DOTALL)
@@ -88,7 +97,8 @@ def fruitless(kind: AttemptKind, mac: str, name: str, size: int, source: str) ->
 
 def _note(seen: _Seen) -> None:
     with _lock:
-        if seen not in _held and len(_held) >= HELD_AT_MOST:
+        mine = sum(one.source == seen.source for one in _held)
+        if seen not in _held and (len(_held) >= HELD_AT_MOST or mine >= HELD_PER_SOURCE):
             return
         _held[seen] = (_held[seen][0] + 1 if seen in _held else 1, timezone.now())
     if not _flushes:
@@ -100,7 +110,7 @@ def _note(seen: _Seen) -> None:
 async def _soon() -> None:
     while _held:  # and what comes while the store is at it
         await asyncio.sleep(FLUSH_SECONDS)
-        await sync_to_async(flush)()
+        await beside(flush)
     _flushes.clear()
 
 
@@ -128,14 +138,27 @@ def _store(rows: Sequence[_Row]) -> None:
         # Locked before what belongs to them; one that was forgotten meanwhile is not there any more.
         there = {pk for (pk,) in batch.select(Phone, ("pk",), "pk", {row.phone_id for row in rows}, lock=True)}
         for row in rows:
+            if row.phone_id in there:
+                _tell(row)
             known = Attempt.objects.filter(phone_id=row.phone_id, kind=row.kind)
             said = {"name": row.seen.name, "source_host": row.seen.source, "size": row.seen.size, "at": row.at}
             if row.phone_id in there and not known.update(count=F("count") + row.times, **said):
                 Attempt.objects.create(phone_id=row.phone_id, kind=row.kind, count=row.times, **said)
 
 
+def _tell(row: _Row) -> None:
+    """What its timeline has to say of an attempt, now and then; before it is stored."""
+    words = TOLD.get(row.kind)
+    lately = row.at - timedelta(minutes=TOLD_MINUTES)
+    if words and not Attempt.objects.filter(phone_id=row.phone_id, kind=row.kind, at__gt=lately).exists():
+        text = words.format(name=row.seen.name, host=row.seen.source)
+        inventory.tell(row.phone_id, EventKind.DOWNLOAD, text)
+
+
 def _understood(seen: _Seen, phone_id: int | None) -> tuple[int | None, str]:
     """Whose request this was and why it came to nothing; "" if it was nobody's, or would be answered by now."""
+    if seen.kind == AttemptKind.NO_LOGIN and phone_id and _logged_in_lately(phone_id):
+        return phone_id, ""  # it gave its login to another process of the door
     if seen.kind or not seen.digest:
         return phone_id, seen.kind or AttemptKind.PLAIN.value
     found = ConfigFile.objects.defer(*outbox.SEALED).select_related("phone")
@@ -143,6 +166,12 @@ def _understood(seen: _Seen, phone_id: int | None) -> tuple[int | None, str]:
     if version is None or seen.mac not in ("", version.phone.mac):
         return None, ""
     return version.phone_id, _kind(seen, version)
+
+
+def _logged_in_lately(phone_id: int) -> bool:
+    since = timezone.now() - timedelta(seconds=LOGGED_IN_SECONDS)
+    by_steady = (PathKind.STEADY, PathKind.OLD)  # the first path needs no login, and says nothing of one
+    return Download.objects.filter(phone=phone_id, path_kind__in=by_steady, at__gte=since).exists()
 
 
 def _kind(seen: _Seen, version: ConfigFile) -> str:
@@ -156,4 +185,6 @@ def _kind(seen: _Seen, version: ConfigFile) -> str:
         return AttemptKind.OLD.value
     if not seen.mac:
         return AttemptKind.NAME.value
-    return AttemptKind.NAME.value if files.part(current.choice, seen.suffix, by_first=by_first) is None else ""
+    part = files.part(current.choice, seen.suffix, by_first=by_first)
+    is_there = part is not None and not (part is Part.BOOTSTRAP and current.key_known_at is not None)
+    return "" if is_there else AttemptKind.NAME.value

@@ -6,8 +6,10 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import Error, Warning, register
 
+from provisioning import certificates
+from provisioning.gxp import login
 from provisioning.gxp.fields import path_fault
-from provisioning.gxp.pvalues import OPINIONS
+from provisioning.gxp.pvalues import GENERATED, OPINIONS
 
 
 @register()
@@ -35,10 +37,21 @@ def phones_port(app_configs, **kwargs):
 @register()
 def opinions(app_configs, **kwargs):
     """provisioning.E002: GSPNP_OPINIONS_OFF names opinions that exist."""
-    known = set(OPINIONS)
+    known = OPINIONS.keys() | GENERATED.keys()
     unknown = [name for name in settings.GSPNP_OPINIONS_OFF if name not in known]
     hint = f"Write names from this list: {', '.join(sorted(known))}."
     return [Error(f"GSPNP_OPINIONS_OFF holds {name!r}.", hint=hint, id="provisioning.E002") for name in unknown]
+
+
+@register()
+def phone_login(app_configs, **kwargs):
+    """provisioning.W002: nobody may write the login that phones are to have."""
+    off = sorted(set(login.SETTINGS).intersection(settings.GSPNP_OPINIONS_OFF))
+    if settings.GSPNP_PHONE_LOGIN == "off" or not off:
+        return []
+    words = f"No phone logs in: GSPNP_OPINIONS_OFF leaves {' and '.join(off)} alone."
+    hint = "Take them out of GSPNP_OPINIONS_OFF, or write GSPNP_PHONE_LOGIN=off."
+    return [Warning(words, hint=hint, id="provisioning.W002")]
 
 
 @register()
@@ -53,3 +66,9 @@ def networks(app_configs, **kwargs):
                 hint = "Write an address or a network such as 192.168.10.0/24."
                 found.append(Error(f"{name} holds {entry!r}.", hint=hint, id="provisioning.E003"))
     return found
+
+
+@register()
+def doors_certificates(app_configs, **kwargs):
+    """provisioning.W002 to W004: the files that GSPNP_PHONES_CERT, GSPNP_CONSOLE_CERT and their keys name."""
+    return certificates.messages()

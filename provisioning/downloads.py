@@ -7,7 +7,7 @@ final file; `applied` is a complete 200, or a 304 with the file's ETag, by that 
 
 import hashlib
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Q
@@ -16,14 +16,19 @@ from django.utils import timezone
 from devices import inventory
 from devices.choices import EventKind, Stage
 from devices.models import Phone
-from provisioning import outbox, url_forms
-from provisioning.gxp import files
+from provisioning import file_key, outbox, url_forms
+from provisioning.door.http_login import Login, Scheme
+from provisioning.gxp import files, login
 from provisioning.gxp.files import Part
-from provisioning.models import ConfigFile, Download, NotifyKind, PathKind
+from provisioning.models import ConfigFile, Download, NotifyKind, PathKind, Release
 from provisioning.paths import Ask, hash_of
+from provisioning.release import windows
 from provisioning.rendering import texts_of
 
 BOOTSTRAP_SECONDS = 30  # less than a restart takes, more than the retries of a download; our choice
+NO_PHONE = 0
+# Repeats of one phone that are written down: a phone that was taken over must not fill the disk. Our choice.
+REPEATS, REPEATS_MINUTES = 60, 10
 BEFORE_FETCHED = (Stage.ASSIGNED, Stage.NOTIFIED)
 
 
@@ -39,6 +44,13 @@ class Offer:
     name: str
     moves: bool
     below: bool = False
+    release: Release | None = None
+    """What lets it out by its plain name."""
+    path_base: str = ""
+    """The address of our door that the path was made for; "" for a plain name."""
+    login: Login | None = None
+    """What has to be shown for it: what stands in the very file whose path was asked for, so that a phone that knows
+    the path has the login too, whatever was switched on, off or changed since."""
 
     @property
     def etag(self) -> str:
@@ -70,10 +82,9 @@ def find(ask: Ask, source_host: str) -> Offer | OtherName | None:
         .filter(Q(first_hash=digest) | Q(steady_hash=digest))
         .first()
     )
-    if found is None or found.phone.mac != ask.mac or not found.phone.is_assigned:
-        return None
-    current = outbox.current_file(found.phone_id)
-    if current is None:
+    # Asked for in any case: that a path is known must not be told by the time that it takes to refuse it.
+    current = outbox.current_file(found.phone_id if found is not None else NO_PHONE)
+    if found is None or current is None or found.phone.mac != ask.mac or not found.phone.is_assigned:
         return None
     if found.first_hash == digest:
         allowed = found.pk == current.pk and _first_path_open(found, source_host)
@@ -86,11 +97,35 @@ def find(ask: Ask, source_host: str) -> Offer | OtherName | None:
     part = files.part(current.choice, ask.suffix, by_first=kind is PathKind.FIRST)
     if not allowed:
         return None
-    if part is None or (part is Part.BOOTSTRAP and _bootstrap_is_over(current, found.phone)):
+    if part is None or (part is Part.BOOTSTRAP and not _may_have_key(current, found.phone)):
         return OtherName()
     moves = part is Part.BOOTSTRAP or current.fetched_at is None
     moves = moves or (kind is PathKind.STEADY and current.applied_at is None)
-    return Offer(ask.mac, current, current.bytes_of(part), part, kind, ask.name, moves, ask.below)
+    content, shown = current.bytes_of(part), None if kind is PathKind.FIRST else login_of(found)
+    return Offer(
+        ask.mac, current, content, part, kind, ask.name, moves, ask.below, path_base=found.base_url, login=shown
+    )
+
+
+def login_of(version: ConfigFile) -> Login | None:
+    """What a phone with this version's file shows; None if it needs no login. Raises CannotDecrypt."""
+    if not version.login_scheme:
+        return None
+    return Login(Scheme(version.login_scheme), login.user_of(version.phone.mac), version.login_secret)
+
+
+def released(ask: Ask, source_host: str) -> Offer | OtherName | None:
+    """The file that a person lets out to this source address by its plain name; else the one refusal."""
+    found = windows.latest(ask.mac, source_host)
+    current = outbox.current_file(found.phone_id if found is not None else NO_PHONE)
+    if found is None:
+        return None
+    if current is None or not found.phone.is_assigned or not windows.may_begin(found):
+        return OtherName() if windows.concerns(found) else None
+    part = files.part(current.choice, ask.suffix, by_first=True)
+    if part is None or (part is Part.BOOTSTRAP and not windows.gives_key(found, current)):
+        return OtherName()
+    return Offer(ask.mac, current, current.bytes_of(part), part, PathKind.PLAIN, ask.name, True, release=found)
 
 
 def _can_read(found: ConfigFile, current: ConfigFile) -> bool:
@@ -100,11 +135,17 @@ def _can_read(found: ConfigFile, current: ConfigFile) -> bool:
     """
     if not current.choice.is_encrypted:
         return True
-    return found.choice.is_encrypted and _key_of(found) == _key_of(current) != ""
+    return files.is_same_key(current.choice, _key_of(current), found.choice, _key_of(found))
 
 
 def _key_of(version: ConfigFile) -> str:
     return texts_of(version).get(files.KEY_SETTING, "")
+
+
+def _may_have_key(current: ConfigFile, phone: Phone) -> bool:
+    """Whether the first path gives the key. A phone that is known to have it asks for the next name, and opens that;
+    whoever asks in its place, with frames of its MAC, gets what it cannot read."""
+    return current.key_known_at is None and not _bootstrap_is_over(current, phone)
 
 
 def _bootstrap_is_over(current: ConfigFile, phone: Phone) -> bool:
@@ -130,23 +171,28 @@ def _first_path_open(config_file: ConfigFile, source_host: str) -> bool:
 
 
 def record(offer: Offer, status: int, counts: bool, source_host: str, user_agent: str) -> None:
-    """Store a download and move the stage if it proves something; commit this before the body's end is sent."""
+    """Store a download and move the stage if it proves something; commit this before the body's end is sent.
+
+    Of a phone that repeats itself on and on only what moves it is written down.
+    """
     now = timezone.now()
     version = offer.config_file
     with transaction.atomic():
         if not ConfigFile.objects.filter(pk=version.pk).exists():
             return  # the phone was forgotten while it fetched
-        Download.objects.create(
-            phone_id=version.phone_id,
-            config_file=version,
-            path_kind=offer.path_kind,
-            name=offer.name[:40],
-            status=status,
-            counts=counts and offer.part is Part.FINAL,
-            source_host=source_host,
-            user_agent=user_agent[:200],
-            at=now,
-        )
+        said = (offer.moves and counts and status == 200) or not _goes_on_and_on(version.phone_id, now)
+        if said:
+            Download.objects.create(
+                phone_id=version.phone_id,
+                config_file=version,
+                path_kind=offer.path_kind,
+                name=offer.name[:40],
+                status=status,
+                counts=counts and offer.part is Part.FINAL,
+                source_host=source_host,
+                user_agent=user_agent[:200],
+                at=now,
+            )
         inventory.touch(version.phone_id)
         if offer.part is Part.BOOTSTRAP:
             _took_bootstrap(version, status, counts)
@@ -161,10 +207,40 @@ def record(offer: Offer, status: int, counts: bool, source_host: str, user_agent
             _fetched(version, offer)
         elif not ConfigFile.objects.filter(pk=version.pk, fetched_at__isnull=False).exists():
             return  # a 304 sends no file: before `fetched` it says nothing
+        if offer.path_kind in (PathKind.STEADY, PathKind.OLD):
+            file_key.proved(version)
         if offer.path_kind == PathKind.STEADY:
-            _by_steady_path(version, source_host, already_fetched=not fetched_now)
-        if not fetched_now and offer.path_kind != PathKind.STEADY:
+            _by_steady_path(version, source_host, already_fetched=not fetched_now, said=said)
+        if said and not fetched_now and offer.path_kind != PathKind.STEADY:
             inventory.tell(version.phone_id, EventKind.DOWNLOAD, f"Fetched {offer.name} again.")
+
+
+def _goes_on_and_on(phone_id: int, now: datetime) -> bool:
+    """Has this phone's path been used so often lately that one more download tells nothing?"""
+    lately = now - timedelta(minutes=REPEATS_MINUTES), now + timedelta(minutes=REPEATS_MINUTES)
+    at = Download.objects.filter(phone_id=phone_id).values_list("at", flat=True)[REPEATS - 1 : REPEATS].first()
+    return at is not None and lately[0] < at < lately[1]
+
+
+def record_released(offer: Offer, in_hand: str, source_host: str, user_agent: str) -> bool:
+    """Store a complete download by the plain name, and close what let it out; commit this before the end is sent.
+
+    False if it must not leave any more: somebody closed it, its time is over, or there is a newer file by now.
+    """
+    release = offer.release
+    assert release is not None
+    with transaction.atomic():
+        outbox.lock_phones([release.phone_id])
+        newest = outbox.current_file(release.phone_id)
+        assigned = Phone.objects.filter(pk=release.phone_id, stage__in=inventory.WAY).exists()
+        if newest is None or newest.pk != offer.config_file.pk or not assigned:
+            return False
+        if offer.part is Part.BOOTSTRAP and not windows.gives_key(release, newest):
+            return False
+        if not windows.finish(release, in_hand, newest, is_key=offer.part is Part.BOOTSTRAP):
+            return False
+        record(offer, 200, True, source_host, user_agent)
+    return True
 
 
 def _took_bootstrap(version: ConfigFile, status: int, complete: bool) -> None:
@@ -184,7 +260,7 @@ def _fetched(version: ConfigFile, offer: Offer) -> None:
     _drop_waiting(version, "The phone has fetched its file.")
 
 
-def _by_steady_path(version: ConfigFile, source_host: str, already_fetched: bool) -> None:
+def _by_steady_path(version: ConfigFile, source_host: str, *, already_fetched: bool, said: bool) -> None:
     """The phone asks where only its own file could send it."""
     now = timezone.now()
     ConfigFile.objects.filter(pk=version.pk).update(steady_at=now)
@@ -205,7 +281,7 @@ def _by_steady_path(version: ConfigFile, source_host: str, already_fetched: bool
             "Applied: it fetched again by the path that stands only inside its own file."
             + _from_elsewhere(version.phone_id, source_host),
         )
-    else:
+    elif said:
         words = "Fetched by its own path: still applied." + _from_elsewhere(version.phone_id, source_host)
         inventory.tell(version.phone_id, EventKind.DOWNLOAD, words)
         inventory.explain(version.phone_id, "")

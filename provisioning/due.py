@@ -30,6 +30,8 @@ class Due:
     bootstrap_at: datetime | None
     """When the phone had taken the key of its encrypted file."""
     bootstrap_kind: str
+    key_known_at: datetime | None
+    """Since when the phone is known to have that key, which is not given to it any more."""
     phone_id: int
     mac: str
     model: str
@@ -49,19 +51,24 @@ class Due:
         """Since when the phone has the key of its encrypted file, as far as this NOTIFY relies on it.
 
         A phone restarts after a key in plain XML, and is to go on with the file then. All else begins with the key
-        anew: a person who asks again, a phone that came back without its configuration, and one that started up
-        although a binary key needs no restart.
+        anew, until the phone is known to have it: a person who asks again, a phone that came back without its
+        configuration, and one that started up although a binary key needs no restart.
         """
         relies = self.origin == NotifyOrigin.AUTOMATIC and self.unless_steady_since is None
         relies = relies and self.bootstrap_kind == Bootstrap.XML
         return self.bootstrap_at if relies else None
 
     @property
+    def names_file(self) -> bool:
+        """Whether the phone is to take the encrypted file itself: nothing else is there for it, or it has the key."""
+        return self.key_known_at is not None or self.has_key is not None
+
+    @property
     def target(self) -> tuple[str, int]:
         return self.source_host or "", self.notify_port
 
 
-_OF_FILE = ("base_url", "first_token", "fetched_at", "steady_at", "bootstrap_at", "bootstrap_kind")
+_OF_FILE = ("base_url", "first_token", "fetched_at", "steady_at", "bootstrap_at", "bootstrap_kind", "key_known_at")
 _OF_PHONE = (
     "mac", "model", "firmware", "stage", "source_host", "notify_port", "interface", "local_host", "subscribed_at",
     "approved_at", "approved_host", "steady_host",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from devices.catalog import slots
 from devices.models import Phone
-from provisioning import outbox, plan, rendering
+from provisioning import outbox, phone_login, plan, rendering
 from provisioning.gxp import document
 from provisioning.gxp.catalogue import SETTINGS
 from provisioning.gxp.config import ConfigError, Problem
@@ -24,7 +24,7 @@ AS_DELIVERED = gettext_noop("as delivered: nobody says what this key does")
 COMPUTED_HERE = gettext_noop("computed for this phone")
 THE_TEAM = gettext_noop("the team")
 TAKEN_BACK = gettext_noop("the factory's value: an earlier version said otherwise")
-_NO_PATH = "-" * 22  # stands for the secret path, which is masked in any case
+_NO_PATH = "-" * 22  # stands for the secret path, and for the login's password, which are masked in any case
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,11 @@ def picture(phone: Phone) -> Picture:
     layers = stack.stack(phone)
     base = plan.base_url(phone.local_host or "127.0.0.1")
     current = outbox.current_file(phone.pk)
-    wanted = Wanted(phone, model, plan.draft_of(phone), layers, base, **switched_on(phone))
+    logs_in = phone_login.scheme_of(layers, model) is not None
+    wanted = Wanted(
+        phone, model, plan.draft_of(phone), layers, base, **switched_on(phone),
+        login_password=_NO_PATH if logs_in else "",
+    )  # fmt: skip
     merged = merge(rendering.layers_of(wanted), model)
     told = rendering.texts_of(current)
     problems: tuple[Problem, ...] = ()

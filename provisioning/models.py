@@ -15,13 +15,14 @@ from provisioning.jobs.models import Job, JobFailure, JobState, JobTarget, Worke
 from provisioning.layers.models import LayerLevel, PhoneTemplate, SettingsLayer
 from provisioning.phonebook.models import Contact, Phonebook
 from provisioning.plain.models import DoorHour, MissedAsk, ModelFile
+from provisioning.release.models import Release, ReleaseEnd
 
 __all__ = [
     "OPEN_STATES", "Attempt", "AttemptKind", "ConfigFile", "Contact", "DoorHour", "Download", "FirmwareImage",
     "FirmwareStep", "FirmwareTry", "HandedOut", "Handout", "ImportRow", "ImportState", "Job", "JobFailure", "JobState",
     "JobTarget", "LayerLevel", "LearnedUrlForm", "MissedAsk", "ModelFile", "Notify", "NotifyKind", "NotifyOrigin",
-    "NotifyState", "PathKind", "PhoneImport", "PhoneTemplate", "Phonebook", "RowOutcome", "RowState", "SettingsLayer",
-    "UrlForm", "WorkerStatus",
+    "NotifyState", "PathKind", "PhoneImport", "PhoneTemplate", "Phonebook", "Release", "ReleaseEnd", "RowOutcome",
+    "RowState", "SettingsLayer", "UrlForm", "WorkerStatus",
 ]  # fmt: skip
 
 
@@ -41,6 +42,9 @@ class ConfigFile(models.Model):
     body = EncryptedBytesField(null=True, help_text="What the phone gets, where that is not the XML text.")
     bootstrap = EncryptedBytesField(null=True, help_text="What brings the key of an encrypted file.")
     bootstrap_at = models.DateTimeField(null=True, help_text="When the phone had taken the bootstrap.")
+    key_known_at = models.DateTimeField(
+        null=True, help_text="Since when the phone is known to have the key in it, which is not sent again then."
+    )
     etag = models.CharField(max_length=64)
     firmware = models.CharField(max_length=40, blank=True, help_text="The version that it makes the phone fetch.")
     held_back = models.BooleanField(default=False, help_text="Without secrets, until the phone runs safe firmware.")
@@ -49,6 +53,10 @@ class ConfigFile(models.Model):
     first_secret = EncryptedTokenField()
     steady_hash = models.CharField(max_length=64, unique=True)
     steady_secret = EncryptedTokenField()
+    login_scheme = models.CharField(
+        max_length=6, blank=True, help_text="How a phone with this file logs in where it asks for it: basic, digest."
+    )
+    login_secret = EncryptedTokenField(blank=True, help_text="The password of that login; its user is the MAC.")
     silent_because = models.CharField(
         max_length=100, blank=True, help_text="Why a phone with this file may not answer our OPTIONS over UDP."
     )
@@ -61,6 +69,9 @@ class ConfigFile(models.Model):
     applied_at = models.DateTimeField(null=True, help_text="First complete download by the steady path, after that.")
     steady_at = models.DateTimeField(null=True, help_text="Last complete download by the steady path.")
     retired_at = models.DateTimeField(null=True, help_text="From here on its steady path leads nowhere.")
+
+    same_key_as: int | None = None
+    """Of a version that is not stored yet: the one before it, if the same key opens both (file_key.carry)."""
 
     class Meta:
         ordering = ("phone", "-number")
@@ -220,10 +231,11 @@ class PathKind(models.TextChoices):
     FIRST = "first", _("First path")
     STEADY = "steady", _("Steady path")
     OLD = "old", _("Steady path of an earlier version")
+    PLAIN = "plain", _("Plain name, released by a person")
 
 
 class Download(models.Model):
-    """A request that was served from a secret path; the proof behind `fetched` and `applied`."""
+    """A request that was served from a secret path or a released name; the proof behind `fetched` and `applied`."""
 
     phone = models.ForeignKey(Phone, on_delete=models.CASCADE, related_name="downloads")
     config_file = models.ForeignKey(ConfigFile, on_delete=models.CASCADE, related_name="downloads")
@@ -256,6 +268,8 @@ class AttemptKind(models.TextChoices):
     ELSEWHERE = "elsewhere", _("Asked from another address than the one notified")
     OLD = "old", _("Asked by a path that is over")
     NAME = "name", _("Asked for a name that its file does not have")
+    LOGIN = "login", _("Asked with a wrong login")
+    NO_LOGIN = "no_login", _("Was asked for its login, and did not give it")
 
 
 class Attempt(models.Model):

@@ -101,7 +101,15 @@ def base_url(local_host: str | None) -> str:
     if settings.GSPNP_PUBLIC_URL:
         return settings.GSPNP_PUBLIC_URL
     host = f"[{local_host}]" if ":" in (local_host or "") else local_host
-    return f"http://{host}:{settings.GSPNP_PHONES_PORT}"
+    scheme = "https" if settings.PHONES_CERTIFICATE else "http"
+    return f"{scheme}://{host}:{settings.GSPNP_PHONES_PORT}"
+
+
+def plainly(base: str) -> str | None:
+    """The same door over plain HTTP, on the port of its TLS; None if it has no TLS of its own, or lets nothing out."""
+    if not settings.PHONES_CERTIFICATE or settings.GSPNP_PHONES_HTTP == "0" or not base.startswith("https:"):
+        return None
+    return f"http:{base.partition(':')[2]}"
 
 
 def place_of(base: str) -> str:

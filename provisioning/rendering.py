@@ -10,7 +10,7 @@ import os
 import secrets
 import string
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
 from django.db.models import Q
@@ -18,15 +18,15 @@ from django.db.models import Q
 from devices.catalog import KeySlot, PhoneModel
 from devices.crypto import CannotDecrypt
 from devices.models import Phone
-from provisioning import plan
+from provisioning import phone_login, plan
 from provisioning.firmware import pins
-from provisioning.gxp import document, files
+from provisioning.gxp import document, files, login
 from provisioning.gxp.config import DeviceConfig
 from provisioning.gxp.document import DocumentError
 from provisioning.gxp.files import KEY_SETTING
 from provisioning.gxp.hearing import silent_because
 from provisioning.gxp.inspection import inspect
-from provisioning.gxp.layers import Layer, Level
+from provisioning.gxp.layers import TRANSPORT, Layer, Level
 from provisioning.gxp.openssl_enc import SALT_BYTES
 from provisioning.gxp.pvalues import GENERATED
 from provisioning.layers import stack
@@ -63,6 +63,8 @@ class Wanted:
     """The secret of its site's phonebook; empty: there is none, or it is off."""
     is_short: bool = False
     """It does not run the last version of its model's path yet, and has never fetched an account from us."""
+    login_password: str = field(default="", repr=False)
+    """Of the login by which it is to fetch its file; empty: it needs none."""
 
     @property
     def own(self) -> dict[str, str | None]:
@@ -105,6 +107,7 @@ def next_version(
     first file that is what files at plain names say.
     """
     before = plain_files.told(wanted.model) if current is None else texts_of(current)
+    wanted, scheme = _with_login(_as_reached(wanted), current, before)
     said, draft, held_back = _decided(wanted)
     choice = plan.format_choice(said.options, wanted.phone.firmware)
     steady = current.steady_secret if current is not None and before else fresh_secret()
@@ -117,19 +120,23 @@ def next_version(
         texts = document.in_order(texts | {KEY_SETTING: key_before or random_password(KEY_CHARS)})
     elif KEY_SETTING in before:  # a phone that has a key is told that it needs none any more
         texts = document.in_order(texts | {KEY_SETTING: ""})
+    login_scheme = "" if held_back else scheme
     same = current is not None and texts == before and choice == current.choice
+    same = same and current is not None and login_scheme == current.login_scheme
     if current is not None and same and held_back == current.held_back and not anew:
         return None
     steady = fresh_secret()
     server = plan.server_config(wanted.base, steady)
     if "config_server_path" in texts:
         texts["config_server_path"] = server.config_path
+    if login_scheme:  # another one with each path: who has the path of a file has its login too
+        texts[login.PASSWORD_SETTING] = random_password()
     content = document.written(wanted.phone.mac, texts)
     inspect(content, wanted.phone.mac, wanted.model, texts)
     first = fresh_secret()
     first_path = plan.server_config(wanted.base, first).config_path
     bodies = files.bodies(wanted.phone.mac, content, texts, choice, first_path, os.urandom(SALT_BYTES))
-    return ConfigFile(
+    version = ConfigFile(
         phone=wanted.phone,
         content=content,
         format=choice.format,
@@ -141,6 +148,8 @@ def next_version(
         base_url=wanted.base,
         firmware=wanted.firmware,
         held_back=held_back,
+        login_scheme=login_scheme,
+        login_secret=texts[login.PASSWORD_SETTING] if login_scheme else "",
         saved_by=by[:150],
         why=why[:200],
         silent_because=silent_because(texts),
@@ -149,6 +158,20 @@ def next_version(
         steady_secret=steady,
         steady_hash=hash_of(steady),
     )
+    if current is not None:
+        opens = files.is_same_key(choice, texts.get(KEY_SETTING, ""), current.choice, before.get(KEY_SETTING, ""))
+        version.same_key_as = current.pk if opens else None
+    return version
+
+
+def _with_login(wanted: Wanted, current: ConfigFile | None, before: Mapping[str, str]) -> tuple[Wanted, str]:
+    """With the login that its present file has, to see whether that says all; else with a new one. And its scheme."""
+    scheme = phone_login.scheme_of(wanted.layers, wanted.model)
+    if scheme is None:
+        return wanted, ""
+    has_one = current is not None and current.login_scheme == scheme
+    kept = before.get(login.PASSWORD_SETTING, "") if has_one else ""
+    return replace(wanted, login_password=kept or random_password()), scheme.value
 
 
 def switched_on_of(phones: Sequence[Phone]) -> dict[int, SwitchedOn]:
@@ -187,6 +210,7 @@ def note_step(wanted: Wanted, current: ConfigFile) -> None:
 
 def config_of(wanted: Wanted, steady_secret: str, before: Iterable[str]) -> DeviceConfig:
     """What the next file is to say, `before` being what the phone was told already. Not validated."""
+    wanted = _as_reached(wanted)
     said, draft, _ = _decided(wanted)
     return plan.device_config(wanted.phone, wanted.model, draft, wanted.base, steady_secret, said, before)
 
@@ -197,12 +221,22 @@ def key_origins(wanted: Wanted) -> Mapping[KeySlot, str]:
     return plan.arranged_keys(draft, wanted.model, said)[0].origins
 
 
+def _as_reached(wanted: Wanted) -> Wanted:
+    """The same, over plain HTTP if a layer says so and our door has that beside its TLS."""
+    plainly = plan.plainly(wanted.base)
+    if plainly is None:
+        return wanted
+    options = stack.said(wanted.layers, wanted.model).options
+    return replace(wanted, base=plainly) if options.get(TRANSPORT) == "http" else wanted
+
+
 def _decided(wanted: Wanted) -> tuple[stack.Said, plan.Draft, bool]:
     """What the layers say, the assignment, and whether secrets are held back until the firmware is upgraded."""
     said = stack.said(layers_of(wanted), wanted.model)
     held_back = wanted.is_short and said.options.get("upgrade_first") == "yes"
     if held_back:
-        return stack.without_secrets(said), plan.Draft(), True
+        bare = replace(wanted, login_password="")
+        return stack.without_secrets(stack.said(layers_of(bare), wanted.model)), plan.Draft(), True
     return said, wanted.draft, False
 
 
@@ -210,6 +244,7 @@ def layers_of(wanted: Wanted) -> stack.Stack:
     """The phone's layers with those that we make ourselves, from what an operator has switched on."""
     place = plan.place_of(wanted.base)
     ours = (
+        Layer(Level.LOGIN, "", login.settings_for(wanted.phone.mac, wanted.login_password)),
         Layer(Level.PHONEBOOK, "", phonebook.settings_for(wanted.phonebook, wanted.base)),
         Layer(Level.FIRMWARE, wanted.firmware, pins.settings_for(wanted.firmware, place)),
     )

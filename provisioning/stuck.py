@@ -26,6 +26,10 @@ UNSENT_SECONDS = 30
 LOOK_AT_MOST = 500
 # A phone that tries something else at the door gets other words while that is news. Our choice.
 NEWS_SECONDS = 120
+LOGINS = (AttemptKind.LOGIN, AttemptKind.NO_LOGIN)
+SHOWN_BY_PATH = (AttemptKind.ELSEWHERE, *LOGINS)
+# A phone that is refused its file goes on to the other names that phones ask for: that is what follows, not the reason.
+FOLLOWS_A_REFUSAL = (AttemptKind.NAME, AttemptKind.PLAIN)
 
 
 def explain_all() -> int:
@@ -44,9 +48,12 @@ def _explain(phones: QuerySet[Phone], say: words.Say, stages: Iterable[Stage]) -
     if not found:
         return 0
     tried = _tried(found)
-    names = ("phone", "base_url", "bootstrap_at")
+    names = ("phone", "base_url", "bootstrap_at", "key_known_at")
     files = batch.newest(ConfigFile, names, "phone", [phone.pk for phone in found], by="number")
-    told = {phone_id: words.Told(base_url, key_at is not None) for phone_id, base_url, key_at in files}
+    told = {
+        phone_id: words.Told(base_url, key_at is not None, known_at is not None)
+        for phone_id, base_url, key_at, known_at in files
+    }
     reasons = {phone.pk: say(phone, told.get(phone.pk, words.Told()), tried.get(phone.pk)) for phone in found}
     return inventory.explain_all(reasons, stages)
 
@@ -88,7 +95,8 @@ def _news_of(beginning: str, now: datetime) -> Q:
 
 
 def _tried(phones: list[Phone]) -> Mapping[int, Attempt]:
-    """The last thing that each of these phones did at the door on the step that it stands on, whatever it was."""
+    """The last thing that each of these phones did at the door on the step that it stands on, whatever it was; but what
+    a refused login made it ask for next says nothing of why."""
     left = Notify.objects.filter(phone__in=phones, kind=NotifyKind.PROFILE, first_sent_at__isnull=False).order_by("id")
     sent_at = dict(left.values_list("phone", "first_sent_at"))
     # A notified phone may ask before its answer is on record; what it did before it had its file is over.
@@ -97,9 +105,10 @@ def _tried(phones: list[Phone]) -> Mapping[int, Attempt]:
     last: dict[int, Attempt] = {}
     for attempt in Attempt.objects.filter(phone__in=phones).order_by("at", "id"):
         at, pk = since[attempt.phone_id], attempt.phone_id
-        # Anybody may ask by a MAC; only the notified path says by itself that it was told to this phone.
-        its_own = attempt.source_host == hosts[pk] or attempt.kind == AttemptKind.ELSEWHERE
-        if at is not None and attempt.at >= at and its_own:
+        # Anybody may ask by a MAC; only its own path says by itself that it was told to this phone.
+        its_own = attempt.source_host == hosts[pk] or attempt.kind in SHOWN_BY_PATH
+        follows = attempt.kind in FOLLOWS_A_REFUSAL and pk in last and last[pk].kind in LOGINS
+        if at is not None and attempt.at >= at and its_own and not follows:
             last[pk] = attempt
     return last
 

@@ -15,7 +15,7 @@ from devices.crypto import CannotDecrypt
 from devices.models import Phone
 from provisioning import assignment, outbox, plan, rendering
 from provisioning.firmware import pins
-from provisioning.gxp import document
+from provisioning.gxp import document, login
 from provisioning.gxp.catalogue import SETTINGS, fault
 from provisioning.gxp.config import KeyConfig
 from provisioning.gxp.document import DocumentError
@@ -62,6 +62,9 @@ def compare(phone: Phone, before: int, after: int) -> list[Change]:
     Of the settings with our paths, which are others in each version, it tells only whether they lead to another server.
     """
     changes = differences(_texts(phone, before), _texts(phone, after))
+    with_login = ConfigFile.objects.filter(phone=phone, number__in=(before, after)).exclude(login_scheme="")
+    if with_login.count() == len({before, after}):
+        changes = [one for one in changes if one.name not in login.SETTINGS]  # another one in each version
     bases = dict(ConfigFile.objects.filter(phone=phone, number__in=(before, after)).values_list("number", "base_url"))
     was, now = bases.get(before), bases.get(after)
     return changes if was == now else [Change(SERVER_ADDRESS, was, now), *changes]
@@ -90,6 +93,8 @@ def roll_back(phone: Phone, number: int, *, by: str, seen_host: str | None, anew
     own = _own_settings(phone, model, old, layers)
     # What we made from what was switched on then is made anew from what is switched on now.
     ours = _made_by_us(texts, _led_to_firmware(phone, number))
+    if ConfigFile.objects.filter(phone=phone, number=number).exclude(login_scheme="").exists():
+        ours |= {*login.SETTINGS}
     own = {name: text for name, text in own.items() if name not in ours}
     own |= _freed(old, stack.with_own(layers, own), model)
     draft = plan.Draft(old.accounts, _own_keys(old, stack.with_own(layers, own), model))

@@ -32,7 +32,7 @@ class Send:
 def first(row: Due, leg: Leg, form: UrlForm, first_secret: str) -> Opening:
     """The transaction that a due row opens; raises SipSerialiseError if its URL cannot be sent."""
     if row.kind == NotifyKind.PROFILE:
-        suffix = "" if row.has_key is None else ".xml"
+        suffix = ".xml" if row.names_file else ""
         telling = Telling(EVENT_PACKAGE, url(row.base_url, first_secret, row.mac, form, suffix))
     else:
         telling = COMMANDS[NotifyKind(row.kind)]

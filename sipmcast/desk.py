@@ -16,8 +16,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from devices import crypto, inventory, trust
-from devices.choices import EventKind
+from devices import alarms, crypto, decoys, inventory, trust
+from devices.choices import AlarmKind, EventKind
 from devices.inventory import Heard
 from devices.mac import colons
 from devices.models import Phone
@@ -35,7 +35,7 @@ from sipmcast.events import Leg, LegKey
 from sipmcast.neighbours import Neighbours
 from sipmcast.sip.errors import SipSerialiseError
 
-__all__ = ["STORE_AWAY", "Plan", "Stored", "look", "owe", "settle", "store", "upkeep", "warm_up"]
+__all__ = ["STORE_AWAY", "Plan", "Stored", "alarm", "look", "owe", "settle", "store", "upkeep", "warm_up"]
 
 log = logging.getLogger(__name__)
 
@@ -63,10 +63,12 @@ class Plan:
 
 
 class Stored(NamedTuple):
-    """What a batch of sightings did, and which sources announce new phones in bursts."""
+    """What a batch of sightings did, which sources announce new phones in bursts, and who announced which decoys."""
 
     heard: list[Heard]
     bursts: list[tuple[str, int]]
+    decoys: Sequence[tuple[str, str]] = ()
+    """(source, MAC) of each; nothing is stored of them, and they are answered as all others are."""
 
 
 class _Newcomers:
@@ -104,8 +106,21 @@ def warm_up() -> None:
 
 def store(sightings: Sequence[Sighting], site: str) -> Stored:
     """Commit what was heard at this site, at most STORE_AT_ONCE sightings, in one transaction."""
-    heard = inventory.record_sightings(sightings, neighbours.snapshot().verify, newcomers().bound, site)
-    return Stored(heard, newcomers().bursts())
+    traps = decoys.among({one.mac for one in sightings})
+    phones = [one for one in sightings if one.mac not in traps] if traps else sightings
+    heard = inventory.record_sightings(phones, neighbours.snapshot().verify, newcomers().bound, site)
+    return Stored(heard, newcomers().bursts(), [(one.source_host, one.mac) for one in sightings if one.mac in traps])
+
+
+def alarm(bursts: Mapping[str, int], announced: Mapping[tuple[str, str], int], over_limit: Mapping[str, int]) -> None:
+    """Raise alarms for sources that announce new phones in bursts, that announced decoys, that sent too much."""
+    for (source, mac), count in announced.items():
+        log.warning("%s announced itself with the MAC of the decoy %s", source, colons(mac))
+        alarms.raise_alarm(AlarmKind.DECOY_SIP, source, mac=mac, count=count)
+    for source, count in bursts.items():
+        alarms.raise_alarm(AlarmKind.PHONES, source, count=count)
+    for source, count in over_limit.items():
+        alarms.raise_alarm(AlarmKind.FLOOD_SIP, source, count=count)
 
 
 def owe(started: Mapping[int, datetime]) -> None:
@@ -195,7 +210,7 @@ def _may_leave(row: Due, verdict: Verdict, leg: Leg, plan: Plan, now: datetime) 
     if moved is not None:
         outbox.withhold(row, f"This server is now reached at {moved}. Save the assignment again.", alarm=False)
         return False
-    stands = standing(row, row, now)
+    stands = standing(row, row, now, verdict)
     not_asked = verdict is Verdict.UNKNOWN and not trust.attended(stands)
     if not_asked and _can_probe(host) and plan.probed.get(row.pk, 0) < PROBES:
         # Unknown may only mean that the kernel has not asked yet: make it ask before anything is decided.
@@ -215,7 +230,7 @@ def _may_leave(row: Due, verdict: Verdict, leg: Leg, plan: Plan, now: datetime) 
 def _leave_out(row: Due, now: datetime) -> None:
     """A command of an order that would reach another device: a person who asks one phone may know better, nobody looks
     at an order's."""
-    objection = trust.objection(standing(row, row, now), Verdict.MISMATCH) or ""
+    objection = trust.objection(standing(row, row, now, Verdict.MISMATCH), Verdict.MISMATCH) or ""
     log.warning("%s: %s left out: %s", colons(row.mac), row.kind, objection)
     with transaction.atomic():
         outbox.lock_phones([row.phone_id])

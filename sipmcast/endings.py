@@ -118,7 +118,7 @@ def _doubt(notify: Notify, now: datetime) -> str | None:
     verdict = neighbours.verify(host, phone.mac, notify.interface)
     if verdict is Verdict.MISMATCH:
         return f"The neighbour table shows another device's MAC at {host}: find out which one it is."
-    return trust.objection(standing(notify, phone, now), verdict)
+    return trust.objection(standing(notify, phone, now, verdict), verdict)
 
 
 def _ask_the_user(notify: Notify, leg: Leg | None) -> Send | None:
@@ -139,10 +139,12 @@ def _reopened(notify: Notify, opening: outbox.Opening, leg: Leg, **changes: obje
     return Send(notify.pk, opening.branch, opening.datagram, opening.target, leg)
 
 
-def standing(row: Due | Notify, phone: Due | Phone, now: datetime) -> Standing:
+def standing(row: Due | Notify, phone: Due | Phone, now: datetime, verdict: Verdict) -> Standing:
     """`phone` is whatever has the phone's columns: the row itself, or its phone."""
     times = (phone.subscribed_at, phone.approved_at)
     ages = [(now - one).total_seconds() if one else float("inf") for one in times]
     age = max(ages) if min(ages) >= -trust.CLOCK_SLACK_SECONDS else float("inf")  # a time to come proves nothing
-    by_person = row.origin in (NotifyOrigin.SAVE, NotifyOrigin.PERSON)
-    return Standing(phone.source_host, phone.approved_host, phone.steady_host, age, by_person)
+    insists = row.origin == NotifyOrigin.PERSON
+    if row.origin == NotifyOrigin.SAVE:
+        insists = verdict is not Verdict.MISMATCH or not neighbours.knows_phones(phone.interface)
+    return Standing(phone.source_host, phone.approved_host, phone.steady_host, age, insists)

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from devices import networks
+from devices.limits import Limits
 from sipmcast import sockets
 from sipmcast.agent import Agent
 from sipmcast.events import Event, Ignored, Leg
 from sipmcast.fair import FairQueue
-from sipmcast.limits import Limits
 from sipmcast.sip.grammar import MAX_DATAGRAM_BYTES
 from sipmcast.sockets import CannotListen, Interface, LegSockets
 
@@ -27,6 +27,7 @@ DRAIN_LIMIT = 10_000  # datagrams taken from one socket in a turn: what the kern
 SERVE_LIMIT = 250  # datagrams looked at in a turn: a few milliseconds, in which nothing else happens
 SERVE_LIMIT_PRESSED = 50  # under pressure, so that sockets are drained in time
 WAITING_LIMIT = 8_192  # datagrams that wait to be looked at, of all sources together
+OVER_LIMIT_SOURCES = 20  # that are told of at once
 PRESSED_ABOVE = 1_000  # as many waiting mean that more comes than can be carried: each source gets its share only
 LOOK_SECONDS = 5.0
 LINES_PER_SECOND = 20
@@ -61,6 +62,8 @@ class Listener:
         self._by_leg: dict[Leg, LegSockets] = {}
         self._waiting: FairQueue[Heard] = FairQueue(WAITING_LIMIT)
         self._serving = False
+        self.over_limit: dict[str, int] = {}
+        """Whose datagrams were thrown away because there were too many, and how many since it was emptied."""
         self._limits = Limits(options.per_second, options.source_per_second, time.monotonic())
         self._dropped = 0  # on legs that are closed
         self._timer: asyncio.TimerHandle | None = None
@@ -171,10 +174,17 @@ class Listener:
                 counters["not_allowed"] += 1
             elif not self._limits.admit(source[0], now, len(self._waiting) > PRESSED_ABOVE):
                 counters["over_limit"] += 1
+                self._count_over(source[0])
             elif not self._waiting.put(source[0], (datagram, source, opened, group)):
                 counters["gave_way"] += 1
         if not self._serving:
             self._serve()
+
+    def _count_over(self, host: str) -> None:
+        """For an alarm; a few sources only, for they can be forged. "" is all together."""
+        who = host if self._limits.is_over(host) else ""
+        if who in self.over_limit or len(self.over_limit) < OVER_LIMIT_SOURCES:
+            self.over_limit[who] = self.over_limit.get(who, 0) + 1
 
     def _serve(self) -> None:
         """Look at what waits, as much as fits into one turn, then let the agent's answers out."""

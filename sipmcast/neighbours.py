@@ -7,6 +7,7 @@ second old may be wrong. Source: proc(5), /proc/net/arp; flag 0x2 is "complete".
 from pathlib import Path
 
 from devices.mac import MacError, parse_mac
+from devices.models import Phone
 from devices.trust import Verdict
 
 ARP_TABLE = Path("/proc/net/arp")
@@ -41,6 +42,20 @@ def snapshot() -> Neighbours:
 def verify(host: str, mac: str, interface: str = "") -> Verdict:
     """The same for a single question."""
     return Neighbours().verify(host, mac, interface)
+
+
+def shows_another(phone: Phone) -> bool:
+    """Whether another device's MAC is at this phone's address: its passwords would go there."""
+    return verify(phone.source_host or "", phone.mac, phone.interface) is Verdict.MISMATCH
+
+
+def knows_phones(interface: str) -> bool:
+    """Whether the table shows most phones of this interface to be who they say. Where it does not (a router answers for
+    all who are behind it, or one machine simulates many), another MAC proves nothing."""
+    shown = {host: {_mac_of(line, interface) for line in lines} - {None} for host, lines in _read().items()}
+    phones = Phone.objects.filter(source_host__in=[host for host, macs in shown.items() if macs])
+    matches = [{mac} == shown[host] for host, mac in phones.values_list("source_host", "mac") if host is not None]
+    return 2 * sum(matches) > len(matches)
 
 
 def _read() -> dict[str, list[str]]:

@@ -23,8 +23,6 @@ class Pulse:
     held: Held
     last_heard: dict[str, float] = field(default_factory=dict)
     """Interface -> when a SUBSCRIBE was last heard there, POSIX seconds."""
-    bursts: list[tuple[str, int]] = field(default_factory=list)
-    """Sources that announce many new phones, and how many in the last minute."""
     storing_since: float | None = None
     """Since when a batch waits to be stored."""
     _away_since: float | None = None
@@ -57,9 +55,7 @@ class Pulse:
         said = [self._words] if now < self._words_until else []
         if drops:
             said.append(f"The kernel has thrown away {drops:,} datagrams that came faster than they were read.")
-        return said + [
-            f"{host} has announced {count:,} phones never seen before within a minute." for host, count in self.bursts
-        ]
+        return said
 
     def is_slow(self) -> bool:
         """Does a batch wait to be stored for too long?"""

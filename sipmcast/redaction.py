@@ -24,14 +24,16 @@ _FOLD = re.compile(rb"(?:\r\n|\r|\n)[ \t]+")
 _NO_NAME = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-"))
 # Logins and challenges (RFC 3261 20.7, 20.27, 20.28, 20.44; RFC 7615), and whatever is called like a secret.
 _LOGIN = re.compile(rb"auth|credential")
-_SECRET = re.compile(rb"pass|pwd|secret|token|cookie")
+_SECRET = re.compile(rb"pass|pwd|secret|token|cookie|key")
 _SHOWN = frozenset((b"realm", b"algorithm", b"qop", b"stale", b"username", b"uri", b"nc", b"domain"))
 _SCHEME = re.compile(rb"(?i)(?:digest|basic|bearer|ntlm|negotiate)(?=[ \t])")
 _PARAMETER = re.compile(rb'([^\s,=";]{1,60})([ \t]*=[ \t]*)("(?:[^"\\]|\\.)*+"?|[^\s,]*)', re.DOTALL)
 # The same outside of such a field, in a line that hides what it is; P-values too (a phone's P34 is a password).
+_GAP = rb"[ \t]{0,9}(?:(?:\r\n|\r|\n)[ \t]{1,9})?"
 _NAMED = re.compile(
-    rb"(?i)((?:pass(?:w(?:or)?d|phrase)?|pwd|secret|token|nonce|response|opaque|rspauth|\bp\d{1,6})[\"']?[ \t]{0,9}="
-    rb"[ \t]{0,9})(?:\"(?:[^\"\\]|\\.)*+\"?|'[^']*+'?|[^\s&;,<>\"']+)",
+    rb"(?i)((?:(?:nonce|response|opaque|rspauth|\bp\d{1,6})[\"']?" + _GAP + rb"=|"
+    rb"(?:pass(?:w(?:or)?d|phrase)?|pwd|secret|token)[\"']?" + _GAP + rb"[=:])" + _GAP + rb")"
+    rb"(?:\"(?:[^\"\\]|\\.)*+\"?|'[^']*+'?|[^\s&;,<>\"']+)",
     re.DOTALL,
 )
 _BEHIND_SCHEME = re.compile(rb"(?i)(\b(?:basic|bearer)[ \t]{1,9})[A-Za-z0-9+/=._~-]{6,}")
@@ -103,10 +105,11 @@ def _without_password(found: re.Match[bytes]) -> bytes:
         return word
     end = max((at.start() for at in _AT.finditer(word)), default=0)
     kind = _KIND.search(word, 0, end)
-    own = _OWN_MAC.match(word, kind.end()) if kind else None
+    user_at = kind.end() if kind else 0  # without a scheme it is an address all the same
+    own = _OWN_MAC.match(word, user_at)
     if own and own.end() == end:
         return word
-    colon = _COLON.search(word, kind.end(), end) if kind else None
+    colon = _COLON.search(word, user_at, end)
     return word if colon is None else word[: colon.end()] + MASK + word[end:]
 
 

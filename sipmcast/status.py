@@ -41,3 +41,11 @@ def heartbeat(name: str, site: str, said: Said) -> None:
     if not ListenerStatus.objects.filter(name=place, instance=instance).update(**row):
         row |= {"instance": instance, "started_at": now}
         ListenerStatus.objects.update_or_create(name=place, defaults=row)
+
+
+def stopped(name: str) -> None:
+    """Say that this listener is gone: nobody has to wait until its last sign of life is old."""
+    place, _, instance = name.partition("#")
+    gone = timezone.now() - timedelta(seconds=STALE_SECONDS)
+    mine = ListenerStatus.objects.filter(name=place, instance=instance, heartbeat_at__gt=gone)
+    mine.update(heartbeat_at=gone - timedelta(milliseconds=1))

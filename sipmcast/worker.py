@@ -6,6 +6,7 @@ longer than 200 ms or is away, phones are answered all the same, and what was he
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
 import time
@@ -14,6 +15,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from django.conf import settings
+from django.db import DatabaseError
 
 from devices.choices import WAY
 from devices.inventory import Heard
@@ -36,7 +38,7 @@ from sipmcast.helpers import Helper
 from sipmcast.listener import Listener
 from sipmcast.pulse import Pulse
 from sipmcast.roll_call import RollCall
-from sipmcast.status import heartbeat
+from sipmcast.status import heartbeat, stopped
 from sipmcast.transaction import NoRoom
 
 log = logging.getLogger(__name__)
@@ -54,6 +56,9 @@ TIDY_SECONDS = 300.0
 TRANSCRIPTS_SECONDS = 0.25  # between two batches of them: 400 a second, after everything else
 TRANSCRIPTS_WAIT_SECONDS = 5.0  # for a moment in which no phone waits; a flood must not keep them away for ever
 PROBED_AT_MOST = 10_000
+ALARM_SECONDS = 1.0
+GOODBYE_SECONDS = 3.0  # whoever stops us waits for five
+DECOYS_HELD = 200  # announced by so many, and not yet told
 
 
 class Worker:
@@ -77,6 +82,9 @@ class Worker:
         self._upkeep_due = self._transcripts_due = 0.0
         self._tidy_due = time.monotonic() + TIDY_SECONDS
         self._lines = (0.0, 0)
+        self._bursts: dict[str, int] = {}
+        self._decoys: dict[tuple[str, str], int] = {}
+        self._alarms_due = 0.0
 
     # --- from the agent, on the event loop --------------------------------------------------------------------------
 
@@ -185,7 +193,7 @@ class Worker:
         """Store a batch; one sighting that cannot be stored must not take the others with it."""
         try:
             stored = await self._store_helper.run(desk.store, [sighting for sighting, _ in taken], self.site)
-            self._pulse.bursts = stored.bursts
+            self._note(stored)
             return stored.heard
         except STORE_AWAY:
             raise
@@ -194,6 +202,14 @@ class Worker:
                 log.exception("%s: this sighting cannot be stored and is dropped", colons(taken[0][0].mac))
                 return []
             return [heard for one in taken for heard in await self._store([one])]
+
+    def _note(self, stored: desk.Stored) -> None:
+        """What is to be alarmed of, once everybody is answered. Bounded: addresses can be forged."""
+        for source, count in stored.bursts:
+            self._bursts[source] = max(count, self._bursts.get(source, 0))
+        for announced in stored.decoys:
+            if announced in self._decoys or len(self._decoys) < DECOYS_HELD:
+                self._decoys[announced] = self._decoys.get(announced, 0) + 1
 
     # --- the outbox and all else --------------------------------------------------------------------------------------
 
@@ -235,6 +251,7 @@ class Worker:
         await self._upkeep(legs)
         await self.roll_call.step(legs, self.listener, self._in_outbox)
         await self._write_down()
+        await self._alarm()
         await self._beat()
         self._pulse.back()
         return plan.more or bool(self._started or self._settlements)
@@ -265,6 +282,22 @@ class Worker:
         except Exception:
             log.exception("what was said with %d phones cannot be stored", len(some))
         journal.stored(some, now)
+
+    async def _alarm(self) -> None:
+        """Say what strangers did, once a second at most."""
+        now = time.monotonic()
+        if not (self._bursts or self._decoys or self.listener.over_limit) or now < self._alarms_due:
+            return
+        self._alarms_due = now + ALARM_SECONDS
+        bursts, self._bursts = self._bursts, {}
+        decoys, self._decoys = self._decoys, {}
+        over, self.listener.over_limit = self.listener.over_limit, {}
+        try:
+            await self._in_outbox(desk.alarm, bursts, decoys, over)
+        except STORE_AWAY:
+            self._bursts, self._decoys = bursts | self._bursts, decoys | self._decoys
+            self.listener.over_limit = over | self.listener.over_limit
+            raise
 
     async def _settle(self, legs: dict) -> None:
         some, self._settlements = self._settlements[:SETTLE_AT_ONCE], self._settlements[SETTLE_AT_ONCE:]
@@ -326,6 +359,11 @@ class Worker:
     async def ready(self) -> None:
         """Wait until both helpers have started: the first phone shall not wait for them."""
         await asyncio.gather(self._store_helper.run(desk.warm_up), self._outbox_helper.run(desk.warm_up))
+
+    async def say_goodbye(self) -> None:
+        """Say that this listener stops, if the database hears it in time."""
+        with contextlib.suppress(DatabaseError, OSError):
+            await asyncio.wait_for(self._in_outbox(stopped, self.claimed_by), GOODBYE_SECONDS)
 
     def close(self) -> None:
         self._store_helper.close()

@@ -4,18 +4,13 @@ A desk phone is a GXP1628 at HOST, heard on `eth0` (our address there is OURS). 
 further on its way, by the functions that the product itself calls.
 """
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from unittest.mock import patch
-from urllib.parse import unquote
 
 from asgiref.sync import async_to_sync
-from django.core.handlers.asgi import ASGIHandler
-from django.core.signals import request_finished, request_started
-from django.db import close_old_connections
 from django.test import override_settings
 
 from devices import inventory
@@ -23,8 +18,9 @@ from devices.catalog import DEFAULT_CODECS, KeyMode, KeySlot
 from devices.models import Phone
 from devices.sighting import Sighting
 from devices.trust import Verdict
-from gspnp import settings_phones
 from provisioning import assignment, downloads, outbox, paths, plan, settling, starts
+from provisioning.door import app as door
+from provisioning.door.http import Request, path_of
 from provisioning.gxp.config import AccountConfig, KeyConfig
 from provisioning.gxp.files import FileFormat
 from provisioning.models import ConfigFile, Download, Notify
@@ -75,9 +71,12 @@ def mismatch(host: str, mac: str, interface: str = "") -> Verdict:
 
 
 @contextmanager
-def neighbours_say(verdict: Verdict) -> Iterator[None]:
-    """What the kernel's neighbour table says of everybody."""
-    with patch("sipmcast.neighbours.Neighbours.verify", lambda *question: verdict):
+def neighbours_say(verdict: Verdict, knows_phones: bool = False) -> Iterator[None]:
+    """What the kernel's neighbour table says of everybody, and whether it is known to know phones."""
+    with (
+        patch("sipmcast.neighbours.Neighbours.verify", lambda *question: verdict),
+        patch("sipmcast.neighbours.knows_phones", lambda interface: knows_phones),
+    ):
         yield
 
 
@@ -249,67 +248,47 @@ class Answer:
         )
 
 
-@contextmanager
-def phones_door(**changes) -> Iterator[ASGIHandler]:
-    """The ASGI application of the phones' door, with that process's own settings."""
-    own = {
-        name: getattr(settings_phones, name)
-        for name in ("ROOT_URLCONF", "ALLOWED_HOSTS", "MIDDLEWARE", "TEMPLATES", "APPEND_SLASH")
-    }
-    with override_settings(**(own | changes)):
-        yield ASGIHandler()
-
-
-@contextmanager
-def kept_connections() -> Iterator[None]:
-    """A request does not close the connection that holds the test's own transaction; Django's test client does this."""
-    ends = [one for one in (request_started, request_finished) if one.disconnect(close_old_connections)]
-    try:
-        yield
-    finally:
-        for signal in ends:
-            signal.connect(close_old_connections)
-
-
 def ask(
-    path: str, method: str = "GET", host: str = HOST, hang_up_after: int | None = None, settings=None, **headers
+    path: str,
+    method: str = "GET",
+    host: str = HOST,
+    hang_up_after: int | None = None,
+    settings=None,
+    secure: bool = False,
+    **headers,
 ) -> Answer:
-    """One request through the real ASGI application; `path` is percent-encoded, as on the wire.
+    """One request to the phones' door as it comes from the wire; `path` is percent-encoded, as it stands there.
 
-    With `hang_up_after` the client breaks off when it has got so many pieces of the body.
+    With `hang_up_after` the client breaks off when it has got so many pieces of the body; `secure`: it came by TLS.
     """
-    answer = Answer()
-    gone = asyncio.Event()
-    messages = iter([{"type": "http.request", "body": b"", "more_body": False}])
+    sent = {name.replace("_", "-").lower(): value for name, value in headers.items()}
+    there = path_of(path.encode("utf-8", "surrogateescape"))
+    request = Request(method, there, {"host": "10.0.0.1:5481", **sent}, host, OURS, secure, path)
+    with override_settings(**(settings or {})):
+        return async_to_sync(_answered)(request, hang_up_after)
 
-    async def receive() -> dict:
-        for message in messages:
-            return message
-        await gone.wait()
-        return {"type": "http.disconnect"}
 
-    async def send(message: dict) -> None:
-        if message["type"] == "http.response.start":
-            answer.status = message["status"]
-            answer.headers = {k.decode().lower(): v.decode("latin1") for k, v in message["headers"]}
-        else:
-            if message.get("body"):
-                answer.chunks.append(message["body"])
+async def _answered(request: Request, hang_up_after: int | None) -> Answer:
+    given = await door.answer(request)
+    head = parse_head(given.head(0.0, keep_alive=True))
+    answer = Answer(given.status, head, [given.body] if given.body and request.method != "HEAD" else [])
+    if given.pieces is not None:
+        async for piece in given.pieces:
+            if piece:
+                answer.chunks.append(piece)
             if len(answer.chunks) == hang_up_after:
-                gone.set()
-                await asyncio.sleep(0)
-
-    target, _, query = path.partition("?")
-    scope = {
-        "type": "http", "http_version": "1.1", "method": method, "scheme": "http", "root_path": "",
-        "path": unquote(target), "raw_path": target.encode(), "query_string": query.encode(),
-        "headers": [(b"host", b"10.0.0.1:5481")]
-        + [(k.replace("_", "-").lower().encode(), v.encode("latin1")) for k, v in headers.items()],
-        "client": (host, 40000), "server": (OURS, 5481),
-    }  # fmt: skip
-    with phones_door(**(settings or {})) as application, kept_connections():
-        async_to_sync(application)(scope, receive, send)
+                break
+        await given.pieces.aclose()
+    await door.settled()
     return answer
+
+
+def parse_head(head: bytes) -> dict[str, str]:
+    """The headers of an answer but for its date, names in lower case."""
+    lines = head.decode("latin-1").split("\r\n")[1:]
+    found = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines) if name}
+    assert found.pop("date").endswith(" GMT")
+    return found
 
 
 def proofs(version: ConfigFile) -> tuple[str, bool, bool, int]:

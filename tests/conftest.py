@@ -1,5 +1,6 @@
 """What holds for the whole suite. The environment is set earlier, by `tests/support/environment.py`."""
 
+import sys
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -23,6 +24,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.xdist_group(group + chain))
                 break
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
+@pytest.fixture(autouse=True)
+def nothing_noted_before() -> None:
+    """What the phones' door holds in memory for a moment is of one installation, which a test begins anew."""
+    for name in ("provisioning.attempts", "provisioning.plain.missed", "provisioning.plain.heard"):
+        if (module := sys.modules.get(name)) is not None:
+            module._held.clear()
+    if (guard := sys.modules.get("provisioning.door.guard")) is not None:
+        guard.forget()
 
 
 @pytest.fixture

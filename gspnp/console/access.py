@@ -12,22 +12,16 @@ from django.shortcuts import render, resolve_url
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
+from gspnp.console import roles
 from gspnp.console.shell import shell_context
 
 VIEW = "devices.view_phone"
 CHANGE = "devices.change_phone"
 FORGET = "devices.delete_phone"
 REVEAL = "devices.reveal_secret"
-
-# What a user's page in the admin calls them; Django stores these names, so they are the same in every language.
-NAMES = {
-    VIEW: "Can view phone",
-    CHANGE: "Can change phone",
-    FORGET: "Can delete phone",
-    REVEAL: "Can look at a phone's passwords",
-}
-
-STAFF = "Staff status"  # without it nobody uses the console
+VIEW_USERS = "auth.view_user"
+CHANGE_USERS = "auth.change_user"
+VIEW_CHANGES = "console.view_change"
 
 View = Callable[..., HttpResponse]
 
@@ -48,9 +42,9 @@ def needs(permission: str) -> Callable[[View], View]:
             if not request.user.is_authenticated:
                 return _sign_in(request)
             if not request.user.is_staff:
-                return _refuse(request, STAFF)
+                return _refuse(request, "")
             if not request.user.has_perm(permission):
-                return _refuse(request, NAMES[permission])
+                return _refuse(request, roles.smallest_with(permission))
             return view(request, *args, **kwargs)
 
         return guarded
@@ -81,9 +75,14 @@ def may(user: Any, permission: str) -> bool:
     return bool(user.is_staff and user.has_perm(permission))
 
 
-def _refuse(request: HttpRequest, name: str) -> HttpResponse:
-    words = _("Your account may not do this. Ask an administrator for the permission.")
+def _refuse(request: HttpRequest, group: str) -> HttpResponse:
+    """`group` is the ready-made one that suffices; empty if the account may not sign in, or if none has it any more."""
+    if group:
+        words = _("Your account may not do this: it needs the group %(group)s (or more). Ask an administrator.")
+        words %= {"group": group}
+    else:
+        words = _("Your account may not do this. Ask an administrator for the permission.")
     if wants_json(request):
         return JsonResponse({"message": words}, status=403)
-    context = shell_context(request, _("No permission"), permission=name)
+    context = shell_context(request, _("No permission"), group=group)
     return render(request, "console/forbidden.html", context, status=403)

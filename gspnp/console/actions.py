@@ -19,13 +19,14 @@ from django.views.decorators.http import require_POST
 from devices import inventory
 from devices.mac import colons
 from devices.models import Phone
+from gspnp.console import paths
 from gspnp.console.access import CHANGE, FORGET, VIEW, needs
 from gspnp.console.listening import listening
+from gspnp.console.paths import Outcome
+from gspnp.console.refusal import nothing_done
 from gspnp.console.rows import LISTENER_AWAY
 from provisioning import assignment, commands, outbox, starts
 from provisioning.models import NotifyKind, NotifyState
-
-Outcome = tuple[bool, str]
 
 ASKED = gettext_lazy("Asked. What the phone does is shown here.")
 ASKED_ALREADY = gettext_lazy("It is being asked just now. What the phone does is shown here.")
@@ -64,7 +65,7 @@ def ignore(phone: Phone, by: str, host: str | None) -> Outcome:
     """Out of the working list."""
     changed = inventory.ignore(phone.pk, by)
     if not changed:
-        return True, _("This phone was ignored already.")
+        return None, _("This phone was ignored already.")
     return True, _("%(mac)s is ignored.") % {"mac": colons(phone.mac)}
 
 
@@ -115,7 +116,7 @@ def accept(phone: Phone, by: str, host: str | None) -> Outcome:
 def dismiss(phone: Phone, by: str, host: str | None) -> Outcome:
     """It is not that phone, or it does not matter: the address stays."""
     changed = inventory.dismiss_alarm(phone.pk, by)
-    return True, _("Alarm dismissed.") if changed else _("This alarm is settled already.")
+    return (True, _("Alarm dismissed.")) if changed else (None, _("This alarm is settled already."))
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,11 @@ ACTIONS: Mapping[str, Action] = {
     "forget": Action(forget, FORGET),
     "accept": Action(accept, CHANGE),
     "dismiss": Action(dismiss, CHANGE),
+    "close-release": Action(paths.close, CHANGE),
+    "new-paths": Action(paths.new_paths, CHANGE),
+    "replace-paths": Action(paths.replace_paths, CHANGE),
+    "revoke-paths": Action(paths.revoke_paths, CHANGE),
+    "key-again": Action(paths.key_again, CHANGE),
 }
 
 
@@ -153,7 +159,9 @@ def act(request: HttpRequest, mac: str, action: str) -> HttpResponse:
 def _run(request: HttpRequest, mac: str, action: Action) -> HttpResponse:
     phone = get_object_or_404(Phone, mac=mac)
     done, message = action.run(phone, request.user.get_username(), _host(request.POST.get("host", "")))
-    return JsonResponse({"message": message, "mac": mac}, status=200 if done else 409)
+    if done is None:
+        nothing_done(request)
+    return JsonResponse({"message": message, "mac": mac}, status=409 if done is False else 200)
 
 
 def _host(text: str) -> str | None:

@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class ConsoleConfig(AppConfig):
@@ -15,4 +16,8 @@ class ConsoleConfig(AppConfig):
         model_words.make_translatable()
 
     def ready(self):
-        from gspnp.console import first_password, signed_out  # noqa: F401  (their receivers register themselves)
+        # Their receivers register themselves.
+        from gspnp.console import audit, first_password, roles, sessions, signed_out  # noqa: F401
+
+        post_migrate.connect(roles.make_missing, sender=self, dispatch_uid="gspnp.roles")
+        audit.watch()

@@ -154,14 +154,10 @@ def _show(
         "problems": form.problems,
         "conflict": conflict,
         "seen_host": phone.source_host or "",
-        "mismatch": bool(phone.source_host) and _is_another(phone),
+        "mismatch": neighbours.shows_another(phone),
+        "table_knows": neighbours.knows_phones(phone.interface),
     }
     return render(request, "console/_drawer.html", context, status=422 if form.is_bound else 200)
-
-
-def _is_another(phone: Phone) -> bool:
-    """Whether the neighbour table shows another device's MAC at the phone's address."""
-    return neighbours.verify(phone.source_host or "", phone.mac) is Verdict.MISMATCH
 
 
 def _of(phone: Phone, words: str) -> str:
@@ -194,7 +190,7 @@ def _sent_words(notify: Notify, done: str) -> str:
     """What the listener will do with it, as far as can be known before it looks at the phone's address itself."""
     phone = notify.phone
     verdict = neighbours.verify(phone.source_host or "", phone.mac, phone.interface)
-    objection = trust.objection(standing(notify, phone, timezone.now()), verdict)
+    objection = trust.objection(standing(notify, phone, timezone.now(), verdict), verdict)
     if objection is None:
         return _("%(done)s The phone gets its NOTIFY now, fetches its file and restarts.") % {"done": done}
     if verdict is Verdict.UNKNOWN:

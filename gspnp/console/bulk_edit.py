@@ -19,6 +19,7 @@ from devices.models import Account, Phone
 from gspnp.console.access import CHANGE, needs
 from gspnp.console.chosen import chosen
 from gspnp.console.forms import recent_servers
+from gspnp.console.refusal import nothing_done
 from gspnp.console.selection import SelectionError
 from gspnp.console.shell import shell_context
 from gspnp.console.templatetags.console import number
@@ -77,6 +78,7 @@ def page(request: HttpRequest) -> HttpResponse:
     except SelectionError as error:
         return _form(request, [], asked, str(error))
     if request.method != "POST" or asked.get("do") != "preview":
+        nothing_done(request)
         return _form(request, macs, asked)
     try:
         made = _plan(macs, asked, request.user.get_username())

@@ -13,22 +13,16 @@ import json
 import logging
 import secrets
 import time
-from importlib import import_module
 from typing import Any
 
-from channels.auth import get_user
-from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
-from django.conf import settings
 
 from devices.mac import MacError, parse_mac
-from gspnp.console import tail
-from gspnp.console.access import CHANGE, VIEW, may
+from gspnp.console import standing, tail
 from gspnp.console.debounced import Debounced
 
 log = logging.getLogger(__name__)
 
-USER_CHECK_SECONDS = 1.0  # a withdrawn permission is noticed at the first event after this time
 RENEW_SECONDS = 600.0  # the layer forgets a member after a day
 SESSION_ENDED, NO_PERMISSION, TOO_MUCH = 4401, 4403, 4429
 MAX_TEXT_CHARS = 200  # a browser says one small thing
@@ -39,28 +33,16 @@ ANSWER_SECONDS = 1.0  # between two answers to those who have just come
 RETRY_SECONDS = 1.0
 
 
-@database_sync_to_async
-def may_view(user: Any) -> bool:
-    """Whether this user, fresh from the database, may see phones."""
-    return may(user, VIEW)
-
-
-@database_sync_to_async
-def may_change(user: Any) -> bool:
-    """Whether this user may open a phone's form."""
-    return may(user, CHANGE)
-
-
 class LiveConsumer(AsyncWebsocketConsumer):
     """One browser. `_last` is the newest event that it has been told of."""
 
     joined = False
+    _closed = False
     _last = 0
-    _checked_at = float("-inf")
     _renewed_at = 0.0
     _heard_since = float("-inf")
     _heard = 0
-    _user: Any = None
+    _user = ""
     _may_change = False
     _open = ""  # MAC of the phone whose form is open there
 
@@ -112,7 +94,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
             return
         if message["after"] > self._last:
             await self._catch_up()  # a message was lost on the way: the table has it
-        elif await self._is_permitted():
+        elif await self._is_permitted() and message["last"] > self._last:  # the table may have been read meanwhile
             self._last = message["last"]
             await self.send(message["text"])
 
@@ -133,6 +115,17 @@ class LiveConsumer(AsyncWebsocketConsumer):
         if message["asks"]:
             await self._answering.ask()
 
+    async def send(self, text_data: str | None = None, bytes_data: bytes | None = None, close: bool = False) -> None:
+        """Nothing more once we have closed: what was on its way, or comes before the browser is gone, is dropped."""
+        if not self._closed:
+            await super().send(text_data, bytes_data, close)
+
+    async def close(self, code: int | None = None, reason: str | None = None) -> None:
+        """The end of it, said once."""
+        if not self._closed:
+            self._closed = True
+            await super().close(code, reason)
+
     def _may_speak(self) -> bool:
         """Whether this message is within what a browser may say; one that has said too much says nothing more."""
         now = time.monotonic()
@@ -143,10 +136,8 @@ class LiveConsumer(AsyncWebsocketConsumer):
 
     async def _attend(self, mac: str) -> None:
         """This browser has the form of this phone open now, or of none. Only who still may change phones can."""
-        if mac:
-            self._checked_at = float("-inf")
-            if not await self._is_permitted():
-                return
+        if mac and not await self._is_permitted():
+            return
         is_new = mac != self._open
         if self._open and is_new:
             await self._leave()
@@ -165,8 +156,8 @@ class LiveConsumer(AsyncWebsocketConsumer):
             await self._say(here=True)
 
     async def _say(self, here: bool, asks: bool = False) -> None:
-        name = self._user.get_username()
-        said = {"type": "live.present", "mac": self._open, "who": self._id, "name": name, "here": here, "asks": asks}
+        said = {"type": "live.present", "mac": self._open, "who": self._id, "name": self._user, "here": here}
+        said["asks"] = asks
         await self.channel_layer.group_send(_room(self._open), said)
 
     async def _catch_up(self) -> None:
@@ -189,8 +180,6 @@ class LiveConsumer(AsyncWebsocketConsumer):
 
     async def _is_permitted(self) -> bool:
         """Whether this browser may be told now; closes if not, and tells nothing while nobody can know."""
-        if time.monotonic() - self._checked_at < USER_CHECK_SECONDS:
-            return True
         try:
             refusal = await self._refusal()
         except Exception as error:
@@ -200,19 +189,17 @@ class LiveConsumer(AsyncWebsocketConsumer):
         if refusal is not None:
             await self.close(code=refusal)
             return False
-        self._checked_at = time.monotonic()
         if self._open and not self._may_change:
             await self._leave()
         return True
 
     async def _refusal(self) -> int | None:
         """Read session and user again: a close code, or None if all is well."""
-        store = import_module(settings.SESSION_ENGINE).SessionStore
-        user = await get_user({"session": store(self.scope["session"].session_key)})
-        if not user.is_authenticated:
+        found = await standing.of(self.scope["session"].session_key)
+        if found.user is None:
             return SESSION_ENDED
-        self._user, self._may_change = user, await may_change(user)
-        return None if await may_view(user) else NO_PERMISSION
+        self._user, self._may_change = found.user, found.may_change
+        return None if found.may_view else NO_PERMISSION
 
     async def _renew(self) -> None:
         await self.channel_layer.group_add(tail.GROUP, self.channel_name)

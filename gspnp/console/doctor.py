@@ -18,7 +18,7 @@ from gspnp.console.access import VIEW, is_fetch, needs
 from gspnp.console.shell import shell_context
 from provisioning.models import MissedAsk
 from provisioning.plain.missed import advice
-from sipmcast.doctor.dhcp import REFUSED_TODAY
+from sipmcast.doctor.dhcp import BY_RELEASE_ONLY
 from sipmcast.doctor.examine import examine
 from sipmcast.doctor.finding import Report
 
@@ -43,7 +43,7 @@ def page(request: HttpRequest) -> HttpResponse:
         if probe:
             _running.release()
     asked = [(one, advice(one.name)) for one in MissedAsk.objects.all()[:MISSED_SHOWN]]
-    context = {"report": report, "sum_words": _sum(report), "refused_today": REFUSED_TODAY, "missed": asked}
+    context = {"report": report, "sum_words": _sum(report), "by_release_only": BY_RELEASE_ONLY, "missed": asked}
     if is_fetch(request):
         return render(request, "console/_doctor.html", context)
     return render(request, "console/doctor.html", shell_context(request, _("Doctor")) | context)
@@ -72,6 +72,6 @@ def _busy(request: HttpRequest) -> HttpResponse:
         return JsonResponse({"message": BUSY}, status=BUSY_STATUS)
     report = examine(probe=False, ask_firewall=False)
     context = shell_context(
-        request, _("Doctor"), busy=BUSY, report=report, sum_words=_sum(report), refused_today=REFUSED_TODAY
+        request, _("Doctor"), busy=BUSY, report=report, sum_words=_sum(report), by_release_only=BY_RELEASE_ONLY
     )
     return render(request, "console/doctor.html", context, status=BUSY_STATUS)

@@ -12,7 +12,6 @@ from itertools import islice
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.contrib import messages
 from django.contrib.admin.models import CHANGE as CHANGED
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
@@ -26,6 +25,7 @@ from django.views.decorators.http import require_http_methods
 from devices.models import Phone
 from gspnp.console.access import REVEAL, VIEW, needs
 from gspnp.console.chosen import to_export
+from gspnp.console.refusal import refuse
 from gspnp.console.reveal import TOO_PLAIN
 from gspnp.console.selection import SelectionError
 from gspnp.console.shell import is_plain_beyond_loopback
@@ -45,7 +45,7 @@ def export(request: HttpRequest) -> HttpResponse:
     try:
         phones = to_export(asked)
     except SelectionError as error:
-        messages.error(request, str(error))
+        refuse(request, str(error))
         return redirect("console:imports")
     return answer(request, phones, asked.get("kind", CSV), secrets=secrets)
 
@@ -54,7 +54,7 @@ def answer(request: HttpRequest, phones: QuerySet[Phone], kind: str = CSV, *, se
     """The file of these phones, or back to the page with words."""
     refusal = _refusal(request, secrets)
     if refusal or kind not in CONTENT_TYPES:
-        messages.error(request, refusal or _("Choose CSV or XLSX."))
+        refuse(request, refusal or _("Choose CSV or XLSX."))
         return redirect("console:imports")
     by = request.user.get_username()
     response: Any  # streamed or not
@@ -67,9 +67,11 @@ def answer(request: HttpRequest, phones: QuerySet[Phone], kind: str = CSV, *, se
         if kind == XLSX:
             response = HttpResponse(write_table(XLSX, names, rows), content_type=CONTENT_TYPES[XLSX])
         else:
-            response = StreamingHttpResponse(_stream(csv_pieces(names, rows)), content_type=CONTENT_TYPES[CSV])
+            pieces = csv_pieces(names, rows)
+            first = _bite(pieces)  # before the answer begins: most of what goes wrong can be said then
+            response = StreamingHttpResponse(_stream(first, pieces), content_type=CONTENT_TYPES[CSV])
     except TableError as error:
-        messages.error(request, str(error))
+        refuse(request, str(error))
         return redirect("console:imports")
     response["Content-Disposition"] = f'attachment; filename="phones.{kind}"'
     made: HttpResponse = response
@@ -97,11 +99,12 @@ def _remember(request: HttpRequest, phones: QuerySet[Phone], secrets: bool) -> N
     )
 
 
-async def _stream(pieces: Iterator[str]) -> AsyncIterator[bytes]:
+async def _stream(text: str, pieces: Iterator[str]) -> AsyncIterator[bytes]:
     """In bites: a hundred thousand phones never stand in memory, and no other request waits for them."""
-
-    def bite() -> str:
-        return "".join(islice(pieces, ROWS_AT_ONCE))
-
-    while text := await sync_to_async(bite)():
+    while text:
         yield text.encode("utf-8")
+        text = await sync_to_async(_bite)(pieces)
+
+
+def _bite(pieces: Iterator[str]) -> str:
+    return "".join(islice(pieces, ROWS_AT_ONCE))

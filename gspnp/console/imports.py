@@ -21,6 +21,7 @@ from devices.mac import search_digits
 from devices.models import Phone
 from gspnp.console.access import CHANGE, REVEAL, VIEW, needs
 from gspnp.console.paging import PAGE_ROWS, Paged, UrlQuery, page_within
+from gspnp.console.refusal import nothing_done
 from gspnp.console.shell import OF_PHONES, is_plain_beyond_loopback, shell_context
 from provisioning.importing import applying, columns, planning, undoing
 from provisioning.importing.figures import Outlook, outlook
@@ -204,10 +205,13 @@ def press(request: HttpRequest, import_id: int, button: str) -> HttpResponse:
     if button == "discard":
         if undoing.discard(one):
             messages.success(request, _("The preview is discarded; what was uploaded is deleted."))
+        else:
+            nothing_done(request)
         return redirect("console:imports")
     if do is None:
         raise Http404
     if button == "undo" and one.state == ImportState.APPLIED and "sure" not in request.POST:
+        nothing_done(request)
         return _show(request, one, back=outlook(one))
     try:
         job = do(one, by=request.user.get_username(), pace_per_minute=TOLD.read(request.POST.get("pace")))

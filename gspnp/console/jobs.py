@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.contrib import messages
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404, render
@@ -17,6 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from gspnp.console import narrow, withheld
 from gspnp.console.access import CHANGE, VIEW, is_fetch, needs
+from gspnp.console.refusal import refuse
 from gspnp.console.shell import shell_context
 from gspnp.console.tables import ListQuery
 from provisioning.importing import figures
@@ -77,7 +77,7 @@ def press(request: HttpRequest, job_id: int, button: str) -> HttpResponse:
     except runner.JobError as error:
         if is_fetch(request):
             return JsonResponse({"message": str(error)}, status=409)
-        messages.error(request, str(error))
+        refuse(request, str(error))
     if is_fetch(request):
         return _part(request, job_id)
     return HttpResponseRedirect(reverse("console:job", args=[job.pk]))

@@ -7,16 +7,17 @@ from django.db.models.functions import Trim, Upper
 
 from devices.catalog import MODELS
 from devices.choices import EventKind, Stage
-from devices.inventory import ASSIGNED_BY
+from devices.inventory import ASSIGNED_BY, NEW_PATHS_BY
 from devices.models import LiveEvent, Phone
 from provisioning import plan
 
 
 def saved_by(phone: Phone, after: int) -> str:
     """Who saved the phone last, by the events after this id; empty if none of them tells."""
-    told = LiveEvent.objects.filter(mac=phone.mac, id__gt=after, kind=EventKind.STAGE, text__startswith=ASSIGNED_BY)
+    saves = Q(text__startswith=ASSIGNED_BY) | Q(text__startswith=NEW_PATHS_BY)
+    told = LiveEvent.objects.filter(saves, mac=phone.mac, id__gt=after, kind=EventKind.STAGE)
     text = told.order_by("-id").values_list("text", flat=True).first() or ""
-    return text.removeprefix(ASSIGNED_BY).removesuffix(".")
+    return text.removeprefix(ASSIGNED_BY).removeprefix(NEW_PATHS_BY).removesuffix(".")
 
 
 def password_marks(phone: Phone, stored: plan.Draft) -> dict[str, str]:

@@ -23,7 +23,7 @@ from gspnp.console.shell import shell_context
 from provisioning.gxp.config import ConfigError
 from provisioning.gxp.entries import label_of, shown
 from provisioning.gxp.layers import Values
-from provisioning.gxp.pvalues import GENERATED, OPINIONS
+from provisioning.gxp.pvalues import GENERATED, KEEPS_OUT, OPINIONS
 from provisioning.layers import store
 from provisioning.models import LayerLevel, SettingsLayer
 
@@ -33,7 +33,8 @@ RANDOM_WORDS = gettext_lazy("random, another one for each phone")
 
 @dataclass(frozen=True)
 class Line:
-    """One opinion; `instead` is what the site's layer says in its place, `off` that the environment leaves it alone."""
+    """One opinion; `instead` is what the site's layer says in its place, `off` that the environment leaves it alone,
+    `keeps_out` whom it keeps out who may have come in before."""
 
     name: str
     label: str
@@ -42,6 +43,7 @@ class Line:
     alone: bool
     off: bool
     instead: str
+    keeps_out: str
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -94,9 +96,19 @@ def lines(values: Values) -> list[Line]:
         Line(
             name, label_of(name), value or _("empty"), _(why), name in values and values[name] is None, name in off,
             shown(name, text) or _("empty") if (text := values.get(name)) is not None else "",
+            _(KEEPS_OUT[name]) if name in KEEPS_OUT else "",
         )
         for name, value, why in said
     ]  # fmt: skip
+
+
+def groups(values: Values) -> list[tuple[str, list[Line]]]:
+    """The lines under their titles: first what closes a phone, which somebody may miss."""
+    found = lines(values)
+    return [
+        (_("Safety"), [one for one in found if one.keeps_out]),
+        (_("So that the phone is found and stays with us"), [one for one in found if not one.keeps_out]),
+    ]
 
 
 def _show(request: HttpRequest, layer: SettingsLayer, problem: str = "") -> HttpResponse:
@@ -104,7 +116,7 @@ def _show(request: HttpRequest, layer: SettingsLayer, problem: str = "") -> Http
     stored = SettingsLayer.objects.filter(level=LayerLevel.SITE).values_list("name", flat=True)
     context = shell_context(
         request, _("What gspnp sets by itself"), layer=layer, layer_title=layers.title_of(layer),
-        lines=lines(layer.values), sites=sorted({"", layer.name, *sites, *stored}), problem=problem,
+        groups=groups(layer.values), sites=sorted({"", layer.name, *sites, *stored}), problem=problem,
         may_change=request.user.has_perm(CHANGE), here=reverse("console:opinions"),
     )  # fmt: skip
     return render(request, "console/settings/opinions.html", context, status=409 if problem else 200)

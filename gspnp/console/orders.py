@@ -18,6 +18,7 @@ from django.views.decorators.http import require_POST
 from devices.choices import WAY, Stage
 from gspnp.console import confirming, selection
 from gspnp.console.access import CHANGE, FORGET, VIEW, needs
+from gspnp.console.refusal import nothing_done
 from gspnp.console.selection import Found
 from provisioning.jobs import kinds, orders, runner
 from provisioning.jobs.models import Job
@@ -133,6 +134,7 @@ def _order(request: HttpRequest, kind: str, deed: Deed) -> HttpResponse:
     if kinds.ORDERS[kind].confirms:
         return _confirm(request, kind, deed, found, [replace(one, host=one.now_at) for one in fit])
     if "go" not in request.POST:
+        nothing_done(request)
         return render(request, "console/_order.html", _context(kind, deed, found, fit))
     return _agreed(request, kind, fit)
 
@@ -143,6 +145,7 @@ def _confirm(request: HttpRequest, kind: str, deed: Deed, found: list[Found], fi
     wanted = [one for one in fit if one.pk not in named]
     if "go" in request.POST:
         return _agreed(request, kind, wanted)
+    nothing_done(request)
     context = _context(kind, deed, found, wanted) | {
         "named": list(named.values()),
         "typed_pace": min(ASKED.most, orders.confirming_pace(len(wanted))),

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from devices.choices import OUT_OF_SIGHT, Stage
-from gspnp.console import figures, narrow, reasons
+from gspnp.console import alarms, figures, narrow, reasons
 from gspnp.console.access import VIEW, needs
 from gspnp.console.figures import Bucket, Fleet, ModelRuns
 from gspnp.console.listening import listening
@@ -64,7 +64,7 @@ def live_part(request: HttpRequest) -> HttpResponse:
 def _context(request: HttpRequest) -> dict[str, Any]:
     heard, fleet, parts = listening(), figures.fleet(), figures.parts()
     if not fleet.stages:
-        return {"listening": heard, "parts": parts, "drawn": {}}
+        return {"listening": heard, "parts": parts, "drawn": {}, **alarms.standing()}
     by_hour, by_day, fetched = figures.arrivals_by_hour(), figures.arrivals_by_day(), figures.downloads()
     stages, models = _stage_lines(fleet), fleet.models[:MODELS_SHOWN]
     may_see_downloads = request.user.is_staff and request.user.has_perm(SEES_DOWNLOADS)
@@ -73,6 +73,7 @@ def _context(request: HttpRequest) -> dict[str, Any]:
         "fleet": fleet,
         "parts": parts,
         "jobs": [Line(str(JobState(state).label), count) for state, count in parts.jobs.items()],
+        **alarms.standing(),
         "stages": stages,
         "reach": [
             Line(_("online"), fleet.online, _list_url(reach=ONLINE), name=ONLINE),

@@ -23,6 +23,7 @@ from devices.models import Phone
 from gspnp.console.access import CHANGE, FORGET, VIEW, may_compare, needs
 from gspnp.console.holding import format_words, holding, summary
 from gspnp.console.listening import listening
+from gspnp.console.paths import ways
 from gspnp.console.rows import CHALLENGED, LISTENER_AWAY, SHOWN_ACCOUNTS, rows_of
 from gspnp.console.shell import shell_context
 from gspnp.console.templatetags.console import notify_state
@@ -120,6 +121,7 @@ def _context(request: HttpRequest, phone: Phone) -> dict[str, Any]:
         "hides": not may_compare(request),
         "summary": summary(phone),
         "exchanges": exchanges(phone),
+        "ways": ways(phone) if phone.is_assigned and version is not None else None,
         "told": last_told(phone, heard.running),
         "neighbour": NEIGHBOUR_WORDS[Neighbour(phone.neighbour)],
         "timeline": timeline(phone, request),

@@ -18,6 +18,7 @@ from devices.mac import colons
 from devices.models import Phone
 from gspnp.console.access import CHANGE, VIEW, may_compare, needs
 from gspnp.console.assign import UNREADABLE, saved_words
+from gspnp.console.refusal import nothing_done, refuse
 from gspnp.console.shell import shell_context
 from provisioning import versions
 from provisioning.assignment import AssignmentError
@@ -75,6 +76,7 @@ def back(request: HttpRequest, mac: str, number: int) -> HttpResponse:
     afterwards what happened."""
     phone = get_object_or_404(Phone, mac=mac)
     if request.POST.get("sure") != "yes":
+        nothing_done(request)
         return render(request, "console/roll_back.html", shell_context(
             request, colons(phone.mac), phone=phone, account=phone.accounts.defer("password").first(), number=number,
             tab="history", version=request.POST.get("version", ""), seen_host=request.POST.get("seen_host", ""),
@@ -88,13 +90,13 @@ def back(request: HttpRequest, mac: str, number: int) -> HttpResponse:
         by, anew = request.user.get_username(), not may_compare(request)
         saved = versions.roll_back(phone, number, by=by, seen_host=seen_host, anew=anew)
     except (versions.RollbackError, AssignmentError, VersionConflict) as error:
-        messages.error(request, str(error))
+        refuse(request, str(error))
     except ConfigError as error:
         words = " ".join(problem.message for problem in error.problems)
         refusal = _("Version %(number)d cannot be made again: %(why)s") % {"number": number, "why": words}
-        messages.error(request, refusal)
+        refuse(request, refusal)
     except CannotDecrypt:
-        messages.error(request, str(UNREADABLE))
+        refuse(request, str(UNREADABLE))
     else:
         words = saved_words(saved)
         if saved.changed and saved.config_file is not None:

@@ -44,6 +44,15 @@ KINDS = (
         ("It answered our NOTIFY but has not fetched",),
     ),
     Kind(
+        "key",
+        _("They fetched their file and may have lost its key"),
+        _("If they were reset: “Give it the key again” on their pages."),
+        (
+            "It fetched its file but has not come back, and may have lost its key",
+            "It fetched its file and started up again, but did not come back, and may have lost its key",
+        ),
+    ),
+    Kind(
         "not-back",
         _("They fetched their file and have not come back"),
         _("Switch them off and on; then “Notify again”."),

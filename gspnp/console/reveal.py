@@ -17,7 +17,7 @@ from provisioning.revealing import CannotReveal, reveal
 
 TOO_PLAIN = gettext_lazy(
     "Over plain HTTP a password can be read on the way, so it is not shown. Open the console over HTTPS "
-    "(GSPNP_HTTPS=1; the README says how) or on the server itself."
+    "(GSPNP_CONSOLE_CERT, or a proxy; docs/tls.md says how) or on the server itself."
 )
 
 

@@ -128,6 +128,11 @@ class Row:
         return named and self.phone.is_assigned and self.phone.is_heard
 
     @property
+    def offers_key(self) -> bool:
+        """Whether its words say that it may have lost the key of its file."""
+        return "“Give it the key again”" in self.words and self.phone.is_assigned and self.phone.is_heard
+
+    @property
     def can_assign(self) -> bool:
         return self.phone.known_model is not None
 

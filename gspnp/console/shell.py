@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.http.request import split_domain_port
 
-from devices import live
+from devices import live, networks
 from gspnp.console import taken_back
 from gspnp.console.listening import listening
 
@@ -34,6 +34,9 @@ def is_plain_beyond_loopback(request: HttpRequest) -> bool:
     """Whether passwords cross a network in the clear."""
     if request.is_secure():
         return False
+    peer = networks.parse_address(request.META.get("REMOTE_ADDR") or "")
+    if peer is not None and not peer.is_loopback:
+        return True  # whatever the Host header says: whoever asks wrote it
     host = split_domain_port(request.get_host())[0].strip("[]")
     if host == "localhost":
         return False

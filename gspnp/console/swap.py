@@ -17,7 +17,6 @@ from devices.crypto import CannotDecrypt
 from devices.inventory import CannotList, VersionConflict
 from devices.mac import colons
 from devices.models import Phone
-from devices.trust import Verdict
 from gspnp.console.access import CHANGE, needs
 from gspnp.console.assign import UNREADABLE, saved_words
 from gspnp.console.paging import QUERY_CHARS
@@ -57,14 +56,11 @@ def page(request: HttpRequest, mac: str) -> HttpResponse:
     context = shell_context(
         request, _("Swap %(phone)s") % {"phone": phone}, phone=phone, seen=None if problem and not refused else seen,
         problem=problem, field=field, typed=typed,
-        mismatch=seen is not None and _is_another(seen.new), **_choice(phone, request.GET.get("q", ""), model),
+        mismatch=seen is not None and neighbours.shows_another(seen.new),
+        table_knows=seen is not None and neighbours.knows_phones(seen.new.interface),
+        **_choice(phone, request.GET.get("q", ""), model),
     )  # fmt: skip
     return render(request, "console/swap.html", context, status=409 if refused else 422 if problem else 200)
-
-
-def _is_another(new: Phone) -> bool:
-    """Whether the neighbour table shows another device's MAC at the new phone's address: the passwords go there."""
-    return neighbours.verify(new.source_host or "", new.mac, new.interface) is Verdict.MISMATCH
 
 
 def _choice(phone: Phone, query: str, model: str) -> dict[str, Any]:

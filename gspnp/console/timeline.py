@@ -22,7 +22,7 @@ GROUPS: Mapping[str, tuple[str | Promise, tuple[EventKind, ...]]] = {
     "way": (_("Way"), (EventKind.STAGE, EventKind.REASON)),
     "starts": (_("Starts"), (EventKind.SEEN, EventKind.CHANGED, EventKind.REACH)),
     "notify": (_("NOTIFYs"), (EventKind.NOTIFY,)),
-    "files": (_("Files"), (EventKind.DOWNLOAD,)),
+    "files": (_("Files"), (EventKind.DOWNLOAD, EventKind.RELEASE)),
     "trouble": (_("Trouble"), (EventKind.ALARM, EventKind.REASON)),
     "looked": (_("Secrets looked at"), (EventKind.LOOKED,)),
 }

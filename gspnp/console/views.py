@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from devices.models import Phone
-from gspnp.console import columns, filters
+from gspnp.console import alarms, columns, filters, paths
 from gspnp.console.access import CHANGE, FORGET, VIEW, needs
 from gspnp.console.listening import listening
 from gspnp.console.phone_json import as_json
@@ -41,7 +41,9 @@ def _list_context(request: HttpRequest) -> dict[str, Any]:
         "page": page,
         "listening": heard,
         "rows": rows_of(page.phones, heard),
+        "released": paths.open_ones(),
         "alarms": Phone.objects.exclude(alarm="").order_by("-alarm_at")[:5],
+        **alarms.standing(),
         "may_change": request.user.has_perm(CHANGE),
         "may_forget": request.user.has_perm(FORGET),
     }

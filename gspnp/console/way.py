@@ -129,11 +129,18 @@ def _stations(phone: Phone, version: ConfigFile | None) -> list[_Station]:
             _Station(stage.value, str(stage.label), ICONS[stage], words[stage][not reached], at.get(stage), reached)
         )
     if version is not None and version.choice.is_encrypted:
-        took = version.bootstrap_at is not None or place >= stages.index(Stage.FETCHED)
-        words_of_key = _("took the key of its file") if took else _("has to take the key of its file")
-        key = _Station("key", _("Key"), "key", words_of_key, version.bootstrap_at, took)
-        found.insert(stages.index(Stage.FETCHED), key)
+        found.insert(stages.index(Stage.FETCHED), _key(version, Stage(phone.stage)))
     return found
+
+
+def _key(version: ConfigFile, stage: Stage) -> _Station:
+    """Where an encrypted file is opened with a key that comes before it, or that the phone has already."""
+    if version.key_known_at is not None and version.bootstrap_at is None:
+        words, reached = _("has the key of its file already"), stage in (Stage.NOTIFIED, Stage.FETCHED, Stage.APPLIED)
+        return _Station("key", _("Key"), "key", words, version.key_known_at, reached)
+    took = version.bootstrap_at is not None or stage in (Stage.FETCHED, Stage.APPLIED)
+    words = _("took the key of its file") if took else _("has to take the key of its file")
+    return _Station("key", _("Key"), "key", words, version.bootstrap_at, took)
 
 
 def _words(phone: Phone) -> dict[Stage, tuple[str, str]]:
@@ -170,7 +177,8 @@ def _online(phone: Phone, row: Row) -> _Station:
 def _took(stations: list[_Station], index: int) -> str:
     """How long it took from the station before; nothing where people, not the phone, took their time."""
     one = stations[index]
-    before = next((other.at for other in reversed(stations[1:index]) if other.reached and other.at), None)
+    # The latest, for a key may be older than the version that it opens.
+    before = max((other.at for other in stations[1:index] if other.reached and other.at), default=None)
     if index < 2 or one.name == "online" or not one.reached or one.at is None or before is None or one.at < before:
         return ""
     return took_words(one.at - before)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import BinaryIO
 
-from asgiref.sync import sync_to_async
 from django.db import DatabaseError
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 
 from devices import inventory
 from devices.choices import EventKind
 from devices.models import Phone
+from provisioning.door.http import Answer, Headers, Request
+from provisioning.door.store import in_store
 from provisioning.etags import matches
 from provisioning.firmware import images, pins
 from provisioning.firmware.models import FirmwareImage
@@ -25,58 +25,42 @@ from provisioning.paths import FirmwareAsk
 log = logging.getLogger(__name__)
 
 _DEVICE = re.compile(r"DevId ([0-9A-Fa-f]{12})\b")  # formats.md, "User-Agent on HTTP"
+CONTENT_TYPE = "application/octet-stream"
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
-async def firmware(request: HttpRequest, ask: FirmwareAsk, source: str) -> HttpResponseBase | None:
-    """The image, a part of it, or None: there is none for this phone."""
-    agent = request.headers.get("User-Agent", "")[:300]
-    try:
-        found = await sync_to_async(_find)(ask, agent, source)
-    except DatabaseError as error:
-        log.error("%s asked for firmware, but the database is away: %s", source, error)
-        return None
+async def firmware(request: Request, ask: FirmwareAsk, source: str) -> Answer | None:
+    """The image, a part of it, or None: there is none for this phone. Raises DatabaseError."""
+    agent = request.header("user-agent")[:300]
+    found = await in_store(_find, ask, agent, source)
     if found is None:
-        log.info("%s asked for firmware %s: refused", source, ask.version or "(any)")
         return None
     image, phone, file = found
-    log.info("%s asked for firmware %s", source, image.version)
     tag = f'"{image.sha256}"'
-    if matches(request.headers.get("If-None-Match", ""), tag):
+    headers: Headers = (("ETag", tag), ("Accept-Ranges", "bytes"))
+    if matches(request.header("if-none-match"), tag):
         file.close()
-        return _with_headers(HttpResponse(status=304), tag)
+        return Answer(304, CONTENT_TYPE, headers=headers)
     wanted = _wanted(request, tag, image.size_bytes)
     if wanted is None:
         file.close()
-        refusal = HttpResponse(status=416)
-        refusal.headers["Content-Range"] = f"bytes */{image.size_bytes}"
-        return _with_headers(refusal, tag)
+        return Answer(416, CONTENT_TYPE, headers=(("Content-Range", f"bytes */{image.size_bytes}"), *headers))
     start, end = wanted
-    whole = (start, end) == (0, image.size_bytes)
-    response: HttpResponseBase
+    status = 200 if (start, end) == (0, image.size_bytes) else 206
+    if status == 206:
+        headers = (("Content-Range", f"bytes {start}-{end - 1}/{image.size_bytes}"), *headers)
     if request.method == "HEAD":
         file.close()
-        response = HttpResponse()
-    else:
-        response = StreamingHttpResponse(_pieces(file, start, end, phone if whole else None, image.version, source))
-    response.status_code = 200 if whole else 206
-    response.headers["Content-Length"] = str(end - start)
-    if not whole:
-        response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{image.size_bytes}"
-    return _with_headers(response, tag)
-
-
-def _with_headers(response: HttpResponseBase, tag: str) -> HttpResponseBase:
-    response.headers["ETag"] = tag
-    response.headers["Accept-Ranges"] = "bytes"
-    response.headers["Content-Type"] = "application/octet-stream"
-    return response
+        return Answer(status, CONTENT_TYPE, length=end - start, headers=headers)
+    pieces = _pieces(file, start, end, phone if status == 200 else None, image.version, source)
+    return Answer(status, CONTENT_TYPE, pieces=pieces, length=end - start, headers=headers)
 
 
 def _find(ask: FirmwareAsk, agent: str, source: str) -> tuple[FirmwareImage, Phone | None, BinaryIO] | None:
     phone = _phone(agent, source)
     version = ask.version
-    if not version and phone is not None:
+    # A name without a version is the phone's own: from elsewhere its answer would tell which MACs we have.
+    if not version and phone is not None and _is_there(phone, source):
         version = pins.next_versions([phone]).get(phone.pk, "")
     image = FirmwareImage.objects.filter(version=version).first() if not version_fault(version) else None
     if image is None:
@@ -97,10 +81,14 @@ def _phone(agent: str, source: str) -> Phone | None:
     return Phone.objects.filter(source_host=source).order_by("-last_seen_at").first()
 
 
-def _wanted(request: HttpRequest, tag: str, size: int) -> tuple[int, int] | None:
+def _is_there(phone: Phone, source: str) -> bool:
+    return source in (phone.source_host, phone.steady_host)
+
+
+def _wanted(request: Request, tag: str, size: int) -> tuple[int, int] | None:
     """Which bytes, the end not among them; None for a range outside. RFC 9110 14.2: what is no range is ignored."""
-    found = _RANGE.fullmatch(request.headers.get("Range", ""))
-    if found is None or request.headers.get("If-Range", tag) != tag or not (found[1] or found[2]):
+    found = _RANGE.fullmatch(request.header("range"))
+    if found is None or request.headers.get("if-range", tag) != tag or not (found[1] or found[2]):
         return 0, size
     if not found[1]:
         last = int(found[2])
@@ -113,7 +101,7 @@ def _wanted(request: HttpRequest, tag: str, size: int) -> tuple[int, int] | None
 
 async def _pieces(
     file: BinaryIO, start: int, end: int, phone: Phone | None, version: str, source: str
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes]:
     """The bytes in pieces, read beside the event loop; a whole image counts as a try before its last piece leaves."""
     try:
         await asyncio.to_thread(file.seek, start)
@@ -124,7 +112,7 @@ async def _pieces(
                 raise OSError("the image on disk is shorter than it was")
             left -= len(piece)
             if not left and phone is not None:
-                await sync_to_async(_count)(phone, version, source)
+                await in_store(_count, phone, version, source)
             yield piece
     finally:
         file.close()
@@ -132,7 +120,7 @@ async def _pieces(
 
 def _count(phone: Phone, version: str, source: str) -> None:
     """A MAC in a User-Agent is only a claim: what comes from another address than the phone's is no try of it."""
-    if source not in (phone.source_host, phone.steady_host):
+    if not _is_there(phone, source):
         return
     try:
         if pins.next_versions([phone]).get(phone.pk) == version:

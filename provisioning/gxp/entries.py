@@ -13,9 +13,19 @@ from functools import cache
 from types import MappingProxyType
 
 from devices.catalog import MODELS, KeyKind, slots
+from provisioning.gxp import login
 from provisioning.gxp.catalogue import SETTINGS, Kind, Setting
 from provisioning.gxp.document import masked_text
-from provisioning.gxp.layers import EVERY_ACCOUNT, FILE_OPTIONS, MAX_RAW, SHA256_FROM, SHORTHANDS, canonical, warnings
+from provisioning.gxp.layers import (
+    EVERY_ACCOUNT,
+    FILE_OPTIONS,
+    MAX_RAW,
+    SHA256_FROM,
+    SHORTHANDS,
+    TRANSPORT,
+    canonical,
+    warnings,
+)
 from provisioning.gxp.layout import KEY_NAMES, MAX_KEY_CHARS, MAX_TEAM_CHARS, TEAM
 from provisioning.gxp.pvalues import COMPUTED, OWNED
 from provisioning.gxp.words import gettext_noop
@@ -33,7 +43,13 @@ _FILE_LABELS = {
     "file_digest": "Digest behind the encryption",
     SHA256_FROM: "Digest SHA-256 from this firmware on",
     "file_bootstrap": "How the key is delivered first",
+    login.OPTION: "Phones log in to fetch their file",
     "upgrade_first": "Upgrade first, secrets after",
+    TRANSPORT: "How the phone fetches it",
+}
+_FILE_NOTES = {
+    login.OPTION: "each phone gets a login of its own, and a new one with each version; none where a layer sets "
+    "config_http_username or config_http_password itself",
 }
 _KEY_NOTE = "written as blf:1002:Reception, blf@2:1002 for account 2, protected blf:1002 if no phone may change it"
 _TEAM_NOTE = "written as 1001=Tess, 1002=Theo; a phone's own extension is left out"
@@ -57,8 +73,8 @@ QUICK: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "l3_qos_sip", "l3_qos_rtp",
         ),
         gettext_noop("Security"): (
-            "admin_password", "user_password", "web_access_mode", "disable_ssh", "keypad_menu_restriction",
-            "star_key_keypad_lock", "keypad_lock_password", "login_lockout_minutes",
+            "admin_password", "user_password", "web_access_mode", "disable_ssh", login.OPTION,
+            "keypad_menu_restriction", "star_key_keypad_lock", "keypad_lock_password", "login_lockout_minutes",
         ),
         gettext_noop("Call features"): (
             "accounts_auto_answer", "accounts_ring_timeout_seconds", "accounts_delayed_call_forward_seconds",
@@ -178,7 +194,7 @@ def _special() -> Iterator[Entry]:
     for name, choices in FILE_OPTIONS.items():
         kind = Kind.CHOICE if choices else Kind.WORD
         yield Entry(name, FILE_GROUP, _FILE_LABELS.get(name, label_of(name)), kind=kind, choices=choices,
-                    can_be_left_alone=False, models=everybody)  # fmt: skip
+                    can_be_left_alone=False, models=everybody, note=_FILE_NOTES.get(name, ""))  # fmt: skip
 
 
 def _every_account() -> Iterator[Entry]:

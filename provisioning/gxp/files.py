@@ -100,6 +100,11 @@ def part(choice: FormatChoice, suffix: str, *, by_first: bool) -> Part | None:
     return None if suffix == ".bin" and found is not None and not _is_binary(choice, found) else found
 
 
+def is_same_key(choice: FormatChoice, key: str, before: FormatChoice, key_before: str) -> bool:
+    """Whether who can open an earlier version can open this one: both are encrypted, with the same key."""
+    return choice.is_encrypted and before.is_encrypted and key == key_before != ""
+
+
 def content_type(choice: FormatChoice, which: Part) -> str:
     """The Content-Type of a body."""
     if which is Part.BOOTSTRAP:

@@ -17,7 +17,7 @@ from functools import cached_property
 from types import MappingProxyType
 
 from devices.catalog import MODELS, PhoneModel
-from provisioning.gxp import fields, layout
+from provisioning.gxp import fields, layout, login
 from provisioning.gxp.catalogue import SETTINGS, Confidence, by_element, fault
 from provisioning.gxp.config import Problem
 from provisioning.gxp.countries import UnknownCountry, countries, preset
@@ -34,12 +34,13 @@ _RAW = re.compile(r"P[1-9][0-9]{0,11}", re.ASCII)
 
 
 class Level(StrEnum):
-    """The levels of layers; a later one wins. GENERATED is what was made at random for one phone; FIRMWARE and
+    """The levels of layers; a later one wins. GENERATED is what was made at random for one phone; LOGIN, FIRMWARE and
     PHONEBOOK are made by us from what an operator switched on. They stand low, so that whoever says otherwise is
     heard."""
 
     DEFAULTS = "defaults"
     GENERATED = "generated"
+    LOGIN = "login"
     PHONEBOOK = "phonebook"
     FIRMWARE = "firmware"
     SITE = "site"
@@ -48,11 +49,12 @@ class Level(StrEnum):
     PHONE = "phone"
 
 
-MADE_BY_US = frozenset({Level.DEFAULTS, Level.GENERATED, Level.PHONEBOOK, Level.FIRMWARE})
+MADE_BY_US = frozenset({Level.DEFAULTS, Level.GENERATED, Level.LOGIN, Level.PHONEBOOK, Level.FIRMWARE})
 # Titles of levels whose only layer has no name.
 _ONLY_ONES = {
     Level.DEFAULTS: gettext_noop("our defaults"),
     Level.GENERATED: gettext_noop("made for this phone"),
+    Level.LOGIN: gettext_noop("its login at this server"),
     Level.PHONEBOOK: gettext_noop("phonebook"),
     Level.PHONE: gettext_noop("this phone"),
 }
@@ -132,6 +134,7 @@ SHORTHANDS: Mapping[str, Shorthand] = MappingProxyType(
 )
 
 SHA256_FROM = "file_digest_sha256_from"
+TRANSPORT = "file_transport"
 # What decides about the file itself and is no setting of the phone: provisioning/gxp/files.py.
 FILE_OPTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
@@ -139,9 +142,18 @@ FILE_OPTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "file_digest": {"md5": "MD5, as the vendor's guide implies", "sha256": "SHA-256, as new openssl tools"},
         SHA256_FROM: {},  # a version of firmware
         "file_bootstrap": {"binary": "binary", "xml": "plain XML"},
+        login.OPTION: {
+            "off": "no login",
+            "digest": "a login by HTTP Digest",
+            "basic": "a login by HTTP Basic",
+        },
         "upgrade_first": {
             "yes": "no account and no password before the phone runs the firmware of its model's path",
             "no": "accounts at once",
+        },
+        TRANSPORT: {
+            "https": "HTTPS, if the phones' door has a certificate",
+            "http": "HTTP, for firmware whose TLS does not get along with ours",
         },
     }
 )

@@ -66,8 +66,31 @@ OPINIONS: Mapping[str, Opinion] = MappingProxyType(
             Opinion("firmware_file_postfix", "", gettext_noop("a leftover postfix asks for the wrong firmware")),
             Opinion("config_file_prefix", "", gettext_noop("a leftover prefix asks for the wrong file")),
             Opinion("config_file_postfix", "", gettext_noop("a leftover postfix asks for the wrong file")),
-            Opinion("config_http_username", "", gettext_noop("no leftover credentials are sent to this server")),
-            Opinion("config_http_password", "", gettext_noop("no leftover credentials are sent to this server")),
+            Opinion(
+                "config_http_username",
+                "",
+                gettext_noop(
+                    "no leftover credentials are sent to this server; where phones log in (phone_login), its own user"
+                ),
+            ),
+            Opinion(
+                "config_http_password",
+                "",
+                gettext_noop(
+                    "no leftover credentials are sent to this server; where phones log in, a random one for each phone"
+                ),
+            ),
+            Opinion("disable_ssh", "1", gettext_noop("a shell that nobody uses is a door that nobody watches")),
+            Opinion(
+                "web_access_mode",
+                "0",
+                gettext_noop("over HTTP the password of its web page travels in the clear at every sign-in"),
+            ),
+            Opinion(
+                "disable_sip_notify_authentication",
+                "0",
+                gettext_noop("else anybody on the phones' network restarts it; this server knows its login"),
+            ),
         )
     }
 )
@@ -79,6 +102,29 @@ GENERATED: Mapping[str, str] = MappingProxyType(
             "the factory's password is known to everybody, and the web page of the phone shows all"
         ),
         "user_password": gettext_noop("likewise for the password of its user"),
+    }
+)
+
+# Whom a default keeps out who may have come in before, and what to do then; by switch, of OPINIONS or GENERATED.
+KEEPS_OUT: Mapping[str, str] = MappingProxyType(
+    {
+        "admin_password": gettext_noop(
+            "Whoever used the old one: look at the new one in the settings of the phone (administrators may, by HTTPS "
+            "or on the server itself), or name one in a layer."
+        ),
+        "user_password": gettext_noop(
+            "Whoever used the old one: look at the new one in the settings of the phone (administrators may, by HTTPS "
+            "or on the server itself), or name one in a layer."
+        ),
+        "disable_ssh": gettext_noop("Whoever signs in by SSH: say 0 in a layer where that has to go on."),
+        "web_access_mode": gettext_noop(
+            "Bookmarks and programs that say http:// find nothing any more, and a browser asks about the phone's own "
+            "certificate. Old firmware may speak a TLS that browsers refuse: say 1 (HTTP) in a layer for such phones."
+        ),
+        "disable_sip_notify_authentication": gettext_noop(
+            "A PBX that restarts phones by a NOTIFY without the account's password cannot do so any more: have it "
+            "answer the challenge, or say 1 in a layer."
+        ),
     }
 )
 

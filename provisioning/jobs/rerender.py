@@ -19,7 +19,7 @@ from devices import batch, inventory
 from devices.crypto import CannotDecrypt
 from devices.mac import colons
 from devices.models import Phone
-from provisioning import outbox, plan, rendering
+from provisioning import file_key, outbox, plan, rendering
 from provisioning.gxp.config import ConfigError, Problem
 from provisioning.jobs import telling
 from provisioning.jobs.chunks import Outcome, by_ids
@@ -108,7 +108,9 @@ def _read(phone_ids: Sequence[int]) -> _Rows:
     The versions are read first: whoever saves a phone afterwards makes a newer one, and is found out when it is stored.
     """
     newest = batch.newest(ConfigFile, ("pk",), "phone", list(phone_ids), "number")
-    files = ConfigFile.objects.filter(pk__in=[pk for (pk,) in newest]).defer("body", "bootstrap", "first_secret")
+    files = ConfigFile.objects.filter(pk__in=[pk for (pk,) in newest]).defer(
+        "body", "bootstrap", "first_secret", "login_secret"
+    )
     current = {one.phone_id: one for one in files}
     phones = list(Phone.objects.filter(pk__in=phone_ids).prefetch_related("accounts", "keys").order_by("pk"))
     return _Rows(phones, current, stack.stacks(phones), rendering.switched_on_of(phones))
@@ -166,7 +168,8 @@ def _store(job: Job, made: Sequence[Made]) -> tuple[int, list[int]]:
 
 
 def insert_versions(versions: Sequence[ConfigFile]) -> dict[int, int]:
-    """Store versions; their ids by phone."""
+    """Store versions; their ids by phone. The caller has locked these."""
+    file_key.carry(versions)
     names, rows = _columns(ConfigFile, versions)
     stored = batch.insert(ConfigFile, names, rows, unique="first_hash", returning=("phone", "pk"))
     return dict(stored)

@@ -27,8 +27,8 @@ def find(level: str, name: str) -> SettingsLayer:
     wrong = _name_problem(level, name)
     if wrong:
         raise ConfigError([Problem("name", wrong)])
-    known = SettingsLayer.objects.filter(level=level, name=_spelled(level, name)).first()
-    return known or SettingsLayer(level=level, name=_spelled(level, name), sealed=b"{}", version=0)
+    known = SettingsLayer.objects.filter(level=level, name=spelled(level, name)).first()
+    return known or SettingsLayer(level=level, name=spelled(level, name), sealed=b"{}", version=0)
 
 
 def save(layer: SettingsLayer, values: Mapping[str, str | None], *, by: str, note: str | None = None) -> SettingsLayer:
@@ -171,5 +171,6 @@ def _name_problem(level: str, name: str) -> str | None:
     return None
 
 
-def _spelled(level: str, name: str) -> str:
+def spelled(level: str, name: str) -> str:
+    """The name as it is stored."""
     return name.upper() if level == LayerLevel.MODEL else name.strip()

@@ -1,12 +1,14 @@
 """Files for every phone of a model: made when a layer changes, never when a phone asks, and without any secret.
 
 Only the layers of the default site and of the model speak in them: whoever asks by a plain name is nobody that we
-know. Nothing of the assignment, no server path and no opinion of ours is in them.
+know. Nothing of the assignment, no server path and no opinion of ours is in them, nor what names an account or an
+address of another system: such an address may hold a login or a token.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 
 from devices.catalog import MODELS, PhoneModel, find_model
 from devices.crypto import CannotDecrypt
@@ -15,6 +17,14 @@ from provisioning.gxp.catalogue import SETTINGS, fault
 from provisioning.layers import stack
 from provisioning.layers.models import LayerLevel, SettingsLayer
 from provisioning.plain.models import ModelFile
+
+# No secret by its kind, and people write `?token=` there, or say who may sign in; a phone gets it in its own file.
+_MAY_HOLD_A_LOGIN = re.compile(
+    r"(?:action_url|dot1x|ldap|openvpn|pppoe|tr069|xsi)_.*|.*_(?:path|url|username|user_id|certificate)",
+    re.ASCII,
+)
+
+NO_MODEL = "-"  # looked up all the same: a refusal is one whatever is asked for
 
 
 def refresh() -> int:
@@ -49,8 +59,8 @@ def told(model: PhoneModel) -> dict[str, str]:
 def find(name: str) -> ModelFile | None:
     """The file behind `cfg<model>.xml` or `cfg.xml` in any letter case."""
     model = find_model(name[len("cfg") : -len(".xml")])
-    wanted = "" if name.lower() == "cfg.xml" else model.name if model is not None else None
-    return None if wanted is None else ModelFile.objects.filter(model=wanted).first()
+    wanted = "" if name.lower() == "cfg.xml" else model.name if model is not None else NO_MODEL
+    return ModelFile.objects.filter(model=wanted).first()
 
 
 def _texts(model_name: str) -> dict[str, str]:
@@ -69,4 +79,6 @@ def _texts(model_name: str) -> dict[str, str]:
 
 def _is_for_all(name: str, text: str, models: list[PhoneModel]) -> bool:
     row = SETTINGS[name]
+    if _MAY_HOLD_A_LOGIN.fullmatch(name):
+        return False
     return fault(row, text) is None and all(row.applies_to(model.name) for model in models)

@@ -13,22 +13,25 @@ import threading
 from collections import Counter
 from datetime import datetime, timedelta
 
-from asgiref.sync import sync_to_async
 from django.db import DatabaseError, transaction
 from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext, gettext_noop
 
 from devices import batch
+from provisioning.door.store import beside
 from provisioning.plain.models import DoorHour, MissedAsk
 
 log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 1.0
 HELD_AT_MOST = 200  # different ones between two flushes; more are not counted
+HELD_PER_SOURCE = 100  # so that one address leaves room for the phone beside it
 KEPT_AT_MOST = 500
 HOURS_KEPT_DAYS = 90  # as long as events
 NAME_CHARS = 80
+# The secret of a path, wherever it stands and encoded twice too; no phone's file is called so.
+_MAY_BE_SECRET = re.compile(r"(?:(?<![A-Za-z0-9_-])|(?<=2[Ff]))[A-Za-z0-9_-]{22}(?![A-Za-z0-9_.-])")
 _DEVICE = re.compile(r"DevId ([0-9A-Fa-f]{12})\b")
 
 ADVICE = (
@@ -39,7 +42,7 @@ ADVICE = (
     ),
     (
         r"cfg[0-9a-f]{12}(\.xml|\.bin)?",
-        gettext_noop("its file by the plain name, which is never served: assign it, or notify again"),
+        gettext_noop("its file by the plain name: notify it again, or release its file for some minutes on its page"),
     ),
     (
         r"cfg.*\.xml",
@@ -66,11 +69,12 @@ def note(source: str, agent: str, path: str) -> None:
         return  # a path that may hold a secret is never kept
     name = re.sub(r"[^A-Za-z0-9._-]", "?", path.rpartition("/")[2])[:NAME_CHARS]
     told = _DEVICE.search(agent[:300])
-    if not name:
+    if not name or _MAY_BE_SECRET.search(name):
         return
     key = (told[1].upper() if told else "", source, name)
     with _lock:
-        if key not in _held and len(_held) >= HELD_AT_MOST:
+        mine = sum(one[1] == source for one in _held)
+        if key not in _held and (len(_held) >= HELD_AT_MOST or mine >= HELD_PER_SOURCE):
             return
         _held[key] = _held.get(key, 0) + 1
 
@@ -90,8 +94,10 @@ def _count(what: str) -> None:
 
 
 async def _soon() -> None:
-    await asyncio.sleep(FLUSH_SECONDS)
-    await sync_to_async(flush)()
+    while _held or _counted:  # and what comes while the store is at it
+        await asyncio.sleep(FLUSH_SECONDS)
+        await beside(flush)
+    _flushes.clear()
 
 
 def flush() -> int:

@@ -18,9 +18,10 @@ _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.:\-\[\]_]{1,255}(?:/[A-Za-z0-9._~\
 # A DHCP option carries at most 255 bytes (RFC 2132 2).
 MAX_OPTION_BYTES = 255
 
-REFUSED_TODAY = (
-    "Option 66 brings a phone to this server, but it does not configure it yet: a file with a password leaves only "
-    "by a secret path, so cfg<MAC>.xml and the other plain names below this address are answered with 404."
+BY_RELEASE_ONLY = (
+    "Option 66 brings a phone to this server, and it appears in the list when it asks. Its file has a password, so "
+    "cfg<MAC>.xml and the other plain names below this address are answered with 404 until somebody releases it: on "
+    "the phone's page, or by `manage.py release`, for one address, some minutes and one download."
 )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -12,8 +13,11 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from devices import networks
+from devices.crypto import CannotDecrypt
+from provisioning import certificates, crossing
+from provisioning import safety as defaults
 from sipmcast import sockets
-from sipmcast.doctor import dhcp, hearing, network, places, port, probing, verdicts
+from sipmcast.doctor import dhcp, hearing, network, places, port, probing, safety, tls, verdicts
 from sipmcast.doctor.facts import Decoy, Door, Echo, Firewall, Heard, Machine, Setup
 from sipmcast.doctor.finding import Finding, Report, Section, unknown
 from sipmcast.doctor.machine import read_firewall, read_machine
@@ -35,6 +39,7 @@ def read_setup() -> Setup:
         public_url=settings.GSPNP_PUBLIC_URL,
         phones_port=settings.GSPNP_PHONES_PORT,
         allowed_networks=settings.GSPNP_ALLOWED_NETWORKS,
+        phones_tls=settings.PHONES_CERTIFICATE is not None,
     )
 
 
@@ -58,6 +63,22 @@ def read_listeners(now: datetime) -> list[Heard] | None:
         )
         for row in rows
     ]
+
+
+def read_defaults() -> list[defaults.Weakened] | None:
+    """Which safe defaults somebody did away with; None if that cannot be read."""
+    try:
+        return defaults.weakened()
+    except (DatabaseError, CannotDecrypt):
+        return None
+
+
+def read_plain_phones() -> int | None:
+    """How many assigned phones have a newest file that says http; None if that cannot be read."""
+    try:
+        return crossing.plain_phones()
+    except DatabaseError:
+        return None
 
 
 def _moment(said: object) -> datetime | None:
@@ -93,6 +114,7 @@ def examine(chosen: Sequence[str] = (), *, probe: bool = True, ask_firewall: boo
         names = frozenset(one.name.partition(":")[0] for one in probes.interfaces)  # an alias is its interface
         machine = replace(machine, chosen=names)
     sections = judge(machine, setup, listeners, probes, now)
+    sections += (*_certificates(now), _safety())
     return Report(machine.name, now, probe, sections, _recipes(machine, setup))
 
 
@@ -136,11 +158,12 @@ def ask(interfaces: list[Interface], setup: Setup, *, send: bool, ask_firewall: 
     return asked
 
 
-def _doors(interfaces: Sequence[Interface], setup: Setup) -> list[tuple[str, str]]:
-    """The address of /healthz as phones of each interface reach it."""
+def _doors(interfaces: Sequence[Interface], setup: Setup) -> list[tuple[str, str, Path | None]]:
+    """The address of /healthz as phones of each interface reach it, and the file of the door's own certificate."""
+    chain = settings.PHONES_CERTIFICATE.cert if settings.PHONES_CERTIFICATE else None
     if setup.public_url:
-        return [(f"{setup.public_url}/healthz", "")]
-    return [(f"{setup.base_url(one.host)}/healthz", one.name) for one in interfaces]
+        return [(f"{setup.public_url}/healthz", "", chain)]
+    return [(f"{setup.base_url(one.host)}/healthz", one.name, chain) for one in interfaces]
 
 
 def judge(
@@ -170,6 +193,21 @@ def judge(
             network.judge_firewall(probes.firewall, setup),
         ),
     )
+
+
+def _certificates(now: datetime) -> tuple[Section, ...]:
+    """One section, if a door has a certificate of its own."""
+    seen = list(certificates.seen())
+    if not seen:
+        return ()
+    judged = tls.judge_certificates(seen, now)
+    if settings.PHONES_CERTIFICATE is not None:
+        judged.append(tls.judge_moving(read_plain_phones(), settings.GSPNP_PHONES_HTTP))
+    return (Section("certificates", "Certificates", tuple(judged)),)
+
+
+def _safety() -> Section:
+    return Section("safety", "What phones are told for their safety", tuple(safety.judge_safety(read_defaults())))
 
 
 def _echoes(probes: Probes, machine: Machine, setup: Setup, listeners: Sequence[Heard] | None) -> list[Finding]:

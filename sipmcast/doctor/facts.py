@@ -24,10 +24,13 @@ class Setup:
     public_url: str = ""
     phones_port: int = 5481
     allowed_networks: Sequence[str] = ()
+    phones_tls: bool = False
+    """Does the phones' door have a certificate?"""
 
     def base_url(self, host: str) -> str:
         """Where the phones of the interface with this address of ours are sent to."""
-        return self.public_url or f"http://{host}:{self.phones_port}"
+        scheme = "https" if self.phones_tls else "http"
+        return self.public_url or f"{scheme}://{host}:{self.phones_port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +184,10 @@ class Door:
     interface: str = ""
     status: int = 0
     fault: str = ""
-    certificate: bool = False
-    """Is the fault that its certificate is not trusted here?"""
+    distrust: int = 0
+    """Why its certificate is not trusted here, as OpenSSL numbers it (X509_V_ERR_…); 0: it is."""
+    own: bool = False
+    """Is it trusted only because GSPNP_PHONES_CERT holds who signed it?"""
 
 
 def here(listeners: Sequence[Heard], machine: str) -> list[Heard]:

@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from sipmcast.doctor import signals
 from sipmcast.doctor.facts import Decoy, Door, Echo, Rival
@@ -113,9 +114,26 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def knock(url: str, interface: str = "") -> Door:
-    """GET `url`, without a proxy and without following anybody."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
+def knock(url: str, interface: str = "", chain: Path | None = None) -> Door:
+    """GET `url`, without a proxy and without following anybody.
+
+    A certificate that this machine does not trust is held against `chain`, the file of the door's own, too.
+    """
+    found = _knock(url, interface, ssl.create_default_context())
+    if not found.distrust or chain is None:
+        return found
+    own = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        own.load_verify_locations(chain)
+    except OSError:  # ssl.SSLError is one
+        return found
+    return replace(_knock(url, interface, own), own=True)
+
+
+def _knock(url: str, interface: str, context: ssl.SSLContext) -> Door:
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), _NoRedirect(), urllib.request.HTTPSHandler(context=context)
+    )
     try:
         with opener.open(url, timeout=DOOR_SECONDS) as answer:
             return Door(url, interface, status=answer.status)
@@ -123,8 +141,9 @@ def knock(url: str, interface: str = "") -> Door:
         error.close()
         return Door(url, interface, status=error.code)
     except urllib.error.URLError as error:
-        certificate = isinstance(error.reason, ssl.SSLCertVerificationError)
-        return Door(url, interface, fault=_words(error.reason), certificate=certificate)
+        if isinstance(error.reason, ssl.SSLCertVerificationError):
+            return Door(url, interface, distrust=error.reason.verify_code)
+        return Door(url, interface, fault=_words(error.reason))
     except (OSError, http.client.HTTPException, ValueError) as error:
         return Door(url, interface, fault=_words(error))
 

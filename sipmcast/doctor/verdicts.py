@@ -15,6 +15,23 @@ RIVAL_REMEDY = (
     "of GSPNP_PNP_INTERFACES. With two servers a phone takes one configuration now and the other at its next start."
 )
 
+# Why a certificate is not trusted, and what to do, by OpenSSL's number of it (X509_V_ERR_…, x509_vfy.h).
+UNKNOWN_SIGNER = (
+    "who signed it is not known here",
+    "Phones that check certificates need to know who signed it: put its issuers' certificates below it in the file of "
+    "GSPNP_PHONES_CERT (docs/tls.md), or use one of an authority that they know.",
+)
+OTHER_NAME = (
+    "it does not name this address",
+    "Have one made with it (subjectAltName): phones that check names refuse this one.",
+)
+DISTRUSTED = {
+    9: ("it is not valid yet", "Look at this machine's clock, or wait."),
+    10: ("it has expired", "Renew it; it is taken without a restart."),
+    62: OTHER_NAME,
+    64: OTHER_NAME,
+}
+
 
 def judge_echo(echo: Echo, machine: Machine, setup: Setup, listeners: Sequence[Heard] | None, allowed: bool) -> Finding:
     """The SUBSCRIBE that this machine sent to itself must have come back, by this interface.
@@ -73,13 +90,14 @@ def _judge_door(door: Door, setup: Setup) -> Finding:
     title = f"{text(door.url)}" + (f" ({door.interface})" if door.interface else "")
     told = "GSPNP_PUBLIC_URL" if setup.public_url else "our address on this interface"
     if door.status == 200:
-        return ok(title, f"The phones' door answers, from this machine, at {told}.")
-    if door.certificate:
-        return warning(
-            title,
-            f"The door's certificate is not trusted on this machine: {text(door.fault)}.",
-            "Phones that check certificates refuse it too. Use one whose issuer they know, or HTTP.",
+        own = (
+            " Its certificate is of your own authority: phones that check certificates need its ca.pem (or, if it "
+            "signed itself, the certificate)."
         )
+        return ok(title, f"The phones' door answers, from this machine, at {told}.{own if door.own else ''}")
+    if door.distrust:
+        why, remedy = DISTRUSTED.get(door.distrust, UNKNOWN_SIGNER)
+        return warning(title, f"The door's certificate is not trusted on this machine: {why}.", remedy)
     if door.status:
         return wrong(
             title,

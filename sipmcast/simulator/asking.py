@@ -1,23 +1,36 @@
 """Asking for files: one GET after another until a readable one is delivered, each on record in the phone's result."""
 
 import asyncio
+import random
 from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
+from sipmcast.simulator import http_login
 from sipmcast.simulator.faults import Faults
 from sipmcast.simulator.flash import looks_like_binary, looks_like_xml, redacted
-from sipmcast.simulator.http import Aborted, Answer, FetchError, Getter, HttpViolation
+from sipmcast.simulator.http import Aborted, Answer, FetchError, Getter, HttpViolation, target_of
 from sipmcast.simulator.options import Timings
 from sipmcast.simulator.result import Download, Result
 
+LOGINS_AT_MOST = 3  # for one file: once, and again where only the nonce was refused
 BUSY = (429, 500, 502, 503, 504)  # asked again after a moment, like a connection that fails
 
 
 class Asking:
     """The phone's HTTP side. `trouble` is why the last question brought no file, in words."""
 
-    def __init__(self, getter: Getter, faults: Faults, timings: Timings, result: Result):
+    def __init__(
+        self,
+        getter: Getter,
+        faults: Faults,
+        timings: Timings,
+        result: Result,
+        login: Callable[[], tuple[str, str] | None] = lambda: None,
+        dice: random.Random | None = None,
+    ):
         self.trouble = ""
+        self._login = login
+        self._dice = dice or random.Random()
         self._getter = getter
         self._faults = faults
         self._timings = timings
@@ -48,11 +61,32 @@ class Asking:
         return None
 
     async def _once(self, url: str, why: str) -> Answer | None:
+        """One GET, and one more for each login that is asked for."""
+        answer = await self._asked(url, why)
+        for _ in range(LOGINS_AT_MOST):
+            header = self._authorization(answer, url)
+            if not header:
+                break
+            answer = await self._asked(url, why, header)
+            if answer is None or not http_login.is_stale(answer.challenge):
+                break
+        return answer
+
+    def _authorization(self, answer: Answer | None, url: str) -> str:
+        """What answers a 401; empty if nothing does."""
+        login = self._login()
+        if answer is None or answer.status != 401 or login is None or self._faults.has("no-login"):
+            return ""
+        user, password = login[0], "of another phone" if self._faults.has("wrong-login") else login[1]
+        cnonce = f"{self._dice.getrandbits(64):016x}"
+        return http_login.authorization(answer.challenge, user, password, "GET", target_of(url), cnonce)
+
+    async def _asked(self, url: str, why: str, authorization: str = "") -> Answer | None:
         """One GET and its record; after the aborted download, one more."""
         began = asyncio.get_running_loop().time()
         abort = int(self._faults.value("aborted-download")) if self._faults.armed("aborted-download") else None
         try:
-            answer = await self._getter.get(url, abort)
+            answer = await self._getter.get(url, abort, authorization)
         except (FetchError, HttpViolation, Aborted) as error:
             problem = "aborted on purpose" if isinstance(error, Aborted) else str(error)
             took = asyncio.get_running_loop().time() - began

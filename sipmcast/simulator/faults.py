@@ -93,6 +93,8 @@ FAULTS: dict[str, FaultKind] = {
     "folder-only": FaultKind("", 1, 1, 1, "a NOTIFY whose URL does not end in / is answered and starts nothing"),
     "old-order": FaultKind("", 1, 1, 1, "cfg<mac>.xml is asked for before cfg<mac>, as early firmware does"),
     "sha256-files": FaultKind("", 1, 1, 1, "its firmware opens encrypted files with SHA-256 instead of MD5"),
+    "wrong-login": FaultKind("", 1, 1, 1, "where a file asks for its HTTP login, it shows a wrong password"),
+    "no-login": FaultKind("", 1, 1, 1, "its firmware knows no HTTP login: it takes a 401 for a refusal"),
     "path-as-folder": FaultKind("", 1, 1, 1, "a NOTIFY's URL is always taken for a folder, and asked below"),
 }
 

@@ -21,6 +21,7 @@ PROTOCOL, SERVER_PATH, PREFIX, POSTFIX = "P212", "P237", "P234", "P235"
 SIP_SERVER, USER_ID, AUTH_ID, PASSWORD = "P47", "P35", "P36", "P34"  # account 1
 NO_CHALLENGE = "P4428"  # formats.md g6
 FILE_KEY = "P1359"  # formats.md b1
+HTTP_USER, HTTP_PASSWORD = "P1360", "P1361"  # formats.md d20
 OPTION_66_ALLOWED, PLUG_AND_PLAY = "P145", "P1414"
 FACTORY = {
     PROTOCOL: "1",
@@ -161,6 +162,11 @@ class Flash:
             realm=self.get(SIP_SERVER),
             guards_commands=self.get(NO_CHALLENGE) != "1",
         )
+
+    def http_login(self) -> tuple[str, str] | None:
+        """User and password for the configuration server; None if it has none."""
+        user, password = self.get(HTTP_USER), self.get(HTTP_PASSWORD)
+        return (user, password) if user or password else None
 
     def stored_url(self) -> str:
         """The folder in P237 as a URL, an empty text if there is none, or NoWay."""

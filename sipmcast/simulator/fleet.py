@@ -45,6 +45,7 @@ def setups(options: Options) -> list[PhoneSetup]:
             port=options.port,
             option66=options.option66,
             stored_path=options.stored_path,
+            ca=options.ca,
             boots_max=options.boots_max,
             timeout=options.timeout,
             start_after=number * options.stagger,

@@ -2,8 +2,8 @@
 
 Refused as the server's defect (HttpViolation): no or a wrong Content-Length, chunked bodies, bytes after
 the body, an unreadable head. A connection that fails or ends early is a FetchError and may be tried again.
-Redirects are not followed. Certificates are not checked: the factory phone has no reason to trust a PBX's
-own certificate (our choice).
+Redirects are not followed. Certificates are not checked unless authorities are given: the factory phone has no
+reason to trust a PBX's own certificate (our choice).
 """
 
 import asyncio
@@ -41,23 +41,27 @@ class Answer:
     body: bytes
     closed: bool
     seconds: float
+    challenge: str = ""
+    """What a 401 asks for."""
 
 
 @dataclass(frozen=True)
 class Getter:
-    """How one phone asks: its own address, its User-Agent and its patience, in seconds."""
+    """How one phone asks: its own address, its User-Agent, its patience in seconds, and the file with the authorities
+    that it knows."""
 
     address: str
     user_agent: str
     timeout: float = 30.0
     close_wait: float = 1.0
+    ca: str = ""
 
-    async def get(self, url: str, abort_after: int | None = None) -> Answer:
+    async def get(self, url: str, abort_after: int | None = None, authorization: str = "") -> Answer:
         """Fetch `url`. With `abort_after`, a 200 is left after so many bytes of its body by Aborted."""
         began = monotonic()
         try:
             async with asyncio.timeout(self.timeout):
-                return await self._get(url, abort_after, began)
+                return await self._get(url, abort_after, authorization, began)
         except TimeoutError:
             raise FetchError(f"no complete answer within {self.timeout:g} s") from None
         except ssl.SSLError as error:
@@ -69,10 +73,10 @@ class Getter:
         except OSError as error:
             raise FetchError(error.strerror or str(error)) from None
 
-    async def _get(self, url: str, abort_after: int | None, began: float) -> Answer:
+    async def _get(self, url: str, abort_after: int | None, authorization: str, began: float) -> Answer:
         reader, writer = await self._connect(url, small=abort_after is not None)
         try:
-            writer.write(self._request(url))
+            writer.write(self._request(url, authorization))
             await writer.drain()
             status, headers = await _read_head(reader)
             length = _content_length(headers)
@@ -81,13 +85,14 @@ class Getter:
                 raise Aborted
             body = await _read_body(reader, length)
             closed = await self._closed_after(reader)
-            return Answer(status, body, closed, monotonic() - began)
+            challenge = next((value for name, value in headers if name == "www-authenticate"), "")
+            return Answer(status, body, closed, monotonic() - began, challenge)
         finally:
             writer.transport.abort()
 
     async def _connect(self, url: str, small: bool) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         parts = urlsplit(url)
-        tls = _tls() if parts.scheme == "https" else None
+        tls = _tls(self.ca) if parts.scheme == "https" else None
         port = parts.port or (443 if tls else 80)
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(parts.hostname, port, family=socket.AF_INET, type=socket.SOCK_STREAM)
@@ -105,9 +110,8 @@ class Getter:
             sock.close()
             raise
 
-    def _request(self, url: str) -> bytes:
-        parts = urlsplit(url)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    def _request(self, url: str, authorization: str) -> bytes:
+        parts, target = urlsplit(url), target_of(url)
         if not re.fullmatch(r"[!-~]+", target):
             raise FetchError("the path has blanks or letters that no request line may have")
         lines = [
@@ -115,6 +119,7 @@ class Getter:
             f"Host: {parts.netloc}",
             f"User-Agent: {self.user_agent}",
             "Accept: */*",
+            *([f"Authorization: {authorization}"] if authorization else []),
             "Connection: close",
         ]
         return "\r\n".join([*lines, "", ""]).encode("ascii")
@@ -131,10 +136,17 @@ class Getter:
         return True
 
 
-def _tls() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
+def target_of(url: str) -> str:
+    """What stands in the request's line."""
+    parts = urlsplit(url)
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+def _tls(ca: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca or None)
+    if not ca:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     return context
 
 

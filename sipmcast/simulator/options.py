@@ -7,6 +7,7 @@ import dataclasses
 import ipaddress
 import random
 import re
+import ssl
 from argparse import ArgumentParser
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -60,6 +61,7 @@ class PhoneSetup:
     port: int = 5060
     option66: str = ""
     stored_path: str = ""
+    ca: str = ""  # a file with the authorities that it knows; empty: it takes every certificate
     boots_max: int = 6
     timeout: float = 0.0  # 0: derived from the waits
     start_after: float = 0.0
@@ -108,6 +110,13 @@ def _add_what(add: Callable[..., object]) -> None:
         default="",
         metavar="URL",
         help="folder in the factory's P212 and P237 (default: none)",
+    )
+    add(
+        "--ca",
+        default="",
+        metavar="FILE",
+        help="PEM file with the authorities that they know: the server's certificate and its name are checked "
+        "(default: every certificate is taken)",
     )
     add(
         "--loss",
@@ -183,6 +192,7 @@ class Options:
     faults: str = ""
     option66: str = ""
     stored_path: str = ""
+    ca: str = ""
     boots_max: int = 6
     timeout: float = 0.0
     wait_assign: float = 600.0
@@ -224,6 +234,7 @@ class Options:
         if not re.fullmatch(r"[A-Za-z0-9._-]{1,32}", self.firmware):
             raise OptionsError(f"--firmware {self.firmware!r} does not look like a version")
         self.models()
+        self.check_ca()
         self.first_mac(0)
         self.fault_wishes()
         self.stored_values()
@@ -235,6 +246,14 @@ class Options:
             if not re.fullmatch(r"[A-Za-z0-9-]{3,24}", model):
                 raise OptionsError(f"--model {model!r} does not look like a model")
         return models
+
+    def check_ca(self) -> None:
+        """Raise OptionsError if --ca is no file with certificates."""
+        try:
+            if self.ca:
+                ssl.create_default_context(cafile=self.ca)
+        except OSError as error:  # ssl.SSLError is one
+            raise OptionsError(f"--ca {self.ca} cannot be used: {error}") from None
 
     def first_mac(self, seed: int) -> int:
         """The first phone's MAC as a number."""

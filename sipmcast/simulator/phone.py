@@ -6,6 +6,7 @@ vendor guide; what follows a Plug and Play without NOTIFY is its last remark.
 """
 
 import asyncio
+import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -49,8 +50,9 @@ class Phone:
         self._timings = setup.timings
         self._faults = Faults(setup.faults, setup.seed)
         agent = f"Grandstream Model HW {setup.model} SW {setup.firmware} DevId {setup.mac.lower()}"
-        getter = Getter(setup.address, agent, self._timings.http_timeout, self._timings.close_wait)
-        self._asking = Asking(getter, self._faults, self._timings, self.result)
+        getter = Getter(setup.address, agent, self._timings.http_timeout, self._timings.close_wait, setup.ca)
+        dice = random.Random(f"{setup.seed}/login")
+        self._asking = Asking(getter, self._faults, self._timings, self.result, self.flash.http_login, dice)
         self._hearing = Hearing(setup, self._faults, self.result, self._reach, self._break, self.flash.account)
         self._boots_left = setup.boots_max
         self._flashed_before = False  # before this boot

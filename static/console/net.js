@@ -26,9 +26,9 @@ export async function send(url, { method = "GET", body = null, signal } = {}) {
 }
 
 /** POST with the address that the person saw, and show the answer's words. Returns whether it was done. */
-export async function act(url, host) {
+export async function act(url, host, more = {}) {
   try {
-    const answer = await send(url, { method: "POST", body: new URLSearchParams({ host: host ?? "" }) });
+    const answer = await send(url, { method: "POST", body: new URLSearchParams({ host: host ?? "", ...more }) });
     const words = await wordsOf(answer);
     toast(words, answer.ok ? "good" : "bad");
     return answer.ok;

@@ -1,10 +1,10 @@
 // The page of one phone: what changes by itself is fetched again when something happened to it.
 
-import { copy, perform } from "./actions.js";
+import { confirmed, copy, perform, releaseQuestion } from "./actions.js";
 import { discard, openDrawer, prepareDrawer } from "./drawer.js";
 import { hush, putAside } from "./hush.js";
 import { debounced, follow } from "./live.js";
-import { Refused, send } from "./net.js";
+import { act, Refused, send } from "./net.js";
 import { parse, remember, swapContent } from "./swap.js";
 import { refresh } from "./times.js";
 import { announce } from "./toast.js";
@@ -14,7 +14,7 @@ const REFRESH_MS = 150;
 const LISTENER_MS = 10000;
 const TRANSCRIPT_MS = 2500; // what was said is written down when nobody waits for an answer any more
 const PARTS = [
-  "phone-head", "phone-notices", "phone-way", "phone-configuration", "phone-commands", "phone-timeline", "phone-side",
+  "phone-head", "phone-notices", "phone-way", "phone-configuration", "phone-commands", "phone-paths", "phone-timeline", "phone-side",
   "phone-sip", "phone-danger",
 ];
 const here = document.getElementById("phone");
@@ -30,7 +30,11 @@ function liveUrl() {
 /** Swap a part; what a person has opened in it stays open. */
 function swapPart(part, fresh) {
   const known = new Map([...part.querySelectorAll("details[data-key]")].map((one) => [one.dataset.key, one.open]));
+  const typed = new Map([...part.querySelectorAll("input[data-key]")].filter((one) => one.value !== one.defaultValue).map((one) => [one.dataset.key, one.value]));
   if (!swapContent(part, fresh)) return;
+  for (const one of part.querySelectorAll("input[data-key]")) {
+    if (typed.has(one.dataset.key)) one.value = typed.get(one.dataset.key);
+  }
   for (const one of part.querySelectorAll("details[data-key]")) {
     if (known.has(one.dataset.key)) one.open = known.get(one.dataset.key);
   }
@@ -54,7 +58,7 @@ async function fetchParts() {
     if (answer.status === 404) {
       gone = true;
       here.inert = true;
-      for (const id of ["phone-commands", "phone-danger"]) document.getElementById(id).replaceChildren();
+      for (const id of ["phone-commands", "phone-paths", "phone-danger"]) document.getElementById(id).replaceChildren();
       here.querySelector(".gs-phone-actions").replaceChildren();
       forgotten();
       return;
@@ -134,9 +138,22 @@ here.addEventListener("click", async (event) => {
   }
 });
 
+here.addEventListener("submit", async (event) => {
+  const form = event.target.closest("[data-release]");
+  if (!form) return;
+  event.preventDefault();
+  form.querySelector("[data-key=release]").focus(); // what stands there afterwards has the same key
+  const { host, minutes, with_key } = form.elements;
+  const withKey = with_key?.checked ?? false;
+  if (!(await confirmed(...releaseQuestion(document.getElementById("phone-head").dataset.name, host.value.trim(), withKey)))) return;
+  await act(form.action, host.value, { minutes: minutes.value, ...(withKey && { with_key: "yes" }) });
+  update();
+});
+
 remember(document);
 refresh();
 hush();
+if (location.hash === "#release") (document.getElementById("release-host") ?? here.querySelector("[data-key=release]"))?.focus(); // from the list: no id, so that the browser does not move the focus itself
 prepareDrawer(update);
 follow({
   onEvents: (message) => {

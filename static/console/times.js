@@ -27,6 +27,14 @@ function plain(at, now) {
   return new Date(now).toDateString() === at.toDateString() ? clock.format(at) : day.format(at);
 }
 
+/** How long it is until then, as on a clock that counts down. */
+function left(at, now) {
+  const seconds = Math.max(0, Math.ceil((at - now) / 1000));
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+}
+
+const WORDS = { plain, left };
+
 /** Write every moment inside `root` anew. */
 export function refresh(root = document) {
   const now = Date.now();
@@ -36,7 +44,7 @@ export function refresh(root = document) {
       time.title = absolute.format(at);
       time.dataset.zoned = "yes";
     }
-    const text = time.dataset.moment === "plain" ? plain(at, now) : words(at, now);
+    const text = (WORDS[time.dataset.moment] ?? words)(at, now);
     if (time.textContent !== text) time.textContent = text;
   }
 }

@@ -13,7 +13,18 @@ from pathlib import Path
 from tests.support.site import ROOT
 
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
-PACKAGES = ("Django", "channels", "daphne", "uvicorn", "cryptography", "lxml", "psycopg", "sipmessage", "uvloop")
+PACKAGES = (
+    "Django",
+    "channels",
+    "daphne",
+    "httptools",
+    "uvicorn",
+    "cryptography",
+    "lxml",
+    "psycopg",
+    "sipmessage",
+    "uvloop",
+)
 PROGRAMS = (("kamailio", "-v"), ("postgres", "--version"), ("cc", "--version"))
 PROGRAM_PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/lib/postgresql/15/bin"))
 COMMAND_SECONDS = 10

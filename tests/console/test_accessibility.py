@@ -9,6 +9,8 @@ from django.conf import settings
 from django.utils import timezone
 from playwright.sync_api import Page
 
+from devices import alarms, decoys
+from devices.choices import AlarmKind
 from devices.models import Phone
 from provisioning.jobs import runner
 from provisioning.layers import store
@@ -46,6 +48,8 @@ def furnished(session) -> str:
     Phone.objects.filter(mac=cast.MAC).update(
         alarm="It now claims 10.0.0.99.", alarm_at=now, claimed_host=cast.STRANGER, online=True, online_at=now, rtt_ms=2
     )
+    alarms.raise_alarm(AlarmKind.NAMES, "10.0.0.66", count=40)
+    decoys.add("000B82DEC001", by="tess")
     store.save(store.find("site", "berlin"), {"country": "DE", "vlan_tag": "42"}, by="tess")
     job = runner.start("Settings of site berlin", {}, by="tess")
     job.failures.create(phone=version.phone, field="setting.vlan_tag", message="Out of range.")
@@ -94,7 +98,7 @@ def test_pages_of_the_console(live_server, furnished, theme):
         "history": f"{phone}history/?before=1&after=2", "its settings": f"{phone}settings/", "settings": "/settings/",
         "layer": "/settings/layer/?level=site&name=berlin", "opinions": "/settings/opinions/", "jobs": "/jobs/",
         "job": f"/jobs/{Job.objects.get().pk}/", "firmware": "/firmware/", "phonebook": "/phonebook/",
-        "doctor": "/doctor/",
+        "doctor": "/doctor/", "alarms": "/alarms/", "people": "/people/", "changes": "/changes/",
     }  # fmt: skip
     nothing_grave(look(live_server.url, furnished, theme, paths))
 

@@ -292,3 +292,9 @@ def test_an_address_that_is_another_devices_is_warned_of_before_the_save(console
     with cast.neighbours_say(verdict):
         words = console.get(URL).content.decode()
     assert ("shows another device's MAC at 10.0.0.9. Save only if you are sure" in words) == warned
+
+
+def test_where_the_table_knows_phones_a_save_to_another_devices_address_sends_nothing_and_says_so(console):
+    cast.seen(host="10.0.0.9")
+    with cast.neighbours_say(Verdict.MISMATCH, knows_phones=True):
+        assert "A save sends nothing there." in console.get(URL).content.decode()

@@ -62,6 +62,7 @@ def test_opening_it_sends_nothing_and_running_it_does(viewer, listener):
     client = signed_in(viewer)
     looked = client.get(URL).content.decode()
     assert 'data-probed="no"' in looked
+    assert "<code>manage.py release</code>" in looked and "`" not in looked
     assert "Not tried yet" in section(looked, "echo") and "Not tried yet" in section(looked, "door")
     ran = client.post(URL).content.decode()
     assert 'data-probed="yes"' in ran

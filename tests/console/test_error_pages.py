@@ -8,6 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from gspnp import urls
+from tests import cast
 from tests.console.conftest import person, signed_in
 
 
@@ -79,5 +80,26 @@ def test_the_menu_has_what_the_user_may_open(viewer, administrator, db):
     assert admins == ["/admin/devices/phone/", "/admin/provisioning/notify/"]
     assert entries(signed_in(person("nobody"))) == []
     everything = entries(signed_in(administrator))
-    assert len(everything) == 20
+    assert len(everything) == 23
     assert all(signed_in(administrator).get(one).status_code == 200 for one in everything)
+
+
+def test_a_form_in_another_charset_is_not_understood_and_breaks_nothing(db):
+    strict = Client(headers={"host": "localhost", "cookie": "csrftoken=" + "a" * 32}, enforce_csrf_checks=True)
+    strict.raise_request_exception = False
+    form = "application/x-www-form-urlencoded; charset=latin-1"
+    answer = strict.post("/admin/login/", "a=b", content_type=form)
+    assert answer.status_code == 400
+    assert 'data-testid="error-page"' in answer.content.decode()
+    assert "Content-Security-Policy" in answer.headers
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("page", ["devices/phone", "auth/user"])
+def test_a_form_that_names_no_field_to_look_up_by_breaks_nothing(administrator, page, method):
+    row = cast.seen().pk if page.startswith("devices") else administrator.pk
+    client = signed_in(administrator)
+    client.raise_request_exception = False
+    address = f"/admin/{page}/{row}/change/"
+    answer = client.get(address, {"_to_field": ""}) if method == "get" else client.post(address, {"_to_field": ""})
+    assert answer.status_code == 400

@@ -333,7 +333,8 @@ class TestExport:
                 yield str(number)
 
         async def collect():
-            stream = exports._stream(pieces())
+            made = pieces()
+            stream = exports._stream(exports._bite(made), made)
             first = await anext(stream)
             return first, list(asked), [piece async for piece in stream]
 

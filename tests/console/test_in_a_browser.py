@@ -6,13 +6,12 @@ from contextlib import contextmanager
 import pytest
 from django.conf import settings
 from django.utils import timezone
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from devices.models import Phone
 from tests import cast
 from tests.console.conftest import signed_in
-from tests.support.browser import FLAGS
-from tests.support.parts import require
+from tests.support.browser import chromium
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 NARROW = 360
@@ -31,12 +30,10 @@ def session(live_server, administrator, listener) -> str:
 @contextmanager
 def narrow_page(url: str, session: str) -> Iterator[Page]:
     """A page as wide as a small telephone. The database cannot be used in here: Playwright has its loop running."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=require("chromium"), args=FLAGS)
+    with chromium() as browser:
         context = browser.new_context(viewport={"width": NARROW, "height": 800})
         context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": url}])
         yield context.new_page()
-        browser.close()
 
 
 def test_without_its_icon_font_nothing_is_wider_than_the_window(live_server, session):

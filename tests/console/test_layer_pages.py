@@ -71,7 +71,7 @@ def test_who_has_lost_staff_status_uses_the_console_no_more(console, technician)
     technician.is_staff = False
     technician.save()
     page = console.get(SITE)
-    assert page.status_code == 403 and "Staff status" in page.content.decode()
+    assert page.status_code == 403 and "May sign in” is switched off" in page.content.decode()
     asked = console.post(SITE, headers={"X-Requested-With": "fetch"})
     assert asked.status_code == 403 and "Ask an administrator" in asked.json()["message"]
 

@@ -15,7 +15,8 @@ from devices import live
 from devices.choices import EventKind, Stage
 from devices.models import LiveEvent, Phone
 from gspnp.asgi import application
-from gspnp.console import consumers, tail
+from gspnp.console import consumers, sessions, standing, tail
+from gspnp.console.models import TemporaryPassword
 from tests import cast
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -138,8 +139,7 @@ async def test_who_may_not_open_a_form_or_has_another_phone_open_hears_of_nobody
 
 
 @pytest.mark.parametrize("by_itself", [True, False])
-async def test_who_may_no_longer_change_phones_leaves_and_hears_of_nobody(by_itself, monkeypatch):
-    monkeypatch.setattr(consumers, "USER_CHECK_SECONDS", 0)
+async def test_who_may_no_longer_change_phones_leaves_and_hears_of_nobody(by_itself):
     tess, maria = [await sync_to_async(make_technician)(name) for name in ("tess", "maria")]
     async with open_socket(tess) as hers, open_socket(maria) as theirs:
         await hers.send_to(json.dumps({"open": cast.MAC}))
@@ -199,7 +199,8 @@ async def test_who_says_too_much_is_closed(said):
         for _ in range(consumers.MAX_MESSAGES + 10):
             await socket.send_to(said)
         assert await closed_with(socket) == 4429
-        assert await socket.receive_nothing(timeout=0.2)
+        await sync_to_async(happen)("later")
+        assert await socket.receive_nothing(timeout=consumers.CATCH_UP_SECONDS + 0.5)
 
 
 async def test_who_comes_and_goes_is_not_answered_each_time(monkeypatch):
@@ -323,11 +324,16 @@ def change_password(user: User) -> None:
     user.save()
 
 
+def give_temporary_password(user: User) -> None:
+    TemporaryPassword.objects.create(user=user)
+
+
 @pytest.mark.parametrize(
-    ("change", "code"), [(withdraw, 4403), (take_staff_status, 4403), (deactivate, 4401), (change_password, 4401)]
-)
-async def test_who_may_no_longer_see_phones_is_told_nothing_more(change, code, monkeypatch):
-    monkeypatch.setattr(consumers, "USER_CHECK_SECONDS", 0)
+    ("change", "code"),
+    [(withdraw, 4403), (take_staff_status, 4403), (deactivate, 4401), (change_password, 4401),
+     (give_temporary_password, 4401)],
+)  # fmt: skip
+async def test_who_may_no_longer_see_phones_is_told_nothing_more(change, code):
     user, session = await sync_to_async(make_viewer)()
     async with open_socket(session) as socket:
         await sync_to_async(happen)("before")
@@ -337,8 +343,35 @@ async def test_who_may_no_longer_see_phones_is_told_nothing_more(change, code, m
         assert await closed_with(socket) == code
 
 
-async def test_who_signs_out_is_told_nothing_more(monkeypatch):
-    monkeypatch.setattr(consumers, "USER_CHECK_SECONDS", 0)
+async def test_whose_session_is_too_old_is_told_nothing_more(monkeypatch):
+    _, session = await sync_to_async(make_viewer)()
+    async with open_socket(session) as socket:
+        await sync_to_async(happen)("before")
+        await next_events(socket)
+        monkeypatch.setattr(sessions, "is_over", lambda data, now: True)
+        await sync_to_async(happen)("secret")
+        assert await closed_with(socket) == 4401
+
+
+async def test_however_many_look_on_a_message_costs_one_reading_of_their_permissions(monkeypatch):
+    readings, read = [], standing._read
+
+    async def counted(keys):
+        readings.append(sorted(keys))
+        return await read(keys)
+
+    _, session = await sync_to_async(make_viewer)()
+    others = [await sync_to_async(make_technician)(name) for name in ("tess", "maria")]
+    async with open_socket(session) as one, open_socket(others[0]) as two, open_socket(others[1]) as three:
+        monkeypatch.setattr(standing, "_read", counted)
+        await sync_to_async(happen)("for all")
+        for socket in (one, two, three):
+            assert (await next_events(socket))["events"][0]["text"] == "for all"
+    assert sorted([session, *others]) in readings
+    assert len(readings) <= 3
+
+
+async def test_who_signs_out_is_told_nothing_more():
     _, session = await sync_to_async(make_viewer)()
     async with open_socket(session) as socket:
         client = Client()
@@ -366,20 +399,19 @@ async def test_a_database_that_fails_for_a_while_loses_nothing(monkeypatch):
 
 
 async def test_a_browser_whose_permission_cannot_be_read_waits_and_then_gets_all(monkeypatch):
-    monkeypatch.setattr(consumers, "USER_CHECK_SECONDS", 0)
     monkeypatch.setattr(consumers, "RETRY_SECONDS", 0.05)
     _, session = await sync_to_async(make_viewer)()
     async with open_socket(session) as socket:
-        may_view, broken = consumers.may_view, asyncio.Event()
+        read, broken = standing._read, asyncio.Event()
 
-        async def fails(user):
+        async def fails(keys):
             broken.set()
             raise DatabaseError("away")
 
-        monkeypatch.setattr(consumers, "may_view", fails)
+        monkeypatch.setattr(standing, "_read", fails)
         await sync_to_async(happen)("while it was away")
         await asyncio.wait_for(broken.wait(), 5)
-        monkeypatch.setattr(consumers, "may_view", may_view)
+        monkeypatch.setattr(standing, "_read", read)
         assert (await next_events(socket))["events"][0]["text"] == "while it was away"
 
 

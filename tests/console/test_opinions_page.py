@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from provisioning.gxp.pvalues import GENERATED, OPINIONS
+from provisioning.gxp.pvalues import GENERATED, KEEPS_OUT, OPINIONS
 from provisioning.jobs import runner
 from provisioning.layers import store
 from provisioning.models import Job, SettingsLayer
@@ -35,6 +35,19 @@ def test_every_opinion_is_listed_with_its_reason(console):
         assert f'data-testid="opinion-{name}"' in words
     for why in (*(opinion.why for opinion in OPINIONS.values()), *GENERATED.values()):
         assert why.replace("'", "&#x27;") in words
+
+
+def test_whom_a_default_keeps_out_is_said_beside_its_switch(console):
+    words = console.get(URL).content.decode()
+    for name, whom in KEEPS_OUT.items():
+        line = words.partition(f'data-testid="opinion-{name}"')[2].partition("</li>")[0]
+        assert whom.replace("'", "&#x27;") in line
+
+
+def test_what_closes_a_phone_comes_first_as_a_group(console):
+    words = console.get(URL).content.decode()
+    assert "<h3>Safety</h3>" in words
+    assert set(re.findall(r'data-testid="opinion-(\w+)"', words)[: len(KEEPS_OUT)]) == set(KEEPS_OUT)
 
 
 def test_a_switch_takes_it_out_of_the_files_of_the_site_and_back(console):

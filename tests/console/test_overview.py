@@ -164,7 +164,7 @@ def stood_still() -> list[str]:
     """What is said of phones that stopped by themselves, whatever they tried at the door."""
     one = Phone(interface="eth0", local_host=cast.OURS, model="GXP2170")
     tries = [None, *(Attempt(kind=kind, name="cfg.xml", size=1, source_host=cast.HOST) for kind in AttemptKind)]
-    told = [stuck_words.Told(cast.OURS), stuck_words.Told(cast.OURS, has_key=True)]
+    told = [stuck_words.Told(cast.OURS, **more) for more in ({}, {"has_key": True}, {"key_known": True})]
     away = Phone(online=False)
     says = (stuck_words.not_sent, stuck_words.not_fetched, stuck_words.without_file, stuck_words.not_back)
     found = {say(phone, what, tried) for say in says for phone in (one, away) for what in told for tried in tries}

@@ -71,6 +71,13 @@ def test_the_live_part_is_what_the_page_shows(console):
     assert "gs_provision" not in part
 
 
+@pytest.mark.parametrize("base", ["http://10.0.0.1:5481", "https://pnp.example:5481"])
+def test_whether_it_was_told_http_or_https_is_a_fact(console, settings, base):
+    settings.GSPNP_PUBLIC_URL = base
+    cast.assigned()
+    assert f'data-testid="told-base" data-untranslated>{base}</dd>' in console.get(URL).content.decode()
+
+
 def test_a_notify_that_waits_for_a_silent_listener_is_said(console):
     cast.assigned()
     assert "Waiting for the listener, which is not running." in console.get(URL).content.decode()

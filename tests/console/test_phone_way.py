@@ -98,6 +98,24 @@ def test_an_encrypted_file_has_a_station_for_its_key(console, settings, listenin
     assert "starts up once more" in console.get(URL).content.decode()
 
 
+def test_a_key_that_the_phone_has_is_passed_when_it_is_notified(console, clock, settings, listening):
+    settings.GSPNP_FILE_FORMAT = "encrypted"
+    first = cast.assigned()
+    cast.delivered(first)
+    for path in (cast.first_path(first), cast.first_path(first, f"cfg{cast.MAC}.xml"), cast.steady_path(first)):
+        cast.ask(path)
+    clock.forward(minutes=5)
+    listening()
+    second = cast.save(first.phone, cast.draft(display_name="Tess II")).config_file
+    assert "notified:waiting key:ahead fetched:ahead" in states(console)
+    cast.delivered(second)
+    assert "notified:done key:done fetched:waiting" in states(console)
+    assert "has the key of its file already" in stations(console)["key"][1]
+    clock.forward(3)
+    cast.ask(cast.first_path(second, f"cfg{cast.MAC}.xml"))
+    assert "after 3 seconds" in stations(console)["fetched"][1], "counted from the NOTIFY, not from the old key"
+
+
 def test_an_applied_phone_that_answers_has_come_to_the_end(console, listening):
     cast.applied(cast.assigned())
     assert states(console).endswith("applied:done online:ahead")

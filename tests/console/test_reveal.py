@@ -53,7 +53,7 @@ def test_it_is_a_permission_of_its_own(console, viewer, phone):
     for client in (console, signed_in(viewer), signed_in(person("nobody"))):
         assert client.post(URL, ADMIN, headers=SCRIPT).status_code == 403
         assert client.get(URL).status_code == 405
-    assert "Can look at a phone&#x27;s passwords" in console.post(URL, ADMIN).content.decode()
+    assert "needs the group <strong>Administrator</strong>" in console.post(URL, ADMIN).content.decode()
     assert "data-reveal" not in console.get(f"/phones/{cast.MAC}/settings/").content.decode()
     assert looked() == []
 
@@ -64,7 +64,7 @@ def test_over_plain_http_from_elsewhere_it_is_refused(trusted, phone, settings):
     for headers in ({}, SCRIPT):
         answer = trusted.post(URL, ADMIN, headers=headers | {"host": "phones.example.net"})
         assert answer.status_code == 403 and password not in answer.content.decode()
-        assert "GSPNP_HTTPS" in answer.content.decode()
+        assert "GSPNP_CONSOLE_CERT" in answer.content.decode()
     assert looked() == []
     assert trusted.post(URL, ADMIN, headers=SCRIPT | {"host": "phones.example.net"}, secure=True).status_code == 200
 
@@ -87,3 +87,8 @@ def test_the_page_has_a_button_for_whom_it_is_for(trusted, phone):
         "admin_password",
         "user_password",
     ]
+
+
+def test_whoever_asks_from_elsewhere_cannot_say_by_its_host_header_that_it_is_here(trusted, phone):
+    answer = trusted.post(URL, {"name": "admin_password"}, headers={"host": "127.0.0.1"}, REMOTE_ADDR="10.0.0.66")
+    assert answer.status_code == 403

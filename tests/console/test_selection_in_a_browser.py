@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 import pytest
 from django.conf import settings
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from devices.models import Account, Phone
 from gspnp.console.columns import LABELS
@@ -15,8 +15,7 @@ from gspnp.console.tables import PAGE_ROWS
 from provisioning.models import Job, JobTarget
 from tests import cast
 from tests.console.conftest import signed_in
-from tests.support.browser import FLAGS
-from tests.support.parts import require
+from tests.support.browser import chromium
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 MORE = 12
@@ -35,15 +34,13 @@ def session(live_server, administrator, listener) -> str:
 @contextmanager
 def page_of(url: str, session: str, width: int = 1400, **options) -> Iterator[Page]:
     """The list in a browser. The database cannot be used in here: Playwright has its loop running."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=require("chromium"), args=FLAGS)
+    with chromium() as browser:
         context = browser.new_context(viewport={"width": width, "height": 800}, **options)
         context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": url}])
         page = context.new_page()
         page.goto(f"{url}/?sort=mac")
         page.wait_for_selector("tr[data-mac][tabindex='0']")
         yield page
-        browser.close()
 
 
 def says(page: Page, words: str) -> None:

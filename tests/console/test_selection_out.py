@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+from unittest.mock import patch
 
 import pytest
+from django.db import OperationalError
 
 from provisioning.importing.models import PhoneImport
 from tests import cast
@@ -52,3 +54,14 @@ def test_a_form_that_names_nobody_means_nobody(console, two):
     assert page.status_code == 422 and not PhoneImport.objects.exists()
     assert exported(console.post("/phones/export/", {"macs": ""})) == set()
     assert exported(console.post("/phones/export/", {})) == {cast.MAC, OTHER}
+
+
+def test_what_the_database_refuses_is_an_error_and_no_half_a_file(two, technician):
+    """The first rows are read before the answer begins."""
+    from tests.console.conftest import signed_in
+
+    client = signed_in(technician)
+    client.raise_request_exception = False
+    with patch("provisioning.importing.planning.targets_of", side_effect=OperationalError("no such table")):
+        answer = client.post("/phones/export/", {})
+    assert answer.status_code == 500 and not answer.streaming

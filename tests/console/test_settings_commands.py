@@ -6,11 +6,15 @@ from unittest.mock import patch
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
+from devices import directory
+from devices.directory import Entry
 from devices.models import LiveEvent
 from provisioning.jobs import runner
 from provisioning.layers import store
 from provisioning.models import ConfigFile, Job, SettingsLayer
+from sipmcast.models import ListenerStatus
 from tests import cast
 from tests.console.test_layer_pages import SECRET, file_of, said
 
@@ -28,6 +32,12 @@ def run(*words: str, stdin: str | None = None) -> str:
 
 def line(output: str, name: str) -> str:
     return next((one for one in output.splitlines() if one.startswith(name)), "")
+
+
+@pytest.fixture(autouse=True)
+def listener_in_berlin(db):
+    now = timezone.now()
+    ListenerStatus.objects.create(name="b", site="berlin", started_at=now, heartbeat_at=now)
 
 
 @pytest.fixture
@@ -87,6 +97,19 @@ def test_a_secret_comes_by_standard_input_and_is_never_printed():
     assert SECRET not in output + run("settings", "--layer", BERLIN)
     with pytest.raises(CommandError, match="no line"):
         run("settings", "--layer", BERLIN, "--yes", "set", "xsi_password=-")
+
+
+def test_a_site_that_nothing_is_at_is_not_made_by_a_slip(phone):
+    """`site:default` was a new site, which reached nobody; the default site has no name."""
+    change = ("--yes", "set", "vlan_tag=7")
+    with pytest.raises(CommandError, match=r"default site is `site:`; there are site:berlin\. .*--new-site"):
+        run("settings", "--layer", "site:default", *change)
+    assert not SettingsLayer.objects.filter(level="site").exists()
+    assert "touches 1 of 1 phones" in run("settings", "--layer", "site:", *change)
+    directory.add(Entry("rome", "1001", "Tess", "s3cret", sip_server="pbx.example"))
+    for named in (("site:rome",), ("site:paris", "--new-site"), ("site:paris",)):
+        run("settings", "--layer", *named, *change)
+    assert set(SettingsLayer.objects.filter(level="site").values_list("name", flat=True)) == {"", "rome", "paris"}
 
 
 def test_without_a_yes_nothing_is_changed():

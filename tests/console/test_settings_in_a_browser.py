@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 from django.conf import settings
 from django.db import connection
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from devices.models import Phone
 from provisioning import rendering
@@ -16,8 +16,7 @@ from provisioning.layers import store
 from provisioning.models import ConfigFile, Job, Notify, SettingsLayer
 from tests import cast
 from tests.console.conftest import signed_in
-from tests.support.browser import FLAGS
-from tests.support.parts import require
+from tests.support.browser import chromium
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 WIDE, NARROW = 1280, 360
@@ -34,12 +33,10 @@ def session(live_server, administrator, listener) -> str:
 @contextmanager
 def browser_page(url: str, session: str, width: int = WIDE, **options) -> Iterator[Page]:
     """The database cannot be used in here: Playwright has its loop running."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=require("chromium"), args=FLAGS)
+    with chromium() as browser:
         context = browser.new_context(viewport={"width": width, "height": 800}, **options)
         context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": url}])
         yield context.new_page()
-        browser.close()
 
 
 def elsewhere(work: Callable[[], None]) -> None:

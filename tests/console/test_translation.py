@@ -150,7 +150,7 @@ DATA = (
     r"(?:[0-9A-F]{2}:){5}[0-9A-F]{2}", r"\d+(?:\.\d+){3}(?::\d+)?", r"GXP\d+W?", r"GSPNP_\w+", r"\bP\d+\b",
     r"\b\w+\.xml\b", r"\b(?:CSV|XLSX|PCMU|PCMA|iLBC)\b", r"\bG7\d\d\b", r"\b(?:line|mpk)\d\b",
     r"^\s*Grandstream(?: ·)?\s*$", r"\bsip:", r"\b200 OK\b", r"\bcfg[0-9A-F]{12}\b", r"\b[0-9a-f]{64}\b", r"\bUTC\b",
-    r"\b(?:Tess|tess|Otto|otto|root|viewer|lab|berlin|Hall|vlan_tag|gspnp|eth\d)\b",
+    r"\b(?:Tess|tess|Otto|otto|root|viewer|Viewer|Technician|Administrator|lab|berlin|Hall|vlan_tag|gspnp|eth\d)\b",
     *(re.escape(text) for hole in holes("GXP1628", "1.0.0.1") for text in (hole.what, hole.name)),
     *(rf"^\s*{re.escape(words)}\s*$" for words in KEY_MODE_LABELS.values()),  # the vendor's
     r"^\s*esc\s*$",  # the name of a key, in unfold's search
@@ -200,6 +200,7 @@ PAGES = (
     "/settings/layer/?level=nonsense", "/settings/opinions/", "/settings/catalogue/?q=vlan",
     "/settings/catalogue/?q=nonsense", "/settings/row/?name=vlan_tag", "/settings/row/?name=time_format",
     "/settings/row/?name=admin_password", "/jobs/", "/jobs/1/", "/jobs/1/live/", "/firmware/", "/phonebook/",
+    "/people/", "/changes/",
     "/doctor/", "/", "/?q=nonsense", "/?stage=ignored", "/?model=GXP1628&sort=-seen", "/rows/", "/filters/",
     "/columns/", "/overview/", "/overview/live/", "/extensions/", "/extensions/?q=nonsense", "/extensions/add/",
     "/extensions/1/", "/extensions/import/", "/extensions/handout/", "/phones/import/", "/phones/edit/", "/phones/add/",

@@ -156,8 +156,36 @@ class TestNeighbour:
         clock.forward(60)
         hear(cast.sighting(), verify=cast.mismatch)
         assert Phone.objects.get().neighbour == "match"
+        hear(cast.sighting(host="10.0.0.21"), verify=cast.match)
+        assert (Phone.objects.get().source_host, Phone.objects.get().neighbour) == ("10.0.0.21", "match")
+
+    @pytest.mark.parametrize("verify", [cast.unknown, cast.mismatch])
+    def test_whoever_announces_a_phone_that_nobody_assigned_does_not_draw_it_away(self, clock, verify):
+        """It is at 10.0.0.20, as the table has shown; a stranger says so of himself before it is assigned."""
+        hear(cast.sighting(), verify=cast.match)
+        (heard,) = hear(cast.sighting(host=cast.STRANGER), verify=verify)
+        assert not heard.accepted and Phone.objects.get().source_host == cast.HOST
+        clock.forward(1)
+        inventory.judge_claims(verify)
+        assert f"now claims {cast.STRANGER}" in Phone.objects.get().alarm
+
+    def test_a_phone_that_nobody_assigned_moves_as_soon_as_the_table_shows_it(self, clock):
+        hear(cast.sighting(), verify=cast.match)
         hear(cast.sighting(host="10.0.0.21"), verify=cast.unknown)
-        assert Phone.objects.get().neighbour == "unknown"
+        clock.forward(1)
+        inventory.judge_claims(cast.match)
+        assert (Phone.objects.get().source_host, Phone.objects.get().alarm) == ("10.0.0.21", "")
+
+    def test_where_the_table_never_showed_it_a_phone_that_nobody_assigned_is_followed(self):
+        hear(cast.sighting(), verify=cast.unknown)
+        hear(cast.sighting(host="10.0.0.21"), verify=cast.unknown)
+        assert Phone.objects.get().source_host == "10.0.0.21"
+
+    def test_the_phone_itself_puts_an_end_to_what_a_stranger_began(self):
+        """He announced it first, from his own address; then it is plugged in."""
+        hear(cast.sighting(host=cast.STRANGER), verify=cast.mismatch)
+        hear(cast.sighting(), verify=cast.match)
+        assert (Phone.objects.get().source_host, Phone.objects.get().neighbour) == (cast.HOST, "match")
 
     def test_a_verdict_is_written_where_the_phone_still_is(self):
         one, two = cast.seen(), cast.seen(cast.OTHER_MAC, "10.0.0.21")

@@ -57,5 +57,5 @@ def test_an_age_that_is_no_number_is_not_fresh():
 )
 def test_what_nobody_asked_for_is_never_sent_into_a_mismatch(verdict, told):
     """Tess saved a minute ago; since then another device took the address."""
-    assert (objection(Standing(HERE, HERE, None, 60.0, by_person=False), verdict) is None) == told
-    assert objection(Standing(HERE, HERE, None, 60.0, by_person=True), verdict) is None
+    assert (objection(Standing(HERE, HERE, None, 60.0, insists=False), verdict) is None) == told
+    assert objection(Standing(HERE, HERE, None, 60.0, insists=True), verdict) is None

@@ -192,6 +192,7 @@ def simulated(world: World, mac: str, faults: str) -> Iterator[subprocess.Popen[
         process.wait()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_thirty_percent_loss_doubled_and_reordered_datagrams_cost_nothing_but_time(world: World):
     mac = fresh_mac()

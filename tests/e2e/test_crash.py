@@ -19,7 +19,6 @@ from tests.support.world import World, fresh_mac, together
 pytestmark = pytest.mark.net
 
 SEED = 20481
-KILLS_OF_ASSIGN = 20
 ANSWER_ANYWAY_SECONDS = 0.2  # design 4: after this time a phone is answered before it is stored
 
 
@@ -123,12 +122,16 @@ MOMENTS = (
 )
 
 
-@pytest.fixture(scope="module")
-def crossed(crashing: World) -> dict[str, Killed]:
-    """Every moment with a phone of its own, one story after the other."""
-    stories = {moment: Killed(moment, crashing.phone()) for moment, _, _ in MOMENTS}
+FEW = ("save", "notify-arrived", "answered-and-5-ms", "phone-restarts-too")
+
+
+@pytest.fixture(scope="module", params=["few", pytest.param("all", marks=pytest.mark.long)])
+def crossed(crashing: World, request: pytest.FixtureRequest) -> dict[str, Killed]:
+    """Every moment, or the few that differ most, with a phone of its own, one story after the other."""
+    moments = [one for one in MOMENTS if request.param == "all" or one[0] in FEW]
+    stories = {moment: Killed(moment, crashing.phone()) for moment, _, _ in moments}
     together([story.phone for story in stories.values()], StrictPhone.boot)
-    for moment, act, delay in MOMENTS:
+    for moment, act, delay in moments:
         act(crashing, stories[moment].phone, delay)
         finish(crashing, stories[moment])
     return stories
@@ -286,14 +289,14 @@ def killed(crossed: dict[str, Killed]) -> dict[str, Killed]:
     return crossed
 
 
-@pytest.mark.parametrize("moment", [moment for moment, _, _ in MOMENTS])
-def test_a_killed_listener_opens_no_second_transaction(crashing: World, killed: dict[str, Killed], moment: str):
+def test_a_killed_listener_opens_no_second_transaction(crashing: World, killed: dict[str, Killed]):
     """The bytes of every copy were compared when it arrived."""
-    phone = killed[moment].phone
-    assert len(phone.transactions()) == 1, crashing.site.timeline(phone.mac)
-    rows = crashing.site.notifies(phone.mac)
-    assert [(row["state"], row["status"]) for row in rows if row["state"] != "not_needed"] == [("delivered", 200)]
-    assert crashing.site.stage(phone.mac) == "notified"
+    for moment, story in killed.items():
+        phone = story.phone
+        assert len(phone.transactions()) == 1, (moment, crashing.site.timeline(phone.mac))
+        rows = [row for row in crashing.site.notifies(phone.mac) if row["state"] != "not_needed"]
+        assert (moment, [(row["state"], row["status"]) for row in rows]) == (moment, [("delivered", 200)])
+        assert (moment, crashing.site.stage(phone.mac)) == (moment, "notified")
 
 
 def test_nothing_is_sent_after_a_2xx_is_on_record(crashing: World, killed: dict[str, Killed]):
@@ -368,13 +371,14 @@ def kill_at_the_write(site: Site, process: subprocess.Popen, after: float) -> No
 
 
 @pytest.mark.timeout(300)
-def test_a_killed_save_has_saved_everything_or_nothing(make_world: Callable[..., World]):
+@pytest.mark.parametrize("kills", [6, pytest.param(20, marks=pytest.mark.long)])
+def test_a_killed_save_has_saved_everything_or_nothing(make_world: Callable[..., World], kills: int):
     """Half of the kills at random moments of the command, half when it has begun to write."""
     world = make_world()
     site, dice = world.site, random.Random(SEED)
     site.start("listen")
     host = world.host()
-    phones = [StrictPhone(host, fresh_mac(), port=0) for _ in range(KILLS_OF_ASSIGN + 1)]
+    phones = [StrictPhone(host, fresh_mac(), port=0) for _ in range(kills + 1)]
     for phone in phones:
         phone.boot()
     site.stop("listen")
@@ -400,7 +404,7 @@ def test_a_killed_save_has_saved_everything_or_nothing(make_world: Callable[...,
         assert outcome in (NOTHING, EVERYTHING)
     assert site.rows("PRAGMA integrity_check") == [{"integrity_check": "ok"}]
     saved = [phone for phone in phones if stored[phone.mac] == EVERYTHING]
-    print(f"{len(saved) - 1} of {KILLS_OF_ASSIGN} killed saves were complete, the others had left nothing")
+    print(f"{len(saved) - 1} of {kills} killed saves were complete, the others had left nothing")
 
     # What is owed goes out, and what was not saved can be saved.
     again = [phone for phone in phones if phone not in saved]

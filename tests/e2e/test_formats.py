@@ -3,15 +3,18 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
-from tests.support.site import ROOT, SOON_SECONDS
+from tests.support.site import ROOT, SOON_SECONDS, wait_for
 from tests.support.world import World, fresh_mac
 
 pytestmark = pytest.mark.net
 
 COMMAND_SECONDS = 90
+STAY_SECONDS = 120
 
 
 @pytest.fixture(scope="module", params=["encrypted", "binary"])
@@ -57,19 +60,96 @@ def test_a_phone_with_another_digest_is_never_said_to_have_applied(world: World)
     assert world.site.stage(story["mac"]) != "applied"
 
 
-def simulate(world: World, faults: str, patience: float = SOON_SECONDS) -> dict:
+@pytest.mark.parametrize("bootstrap", ["binary", "xml"])
+@pytest.mark.parametrize("faults", ["", pytest.param("path-as-folder", marks=pytest.mark.long)])
+def test_further_versions_are_taken_with_the_key_that_the_phone_has(world: World, bootstrap: str, faults: str):
+    """Three versions, one after the other; the key leaves with the first one only."""
+    if world.site.environment["GSPNP_FILE_FORMAT"] == "binary":
+        return  # a binary file needs no key
+    choose(world, {"file_bootstrap": bootstrap})
+    try:
+        mac, process = plugged_in(world, faults, SOON_SECONDS, "--stay", str(STAY_SECONDS))
+        with ending(process):
+            for number, name in enumerate(("One", "Two", "Three"), 1):
+                world.site.assign(mac, name=name)
+                wait_for(
+                    lambda number=number: applied(world, mac) == number, STAY_SECONDS, lambda: str(seen(world, mac))
+                )
+    finally:
+        choose(world, {})
+    keys = [row for row in downloads(world, mac) if not row["counts"]]
+    assert {row["number"] for row in keys} == {1}, "the key was given once"
+
+
+def test_a_phone_that_was_reset_gets_its_key_when_a_person_says_so(world: World):
+    if world.site.environment["GSPNP_FILE_FORMAT"] == "binary":
+        return  # a binary file needs no key
+    mac, process = plugged_in(world, "factory-reset", 3 * SOON_SECONDS)
+    with ending(process):
+        world.site.assign(mac)
+        world.site.wait_stage(mac, "applied")
+        again = (
+            "SELECT 1 FROM devices_phone WHERE mac = ? AND subscribed_at > (SELECT max(applied_at) FROM "
+            "provisioning_configfile WHERE phone_id = devices_phone.id)"
+        )
+        wait_for(lambda: world.site.rows(again, mac), SOON_SECONDS, "it has started as new")
+        world.site.manage("paths", mac, "--key-again")
+        story = json.loads(process.communicate(timeout=COMMAND_SECONDS)[0])
+    assert (story["outcome"], story["reason"]) == ("through", "")
+    wait_for(lambda: known(world, mac), SOON_SECONDS, "it has shown once more that it has the key")
+
+
+def applied(world: World, mac: str) -> int:
+    """The last version that was applied."""
+    question = (
+        "SELECT max(number) AS n FROM provisioning_configfile f JOIN devices_phone p ON p.id = f.phone_id "
+        "WHERE p.mac = ? AND applied_at IS NOT NULL"
+    )
+    return world.site.rows(question, mac)[0]["n"] or 0
+
+
+def known(world: World, mac: str) -> bool:
+    question = (
+        "SELECT key_known_at FROM provisioning_configfile f JOIN devices_phone p ON p.id = f.phone_id "
+        "WHERE p.mac = ? ORDER BY number DESC LIMIT 1"
+    )
+    return world.site.rows(question, mac)[0]["key_known_at"] is not None
+
+
+def downloads(world: World, mac: str) -> list[dict]:
+    return world.site.rows(
+        "SELECT f.number, d.counts, d.name, d.path_kind FROM provisioning_download d JOIN provisioning_configfile f "
+        "ON f.id = d.config_file_id JOIN devices_phone p ON p.id = d.phone_id WHERE p.mac = ? ORDER BY d.id", mac,
+    )  # fmt: skip
+
+
+def seen(world: World, mac: str) -> list:
+    return [*world.site.timeline(mac), *downloads(world, mac)]
+
+
+def plugged_in(world: World, faults: str, patience: float, *more: str) -> tuple[str, subprocess.Popen]:
     mac = fresh_mac()
     host = world.host(mac=mac)
-    process = subprocess.Popen(
+    return mac, subprocess.Popen(
         host.command(
             sys.executable, "-m", "sipmcast.simulator", "--mac", mac, "--interface", host.address, "--json",
-            "--faults", faults, "--wait-assign", str(patience), "--quiet", "1",
+            "--faults", faults, "--wait-assign", str(patience), "--quiet", "1", *more,
         ),
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT, env=world.site.environment,
     )  # fmt: skip
+
+
+@contextmanager
+def ending(process: subprocess.Popen) -> Iterator[None]:
     try:
-        world.site.assign(mac)
-        return json.loads(process.communicate(timeout=COMMAND_SECONDS)[0])
+        yield
     finally:
         process.kill()
         process.wait()
+
+
+def simulate(world: World, faults: str, patience: float = SOON_SECONDS) -> dict:
+    mac, process = plugged_in(world, faults, patience)
+    with ending(process):
+        world.site.assign(mac)
+        return json.loads(process.communicate(timeout=COMMAND_SECONDS)[0])

@@ -218,9 +218,10 @@ def layered(model: str, layers: Sequence[Layer], *accounts: AccountConfig) -> De
 
 def long_file(model: str) -> DeviceConfig:
     """So many of the typed settings as a file of 300 has room for."""
-    room = FILE_SETTINGS - len(settings(device(model)))
-    fitting = [(name, text) for name, text in typed_settings().items() if SETTINGS[name].applies_to(model)]
-    return device(model, settings=dict(fitting[:room]))
+    anyway = settings(device(model)).keys()
+    fitting = {name: text for name, text in typed_settings().items() if SETTINGS[name].applies_to(model)}
+    more = [name for name in fitting if name not in anyway][: FILE_SETTINGS - len(anyway)]
+    return device(model, settings={name: text for name, text in fitting.items() if name in anyway or name in more})
 
 
 def typed_settings() -> Mapping[str, str]:

@@ -4,11 +4,16 @@ Each test starts a fresh interpreter, because settings are read once in a proces
 """
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from gspnp import console_tls
+from provisioning.gxp.pvalues import GENERATED, OPINIONS
+from tests.support.certificates import DAY, Authority
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SILENCED = ["security.W004", "security.W008", "security.W012", "security.W016"]
@@ -29,12 +34,23 @@ def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
     return run("manage.py", *arguments, **environment)
 
 
-def test_check_deploy_is_clean_with_https_and_silences_nothing():
+HSTS_OF_OTHERS = ["security.W005", "security.W021"]
+HSTS_CODE = """
+import django; django.setup()
+from django.conf import settings
+from django.test import Client
+said = Client().get("/healthz", headers={"host": "localhost"}, secure=True).headers
+print(settings.SILENCED_SYSTEM_CHECKS, said["Strict-Transport-Security"], sep="\\n")
+"""
+
+
+def test_check_deploy_is_clean_with_https_and_silences_only_what_would_close_other_names():
     done = manage("check", "--deploy", "--fail-level", "WARNING", GSPNP_HTTPS="1")
     assert done.returncode == 0, done.stderr
-    assert "(0 silenced)" in done.stdout
-    code = "from django.conf import settings; print(list(settings.SILENCED_SYSTEM_CHECKS))"
-    assert run("-c", code, GSPNP_HTTPS="1").stdout.strip() == "[]"
+    assert "(2 silenced)" in done.stdout
+    assert run("-c", HSTS_CODE, GSPNP_HTTPS="1").stdout.split("\n") == [str(HSTS_OF_OTHERS), "max-age=31536000", ""]
+    short = run("-c", HSTS_CODE, GSPNP_HTTPS="1", GSPNP_HSTS_SECONDS="1")
+    assert short.stdout.split("\n")[1] == "max-age=1"
 
 
 def test_check_deploy_without_https_is_clean_but_for_four_named_warnings():
@@ -45,48 +61,91 @@ def test_check_deploy_without_https_is_clean_but_for_four_named_warnings():
     assert run("-c", code).stdout.strip() == str(SILENCED)
 
 
+def test_the_console_with_a_certificate_of_its_own_is_as_safe_as_behind_a_proxy(tmp_path):
+    files = Authority().files(tmp_path)
+    given = {"GSPNP_CONSOLE_CERT": str(files.cert), "GSPNP_CONSOLE_KEY": str(files.key)}
+    done = manage("check", "--deploy", "--fail-level", "WARNING", **given)
+    assert done.returncode == 0, done.stderr
+    assert "(2 silenced)" in done.stdout
+    code = "from django.conf import settings; print(settings.GSPNP_HTTPS, settings.SESSION_COOKIE_SECURE)"
+    assert run("-c", code, **given).stdout.split() == ["True", "True"]
+    both = manage("check", GSPNP_HTTPS="0", **given)
+    assert both.returncode != 0 and "Leave out one of the two" in both.stderr
+
+
+def test_preparing_stops_at_a_certificate_that_cannot_be_used_and_goes_on_with_one_that_ends_soon(tmp_path):
+    folder = {"GSPNP_DATA_DIR": str(tmp_path)}
+    files = Authority().files(tmp_path, until=5 * DAY)
+    given = {"GSPNP_PHONES_CERT": str(files.cert), "GSPNP_PHONES_KEY": str(files.key)}
+    done = run("-m", "gspnp.prepare", **folder, **given)
+    assert done.returncode == 0, done.stderr
+    assert "expires on" in done.stdout and "Phones fetch their files by HTTPS" in done.stdout
+    done = run("-m", "gspnp.prepare", **folder, **given, GSPNP_CONSOLE_CERT="/nowhere.pem")
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        "gspnp cannot start: GSPNP_CONSOLE_CERT: there is no file /nowhere.pem. Correct the path, or leave it empty."
+    )
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "where"),
+    [
+        (b"GET /phones/?q=a HTTP/1.1\r\nHost: localhost:8000\r\n\r\n", 301, b"https://localhost:8000/phones/?q=a"),
+        (b"GET / HTTP/1.1\r\nhost:127.0.0.1\r\n\r\n", 301, b"https://127.0.0.1/"),
+        (b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", 400, b""),
+        (b"GET / HTTP/1.1\r\nHost: localhost@evil.example\r\n\r\n", 400, b""),
+        (b"GET //evil.example HTTP/1.1\r\nHost: localhost\r\n\r\n", 301, b"https://localhost//evil.example"),
+        (b"GET /\r\nSet-Cookie:a=b HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, b""),
+        (b"GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, b""),
+        (b"\x00" * 9000, 400, b""),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_who_comes_to_the_console_by_plain_http_is_led_to_https_under_our_own_names_only(sent, status, where):
+    answer = console_tls.led(sent)
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert re.findall(rb"\r\nLocation: (.*)\r\n", answer) == ([where] if where else [])
+    assert b"Set-Cookie" not in answer
+
+
 def test_no_migration_is_missing():
     done = manage("makemigrations", "--check", "--dry-run")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("door", ["gspnp.asgi_phones", "gspnp.settings_phones"])
-def test_the_phones_door_has_no_admin_code_loaded(door):
-    code = f"""
+def test_the_phones_door_has_no_admin_code_loaded():
+    code = """
 import sys, os
-os.environ.pop("DJANGO_SETTINGS_MODULE")
-import {door}
+os.environ["DJANGO_SETTINGS_MODULE"] = "gspnp.settings_phones"
+import django
+django.setup()
+import gspnp.phones, provisioning.door.app, provisioning.door.wire
 from django.conf import settings
-if "asgi" in "{door}":
-    assert settings.SETTINGS_MODULE == "gspnp.settings_phones"
-    from django.urls import get_resolver
-    get_resolver().url_patterns
+assert settings.SETTINGS_MODULE == "gspnp.settings_phones"
 loaded = [name for name in sys.modules if name.startswith(
-    ("django.contrib.admin", "django.contrib.auth", "django.contrib.sessions", "gspnp.console", "unfold", "channels",
-     "sipmcast", "gspnp.urls.", "gspnp.asgi."))]
+    ("django.contrib.admin", "django.contrib.auth", "django.contrib.sessions", "gspnp.console", "unfold",
+     "channels", "daphne", "twisted", "sipmcast", "gspnp.urls", "gspnp.asgi"))]
 print(loaded)
 """
     done = run("-c", code)
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
 
 
-def test_the_phones_door_refuses_a_websocket_quietly():
-    """Any stranger can ask for one: no traceback in the log for it, and no error in the server."""
+def test_the_phones_door_may_open_as_many_descriptors_as_it_takes_connections():
     code = """
-import asyncio
-from gspnp.asgi_phones import application
-sent = []
-async def receive():
-    return {"type": "websocket.connect"}
-async def send(message):
-    sent.append(message["type"])
-scope = {"type": "websocket", "path": "/", "headers": [], "query_string": b"", "client": ("10.0.0.9", 1)}
-asyncio.run(application(scope, receive, send))
-print(sent)
+import resource
+from gspnp.phones import allow_descriptors
+from provisioning.door.wire import CONNECTIONS
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+print(allow_descriptors() <= CONNECTIONS)
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= min(hard, CONNECTIONS + 1))
+resource.setrlimit(resource.RLIMIT_NOFILE, (300, 1024))
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0], allow_descriptors(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+print(allow_descriptors())
 """
-    done = run("-c", code)
-    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
-    assert "websocket.accept" not in done.stdout
+    assert run("-c", code).stdout.split() == ["True", "True", "300", "462", "1024", "78"]
 
 
 @pytest.mark.parametrize("settings", ["gspnp.settings", "gspnp.settings_phones"])
@@ -102,6 +161,10 @@ print(sent)
         ("GSPNP_HTTPS", "maybe"),
         ("GSPNP_PHONES_PORT", "70000"),
         ("GSPNP_FIELD_KEYS", "short"),
+        ("GSPNP_PHONES_KEY", "/etc/ssl/door.key"),
+        ("GSPNP_CONSOLE_KEY", "/etc/ssl/door.key"),
+        ("GSPNP_PHONES_TLS_MIN", "0.9"),
+        ("GSPNP_PHONES_HTTP", "sometimes"),
     ],
 )
 def test_a_wrong_setting_stops_at_start_and_is_named(settings, name, value):
@@ -109,6 +172,13 @@ def test_a_wrong_setting_stops_at_start_and_is_named(settings, name, value):
     done = manage("check", DJANGO_SETTINGS_MODULE=settings, **{name: value})
     assert done.returncode != 0
     assert name in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("settings", ["gspnp.settings", "gspnp.settings_phones"])
+def test_every_default_of_ours_can_be_switched_off_for_all(settings):
+    every = ",".join((*OPINIONS, *GENERATED))
+    done = manage("check", DJANGO_SETTINGS_MODULE=settings, GSPNP_OPINIONS_OFF=every)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

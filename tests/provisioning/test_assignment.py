@@ -13,6 +13,7 @@ from django.db import connection, transaction
 
 from devices import inventory
 from devices.models import Account, Key, LiveEvent, Phone
+from devices.trust import Verdict
 from provisioning import assignment, outbox, plan, rendering, settling, url_forms
 from provisioning.gxp.config import AccountConfig, ConfigError, validate
 from provisioning.gxp.document import values
@@ -275,6 +276,18 @@ class TestCommands:
         assert made.accounts[0] == replace(cast.account(password="from-stdin", voicemail=""), user_id="1001")
         assert made.keys == (cast.blf("mpk1", "1002", "Reception: Hall"),)
         assert cast.owed(phone.pk).state == "waiting"
+
+    @pytest.mark.parametrize("verdict", list(Verdict))
+    def test_who_assigns_is_told_if_another_device_is_there(self, verdict, capsys):
+        cast.seen()
+        with cast.neighbours_say(verdict):
+            self.assign("--sip-server", "172.18.0.10")
+        warned = f"another device's MAC at {cast.HOST}: whoever is there gets this file" in capsys.readouterr().err
+        assert warned == (verdict is Verdict.MISMATCH)
+        with cast.neighbours_say(verdict, knows_phones=True):
+            self.assign("--sip-server", "172.18.0.11")
+        warned = f"another device's MAC at {cast.HOST}: nothing is sent there" in capsys.readouterr().err
+        assert warned == (verdict is Verdict.MISMATCH)
 
     @pytest.mark.parametrize("password", ["p $ # = ' \" \\ ", "päß📞", " lead"])
     def test_the_password_is_taken_literally(self, password):

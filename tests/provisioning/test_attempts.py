@@ -197,8 +197,9 @@ def test_any_other_name_below_its_path_is_noted_without_the_secret(version, cloc
 
 
 def test_a_flood_of_names_is_bounded(version):
-    for number in range(attempts.HELD_AT_MOST + 50):
-        cast.ask(f"/cfg{number:012x}")
+    for host in (cast.HOST, cast.STRANGER, "10.0.0.98"):
+        for number in range(attempts.HELD_PER_SOURCE + 10):
+            cast.ask(f"/cfg{number:012x}", host=host)
     assert len(attempts._held) == attempts.HELD_AT_MOST
 
 

@@ -186,6 +186,7 @@ class TestServing:
         assert self.ask(path).body == BYTES
         assert self.ask(path, agent="").body == BYTES, "known by its address"
         assert cast.ask(path, host=cast.STRANGER).status == 404
+        assert cast.ask(path, host=cast.STRANGER, **{"user-agent": AGENT}).status == 404, "tells that we have this MAC"
 
     @pytest.mark.parametrize(
         "path", ["/firmware/1.0.7.99/gxp1600fw.bin", "/firmware/../gxp1600fw.bin", "/firmware/1.0.7.81/other.bin"]

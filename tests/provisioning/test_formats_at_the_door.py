@@ -1,5 +1,7 @@
 """Encrypted and binary files at the phones' door: who gets the key, and what proves that the file was taken."""
 
+import logging
+
 import pytest
 
 from devices.models import LiveEvent
@@ -154,3 +156,14 @@ def test_an_automatic_notify_goes_on_with_the_file_only_after_a_key_that_needs_a
     notify = cast.restarted(version)
     (row,) = outbox.read(type(notify).objects.filter(pk=notify.pk))
     assert (row.has_key is not None) == (kind == "xml")
+
+
+def test_a_name_that_is_not_there_by_design_is_no_line_in_the_log(settings, caplog):
+    """Phones ask for `cfg<mac>` first, at each start; whoever reads the log would take it for a fault."""
+    caplog.set_level(logging.INFO)
+    version = cast.applied(cast.assigned())
+    caplog.clear()
+    assert cast.ask(cast.steady_path(version, NAME)).status == 404
+    assert "refused" not in caplog.text
+    assert cast.ask(f"/p/{'A' * 22}/{NAME}").status == 404
+    assert f"asked for {NAME}: refused" in caplog.text

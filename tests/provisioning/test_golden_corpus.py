@@ -60,7 +60,8 @@ SERVER_CODES = {
     "config_server_path": 237, "config_server_protocol": 212, "firmware_server_path": 192,
     "firmware_server_protocol": 6767, "allow_dhcp_option_43_66_override": 145, "firmware_file_prefix": 232,
     "firmware_file_postfix": 233, "config_file_prefix": 234, "config_file_postfix": 235, "config_http_username": 1360,
-    "config_http_password": 1361,
+    "config_http_password": 1361, "disable_ssh": 276, "web_access_mode": 1650,
+    "disable_sip_notify_authentication": 4428,
 }  # fmt: skip
 KEY_CODE = "P1359"
 TAKEN_BACK = {"P51": "0", "P1684": "1", "P30": "pool.ntp.org"}  # the factory's VLAN, LLDP and time server
@@ -130,7 +131,8 @@ def server_texts(config):
     said = dict.fromkeys(SERVER_CODES, "") | {
         "config_server_path": config.server.config_path, "firmware_server_path": config.server.firmware_path,
         "config_server_protocol": protocol, "firmware_server_protocol": protocol,
-        "allow_dhcp_option_43_66_override": "0",
+        "allow_dhcp_option_43_66_override": "0", "disable_ssh": "1", "web_access_mode": "0",
+        "disable_sip_notify_authentication": "0",
     }  # fmt: skip
     return {SERVER_CODES[name]: text for name, text in said.items() if name not in config.opinions_off}
 

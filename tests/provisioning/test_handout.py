@@ -216,10 +216,10 @@ def test_nobody_confirmed_its_address_so_the_secret_waits_for_the_neighbour_tabl
     assert (phone.stage, phone.approved_host, phone.approved_at) == (Stage.ASSIGNED, None, None)
     notify = Notify.objects.get()
     assert notify.origin == NotifyOrigin.JOB
-    asked = standing(notify, phone, timezone.now())
-    assert trust.objection(asked, Verdict.MATCH) is None
-    assert "Nobody has confirmed" in trust.objection(asked, Verdict.UNKNOWN)
-    assert "Another device" in trust.objection(asked, Verdict.MISMATCH)
+    said = {one: trust.objection(standing(notify, phone, timezone.now(), one), one) for one in Verdict}
+    assert said[Verdict.MATCH] is None
+    assert "Nobody has confirmed" in said[Verdict.UNKNOWN]
+    assert "Another device" in said[Verdict.MISMATCH]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

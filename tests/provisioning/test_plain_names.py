@@ -53,6 +53,19 @@ class TestModelFiles:
         assert values(ask("/cfg.xml").body) == {"ntp_server": "ntp.example"}
         assert values(ask("/cfggxp1610.xml").body) == {"ntp_server": "ntp.example"}
 
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("action_url_incoming_call", "http://crm.example/call?token=abc"),
+            ("action_url_setup_completed", "crm.example/up?token=abc"),
+            ("ldap_username", "cn=phones,dc=example"),
+            ("config_http_username", "phones"),
+        ],
+    )
+    def test_what_may_hold_a_token_or_names_a_login_is_for_phones_that_we_know(self, name, text):
+        layer("site", ntp_server="ntp.example", **{name: text})
+        assert values(ask("/cfg.xml").body) == values(ask("/cfggxp1628.xml").body) == {"ntp_server": "ntp.example"}
+
     def test_it_moves_no_stage_and_leaves_no_record(self):
         version = cast.assigned()
         layer("site", ntp_server="ntp.example")
@@ -109,7 +122,8 @@ class TestMissed:
         assert not MissedAsk.objects.exists()
 
     def test_nothing_below_a_secret_path_is_kept(self):
-        for path in ("/p/0123456789012345678901/cfg.xml", f"/p/x/{'s' * 22}", f"/phonebook/{'s' * 22}/phonebook.xml"):
+        for path in ("/p/0123456789012345678901/cfg.xml", f"/p/x/{'s' * 22}", f"/phonebook/{'s' * 22}/phonebook.xml",
+                     f"//p/{'s' * 22}", f"/old/p/{'s' * 22}", f"/%252Fp%252F{'s' * 22}%252Fcfg.xml"):  # fmt: skip
             ask(path)
         assert missed.flush() == 0
 

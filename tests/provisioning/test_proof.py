@@ -10,7 +10,8 @@ from asgiref.sync import async_to_sync
 
 from devices import inventory
 from devices.models import LiveEvent, Phone
-from provisioning import downloads, paths, views
+from provisioning import downloads, paths
+from provisioning.door import app
 from provisioning.models import Download, Notify, NotifyOrigin
 from provisioning.outbox import enqueue
 from tests import cast
@@ -86,7 +87,7 @@ def test_a_client_that_hangs_up_before_the_end_proves_nothing(version, fetched_b
 
 def body_of(version, path):
     offer = downloads.find(paths.read(path), cast.HOST)
-    return views._body(offer, offer.config_file.content, True, cast.HOST, "")
+    return app._pieces(offer, True, cast.HOST, "")
 
 
 def test_the_stage_has_moved_before_the_last_bytes_leave(version):
@@ -293,3 +294,25 @@ def test_a_notify_that_waits_is_dropped_when_the_phone_has_fetched(version, cloc
     notify = enqueue(version, NotifyOrigin.AUTOMATIC, clock.at)
     cast.ask(cast.first_path(version))
     assert Notify.objects.get(pk=notify.pk).state == "not_needed"
+
+
+@pytest.mark.parametrize("headers", [{}, {"range": "bytes=0-9"}, {"if_none_match": "its own"}])
+def test_who_repeats_a_download_on_and_on_does_not_fill_the_disk(version, clock, headers):
+    cast.download(cast.first_path(version))
+    if not headers.get("range"):
+        cast.download(cast.steady_path(version))
+    if headers.get("if_none_match"):
+        headers = {"if_none_match": etag(version)}
+    for _ in range(downloads.REPEATS + 30):
+        assert cast.ask(cast.steady_path(version), **headers).status in (200, 304)
+    assert Download.objects.count() == downloads.REPEATS
+    assert LiveEvent.objects.count() < downloads.REPEATS + 20
+    steady_at = cast.now(version).steady_at
+    clock.forward(seconds=5)
+    cast.ask(cast.steady_path(version))
+    assert cast.proofs(version)[:3] == ("applied", True, True), "what it proves counts all the same"
+    assert cast.now(version).steady_at != steady_at
+    clock.forward(minutes=downloads.REPEATS_MINUTES)
+    written = Download.objects.count()
+    cast.ask(cast.steady_path(version))
+    assert Download.objects.count() == written + 1

@@ -13,6 +13,8 @@ from provisioning.gxp import pvalues
 from provisioning.gxp.catalogue import SETTINGS, Confidence, fault
 from provisioning.gxp.document import render, values
 from provisioning.gxp.pvalues import (
+    GENERATED,
+    KEEPS_OUT,
     KEY_FIELDS,
     OPINIONS,
     PROTOCOL_NUMBERS,
@@ -76,6 +78,22 @@ def test_every_opinion_has_a_setting_that_takes_it_a_reason_and_a_switch():
         assert opinion.switch == switch
         assert opinion.value is None or fault(SETTINGS[opinion.pvalue], opinion.value) is None
         assert opinion.why
+
+
+def test_a_phone_is_told_to_be_safe_by_default_and_whom_that_keeps_out():
+    """No shell, its web page over HTTPS, and commands only from who knows its account."""
+    said = {name: OPINIONS[name].value for name in KEEPS_OUT.keys() - GENERATED.keys()}
+    meant = {name: SETTINGS[name].choices[text] for name, text in said.items()}
+    assert meant == {
+        "disable_ssh": "yes", "web_access_mode": "HTTPS", "disable_sip_notify_authentication": "no",
+    }  # fmt: skip
+    assert GENERATED.keys() <= KEEPS_OUT.keys()
+
+
+def test_the_check_of_configuration_files_is_left_as_it_is():
+    """What the phone then asks of a file is published nowhere: it might refuse every one of ours."""
+    assert "authenticate_conf_file" in SETTINGS
+    assert "authenticate_conf_file" not in OPINIONS
 
 
 @pytest.mark.parametrize("model", CASES)

@@ -4,8 +4,8 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from devices import inventory
-from devices.choices import WAY
+from devices import alarms, decoys, inventory
+from devices.choices import WAY, AlarmKind
 from devices.models import Phone
 from devices.trust import Verdict
 from provisioning import outbox
@@ -393,7 +393,43 @@ def test_a_listener_that_hears_nothing_does_not_speak_over_the_one_that_does(clo
     assert ListenerStatus.objects.get().trouble == "nothing"
 
 
-def test_a_save_into_a_mismatch_is_sent_and_told(version, table):
+def test_a_save_sends_nothing_into_a_mismatch_where_the_table_knows_phones(version, table, monkeypatch):
+    """A stranger announced the phone from his own address before it was assigned: its password is not for him."""
+    table[cast.HOST] = Verdict.MISMATCH
+    monkeypatch.setattr("sipmcast.neighbours.knows_phones", lambda interface: True)
+    assert look().sends == []
+    assert "Another device answers" in state(version)[1] and version.phone.events.filter(kind="alarm").exists()
+    outbox.notify_again(version.phone_id, "tess", cast.HOST)
+    assert len(look().sends) == 1
+
+
+def test_where_the_table_does_not_know_phones_a_save_into_a_mismatch_is_sent_and_told(version, table):
     table[cast.HOST] = Verdict.MISMATCH
     assert len(look().sends) == 1
     assert version.phone.events.filter(kind="alarm", text__contains="another device's MAC").exists()
+
+
+# --- alarms that belong to no phone -----------------------------------------------------------------------------------
+DECOY = "000B82DEC001"
+
+
+def test_who_announces_a_decoy_is_named_and_the_decoy_becomes_no_phone():
+    decoys.add(DECOY, by="tess")
+    stored = desk.store([cast.sighting(), cast.sighting(DECOY, cast.STRANGER)], "")
+    assert [one.mac for one in stored.heard] == [cast.MAC] and list(stored.decoys) == [(cast.STRANGER, DECOY)]
+    desk.alarm({}, {(cast.STRANGER, DECOY): 3}, {})
+    (alarm,) = alarms.open_alarms()
+    assert (alarm.kind, alarm.source, alarm.count) == (AlarmKind.DECOY_SIP, cast.STRANGER, 3)
+    assert cast.STRANGER in alarms.words(alarm) and "00:0B:82:DE:C0:01" in alarms.words(alarm)
+    assert not Phone.objects.filter(mac=DECOY).exists()
+
+
+def test_a_burst_of_unknown_phones_and_a_flood_raise_alarms():
+    desk.alarm({cast.STRANGER: 70}, {}, {cast.STRANGER: 1000, "": 5})
+    desk.alarm({cast.STRANGER: 65}, {}, {cast.STRANGER: 10})
+    found = {(one.kind, one.source): one.count for one in alarms.open_alarms()}
+    assert found == {
+        (AlarmKind.PHONES, cast.STRANGER): 70,
+        (AlarmKind.FLOOD_SIP, cast.STRANGER): 1010,
+        (AlarmKind.FLOOD_SIP, ""): 5,
+    }

@@ -94,7 +94,9 @@ def test_the_self_sent_subscribe_must_come_back_from_our_own_listener():
         (Door("http://10.0.0.1:5481/healthz", "eth0", 503), State.WRONG),
         (Door("http://10.0.0.1:5481/healthz", "eth0", 302), State.WRONG),
         (Door("http://10.0.0.1:5481/healthz", "eth0", fault="Connection refused"), State.WRONG),
-        (Door("https://pnp.example/healthz", fault="self-signed", certificate=True), State.WARNING),
+        (Door("https://pnp.example/healthz", distrust=20), State.WARNING),
+        (Door("https://pnp.example/healthz", distrust=62, own=True), State.WARNING),
+        (Door("https://pnp.example/healthz", status=200, own=True), State.OK),
     ],
 )
 def test_a_door_that_phones_cannot_open_is_wrong(door, state):

@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from django.test import override_settings
 
 from devices.sighting import Sighting
+from provisioning.release import windows
 from sipmcast.doctor import dhcp, signals, tables
 from sipmcast.doctor.finding import Report, Section, State, ok, wrong
 from sipmcast.pnp import DECOY_MAC_PREFIX, DOCTOR_VENDOR, GRANDSTREAM, sighting_from
 from sipmcast.sip.message import Request, parse_message
+from tests import cast
 from tests.support.parts import SEARCH_PATH
 
 GROUP = "224.0.1.75"
@@ -178,11 +179,14 @@ def test_dhcpd_itself_takes_its_text(tmp_path: Path):
     check("dhcpd", "-t", "-cf", str(file), "-lf", "/dev/null")
 
 
-@override_settings(ROOT_URLCONF="gspnp.urls_phones", MIDDLEWARE=[])
-async def test_what_is_said_of_plain_names_is_how_the_door_behaves(async_client):
-    """When this fails the door has learnt plain names: dhcp.REFUSED_TODAY must say so."""
-    answer = await async_client.get("/provisioning/cfg000b82000001.xml")
-    assert answer.status_code == 404 and "404" in dhcp.REFUSED_TODAY
+@pytest.mark.django_db
+def test_what_is_said_of_plain_names_is_how_the_door_behaves():
+    """When this fails the door does something else with plain names: dhcp.BY_RELEASE_ONLY must say so."""
+    plain = f"/provisioning/cfg{cast.MAC.lower()}.xml"
+    version = cast.assigned()
+    assert cast.ask(plain).status == 404 and "404" in dhcp.BY_RELEASE_ONLY
+    windows.open_release(version.phone_id, cast.HOST, by="tess")
+    assert [cast.ask(plain).status for _ in range(2)] == [200, 404] and "one download" in dhcp.BY_RELEASE_ONLY
 
 
 def test_a_report_counts_and_names_its_worst(clock):

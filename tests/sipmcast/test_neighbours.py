@@ -4,6 +4,7 @@ import pytest
 
 from devices.trust import Verdict
 from sipmcast import neighbours
+from tests import cast
 
 HEAD = "IP address       HW type     Flags       HW address            Mask     Device\n"
 TABLE = HEAD + (
@@ -106,3 +107,23 @@ class TestTwoInterfacesWithTheSameAddresses:
 
 def test_this_machines_own_table_can_be_read():
     assert neighbours.verify("192.0.2.1", "000B82273B89", "lo") in Verdict
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("there", "knows"),
+    [
+        ([], False),
+        ([("10.0.0.20", "000B82273B89")], True),
+        ([("10.0.0.20", "000B82273B89"), ("10.0.0.21", "000B82000001")], False),
+        ([("10.0.0.20", "000B82273B89"), ("10.0.0.21", "000B82AAAAAA"), ("10.0.0.21", "000B82000001")], True),
+        ([("10.0.0.20", "000B82273B89"), ("10.0.0.23", "000B82000001"), ("10.0.0.99", "000B82000002")], True),
+        ([("10.0.0.20", "000B82273B89"), *(("10.0.0.21", f"000B82{number:06X}") for number in range(9))], False),
+    ],
+    ids=["nobody", "one", "as many others", "one of three is another", "not in the table", "a machine that simulates"],
+)
+def test_the_table_knows_phones_if_it_shows_most_of_them_where_they_say(table, there, knows):
+    for host, mac in there:
+        cast.seen(mac, host)
+    assert neighbours.knows_phones("eth0") == knows
+    assert not neighbours.knows_phones("eth1")

@@ -77,7 +77,9 @@ def test_a_body_that_is_no_address_of_ours_is_not_shown(body, line_end):
 @pytest.mark.parametrize(
     "line",
     ["X-Pwd: SECRET", "X-Pass: SECRET", "X: pwd=SECRET", "X: a;pass=SECRET;b", "X: P34=SECRET",
-     'X: password="a SECRET"', "X: <http://h/p/&#65;SECRET/cfg>", "X: <http://h/p/%41BC;SECRET/cfg>"],
+     'X: password="a SECRET"', "X: <http://h/p/&#65;SECRET/cfg>", "X: <http://h/p/%41BC;SECRET/cfg>",
+     "X: u:SECRET@h", "Contact: <u:SECRET@h>;q=1", "P-Key: SECRET", "X: password: SECRET", "X: token=\r\n SECRET",
+     'X: {"password" : "SECRET"}'],
 )  # fmt: skip
 def test_no_spelling_of_a_password_in_a_field_gets_through(line):
     assert "SECRET" not in shown(f"NOTIFY sip:a SIP/2.0\r\n{line}\r\n\r\n".encode())

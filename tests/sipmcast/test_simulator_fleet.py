@@ -70,7 +70,7 @@ def test_macs_follow_from_the_seed_and_stay_under_the_vendors_prefix() -> None:
     [
         {"count": 0}, {"mac": "12"}, {"model": "a b"}, {"firmware": "1\r\n"}, {"loss": 1.5},
         {"faults": "none"}, {"group": "10.0.0.1"}, {"stored_path": "ftp://x"},
-        {"pnp_wait": -1}, {"port": 0}, {"stay": -1},
+        {"pnp_wait": -1}, {"port": 0}, {"stay": -1}, {"ca": "/nowhere.pem"}, {"ca": "/dev/null"},
     ],
 )  # fmt: skip
 def test_an_option_that_cannot_be_is_refused(chosen: dict[str, object]) -> None:

@@ -54,6 +54,7 @@ class Listener:
         self.legs = [cast.LEG]
         self.trouble: dict[str, str] = {}
         self.warnings: list[str] = []
+        self.over_limit: dict[str, int] = {}
 
     def kernel_drops(self) -> int:
         return 0
@@ -72,6 +73,8 @@ class Store:
         self.macs: set[str] = set()
         self.settled: list[object] = []
         self.plans: list[desk.Plan] = []
+        self.decoys: set[str] = set()
+        self.alarms: list[tuple] = []
 
     def store(self, sightings, _site) -> desk.Stored:
         if self.error:
@@ -84,7 +87,14 @@ class Store:
             Heard(None, one.mac, "", False, True) if one.model == "too many" else Heard(7, one.mac, self.stage, True)
             for one in sightings
         ]
-        return desk.Stored(heard, [])
+        heard = [one for one in heard if one.mac not in self.decoys]
+        announced = [(one.source_host, one.mac) for one in sightings if one.mac in self.decoys]
+        return desk.Stored(heard, [("10.0.0.66", 70)] if announced else [], announced)
+
+    def alarm(self, *said: object) -> None:
+        if self.error:
+            raise self.error
+        self.alarms.append(said)
 
     def owe(self, _phone_ids) -> None:
         if self.error:
@@ -114,7 +124,15 @@ class Store:
 def store():
     made = Store()
     with (
-        patch.multiple(desk, store=made.store, owe=made.owe, settle=made.settle, look=made.look, upkeep=made.upkeep),
+        patch.multiple(
+            desk,
+            store=made.store,
+            owe=made.owe,
+            settle=made.settle,
+            look=made.look,
+            upkeep=made.upkeep,
+            alarm=made.alarm,
+        ),
         patch.object(worker, "heartbeat", made.heartbeat),
         patch.object(RollCall, "step", AsyncMock()),
     ):
@@ -149,6 +167,20 @@ async def test_a_phone_is_answered_after_it_was_stored(running, store):
     running.deliver(heard(1))
     await until(lambda: running.listener.agent.answered)
     assert store.macs == {"000B82000001"}
+
+
+async def test_a_decoy_is_answered_like_a_phone_and_told_of_afterwards(running, store):
+    store.decoys = {"000B82000001"}
+    running.listener.over_limit = {"10.0.0.67": 9}
+    running.deliver(heard(1))
+    await until(lambda: _all_told(store))
+    assert set(running.listener.agent.answered) == {"key 1"} and not running.listener.agent.withheld
+    bursts, decoys, over = ({key: value for said in store.alarms for key, value in said[at].items()} for at in range(3))
+    assert (bursts, decoys, over) == ({"10.0.0.66": 70}, {("10.0.0.9", "000B82000001"): 1}, {"10.0.0.67": 9})
+
+
+def _all_told(store: Store) -> bool:
+    return all(any(said[at] for said in store.alarms) for at in range(3))
 
 
 async def test_in_a_storm_nobody_is_answered_before_being_stored(running, store):

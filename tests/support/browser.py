@@ -1,13 +1,20 @@
-"""Debian's Chromium on a host of its own, driven by Playwright: the technician's machine."""
+"""Debian's Chromium, driven by Playwright: one for all tests of this process, or one on a host of its own."""
 
+import atexit
+import json
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
+from playwright._impl._driver import compute_driver_executable, get_driver_env
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.support.netns import Host
 from tests.support.parts import require
+from tests.support.servers import die_with_the_suite
 
 # No sandbox because the suite runs as root; the rest keeps it from calling home.
 FLAGS = [
@@ -19,6 +26,40 @@ FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
+
+
+@cache
+def _server() -> str:
+    """Where the one Chromium of this process is driven: to start another for each test takes longer than most do."""
+    folder = Path(tempfile.mkdtemp(prefix="gspnp-browser-"))
+    config = folder / "config.json"
+    config.write_text(json.dumps({"executablePath": require("chromium"), "args": FLAGS, "host": "127.0.0.1"}))
+    process = subprocess.Popen(
+        [*compute_driver_executable(), "launch-server", "--browser", "chromium", "--config", str(config)],
+        stdout=subprocess.PIPE, text=True, env=get_driver_env(), preexec_fn=die_with_the_suite,
+    )  # fmt: skip
+    assert process.stdout is not None
+    address = process.stdout.readline().strip()
+    assert address.startswith("ws://"), "Chromium does not start"
+
+    @atexit.register
+    def end() -> None:
+        process.terminate()
+        process.wait(10)
+
+    return address
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The Chromium of this process; what is opened in here is closed with it. The database cannot be used in here:
+    Playwright has its loop running."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.connect(_server())
+        try:
+            yield browser
+        finally:
+            browser.close()
 
 
 @contextmanager

@@ -137,6 +137,7 @@ class PostgreSQL:
             "listen_addresses": "127.0.0.1",
             "port": str(port),
             "unix_socket_directories": str(self.folder),
+            "fsync": "off",  # a killed server loses nothing by it: only a machine that crashes would
         }
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(

@@ -52,6 +52,7 @@ class Pbx:
         self.files: dict[str, bytes] = {}
         self.raw: dict[str, bytes] = {}  # whole HTTP answers, head and all
         self.on_get: Callable[[str], None] = lambda path: None
+        self.on_head: Callable[[str, str], None] = lambda head, path: None  # before it is answered
         self.subscribes: list[str] = []
         self.heard_at: list[float] = []
         self.boots: list[str] = []
@@ -159,6 +160,7 @@ class Pbx:
         path = head.split(" ")[1]
         self.agents.add(field(head, "User-Agent"))
         self.gets.append(path)
+        self.on_head(head, path)
         body = self.files.get(path)
         answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         if body is not None:

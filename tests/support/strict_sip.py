@@ -165,7 +165,7 @@ def read_notify(request: Message, address: str, port: int, file_name: str) -> No
     url = request.body.decode("ascii")
     if event == "ua-profile":
         must(request.one("content-type") == "application/url", f"Content-Type: {request.one('content-type')}")
-        place = re.fullmatch(rf"http://([0-9.]+):\d+/p/[A-Za-z0-9_-]{{22}}/{file_name}", url)
+        place = re.fullmatch(rf"https?://([0-9.]+):\d+/p/[A-Za-z0-9_-]{{22}}/{file_name}", url)
         must(place and place[1] == request.source[0], f"URL: {url}")
     else:
         must(event in COMMANDS, f"Event: {event}")

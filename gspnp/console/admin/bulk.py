@@ -25,6 +25,7 @@ from devices.models import Account, Phone
 from gspnp.console.admin.inlines import CodecNames
 from gspnp.console.assign import UNREADABLE
 from gspnp.console.forms import Text, column_limit
+from gspnp.console.refusal import nothing_done
 from provisioning import plan
 from provisioning.assignment import AssignmentError, ConfigError, save
 from provisioning.gxp.config import codec_problems
@@ -55,6 +56,8 @@ class Result:
 
     def tell(self, model_admin: admin.ModelAdmin, request: HttpRequest, level: int = messages.SUCCESS) -> None:
         """As messages: one for each way it went, one for each kind of failure. `level` is that of what was done."""
+        if not self.done:
+            nothing_done(request)
         for words, count in self.done.items():
             model_admin.message_user(request, _("%(what)s: %(number)d.") % {"what": words, "number": count}, level)
         said = self._by_words()

@@ -23,6 +23,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from devices.models import Phone
 from gspnp.console.admin.bulk import seen_on_the_page
 from gspnp.console.orders import DEEDS, ordered_words
+from gspnp.console.refusal import refuse
 from provisioning.jobs import orders, runner
 
 BulkAction = Callable[[admin.ModelAdmin, HttpRequest, QuerySet[Phone]], HttpResponse | None]
@@ -35,7 +36,7 @@ def order(
     try:
         job = orders.start(kind, targets, by=request.user.get_username())
     except runner.JobError as error:
-        model_admin.message_user(request, str(error), messages.ERROR)
+        refuse(request, str(error))
         return
     url = reverse("console:job", args=[job.pk])
     link = format_html('{} <a href="{}" class="underline">{}</a> {}', ordered_words(job), url, _("Open the job"), words)

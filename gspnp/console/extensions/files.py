@@ -27,6 +27,7 @@ from gspnp.console import drafts
 from gspnp.console.access import CHANGE, REVEAL, VIEW, needs
 from gspnp.console.extensions import trail
 from gspnp.console.extensions.table import DirectoryQuery, clean, filtered, sites
+from gspnp.console.refusal import nothing_done, refuse
 from gspnp.console.reveal import TOO_PLAIN
 from gspnp.console.shell import is_plain_beyond_loopback, shell_context
 from provisioning.extensions import importing
@@ -97,6 +98,7 @@ def _show(request: HttpRequest, *, site: str, problem: str = "") -> HttpResponse
 
 
 def _show_preview(request: HttpRequest, rows: list[Row], site: str, problem: str = "") -> HttpResponse:
+    nothing_done(request)
     shown = importing.preview(rows, site, compares_secrets=_may_compare(request))
     added, changed = shown.of(importing.ADD), shown.of(importing.CHANGE)
     context = {
@@ -142,12 +144,12 @@ def download(request: HttpRequest) -> HttpResponse:
 
 def _with_secrets(request: HttpRequest, kind: str, query: DirectoryQuery) -> HttpResponse:
     if is_plain_beyond_loopback(request):
-        messages.error(request, TOO_PLAIN)
+        refuse(request, TOO_PLAIN)
         return redirect("console:extensions")
     try:
         answer = _file(request, kind, query, with_secrets=True)
     except CannotDecrypt:
-        messages.error(request, UNREADABLE)
+        refuse(request, UNREADABLE)
         return redirect("console:extensions")
     return answer
 
@@ -157,7 +159,7 @@ def _file(request: HttpRequest, kind: str, query: DirectoryQuery, *, with_secret
     try:
         content = write_table(kind, headers, table_rows(query, headers))
     except TableError as error:
-        messages.error(request, str(error))
+        refuse(request, str(error))
         return redirect("console:extensions")
     if with_secrets:
         trail.many(request, CHANGED, f"Exported {filtered(query).count()} extensions with their secrets ({kind}).")

@@ -27,6 +27,7 @@ from gspnp.console.extensions import trail
 from gspnp.console.extensions.forms import ExtensionForm, entry_of, values_of
 from gspnp.console.extensions.table import DirectoryQuery, read_page, sites
 from gspnp.console.forms import posted_int, recent_servers
+from gspnp.console.refusal import nothing_done
 from gspnp.console.shell import shell_context
 from provisioning.extensions import following, job
 from provisioning.extensions.following import Change, Follower, Keeper
@@ -160,6 +161,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete an extension, after a question."""
     stored = get_object_or_404(directory.readable(), pk=pk)
     if request.POST.get("sure") != "1":
+        nothing_done(request)
         return _form(request, ExtensionForm(stored), deleting=True)
     try:
         directory.remove(pk, posted_int(request.POST, "version", lambda: VersionConflict(DAMAGED)))

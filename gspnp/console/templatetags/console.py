@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 from django import template
+from django.template import Context
 from django.utils import timezone
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from devices.mac import colons
+from gspnp.console.shell import is_plain_beyond_loopback
 from provisioning.effective import Origin
 from provisioning.gxp.layers import Level
 from provisioning.models import Notify, NotifyOrigin, NotifyState
@@ -27,6 +30,13 @@ NAMED = {
 register = template.Library()
 
 register.filter("colons", colons)
+_BACKTICKED = re.compile(r"`([^`]+)`")
+
+
+@register.simple_tag(takes_context=True)
+def plain_http(context: Context) -> bool:
+    """Whether passwords that are typed into this page cross a network in the clear: for pages of the shell."""
+    return is_plain_beyond_loopback(context["request"])
 
 
 OCCASIONS = {
@@ -81,6 +91,12 @@ def since(at: datetime | None) -> SafeString | str:
     return _time(at, "plain")
 
 
+@register.filter
+def left(at: datetime | None) -> SafeString | str:
+    """A point in time that is waited for: times.js counts the minutes and seconds down."""
+    return _time(at, "left")
+
+
 def _time(at: datetime | None, kind: str) -> SafeString | str:
     if at is None:
         return ""
@@ -92,3 +108,9 @@ def _time(at: datetime | None, kind: str) -> SafeString | str:
         kind,
         f"{at:%Y-%m-%d %H:%M}",
     )
+
+
+@register.filter
+def with_code(text: str) -> SafeString:
+    """The text with what stands between two backticks as code; everything in it is escaped."""
+    return mark_safe(_BACKTICKED.sub(r"<code>\1</code>", escape(text)))  # escaped before the tags are put in

@@ -4,6 +4,7 @@ The rounds (stuck phones, old events and versions) go on in a thread of their ow
 files of phones that were just plugged in, because those wait for them.
 """
 
+import contextlib
 import gc
 import logging
 import threading
@@ -29,6 +30,7 @@ from provisioning.jobs.alive import AWAY
 from provisioning.jobs.models import Job, JobFailure, JobState
 from provisioning.phonebook import books
 from provisioning.plain import files as plain_files
+from provisioning.release import windows as releases
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +125,8 @@ def _rounds(stopping: threading.Event, keep_trying: bool) -> None:
     while not stopping.is_set():
         failed = _try(partial(_round, started_at, failed), "this round", keep_trying) or []
         stopping.wait(EVERY_SECONDS)
+    with contextlib.suppress(*AWAY):
+        alive.stopped(started_at)
     close_old_connections()
 
 
@@ -167,8 +171,8 @@ def one_round() -> list[str]:
     failed = []
     for do in (
         arrivals.provide, stuck.explain_all, runner.revive, runner.prune, retention.prune_events,
-        retention.forget_unheard, versions.prune, books.refresh_all, plain_files.refresh, undoing.prune, pins.give_up,
-        follow_firmware, giving.hand_out,
+        retention.forget_unheard, versions.prune, releases.expire, books.refresh_all, plain_files.refresh,
+        undoing.prune, pins.give_up, follow_firmware, giving.hand_out,
     ):  # fmt: skip
         try:
             do()

@@ -92,6 +92,7 @@ async def listen(options: Options, site: str, keep_trying: bool) -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         listener.close()
+        await worker.say_goodbye()
         worker.close()
     log.info("stopped")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from sipmcast.doctor.dhcp import REFUSED_TODAY
+from sipmcast.doctor.dhcp import BY_RELEASE_ONLY
 from sipmcast.doctor.examine import examine, unknown_interfaces
 from sipmcast.doctor.finding import Finding, Report, State
 
@@ -65,7 +65,7 @@ class Command(BaseCommand):
     def _write_recipes(self, report: Report) -> None:
         if not report.recipes:
             return
-        self.stdout.write(f"\nWhen multicast cannot work: DHCP option 66\n  {REFUSED_TODAY}")
+        self.stdout.write(f"\nWhen multicast cannot work: DHCP option 66\n  {BY_RELEASE_ONLY}")
         for recipe in report.recipes:
             self.stdout.write(
                 f"\n  {recipe.server}, phones on {recipe.interface} ({recipe.network}). {recipe.place}:\n"

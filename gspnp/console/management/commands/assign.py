@@ -16,6 +16,7 @@ from gspnp.console.extensions.conflicts import also_on
 from provisioning import assignment, plan
 from provisioning.gxp.config import AccountConfig, ConfigError, KeyConfig
 from provisioning.gxp.layout import read_key
+from sipmcast import neighbours
 
 CODEC_NAMES = {name.upper(): name for name in CODECS}
 
@@ -72,6 +73,8 @@ class Command(BaseCommand):
         for there in Phone.objects.filter(mac=parse_mac(mac)):  # unless somebody has forgotten it since
             for words in also_on(there, draft.accounts):
                 self.stderr.write(words)
+            if neighbours.shows_another(there):
+                self.stderr.write(_warning(there))
 
     def _draft(self, stored: plan.Draft, options: dict) -> plan.Draft:
         accounts = {account.number: account for account in stored.accounts}
@@ -126,6 +129,18 @@ def _list_and_save(mac: str, draft: plan.Draft, options: dict) -> assignment.Sav
     assignment.check_ahead(inventory.to_be_listed(mac, options["model"], options["site"]), draft)
     with transaction.atomic():
         return _save(inventory.prestage(mac, options["model"], options["site"], me()), draft, options)
+
+
+def _warning(phone: Phone) -> str:
+    known = f"The neighbour table shows another device's MAC at {phone.source_host}"
+    if neighbours.knows_phones(phone.interface):
+        return (
+            f"{known}: nothing is sent there. If it is this phone all the same, `manage.py tell {phone.mac} push` does."
+        )
+    return (
+        f"{known}: whoever is there gets this file, with its passwords. If that is not the phone, forget it and change "
+        "the SIP password."
+    )
 
 
 def _words(mac: str, saved: assignment.Saved) -> str:

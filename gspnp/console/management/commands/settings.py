@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 from devices.crypto import CannotDecrypt
 from devices.inventory import VersionConflict
 from devices.mac import colons
+from devices.models import Extension, Phone
 from gspnp.console.cli import me, phone_of
 from gspnp.console.layer_list import levels
 from provisioning import effective
@@ -18,9 +19,11 @@ from provisioning.gxp.layers import canonical, warnings
 from provisioning.jobs import runner
 from provisioning.jobs.pace import TOLD
 from provisioning.layers import store
-from provisioning.models import LayerLevel, SettingsLayer
+from provisioning.models import Contact, Handout, LayerLevel, Phonebook, SettingsLayer
 from provisioning.revealing import CannotReveal, reveal
+from sipmcast.models import ListenerStatus
 
+AT_A_SITE = (Phone, Extension, ListenerStatus, Contact, Phonebook, Handout)
 LEVELS = (LayerLevel.SITE, LayerLevel.MODEL, LayerLevel.TEMPLATE)
 UNREADABLE = "It cannot be opened: put the key that it was written with back into GSPNP_FIELD_KEYS."
 HOW = "Write set NAME=VALUE …, unset NAME … or leave NAME …; NAME=- reads the value from standard input."
@@ -39,6 +42,7 @@ class Command(BaseCommand):
         parser.add_argument("--reveal", metavar="NAME", help="with a MAC: print one password; the timeline says so")
         parser.add_argument("--layer", metavar="LEVEL:NAME", help="site:berlin, model:GXP1628, template:desk; site: is "
                             "the default site")  # fmt: skip
+        parser.add_argument("--new-site", action="store_true", help="with --layer: nothing is at that site yet")
         parser.add_argument("--note", help="with --layer: a note for your colleagues")
         parser.add_argument("--pace", type=float, default=TOLD.offered, help="phones told a minute (%(default)s)")
         parser.add_argument("--yes", action="store_true", help="do not ask")
@@ -103,6 +107,8 @@ class Command(BaseCommand):
                 self.stdout.write(f"{name:<44} {shown(name, text) or 'empty'}")
             return
         values = _read_words(dict(layer.values), words)
+        if layer.level == LayerLevel.SITE and layer.pk is None and not options["new_site"]:
+            _refuse_unknown_site(layer.name)
         try:
             seen = preview(layer, values)
             for problem in warnings({name: seen.values[name] for name in seen.values if name not in layer.values}):
@@ -144,6 +150,17 @@ def _find(named: str) -> SettingsLayer:
         return store.find(level, name)
     except ConfigError as error:
         raise CommandError(" ".join(problem.message for problem in error.problems)) from error
+
+
+def _refuse_unknown_site(name: str) -> None:
+    """Raises CommandError: a site that is spelled otherwise would be saved, and reach nobody."""
+    known = set().union(*(set(one.objects.order_by().values_list("site", flat=True).distinct()) for one in AT_A_SITE))
+    if name and name not in known:
+        there = ", ".join(f"site:{one}" for one in sorted(known - {""}))
+        raise CommandError(
+            f"No phone, listener, extension or contact is at a site {name!r}. The default site is `site:`"
+            f"{f'; there are {there}' if there else ''}. If the site is still to come, say --new-site."
+        )
 
 
 def _read_words(values: dict[str, str | None], words: list[str]) -> dict[str, str | None]:

@@ -1,6 +1,6 @@
 """A flood from one address beside a real phone; time is a number."""
 
-from sipmcast.limits import BURST_SECONDS, MAX_SOURCES, Limits
+from devices.limits import BURST_SECONDS, MAX_SOURCES, Limits
 
 FLOODER, PHONE = "10.0.0.66", "10.0.0.20"
 

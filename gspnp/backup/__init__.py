@@ -1,0 +1,1 @@
+"""Backups: the data in one archive, the keys that open it in another place."""

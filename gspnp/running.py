@@ -1,0 +1,39 @@
+"""Whether processes of this installation run, and since when: what must not be done beside them asks here."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+from django.conf import settings
+from django.utils import timezone
+
+from gspnp import open_port
+from provisioning.models import WorkerStatus
+from sipmcast.models import STALE_SECONDS, ListenerStatus
+
+
+def running(started_before: dt.datetime | None = None) -> list[str]:
+    """The processes that run, in words; only those that were started before that time, if one is given.
+
+    One that was stopped says so itself; one that was killed is named until its last sign of life is old.
+    Doors leave their trace in the data folder: one on another machine is not seen.
+    """
+    now = timezone.now()
+    fresh = now - dt.timedelta(seconds=STALE_SECONDS)
+    found = []
+    for words, model in (("listen", ListenerStatus), ("work", WorkerStatus)):
+        for one in model.objects.filter(heartbeat_at__gte=fresh):
+            if started_before is None or one.started_at < started_before:
+                ago = max(0, round((now - one.heartbeat_at).total_seconds()))
+                found.append(
+                    f"{words} ({one}, last heard {ago} s ago; if you have just stopped it, wait {STALE_SECONDS:.0f} s)"
+                )
+    folder = Path(settings.GSPNP_DATA_DIR)
+    for words, name in (("console", open_port.CONSOLE_FILE_NAME), ("phones", open_port.FILE_NAME)):
+        port = open_port.found(folder, name)
+        if port is not None:
+            opened = dt.datetime.fromtimestamp((folder / name).stat().st_mtime, dt.UTC)
+            if started_before is None or opened < started_before:
+                found.append(f"{words} (port {port})")
+    return found

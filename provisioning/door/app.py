@@ -1,0 +1,284 @@
+"""What each request is answered. Every refusal is the same one, after the same look-ups and in the same time.
+
+Secret paths never reach a log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Coroutine
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from devices import networks
+from devices.crypto import CannotDecrypt
+from devices.limits import Limits, source_of
+from devices.mac import colons
+from devices.wording import in_english
+from provisioning import attempts, downloads
+from provisioning.door import crossing, guard, lookup, punctual, source, watch
+from provisioning.door.http import FAILED, MALFORMED, REFUSED, Answer, Request, Withdrawn, plain
+from provisioning.door.lookup import Stored
+from provisioning.door.store import in_store
+from provisioning.door.turns import Turns
+from provisioning.downloads import Offer, OtherName
+from provisioning.etags import matches
+from provisioning.firmware import serving
+from provisioning.models import AttemptKind, Release
+from provisioning.plain import heard, lead, missed
+from provisioning.release import windows
+
+log = logging.getLogger(__name__)
+
+HELD_BACK_BYTES = 64  # the end of a file that proves something leaves only after the proof is committed
+# A client that breaks off resets the connection within a round trip of what it got. Waiting this long before the
+# commit lets us see that; a phone on its way to a reboot does not notice. Our choice.
+GRACE_SECONDS = 0.05
+# No refusal leaves earlier after its request. Look-ups that find a row take some microseconds more than others, and
+# what a phone may not have must not be told from what is not there by that. Our choice; many times what they take.
+REFUSAL_SECONDS = 0.01
+# A source may be so late before its rate counts: a site of 1,000 phones behind one address starts and is served.
+BURST_SECONDS = 40.0
+RESERVE_SHARE = 0.2  # of what all together may ask for, kept for sources that ask for little
+# Requests that anybody may make stand in the log, but a flood must not fill the disk: the alarms count it.
+LINES_PER_SECOND, LINES_PER_SOURCE, LINES_BURST_SECONDS = 40.0, 2.0, 20.0
+NO_STORE = ("Cache-Control", "no-store")
+
+_given_back: set[asyncio.Task[None]] = set()
+_turns = Turns()
+
+
+async def answer(request: Request) -> Answer:
+    """The answer to one request; nothing leaves it but an Answer."""
+    begun = asyncio.get_running_loop().time()
+    try:
+        found = await _answer(request, begun)
+    except (DatabaseError, CannotDecrypt) as error:
+        log.error("%s asked for a file, which cannot be read now: %s", request.peer, error)
+        return FAILED
+    except Exception:
+        log.exception("%s asked for something, and we failed", request.peer)
+        return FAILED
+    if found is REFUSED:
+        await _not_before(begun)
+    return found
+
+
+async def _not_before(begun: float) -> None:
+    """Wait until an answer that must tell nothing by its time may leave."""
+    await punctual.wait_until(begun + REFUSAL_SECONDS)
+
+
+async def _answer(request: Request, begun: float) -> Answer:
+    host = source.host(request)
+    if not _admitted(host):
+        return REFUSED
+    if request.path == "/healthz" and request.method in ("GET", "HEAD"):
+        async with _turns.of(source_of(host)):
+            await in_store(_touch_database)
+        return plain("ok\n", 200)
+    is_heard = request.method in ("GET", "HEAD") and networks.allowed(host, settings.GSPNP_ALLOWED_NETWORKS)
+    wanted = lookup.wanted(request.path if is_heard else MALFORMED)
+    if wanted.firmware is not None:
+        async with _turns.of(source_of(host)):
+            image = await serving.firmware(request, wanted.firmware, host)
+        _say(host, "asked for firmware %s%s", wanted.firmware.version or "(any)", "" if image else ": refused")
+        if image is not None:
+            return image
+    async with _turns.of(source_of(host)):
+        found = await in_store(lookup.find, wanted, host)
+    if found is not None and not crossing.is_open(request, wanted, found):
+        log.warning("%s asked by plain HTTP for what leaves by TLS only", host)
+        found = None
+    if isinstance(found, Stored):
+        _say(host, "asked for %s", found.what)
+        return _stored(request, found)
+    if isinstance(found, Offer):
+        if found.release is not None:
+            return await _serve_released(request, found, found.release, host)
+        no = guard.refusal(request, found, host)
+        if no is not None:
+            return no
+        return await _serve(request, found, host)
+    local_host = source.local(request)
+    if is_heard and wanted.config is not None:
+        heard.note(wanted.config, request.header("user-agent"), host, local_host)
+    led = lead.find(wanted.config, local_host) if is_heard and found is None else None
+    if led is not None:
+        watch.in_vain(wanted, request.path, host)
+        await _not_before(begun)
+        return _stored(request, Stored("what leads here", *led))
+    if is_heard:
+        _note(request, wanted, host, by_design=isinstance(found, OtherName))
+    if not isinstance(found, OtherName):
+        watch.in_vain(wanted if is_heard else lookup.wanted(request.path), request.path, host)
+    return REFUSED
+
+
+def _admitted(host: str) -> bool:
+    """Whether this one is looked at: each address has its share, and all together have theirs."""
+    limits = _limits(settings.GSPNP_HTTP_RATE, settings.GSPNP_HTTP_RATE_PER_SOURCE)
+    who = source_of(host)
+    if limits.admit(who, asyncio.get_running_loop().time()):
+        return True
+    watch.limited(host, overall=not limits.is_over(who))
+    return False
+
+
+def _say(host: str, words: str, *what: object) -> None:
+    """A line about a request that anybody may make, unless its source or all together made too many lately."""
+    if _lines().admit(source_of(host), asyncio.get_running_loop().time()):
+        log.info(f"%s {words}", host, *what)
+
+
+@lru_cache(maxsize=1)
+def _lines() -> Limits:
+    now = asyncio.get_running_loop().time()
+    return Limits(LINES_PER_SECOND, LINES_PER_SOURCE, now, LINES_BURST_SECONDS, RESERVE_SHARE)
+
+
+@lru_cache(maxsize=4)
+def _limits(overall: int, per_source: int) -> Limits:
+    """The one of this process, as long as the settings are the same."""
+    return Limits(overall, per_source, asyncio.get_running_loop().time(), BURST_SECONDS, RESERVE_SHARE)
+
+
+def _note(request: Request, wanted: lookup.Wanted, host: str, *, by_design: bool) -> None:
+    """What is written of a refusal, now in memory and later in the database."""
+    ask = wanted.config
+    if wanted.phonebook:
+        _say(host, "asked for a phonebook: refused")
+        return
+    if by_design and ask:
+        log.debug("%s asked for %s, which its file is not named: refused", host, ask.name)
+    elif wanted.firmware is None:
+        _say(host, "asked for %s: refused", ask.name if ask else _unreadable(request.path))
+    if not by_design:
+        missed.note(host, request.header("user-agent"), request.path)
+    if ask is not None:
+        attempts.refused(ask, host)
+    else:
+        attempts.refused_elsewhere(request.path, host)
+
+
+async def _serve(request: Request, offer: Offer, host: str) -> Answer:
+    tag, agent = f'"{offer.etag}"', request.header("user-agent")
+    kind = in_english(offer.path_kind.label).lower()
+    log.info("%s: %s asked for %s by its %s", colons(offer.mac), host, offer.name, kind)
+    headers = (("ETag", tag), NO_STORE)
+    length = len(offer.content)
+    if request.method == "HEAD":
+        attempts.fruitless(AttemptKind.HEAD, offer.mac, offer.name, length, host)
+        return Answer(200, offer.content_type, length=length, headers=headers)
+    if matches(request.header("if-none-match"), tag):
+        async with _turns.of(source_of(host)):
+            await in_store(downloads.record, offer, 304, True, host, agent)
+        return Answer(304, headers=headers)
+    pieces = _pieces(offer, "range" not in request.headers, host, agent)
+    return Answer(200, offer.content_type, pieces=pieces, length=length, headers=headers)
+
+
+async def _pieces(offer: Offer, counts: bool, host: str, agent: str) -> AsyncGenerator[bytes]:
+    """The file; what proves a stage is committed before the last bytes leave, and not at all if the client is gone."""
+    recorded = False
+    try:
+        yield offer.content[:-HELD_BACK_BYTES]
+        if offer.moves and counts:
+            await asyncio.sleep(GRACE_SECONDS)
+        if not counts:
+            attempts.fruitless(AttemptKind.PART, offer.mac, offer.name, len(offer.content), host)
+        async with _turns.of(source_of(host)):
+            await in_store(downloads.record, offer, 200, counts, host, agent)
+        recorded = True
+        yield offer.content[-HELD_BACK_BYTES:]
+    except (GeneratorExit, asyncio.CancelledError):
+        if not recorded:
+            attempts.fruitless(AttemptKind.BROKEN, offer.mac, offer.name, len(offer.content), host)
+        raise
+    finally:
+        if not recorded:
+            missed.broken_off()
+
+
+async def _serve_released(request: Request, offer: Offer, release: Release, host: str) -> Answer:
+    """A file by its plain name: whole, and to one request at a time. Nobody gets a part of it, nor learns its ETag."""
+    agent, length = request.header("user-agent"), len(offer.content)
+    if "range" in request.headers:
+        attempts.fruitless(AttemptKind.PART, offer.mac, offer.name, length, host)
+        return REFUSED
+    if request.method == "HEAD":
+        attempts.fruitless(AttemptKind.HEAD, offer.mac, offer.name, length, host)
+        return Answer(200, offer.content_type, length=length, headers=(NO_STORE,))
+    in_hand = windows.fresh_name()
+    try:
+        if not await in_store(windows.begin, release, in_hand):
+            log.info("%s asked for %s, which another request has in hand: refused", host, offer.name)
+            return REFUSED
+    except asyncio.CancelledError:
+        _afterwards(in_store(windows.give_back, release, in_hand))
+        raise
+    log.info("%s: %s asked for %s, which is released to it", colons(offer.mac), host, offer.name)
+    pieces = _released_pieces(offer, release, in_hand, host, agent)
+    return Answer(200, offer.content_type, pieces=pieces, length=length, headers=(NO_STORE,))
+
+
+async def _released_pieces(
+    offer: Offer, release: Release, in_hand: str, host: str, agent: str
+) -> AsyncGenerator[bytes]:
+    """The file; what let it out is closed before the last bytes leave."""
+    recorded = False
+    try:
+        yield offer.content[:-HELD_BACK_BYTES]
+        await asyncio.sleep(GRACE_SECONDS)
+        if not await in_store(downloads.record_released, offer, in_hand, host, agent):
+            raise Withdrawn
+        recorded = True
+        yield offer.content[-HELD_BACK_BYTES:]
+    finally:
+        if not recorded:
+            missed.broken_off()
+            attempts.fruitless(AttemptKind.BROKEN, offer.mac, offer.name, len(offer.content), host)
+            _afterwards(in_store(windows.give_back, release, in_hand))
+
+
+def _afterwards(work: Coroutine[Any, Any, None]) -> None:
+    """Do it although whoever asked is gone; what fails is over when its time is."""
+
+    async def do() -> None:
+        try:
+            await work
+        except DatabaseError as error:
+            log.warning("a download that broke off is not given back before its time (%s)", error)
+
+    task = asyncio.get_running_loop().create_task(do())
+    _given_back.add(task)
+    task.add_done_callback(_given_back.discard)
+
+
+async def settled() -> None:
+    """Wait for what is still to be written of those who are gone."""
+    await asyncio.gather(*_given_back)
+
+
+def _stored(request: Request, found: Stored) -> Answer:
+    """XML that proves nothing, whole or by its ETag."""
+    tag = f'"{found.etag}"'
+    headers = (("ETag", tag), NO_STORE)
+    if matches(request.header("if-none-match"), tag):
+        return Answer(304, headers=headers)
+    body = b"" if request.method == "HEAD" else found.content
+    return Answer(200, "text/xml", body, length=len(found.content), headers=headers)
+
+
+def _unreadable(path: str) -> str:
+    """A bounded, printable hint at a path that no phone asks for; nothing of what may hold a secret."""
+    return "something below /p/" if path.startswith("/p/") else repr(path[1:61])
+
+
+def _touch_database() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")

@@ -1,0 +1,235 @@
+"""TLS at the phones' door, on the port that plain HTTP has too: the first byte of a connection says which it is.
+
+So a phone whose file still says http finds the door that it knows, until it has the file that says https. A record
+of TLS's handshake begins with 22, which no request does (RFC 8446 5.1). The bounds are those of wire.py: a connection
+is counted before its handshake, and one timer bounds the wait for its first byte and the handshake together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from devices.renewals import Keeper
+from provisioning.door import wire
+from provisioning.door.wire import Answering, Connection, Placed, Room
+
+HANDSHAKE = 22  # ContentType of TLS's first record
+PIECE_BYTES = 16_384  # the plain bytes of one record
+# By parts of OpenSSL's reasons. Alerts come from the phone.
+REMEDIES: Mapping[str, str] = MappingProxyType(
+    {
+        "UNSUPPORTED_PROTOCOL": "it speaks older versions only; see GSPNP_PHONES_TLS_MIN",
+        "NO_SHARED_CIPHER": "it has none of our ciphers; an RSA key, or GSPNP_PHONES_TLS_MIN, may help",
+        "ALERT_PROTOCOL_VERSION": "it does not speak our version; see GSPNP_PHONES_TLS_MIN",
+        "UNKNOWN_CA": "it does not know who signed our certificate; see docs/tls.md",
+        "CERTIFICATE": "it does not take our certificate; see docs/tls.md",
+        "HANDSHAKE_FAILURE": "it has none of our ciphers, or does not take our certificate; see docs/tls.md",
+    }
+)
+
+log = logging.getLogger(__name__)
+
+
+class _Counted(Room):
+    """For a connection that has been counted already."""
+
+    def enter(self, host: str, connection: Placed) -> bool:
+        return True
+
+    def leave(self, host: str, connection: Placed) -> None:
+        pass
+
+
+_COUNTED = _Counted()
+
+
+class Opening(asyncio.Protocol):
+    """What has just connected; it goes on as a Connection, in TLS or plain, as its first byte says."""
+
+    def __init__(
+        self,
+        answer: Answering,
+        room: Room,
+        keeper: Keeper[ssl.SSLContext],
+        admit: Callable[[str], bool] = lambda host: True,
+    ) -> None:
+        """`admit` says whether this address may have one more handshake now: each costs us a signature."""
+        self._answer, self._room, self._keeper, self._admit = answer, room, keeper, admit
+        self._inner: Connection | None = None
+        self._tunnel: Tunnel | None = None
+        self._entered = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._peer = str((transport.get_extra_info("peername") or ("",))[0]).partition("%")[0]
+        self._entered = self._room.enter(self._peer, self)
+        if self._entered:
+            self._timer = asyncio.get_running_loop().call_later(wire.IDLE_SECONDS, transport.abort)
+        else:
+            transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if not self._entered:
+            return
+        if self._inner is None and self._tunnel is None:
+            if data[0] != HANDSHAKE:
+                self._begin(self._transport)
+            elif not self._admit(self._peer):
+                self._transport.abort()
+                return
+            else:
+                self._tunnel = Tunnel(self._transport, self._keeper.current(), self._begin)
+        if self._tunnel is not None:
+            self._tunnel.received(data)
+        elif self._inner is not None:
+            self._inner.data_received(data)
+
+    def _begin(self, transport: asyncio.Transport) -> Connection:
+        """There is somebody who can ask."""
+        self._stop_timer()
+        self._inner = Connection(self._answer, _COUNTED)
+        self._inner.connection_made(transport)
+        return self._inner
+
+    def give_way(self) -> bool:
+        """Who has not said what he wants yet, or is not being answered, leaves his place."""
+        if self._inner is not None:
+            return self._inner.give_way()
+        if self._transport.is_closing():  # it has done so already
+            return False
+        self._transport.abort()
+        return True
+
+    def pause_writing(self) -> None:
+        if self._inner is not None:
+            self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._inner is not None:
+            self._inner.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        if self._entered:
+            self._room.leave(self._peer, self)
+        if self._inner is not None:
+            self._inner.connection_lost(exc)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class Tunnel(asyncio.Transport):
+    """TLS over a transport, as a transport. Nothing waits in here: what is written is encrypted and handed on at once.
+
+    asyncio's own keeps 256 KB for each connection, and half a megabyte of what is to be sent, which a phone that has
+    left would count as having taken.
+    """
+
+    def __init__(
+        self,
+        below: asyncio.Transport,
+        speaking: ssl.SSLContext,
+        begin: Callable[[asyncio.Transport], asyncio.Protocol],
+    ) -> None:
+        super().__init__()
+        self._below, self._begin = below, begin
+        self._coming, self._leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = speaking.wrap_bio(self._coming, self._leaving, server_side=True)
+        self._inner: asyncio.Protocol | None = None
+        self._closed = False
+
+    def received(self, data: bytes) -> None:
+        """Bytes from below."""
+        if self._closed:
+            return
+        self._coming.write(data)
+        try:
+            self._advance()
+        except ssl.SSLWantReadError:
+            self._flush()
+        except ssl.SSLError as error:  # no TLS, or none that we speak; an alert says so to whoever understands it
+            self._tell(error)
+            self._end()
+
+    def _tell(self, error: ssl.SSLError) -> None:
+        """What a phone's TLS may fail by, for the log; what was no TLS at all is not worth a line."""
+        reason = error.reason or ""
+        remedy = next((words for mark, words in REMEDIES.items() if mark in reason), "")
+        if remedy and self._inner is None:
+            peer = (self._below.get_extra_info("peername") or ("",))[0]
+            log.info("%s does not agree with us on TLS (%s): %s", peer, reason.replace("_", " ").lower(), remedy)
+
+    def _advance(self) -> None:
+        """Raises ssl.SSLWantReadError when there is nothing more to read."""
+        if self._inner is None:
+            self._tls.do_handshake()
+            self._flush()
+            self._inner = self._begin(self)
+        while not self._closed:
+            plain = self._tls.read(PIECE_BYTES)
+            if not plain:
+                self._hung_up()
+                return
+            self._inner.data_received(plain)
+
+    def _hung_up(self) -> None:
+        """The client says that it closes (close_notify): it is gone, as one that closes its half of a plain connection
+        is, and what still waits for it is of no use to it."""
+        if self._below.get_write_buffer_size():
+            self.abort()
+        else:
+            self.close()
+
+    def write(self, data: Any) -> None:
+        """Encrypt and hand on."""
+        if self._closed or not data:
+            return
+        try:
+            self._tls.write(data)
+        except ssl.SSLError:
+            self.abort()
+        else:
+            self._flush()
+
+    def close(self) -> None:
+        """Say that nothing follows, and close below when all is sent. The client's own word is not waited for."""
+        if self._closed:
+            return
+        with contextlib.suppress(ssl.SSLError):
+            self._tls.unwrap()
+        self._end()
+
+    def _end(self) -> None:
+        self._flush()
+        self._closed = True
+        self._below.close()
+
+    def abort(self) -> None:
+        """Cut it off."""
+        self._closed = True
+        self._below.abort()
+
+    def _flush(self) -> None:
+        if self._leaving.pending and not self._below.is_closing():
+            self._below.write(self._leaving.read())
+
+    def is_closing(self) -> bool:
+        return self._closed or self._below.is_closing()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """As below; `ssl_object` says that this is TLS."""
+        return self._tls if name == "ssl_object" else self._below.get_extra_info(name, default)
+
+    def get_write_buffer_size(self) -> int:
+        return self._below.get_write_buffer_size()

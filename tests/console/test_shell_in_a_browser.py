@@ -1,0 +1,63 @@
+"""The shell around every page: past the menu by keyboard, room where it is narrow, lists that show what is in them."""
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import Group
+from playwright.sync_api import expect
+
+from gspnp.console import roles
+from provisioning import attempts
+from tests import cast
+from tests.console.conftest import signed_in
+from tests.console.test_settings_in_a_browser import NARROW, WIDE, browser_page
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def session(administrator, listener) -> str:
+    return signed_in(administrator).cookies[settings.SESSION_COOKIE_NAME].value
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_the_first_tab_offers_to_skip_the_menu(live_server, session, width):
+    with browser_page(live_server.url, session, width) as page:
+        for path in ("/people/", "/admin/provisioning/notify/"):
+            page.goto(live_server.url + path)
+            page.keyboard.press("Tab")
+            expect(page.locator(".gs-skip")).to_be_focused()
+            page.keyboard.press("Enter")
+            page.keyboard.press("Tab")
+            assert page.evaluate("document.getElementById('content').contains(document.activeElement)"), path
+
+
+def test_a_narrow_page_names_its_last_step_whole_and_a_list_of_permissions_is_tall(live_server, session):
+    group = Group.objects.get(name=roles.TECHNICIAN)
+    with browser_page(live_server.url, session, NARROW) as page:
+        page.goto(f"{live_server.url}/admin/auth/group/{group.pk}/change/")
+        steps = page.locator("#header-inner h1 > .truncate")
+        expect(steps.first).to_be_hidden()
+        expect(steps.last).to_have_text("Technician")
+        assert steps.last.evaluate("one => one.scrollWidth <= one.clientWidth")
+        assert page.locator("#id_permissions_to").bounding_box()["height"] > 300
+        assert page.evaluate("document.documentElement.scrollWidth") <= NARROW
+
+
+def test_a_sentence_with_a_time_in_it_stays_in_one_piece(live_server, session):
+    cast.applied(cast.assigned())
+    attempts._held.clear()
+    cast.ask(f"/cfg{cast.MAC}.xml", host=cast.STRANGER)
+    attempts.flush()
+    with browser_page(live_server.url, session, WIDE) as page:
+        page.goto(f"{live_server.url}/phones/{cast.MAC}/")
+        asked = page.locator("[data-testid=asked]")
+        expect(asked).to_contain_text("asked for by its plain name")
+        assert asked.evaluate("one => one.childNodes.length") == 1
+
+
+def test_each_show_says_of_what(live_server, session):
+    cast.applied(cast.assigned())
+    with browser_page(live_server.url, session, WIDE) as page:
+        page.goto(f"{live_server.url}/phones/{cast.MAC}/settings/")
+        for name in ("Show: Admin password", "Show: User password"):
+            expect(page.get_by_role("button", name=name)).to_have_count(1)
