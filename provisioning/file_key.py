@@ -18,6 +18,7 @@ from devices.choices import EventKind
 from devices.models import Phone
 from provisioning import outbox
 from provisioning.models import ConfigFile, Notify, NotifyOrigin
+from provisioning.release import windows
 
 
 class CannotGive(Exception):
@@ -57,7 +58,11 @@ def give_again(phone_id: int, *, by: str, seen_host: str | None) -> Notify:
             raise CannotGive(words)
         if not inventory.approve_address(phone_id, seen_host):
             raise outbox.AddressMoved(phone.source_host)
-        ConfigFile.objects.filter(pk=current.pk).update(key_known_at=None, bootstrap_at=None)
+        # To nobody else: not to where an earlier NOTIFY went, nor to what was released without the key.
+        windows.close(phone_id, by=by)
+        ConfigFile.objects.filter(pk=current.pk).update(
+            key_known_at=None, bootstrap_at=None, first_host=None, first_until=None
+        )
         # One that is under way names the encrypted file, and ends.
         notify = outbox.enqueue(current, NotifyOrigin.PERSON, outbox.after_the_last(current, timezone.now()))
         inventory.explain(phone_id, "")

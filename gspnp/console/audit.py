@@ -48,7 +48,9 @@ EDITORS = frozenset(
      "console:extension"}
 )  # fmt: skip
 # What a form says that is worth keeping and never secret. Anything else of a form is not kept.
-TOLD_UNLESS_SAID = ("site", "on", "do", "action", "kind", "version", "minutes", "host", "enabled", "secrets")
+TOLD_UNLESS_SAID = (
+    "site", "on", "do", "action", "kind", "version", "minutes", "host", "enabled", "secrets", "with_key",
+)  # fmt: skip
 TOLD_OF = {
     "console:reveal": ("name",),
     "console:unlock": ("name", "host"),

@@ -103,6 +103,7 @@ LABELS: dict[str, str | Promise] = {
     "auth_id": gettext_lazy("auth ID"),
     "only_models": gettext_lazy("only these models"),
     "secrets": gettext_lazy("with passwords"),
+    "with_key": gettext_lazy("with the key"),
     "kind": gettext_lazy("format"),
     "host": gettext_lazy("address"),
     "mac": gettext_lazy("MAC"),

@@ -34,8 +34,8 @@ async def wait_until(moment: float) -> None:
         await asyncio.sleep(moment - loop.time())
         return
     rung = asyncio.Event()
-    loop.add_reader(timer, rung.set)
     try:
+        loop.add_reader(timer, rung.set)
         await rung.wait()
     finally:
         loop.remove_reader(timer)

@@ -288,3 +288,22 @@ def test_old_entries_go_in_bites(settings, clock):
     kept = audit.write("tess", "assign")
     audit.prune()
     assert [one.pk for one in Change.objects.all()] == [kept.pk]
+
+
+def test_phones_forgotten_in_the_administration_are_on_record(administrator, listener):
+    for mac in (cast.MAC, cast.OTHER_MAC):
+        cast.seen(mac)
+    pks = [str(pk) for pk in Phone.objects.order_by("pk").values_list("pk", flat=True)]
+    one = {"post": "yes", "action": "delete_selected", "_selected_action": pks}
+    signed_in(administrator).post("/admin/devices/phone/", one)
+    assert not Phone.objects.exists()
+    change = last()
+    assert change.after == {"action": "delete_selected", "chosen": "00:0B:82:27:3B:89, 00:0B:82:AA:AA:AA"}
+    signed_in(administrator).post("/admin/devices/phone/", one)
+    assert last().deed == "signed in", "there was nothing to forget"
+
+
+def test_that_a_key_may_leave_with_a_release_is_told(console, listener):
+    cast.assigned()
+    console.post(f"/phones/{cast.MAC}/release/", {"host": cast.HOST, "minutes": "5", "with_key": "yes"})
+    assert last().after == {"host": cast.HOST, "minutes": "5", "with_key": "yes"}

@@ -311,3 +311,21 @@ class TestReleased:
     def test_a_file_that_is_not_encrypted_has_none(self, clock):
         plain = cast.assigned()
         assert not self.opened(plain, with_key=True).with_key
+
+
+def test_the_key_goes_to_the_address_that_was_seen_and_by_no_way_that_was_open_before(version, clock):
+    """An earlier NOTIFY and a release without the key had named other addresses, for a file that nobody opens there."""
+    first = taken(version)
+    clock.forward(hours=1)
+    outbox.notify_again(first.phone_id, "tess", cast.HOST)
+    cast.delivered(first)
+    assert not gives(first)
+    windows.open_release(first.phone_id, cast.STRANGER, by="tess", minutes=30)
+    Phone.objects.update(source_host="10.0.0.30")
+    clock.forward(60)
+    file_key.give_again(first.phone_id, by="tess", seen_host="10.0.0.30")
+    assert not gives(first), "the address of the earlier NOTIFY"
+    assert cast.ask(f"/{NAME}", host=cast.STRANGER) == cast.ask("/nothing"), "released without its tick"
+    assert Release.objects.get().ended == "closed"
+    assert cast.claim(cast.owed(first.phone_id), cast.opening("2", host="10.0.0.30"))
+    assert cast.ask(cast.first_path(first, NAME), host="10.0.0.30").status == 200

@@ -2,6 +2,7 @@
 
 import pytest
 
+from devices.models import Phone
 from devices.trust import Verdict
 from sipmcast import neighbours
 from tests import cast
@@ -125,5 +126,18 @@ def test_this_machines_own_table_can_be_read():
 def test_the_table_knows_phones_if_it_shows_most_of_them_where_they_say(table, there, knows):
     for host, mac in there:
         cast.seen(mac, host)
+    Phone.objects.update(stage="assigned")
     assert neighbours.knows_phones("eth0") == knows
     assert not neighbours.knows_phones("eth1")
+
+
+@pytest.mark.django_db
+def test_phones_that_a_stranger_makes_up_do_not_make_the_table_know_less(table):
+    """Or whoever has a phone's address, and not its MAC, gets its file with the next save."""
+    cast.seen()
+    for number in range(9):
+        cast.seen(f"000B82{number:06X}", "10.0.0.21")
+    assert neighbours.knows_phones("eth0")
+    Phone.objects.filter(mac="000B82000001").update(stage="assigned")
+    assert not neighbours.knows_phones("eth0")
+    assert neighbours.knows_phones("eth0", but="000B82000001"), "the same before the save and after it"

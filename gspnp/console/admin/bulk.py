@@ -60,6 +60,10 @@ class Result:
             nothing_done(request)
         for words, count in self.done.items():
             model_admin.message_user(request, _("%(what)s: %(number)d.") % {"what": words, "number": count}, level)
+        self.tell_failures(model_admin, request)
+
+    def tell_failures(self, model_admin: admin.ModelAdmin, request: HttpRequest) -> None:
+        """What went wrong alone, where somebody else says what was done."""
         said = self._by_words()
         for failure in said[:FAILURES_SHOWN]:
             model_admin.message_user(request, failure, messages.ERROR)

@@ -29,12 +29,12 @@ from gspnp.console.admin.bulk import (
     SET_SERVER,
     SET_SITE,
     TAKE_TEMPLATE,
-    Result,
     for_each,
 )
 from gspnp.console.admin.inlines import AccountInline, KeyInline
 from gspnp.console.admin.presence import PresenceColumns, ReachFilter, TemplateFilter, with_presence
 from gspnp.console.assign import saved_words
+from gspnp.console.refusal import nothing_done
 from gspnp.console.rows import SHOWN_ACCOUNTS
 
 STAGE_COLOURS = {
@@ -210,7 +210,9 @@ class PhoneAdmin(PresenceColumns, ModelAdmin, UnwrappedAdmin):
         """Forget each in a transaction of its own."""
         by = request.user.get_username()
         result = for_each(_ids(queryset), lambda phone: str(inventory.forget(phone.pk, by)))
-        Result(failures=result.failures).tell(self, request)  # what went well is said by Django
+        if not result.done:
+            nothing_done(request)
+        result.tell_failures(self, request)  # what went well is said by Django
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """What forgetting takes along, in one line each; it needs no other permission than for the phone."""
