@@ -6,7 +6,7 @@ second old may be wrong. Source: proc(5), /proc/net/arp; flag 0x2 is "complete".
 
 from pathlib import Path
 
-from devices.choices import WAY
+from devices.choices import OUT_OF_SIGHT
 from devices.mac import MacError, parse_mac
 from devices.models import Phone
 from devices.trust import Verdict
@@ -54,17 +54,13 @@ def knows_phones(interface: str, but: str = "") -> bool:
     """Whether the table shows most phones of this interface to be who they say. Where it does not (a router answers for
     all who are behind it, or one machine simulates many), another MAC proves nothing.
 
-    Anybody can make phones up that are elsewhere than they say: against it speak only those that a person assigned.
-    `but` is the MAC of the phone that is asked about, which counts neither before its assignment nor after it.
+    `but` is the MAC of the phone that is asked about, which counts neither way. Retired and ignored ones do not count.
     """
     shown = {host: {_mac_of(line, interface) for line in lines} - {None} for host, lines in _read().items()}
     phones = Phone.objects.filter(source_host__in=[host for host, macs in shown.items() if macs])
-    there = others = 0
-    for host, mac, stage in phones.values_list("source_host", "mac", "stage"):
-        is_there = {mac} == shown[host or ""]
-        there += is_there and mac != but
-        others += not is_there and mac != but and stage in WAY
-    return there > others
+    told = phones.exclude(stage__in=OUT_OF_SIGHT).values_list("source_host", "mac")
+    matches = [{mac} == shown[host or ""] for host, mac in told if mac != but]
+    return 2 * sum(matches) > len(matches)
 
 
 def _read() -> dict[str, list[str]]:
