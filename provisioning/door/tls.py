@@ -130,6 +130,12 @@ class Opening(asyncio.Protocol):
         if self._inner is not None:
             self._inner.resume_writing()
 
+    def eof_received(self) -> None:
+        """Below, asyncio closes now, after what waits is sent: what TLS would write then does not leave any more, and
+        must not count as taken."""
+        if self._tunnel is not None:
+            self._tunnel.hung_up()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         if self._entered:
@@ -210,13 +216,13 @@ class Tunnel(asyncio.Transport):
         while not self._closed:
             plain = self._tls.read(PIECE_BYTES)
             if not plain:
-                self._hung_up()
+                self.hung_up()
                 return
             self._inner.data_received(plain)
 
-    def _hung_up(self) -> None:
-        """The client says that it closes (close_notify): it is gone, as one that closes its half of a plain connection
-        is, and what still waits for it is of no use to it."""
+    def hung_up(self) -> None:
+        """The client says that it closes (close_notify, or the end of what it sends below): it is gone, as one that
+        closes its half of a plain connection is, and what still waits for it is of no use to it."""
         if self._below.get_write_buffer_size():
             self.abort()
         else:

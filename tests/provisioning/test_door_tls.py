@@ -257,6 +257,25 @@ class TakesNothing(asyncio.Transport):
         self.is_cut = True
 
 
+def test_who_hangs_up_while_something_waits_for_him_is_cut_off(server):
+    """What is written after that does not leave, and must not count as taken."""
+    below, leaving = TakesNothing(), ssl.MemoryBIO()
+    client = server.client().wrap_bio(ssl.MemoryBIO(), leaving, server_hostname="127.0.0.1")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+
+    async def hang_up() -> None:
+        opening = Opening(server.answer, wire.Room(), server.keeper)
+        opening.connection_made(below)
+        opening.data_received(leaving.read())
+        assert below.waiting and not below.is_cut
+        opening.eof_received()
+        opening.connection_lost(None)
+
+    asyncio.run(hang_up())
+    assert below.is_cut
+
+
 def test_who_asks_for_new_keys_on_and_on_does_not_fill_our_memory(server):
     """Python knows no way to ask for them, OpenSSL does: SSL_key_update(3)."""
     below, coming, leaving = TakesNothing(), ssl.MemoryBIO(), ssl.MemoryBIO()
