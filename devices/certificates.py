@@ -44,9 +44,11 @@ class Files(NamedTuple):
     key: Path
 
     @property
-    def stamp(self) -> tuple[tuple[int, int, int], ...]:
-        """Changes whenever one of the two files is written or replaced. Raises OSError."""
-        return tuple((at.st_ino, at.st_mtime_ns, at.st_size) for at in (self.cert.stat(), self.key.stat()))
+    def stamp(self) -> tuple[tuple[int, int, int, int], ...]:
+        """Changes whenever one of the two files is written, replaced, or given to somebody. Raises OSError."""
+        return tuple(
+            (at.st_ino, at.st_mtime_ns, at.st_ctime_ns, at.st_size) for at in (self.cert.stat(), self.key.stat())
+        )
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ import ipaddress
 from collections import OrderedDict
 from functools import lru_cache
 
+from devices.address import parse_address
+
 # A source may be so late before its rate counts: 10,000 phones behind one address (a simulator) pass. Our choice.
 BURST_SECONDS = 4.0
 # Sources remembered at a time; forged ones push out the oldest. Our choice.
@@ -92,12 +94,14 @@ class Limits:
 
 @lru_cache(maxsize=4096)
 def source_of(host: str) -> str:
-    """Whom an address counts for: IPv6 gives each host as many addresses as it likes, below one /64."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
+    """Whom an address counts for: IPv6 gives each host as many addresses as it likes, below one /64. An IPv4 one
+    that came to an IPv6 socket (::ffff:10.0.0.20) is itself: below one /64 are all of these."""
+    address = parse_address(host)
+    if address is None:
         return host
-    if address.version == 4 or address.is_link_local or address.is_loopback:
+    if address.version == 4:
+        return str(address)
+    if address.is_link_local or address.is_loopback:
         return host
     return str(ipaddress.ip_network(f"{address}/64", strict=False).network_address)
 

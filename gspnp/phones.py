@@ -29,6 +29,7 @@ async def serve(listening: socket.socket) -> None:
     from devices import certificates, networks
     from devices.limits import Limits, source_of
     from devices.renewals import Keeper
+    from provisioning.door import watch
     from provisioning.door.app import BURST_SECONDS, RESERVE_SHARE, answer, settled
     from provisioning.door.tls import Opening
     from provisioning.door.wire import Connection, Room
@@ -50,7 +51,11 @@ async def serve(listening: socket.socket) -> None:
         limits = Limits(*rates, loop.time(), BURST_SECONDS, RESERVE_SHARE)
 
         def admit(host: str) -> bool:
-            return is_proxy(host) or limits.admit(source_of(host), loop.time())
+            who = source_of(host)
+            if is_proxy(host) or limits.admit(who, loop.time()):
+                return True
+            watch.limited(networks.plain_host(host), overall=not limits.is_over(who))
+            return False
 
         server = await loop.create_server(lambda: Opening(answer, room, keeper, admit), sock=listening)
     await stop.wait()

@@ -1,7 +1,6 @@
 """System checks of what phones are told: wrong settings fail at start, with a hint, and not at the first phone."""
 
 import ipaddress
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import Error, Warning, register
@@ -16,8 +15,8 @@ from provisioning.gxp.pvalues import GENERATED, OPINIONS
 def public_url(app_configs, **kwargs):
     """provisioning.E001: GSPNP_PUBLIC_URL is empty, or scheme, host, optional port and path."""
     url = settings.GSPNP_PUBLIC_URL
-    parts = urlsplit(url)
-    if not url or (parts.scheme in ("http", "https") and path_fault(url.partition("://")[2]) is None):
+    scheme = url.partition("://")[0]  # as it stands: "HTTPS" would be told to phones as http
+    if not url or (scheme in ("http", "https") and path_fault(url.partition("://")[2]) is None):
         return []
     hint = "Write for example http://pbx.example:5481, or leave it empty to use our address towards each phone."
     return [Error(f"GSPNP_PUBLIC_URL is {url!r}.", hint=hint, id="provisioning.E001")]

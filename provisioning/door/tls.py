@@ -11,16 +11,25 @@ import asyncio
 import contextlib
 import logging
 import ssl
+import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
+from devices.limits import Limits, source_of
 from devices.renewals import Keeper
 from provisioning.door import wire
 from provisioning.door.wire import Answering, Connection, Placed, Room
 
 HANDSHAKE = 22  # ContentType of TLS's first record
 PIECE_BYTES = 16_384  # the plain bytes of one record
+HANDSHAKE_BYTES = 16_384  # of a client, before its handshake is done; a phone sends some 700. OpenSSL would keep 128 KB
+# What TLS says by itself after the handshake (answers to new keys, and to wishes for another handshake): a client that
+# goes on asking for it and takes nothing would fill our memory. One that has been here for long gets a few bytes.
+OWN_BYTES = 4_096
+# Anybody may fail a handshake, and a flood must not fill the disk.
+LINES_PER_SECOND, LINES_PER_SOURCE, LINES_BURST_SECONDS = 5.0, 0.5, 40.0
 # By parts of OpenSSL's reasons. Alerts come from the phone.
 REMEDIES: Mapping[str, str] = MappingProxyType(
     {
@@ -47,6 +56,11 @@ class _Counted(Room):
 
 
 _COUNTED = _Counted()
+
+
+@lru_cache(maxsize=1)
+def _lines() -> Limits:
+    return Limits(LINES_PER_SECOND, LINES_PER_SOURCE, time.monotonic(), LINES_BURST_SECONDS)
 
 
 class Opening(asyncio.Protocol):
@@ -116,6 +130,12 @@ class Opening(asyncio.Protocol):
         if self._inner is not None:
             self._inner.resume_writing()
 
+    def eof_received(self) -> None:
+        """Below, asyncio closes now, after what waits is sent: what TLS would write then does not leave any more, and
+        must not count as taken."""
+        if self._tunnel is not None:
+            self._tunnel.hung_up()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         if self._entered:
@@ -148,26 +168,43 @@ class Tunnel(asyncio.Transport):
         self._tls = speaking.wrap_bio(self._coming, self._leaving, server_side=True)
         self._inner: asyncio.Protocol | None = None
         self._closed = False
+        self._came = self._own = 0  # bytes
 
     def received(self, data: bytes) -> None:
         """Bytes from below."""
         if self._closed:
             return
         self._coming.write(data)
+        self._came += len(data)
         try:
             self._advance()
         except ssl.SSLWantReadError:
-            self._flush()
+            if self._asks_too_much():
+                self.abort()
+            else:
+                self._flush()
         except ssl.SSLError as error:  # no TLS, or none that we speak; an alert says so to whoever understands it
             self._tell(error)
-            self._end()
+            if self._below.get_write_buffer_size():  # the rest of an answer would not follow what still waits
+                self.abort()
+            else:
+                self._end()
+
+    def _asks_too_much(self) -> bool:
+        """Of what costs us memory and asks for no file."""
+        if self._inner is None:
+            return self._came > HANDSHAKE_BYTES
+        self._own += self._leaving.pending  # whatever we write to it ourselves is handed on at once
+        return self._own > OWN_BYTES
 
     def _tell(self, error: ssl.SSLError) -> None:
         """What a phone's TLS may fail by, for the log; what was no TLS at all is not worth a line."""
         reason = error.reason or ""
         remedy = next((words for mark, words in REMEDIES.items() if mark in reason), "")
-        if remedy and self._inner is None:
-            peer = (self._below.get_extra_info("peername") or ("",))[0]
+        if not remedy or self._inner is not None:
+            return
+        peer = str((self._below.get_extra_info("peername") or ("",))[0])
+        if _lines().admit(source_of(peer), time.monotonic()):
             log.info("%s does not agree with us on TLS (%s): %s", peer, reason.replace("_", " ").lower(), remedy)
 
     def _advance(self) -> None:
@@ -179,13 +216,13 @@ class Tunnel(asyncio.Transport):
         while not self._closed:
             plain = self._tls.read(PIECE_BYTES)
             if not plain:
-                self._hung_up()
+                self.hung_up()
                 return
             self._inner.data_received(plain)
 
-    def _hung_up(self) -> None:
-        """The client says that it closes (close_notify): it is gone, as one that closes its half of a plain connection
-        is, and what still waits for it is of no use to it."""
+    def hung_up(self) -> None:
+        """The client says that it closes (close_notify, or the end of what it sends below): it is gone, as one that
+        closes its half of a plain connection is, and what still waits for it is of no use to it."""
         if self._below.get_write_buffer_size():
             self.abort()
         else:

@@ -154,3 +154,26 @@ def test_a_renewed_certificate_is_taken_and_a_half_written_one_is_not(authority,
     files.cert.unlink()
     now += LOOK_SECONDS
     assert keeper.current().names == ("renewed.example",)
+
+
+def test_a_renewed_certificate_that_was_not_readable_is_taken_once_it_is(authority, tmp_path, caplog):
+    """certbot writes for root alone; who mends that by chown or chmod does not write the file again."""
+    now, may_read = 0.0, True
+
+    def made(files: Files):
+        if not may_read:
+            raise CertificateError("it may not be read by this user")
+        return read(files)
+
+    files = authority.files(tmp_path)
+    keeper = Keeper(files, made, lambda: now)
+    key = new_key()
+    files.cert.write_bytes(authority.signed(key, ["renewed.example"]))
+    files.key.write_bytes(pem_of_key(key))
+    may_read = False
+    now += LOOK_SECONDS
+    assert keeper.current().names != ("renewed.example",)
+    may_read = True
+    files.key.chmod(0o640)
+    now += LOOK_SECONDS
+    assert keeper.current().names == ("renewed.example",)

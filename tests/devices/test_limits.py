@@ -1,12 +1,17 @@
 """A flood from one address beside a real phone; time is a number."""
 
-from devices.limits import BURST_SECONDS, MAX_SOURCES, Limits
+from devices.limits import BURST_SECONDS, MAX_SOURCES, Limits, source_of
 
 FLOODER, PHONE = "10.0.0.66", "10.0.0.20"
 
 
 def admitted(limits: Limits, host: str, count: int, now: float = 0.0, pressed: bool = True) -> int:
     return sum(limits.admit(host, now, pressed) for _ in range(count))
+
+
+def test_an_ipv4_phone_at_an_ipv6_socket_is_a_source_of_its_own():
+    assert source_of("::ffff:10.0.0.20") == source_of("10.0.0.20") == "10.0.0.20"
+    assert source_of("2001:db8::1:2") == source_of("2001:db8::1:3") == "2001:db8::"
 
 
 def test_nothing_is_refused_while_everything_can_be_carried():

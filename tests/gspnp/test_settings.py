@@ -155,6 +155,7 @@ print(allow_descriptors())
         ("GSPNP_PUBLIC_URL", "pbx.example.net"),
         ("GSPNP_PUBLIC_URL", "ftp://pbx.example.net"),
         ("GSPNP_PUBLIC_URL", "http://"),
+        ("GSPNP_PUBLIC_URL", "HTTPS://pbx.example.net"),
         ("GSPNP_OPINIONS_OFF", "no_such_switch"),
         ("GSPNP_ALLOWED_NETWORKS", "10.0.0.0/33"),
         ("GSPNP_TRUSTED_PROXIES", "proxy.example.net"),

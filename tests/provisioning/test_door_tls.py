@@ -1,7 +1,9 @@
 """TLS at the phones' door: real connections on loopback, by TLS and plain on one port, within the same bounds."""
 
+import _ssl
 import asyncio
 import contextlib
+import ctypes
 import logging
 import shutil
 import socket
@@ -15,7 +17,7 @@ import pytest
 from devices.certificates import context
 from devices.renewals import Keeper
 from provisioning.door import wire
-from provisioning.door.tls import Opening
+from provisioning.door.tls import OWN_BYTES, Opening, Tunnel, _lines
 from sipmcast.doctor import probing, verdicts
 from sipmcast.doctor.finding import State
 from tests.provisioning.test_door_wire import FILE, REFUSAL, Server, everything, without_date
@@ -222,6 +224,91 @@ def test_garbage_in_the_middle_ends_it(server):
         everything(plain)
         plain.close()
     assert server.asked == []
+
+
+def test_a_handshake_that_grows_is_cut_off(server):
+    """OpenSSL would keep 128 KB of it, for each connection."""
+    hello = b"\x01\x01\xf0\x00" + bytes(20_000)
+    records = b"".join(b"\x16\x03\x01" + len(part).to_bytes(2) + part for part in (hello[:16_000], hello[16_000:]))
+    with socket.create_connection(server.address, timeout=10) as plain:  # less than it may take
+        plain.sendall(records)
+        with contextlib.suppress(ConnectionResetError):
+            assert plain.recv(100) == b""
+
+
+class TakesNothing(asyncio.Transport):
+    """What is written to it waits for ever, as for a client that does not read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting = bytearray()
+        self.is_cut = False
+
+    def write(self, data) -> None:
+        self.waiting += data
+
+    def get_write_buffer_size(self) -> int:
+        return len(self.waiting)
+
+    def is_closing(self) -> bool:
+        return self.is_cut
+
+    def abort(self) -> None:
+        self.is_cut = True
+
+
+def test_who_hangs_up_while_something_waits_for_him_is_cut_off(server):
+    """What is written after that does not leave, and must not count as taken."""
+    below, leaving = TakesNothing(), ssl.MemoryBIO()
+    client = server.client().wrap_bio(ssl.MemoryBIO(), leaving, server_hostname="127.0.0.1")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+
+    async def hang_up() -> None:
+        opening = Opening(server.answer, wire.Room(), server.keeper)
+        opening.connection_made(below)
+        opening.data_received(leaving.read())
+        assert below.waiting and not below.is_cut
+        opening.eof_received()
+        opening.connection_lost(None)
+
+    asyncio.run(hang_up())
+    assert below.is_cut
+
+
+def test_who_asks_for_new_keys_on_and_on_does_not_fill_our_memory(server):
+    """Python knows no way to ask for them, OpenSSL does: SSL_key_update(3)."""
+    below, coming, leaving = TakesNothing(), ssl.MemoryBIO(), ssl.MemoryBIO()
+    tunnel = Tunnel(below, server.keeper.current(), lambda transport: asyncio.Protocol())
+    client = server.client().wrap_bio(coming, leaving, server_hostname="127.0.0.1")
+    for _ in range(2):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            client.do_handshake()
+        tunnel.received(leaving.read())
+        coming.write(bytes(below.waiting))
+        below.waiting.clear()
+    assert client.version() == "TLSv1.3"
+    openssl = ctypes.CDLL(_ssl.__file__)
+    openssl.SSL_key_update.argtypes = [ctypes.c_void_p, ctypes.c_int]
+    its_ssl = ctypes.c_void_p.from_address(id(client._sslobj) + 3 * ctypes.sizeof(ctypes.c_void_p))
+    for _ in range(1000):
+        if below.is_cut:
+            break
+        assert openssl.SSL_key_update(its_ssl, 1) == 1  # SSL_KEY_UPDATE_REQUESTED
+        client.write(b"x")
+        tunnel.received(leaving.read())
+    assert below.is_cut
+    assert len(below.waiting) <= OWN_BYTES
+
+
+def test_handshakes_that_fail_do_not_fill_the_log(server, caplog):
+    _lines.cache_clear()
+    with caplog.at_level(logging.INFO):
+        for _ in range(60):
+            with pytest.raises(ssl.SSLError), connected(server, ssl.create_default_context()):
+                pass
+    assert 10 <= caplog.text.count("does not agree with us on TLS") <= 40
+    _lines.cache_clear()
 
 
 def test_a_connection_counts_before_its_handshake(server, monkeypatch):
