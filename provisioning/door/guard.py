@@ -55,7 +55,10 @@ def refusal(request: Request, offer: Offer, host: str) -> Answer | None:
         _failures.forgive(who)
         _awaited.pop(offer.mac, None)
         return None
-    if verdict in (Verdict.NONE, Verdict.STALE):
+    # A login that is right and was shown before gives nothing, but it is no wrong one: a phone may not count upwards,
+    # and who recorded it must not lock the phone out by sending it again.
+    is_stale = verdict in (Verdict.STALE, Verdict.REPEATED)
+    if verdict is Verdict.NONE or is_stale:
         _await(offer, host, now)
     else:
         _awaited.pop(offer.mac, None)
@@ -63,7 +66,7 @@ def refusal(request: Request, offer: Offer, host: str) -> Answer | None:
         if _failures.add(who, now) == MAX_FAILURES:
             watch.wrong_logins(host, offer.mac, MAX_FAILURES)
         log.info("%s: %s asked for %s with a wrong login", colons(offer.mac), host, offer.name)
-    return _challenge(offer.login, who[0], now, is_stale=verdict is Verdict.STALE)
+    return _challenge(offer.login, who[0], now, is_stale=is_stale)
 
 
 def _challenge(login: Login, source: str, now: float, *, is_stale: bool) -> Answer:
