@@ -146,5 +146,5 @@ def standing(row: Due | Notify, phone: Due | Phone, now: datetime, verdict: Verd
     age = max(ages) if min(ages) >= -trust.CLOCK_SLACK_SECONDS else float("inf")  # a time to come proves nothing
     insists = row.origin == NotifyOrigin.PERSON
     if row.origin == NotifyOrigin.SAVE:
-        insists = verdict is not Verdict.MISMATCH or not neighbours.knows_phones(phone.interface, phone.mac)
+        insists = verdict is not Verdict.MISMATCH or not neighbours.knows_phones(phone.interface)
     return Standing(phone.source_host, phone.approved_host, phone.steady_host, age, insists)

@@ -50,16 +50,16 @@ def shows_another(phone: Phone) -> bool:
     return verify(phone.source_host or "", phone.mac, phone.interface) is Verdict.MISMATCH
 
 
-def knows_phones(interface: str, but: str = "") -> bool:
+def knows_phones(interface: str) -> bool:
     """Whether the table shows most phones of this interface to be who they say. Where it does not (a router answers for
     all who are behind it, or one machine simulates many), another MAC proves nothing.
 
-    `but` is the MAC of the phone that is asked about, which counts neither way. Retired and ignored ones do not count.
+    Phones that are retired or ignored do not count.
     """
     shown = {host: {_mac_of(line, interface) for line in lines} - {None} for host, lines in _read().items()}
     phones = Phone.objects.filter(source_host__in=[host for host, macs in shown.items() if macs])
     told = phones.exclude(stage__in=OUT_OF_SIGHT).values_list("source_host", "mac")
-    matches = [{mac} == shown[host or ""] for host, mac in told if mac != but]
+    matches = [{mac} == shown[host or ""] for host, mac in told]
     return 2 * sum(matches) > len(matches)
 
 

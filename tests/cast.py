@@ -75,7 +75,7 @@ def neighbours_say(verdict: Verdict, knows_phones: bool = False) -> Iterator[Non
     """What the kernel's neighbour table says of everybody, and whether it is known to know phones."""
     with (
         patch("sipmcast.neighbours.Neighbours.verify", lambda *question: verdict),
-        patch("sipmcast.neighbours.knows_phones", lambda interface, but="": knows_phones),
+        patch("sipmcast.neighbours.knows_phones", lambda interface: knows_phones),
     ):
         yield
 

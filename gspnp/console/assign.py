@@ -155,7 +155,7 @@ def _show(
         "conflict": conflict,
         "seen_host": phone.source_host or "",
         "mismatch": neighbours.shows_another(phone),
-        "table_knows": neighbours.knows_phones(phone.interface, phone.mac),
+        "table_knows": neighbours.knows_phones(phone.interface),
     }
     return render(request, "console/_drawer.html", context, status=422 if form.is_bound else 200)
 

@@ -396,7 +396,7 @@ def test_a_listener_that_hears_nothing_does_not_speak_over_the_one_that_does(clo
 def test_a_save_sends_nothing_into_a_mismatch_where_the_table_knows_phones(version, table, monkeypatch):
     """A stranger announced the phone from his own address before it was assigned: its password is not for him."""
     table[cast.HOST] = Verdict.MISMATCH
-    monkeypatch.setattr("sipmcast.neighbours.knows_phones", lambda interface, but: True)
+    monkeypatch.setattr("sipmcast.neighbours.knows_phones", lambda interface: True)
     assert look().sends == []
     assert "Another device answers" in state(version)[1] and version.phone.events.filter(kind="alarm").exists()
     outbox.notify_again(version.phone_id, "tess", cast.HOST)

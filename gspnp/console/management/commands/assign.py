@@ -133,7 +133,7 @@ def _list_and_save(mac: str, draft: plan.Draft, options: dict) -> assignment.Sav
 
 def _warning(phone: Phone) -> str:
     known = f"The neighbour table shows another device's MAC at {phone.source_host}"
-    if neighbours.knows_phones(phone.interface, phone.mac):
+    if neighbours.knows_phones(phone.interface):
         return (
             f"{known}: nothing is sent there. If it is this phone all the same, `manage.py tell {phone.mac} push` does."
         )
