@@ -6,7 +6,6 @@ nothing is found out afterwards. A row per phone and kind, so a stranger cannot 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import threading
@@ -23,7 +22,7 @@ from devices import batch, inventory
 from devices.choices import EventKind
 from devices.models import Phone
 from provisioning import outbox
-from provisioning.door.store import beside
+from provisioning.door.later import Later
 from provisioning.gxp import files
 from provisioning.gxp.files import Part
 from provisioning.models import Attempt, AttemptKind, ConfigFile, Download, PathKind
@@ -31,7 +30,6 @@ from provisioning.paths import Ask, hash_of
 
 log = logging.getLogger(__name__)
 
-FLUSH_SECONDS = 1.0
 HELD_AT_MOST = 200  # different ones between two flushes; more are not noted
 HELD_PER_SOURCE = 100  # so that one address leaves room for the phone beside it
 STORED_AT_ONCE = 20
@@ -49,7 +47,7 @@ _BELOW = re.compile(r"/p/([A-Za-z0-9_-]{22})(/.*)?", re.DOTALL)
 
 _lock = threading.Lock()
 _held: dict[_Seen, tuple[int, datetime]] = {}
-_flushes: set[asyncio.Task[None]] = set()
+_later = Later(lambda: bool(_held), lambda: flush())
 
 
 @dataclass(frozen=True)
@@ -101,17 +99,7 @@ def _note(seen: _Seen) -> None:
         if seen not in _held and (len(_held) >= HELD_AT_MOST or mine >= HELD_PER_SOURCE):
             return
         _held[seen] = (_held[seen][0] + 1 if seen in _held else 1, timezone.now())
-    if not _flushes:
-        task = asyncio.get_running_loop().create_task(_soon())
-        _flushes.add(task)
-        task.add_done_callback(_flushes.discard)
-
-
-async def _soon() -> None:
-    while _held:  # and what comes while the store is at it
-        await asyncio.sleep(FLUSH_SECONDS)
-        await beside(flush)
-    _flushes.clear()
+    _later.start()
 
 
 def flush() -> int:

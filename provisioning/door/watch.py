@@ -6,7 +6,6 @@ no path is kept, for it may hold a secret.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
 import threading
@@ -24,13 +23,12 @@ from devices.choices import WAY, AlarmKind
 from devices.limits import named
 from devices.mac import colons
 from devices.models import Decoy, Phone
+from provisioning.door.later import Later
 from provisioning.door.lookup import Wanted
 from provisioning.door.names import HOUR_SECONDS, Names
-from provisioning.door.store import beside
 
 log = logging.getLogger(__name__)
 
-FLUSH_SECONDS = 1.0
 HELD_AT_MOST = 5000  # different ones between two flushes
 HELD_PER_SOURCE = 1000
 FLOODS_AT_MOST = 50  # sources that are told of at once
@@ -46,7 +44,7 @@ _floods: dict[str, int] = {}
 _logins: dict[tuple[str, str], int] = {}  # (source, MAC) -> wrong ones
 _known_decoys: frozenset[str] = frozenset()
 _names = Names()
-_flushes: set[asyncio.Task[None]] = set()
+_later = Later(lambda: bool(_held or _decoys_asked or _floods or _logins), lambda: flush())
 
 
 def in_vain(wanted: Wanted, path: str, source: str) -> None:
@@ -58,21 +56,21 @@ def in_vain(wanted: Wanted, path: str, source: str) -> None:
             _count(_decoys_asked, (source, mac), DECOYS_HELD)
         else:
             _hold(source, _name(wanted, path), mac)
-    _start()
+    _later.start()
 
 
 def limited(source: str, overall: bool = False) -> None:
     """This one was not even looked at. Call it in the event loop."""
     with _lock:
         _count(_floods, SEVERAL if overall else named(source), FLOODS_AT_MOST)
-    _start()
+    _later.start()
 
 
 def wrong_logins(source: str, mac: str, count: int) -> None:
     """So many wrong logins for this phone's file, by a path that it has. Call it in the event loop."""
     with _lock:
         _count(_logins, (source, mac), LOGINS_HELD, count)
-    _start()
+    _later.start()
 
 
 def _name(wanted: Wanted, path: str) -> str:
@@ -103,20 +101,6 @@ def _hold(source: str, name: str, mac: str) -> None:
 def _count(counts: dict[Any, int], what: Any, most: int, times: int = 1) -> None:
     if what in counts or len(counts) < most:
         counts[what] = counts.get(what, 0) + times
-
-
-def _start() -> None:
-    if not _flushes:
-        task = asyncio.get_running_loop().create_task(_soon())
-        _flushes.add(task)
-        task.add_done_callback(_flushes.discard)
-
-
-async def _soon() -> None:
-    while _held or _decoys_asked or _floods or _logins:  # and what comes while the store is at it
-        await asyncio.sleep(FLUSH_SECONDS)
-        await beside(flush)
-    _flushes.clear()
 
 
 def flush() -> int:

@@ -8,7 +8,6 @@ says of itself is chosen by whoever sends it: a decoy stays one, and who invents
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import threading
@@ -25,14 +24,13 @@ from devices.models import Phone
 from devices.newcomers import NewPhones
 from devices.sighting import Sighting
 from devices.trust import Verdict
-from provisioning.door.store import beside
+from provisioning.door.later import Later
 from provisioning.paths import Ask
 
 log = logging.getLogger(__name__)
 
 VENDOR = "Grandstream"
 SIP_PORT = 5060  # a GET tells nothing of SIP; the next SUBSCRIBE does
-FLUSH_SECONDS = 1.0
 HELD_AT_MOST = 200  # different MACs between two flushes; more ask again
 HELD_PER_SOURCE = 100  # so that one address leaves room for the phone beside it
 STORED_AT_ONCE = 20
@@ -46,7 +44,7 @@ _AGENT = re.compile(
 
 _lock = threading.Lock()
 _held: dict[str, Sighting] = {}
-_flushes: set[asyncio.Task[None]] = set()
+_later = Later(lambda: bool(_held), lambda: flush())
 _bound: NewPhones | None = None
 
 
@@ -61,10 +59,7 @@ def note(ask: Ask, agent: str, host: str, local_host: str) -> None:
         if sum(one.source_host == host for one in _held.values()) >= HELD_PER_SOURCE:
             return
         _held[seen.mac] = seen
-    if not _flushes:
-        task = asyncio.get_running_loop().create_task(_soon())
-        _flushes.add(task)
-        task.add_done_callback(_flushes.discard)
+    _later.start()
 
 
 def read(ask: Ask, agent: str, host: str, local_host: str) -> Sighting | None:
@@ -128,10 +123,3 @@ def _is_served(mac: str) -> bool:
     except MacError:
         return False  # sipmcast/checks.py says so when the listener starts
     return VENDOR.lower() in vendors and (not ouis or mac[:6] in ouis)
-
-
-async def _soon() -> None:
-    while _held:  # and what comes while the store is at it
-        await asyncio.sleep(FLUSH_SECONDS)
-        await beside(flush)
-    _flushes.clear()

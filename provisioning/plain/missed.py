@@ -6,7 +6,6 @@ are bounded, so are the rows, and the oldest go first.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import threading
@@ -19,12 +18,11 @@ from django.utils import timezone
 from django.utils.translation import gettext, gettext_noop
 
 from devices import batch
-from provisioning.door.store import beside
+from provisioning.door.later import Later
 from provisioning.plain.models import DoorHour, MissedAsk
 
 log = logging.getLogger(__name__)
 
-FLUSH_SECONDS = 1.0
 HELD_AT_MOST = 200  # different ones between two flushes; more are not counted
 HELD_PER_SOURCE = 100  # so that one address leaves room for the phone beside it
 KEPT_AT_MOST = 500
@@ -58,7 +56,7 @@ STORED_AT_ONCE = 20
 _lock = threading.Lock()
 _held: dict[tuple[str, str, str], int] = {}
 _counted: Counter[str] = Counter()  # columns of DoorHour
-_flushes: set[asyncio.Task[None]] = set()
+_later = Later(lambda: bool(_held or _counted), lambda: flush())
 
 
 def note(source: str, agent: str, path: str) -> None:
@@ -87,17 +85,7 @@ def broken_off() -> None:
 def _count(what: str) -> None:
     with _lock:
         _counted[what] += 1
-    if not _flushes:
-        task = asyncio.get_running_loop().create_task(_soon())
-        _flushes.add(task)
-        task.add_done_callback(_flushes.discard)
-
-
-async def _soon() -> None:
-    while _held or _counted:  # and what comes while the store is at it
-        await asyncio.sleep(FLUSH_SECONDS)
-        await beside(flush)
-    _flushes.clear()
+    _later.start()
 
 
 def flush() -> int:

@@ -12,7 +12,7 @@ from devices import alarms, decoys, newcomers
 from devices.choices import AlarmKind
 from devices.models import Alarm, LiveEvent, Phone
 from provisioning import attempts
-from provisioning.door import app, watch
+from provisioning.door import app, later, watch
 from provisioning.door.http import Request
 from provisioning.door.names import ALL, BURST, BURST_OF_ALL, SLOW_BURST, Names
 from provisioning.door.store import in_store
@@ -136,11 +136,11 @@ async def test_who_asks_while_others_are_written_down_is_written_down_next(monke
             module._held["another"] = 1
         return 0
 
-    monkeypatch.setattr(module, "FLUSH_SECONDS", 0)
+    monkeypatch.setattr(later, "FLUSH_SECONDS", 0)
     monkeypatch.setattr(module, "_held", {"one": 1})
     monkeypatch.setattr(module, "_counted", {}, raising=False)
     monkeypatch.setattr(module, "flush", flush)
-    await asyncio.wait_for(module._soon(), 10)
+    await asyncio.wait_for(module._later.run(), 10)
     assert done == [1, 1]
 
 
@@ -154,11 +154,11 @@ async def test_what_is_written_of_strangers_keeps_no_phone_waiting(monkeypatch, 
         assert go_on.wait(20)
         return 0
 
-    monkeypatch.setattr(module, "FLUSH_SECONDS", 0)
+    monkeypatch.setattr(later, "FLUSH_SECONDS", 0)
     monkeypatch.setattr(module, "_held", {"one": 1})
     monkeypatch.setattr(module, "_counted", {}, raising=False)
     monkeypatch.setattr(module, "flush", flush)
-    written = asyncio.create_task(module._soon())
+    written = asyncio.create_task(module._later.run())
     await asyncio.to_thread(begun.wait, 20)
     try:
         assert await asyncio.wait_for(in_store(lambda: "a file"), 10) == "a file"
