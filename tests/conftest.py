@@ -32,8 +32,9 @@ def nothing_noted_before() -> None:
     for name in ("provisioning.attempts", "provisioning.plain.missed", "provisioning.plain.heard"):
         if (module := sys.modules.get(name)) is not None:
             module._held.clear()
-    if (guard := sys.modules.get("provisioning.door.guard")) is not None:
-        guard.forget()
+    for name in ("provisioning.door.guard", "provisioning.door.watch"):
+        if (module := sys.modules.get(name)) is not None:
+            module.forget()
 
 
 @pytest.fixture

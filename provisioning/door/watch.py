@@ -183,3 +183,11 @@ def _tell(
     for kind, source, mac, count in todo[:RAISED_AT_ONCE]:
         alarms.raise_alarm(kind, source, mac=mac, count=count)
     return len(todo)
+
+
+def forget() -> None:
+    """Begin as a new process does."""
+    global _held_count, _known_decoys, _names
+    for counted in (_held, _decoys_asked, _floods, _logins):
+        counted.clear()
+    _held_count, _known_decoys, _names = 0, frozenset(), Names()

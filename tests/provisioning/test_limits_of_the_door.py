@@ -31,17 +31,9 @@ DECOY = "000B82DEC001"
 
 @pytest.fixture(autouse=True)
 def fresh_door(monkeypatch):
-    def forget():
-        app._limits.cache_clear()
-        app._lines.cache_clear()
-        for held in (watch._held, watch._decoys_asked, watch._floods):
-            held.clear()
-        monkeypatch.setattr(watch, "_held_count", 0)
-        monkeypatch.setattr(watch, "_names", Names())
-        monkeypatch.setattr(watch, "_known_decoys", frozenset())
-        monkeypatch.setattr(heard, "_bound", None)
-
-    forget()
+    app._limits.cache_clear()
+    app._lines.cache_clear()
+    monkeypatch.setattr(heard, "_bound", None)
     yield
     app._limits.cache_clear()
 
