@@ -91,7 +91,7 @@ def words(alarm: Alarm) -> str:
     """What has happened, in the reader's language. All that a stranger has chosen of it is an address and a MAC."""
     who = alarm.source or _("More than one address")
     said = {"who": who, "mac": colons(alarm.mac), "count": f"{alarm.count:,}"}
-    if alarm.kind in (AlarmKind.DECOY_HTTP, AlarmKind.DECOY_SIP) and not alarm.mac:
+    if alarm.kind in GRAVE and not alarm.mac:
         said["mac"] = _("one of several decoys")
     if alarm.kind == AlarmKind.DECOY_HTTP:
         return (

@@ -78,16 +78,16 @@ class Worry(NamedTuple):
 
 def read(files: Files) -> Certificate:
     """The certificate in these files, which has been tried with its key. Raises CertificateError."""
-    texts = [_bytes_of(path, setting) for path, setting in ((files.cert, files.cert_setting), _key_of(files))]
+    cert_text, key_text = _bytes_of(files.cert, files.cert_setting), _bytes_of(files.key, files.key_setting)
     try:
-        own = x509.load_pem_x509_certificates(texts[0])[0]
+        own = x509.load_pem_x509_certificates(cert_text)[0]
         found = _read(own)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise CertificateError(
             f"{files.cert_setting}: {files.cert} holds no certificate in PEM (it begins with "
             "-----BEGIN CERTIFICATE-----). Name the file with the certificate and, below it, its issuers'."
         ) from error
-    key = _private_key(files, texts[1])
+    key = _private_key(files, key_text)
     if key.public_key() != own.public_key():
         raise CertificateError(
             f"{files.key_setting}: the key in {files.key} does not fit the first certificate in {files.cert}. Name the "
@@ -133,10 +133,6 @@ def worries(files: Files, found: Certificate, hosts: Iterable[str], now: datetim
     if files.key.stat().st_mode & 0o007:
         words = f"{files.key_setting}: every user of this machine may use the key in {files.key}."
         yield Worry(words, f"chmod o-rwx {files.key}")
-
-
-def _key_of(files: Files) -> tuple[Path, str]:
-    return files.key, files.key_setting
 
 
 def _bytes_of(path: Path, setting: str) -> bytes:

@@ -27,10 +27,8 @@ async def serve(listening: socket.socket) -> None:
     from django.conf import settings
 
     from devices import certificates, networks
-    from devices.limits import Limits, source_of
     from devices.renewals import Keeper
-    from provisioning.door import watch
-    from provisioning.door.app import BURST_SECONDS, RESERVE_SHARE, answer, settled
+    from provisioning.door.app import admitted, answer, limits_of, settled
     from provisioning.door.tls import Opening
     from provisioning.door.wire import Connection, Room
 
@@ -47,15 +45,10 @@ async def serve(listening: socket.socket) -> None:
     else:
         lowest = settings.GSPNP_PHONES_TLS_MIN
         keeper = Keeper(settings.PHONES_CERTIFICATE, lambda files: certificates.context(files, lowest))
-        rates = settings.GSPNP_HTTP_RATE, settings.GSPNP_HTTP_RATE_PER_SOURCE
-        limits = Limits(*rates, loop.time(), BURST_SECONDS, RESERVE_SHARE)
+        limits = limits_of(settings.GSPNP_HTTP_RATE, settings.GSPNP_HTTP_RATE_PER_SOURCE)
 
         def admit(host: str) -> bool:
-            who = source_of(host)
-            if is_proxy(host) or limits.admit(who, loop.time()):
-                return True
-            watch.limited(networks.plain_host(host), overall=not limits.is_over(who))
-            return False
+            return is_proxy(host) or admitted(networks.plain_host(host), limits)
 
         server = await loop.create_server(lambda: Opening(answer, room, keeper, admit), sock=listening)
     await stop.wait()

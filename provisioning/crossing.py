@@ -8,6 +8,8 @@ from devices.choices import WAY
 from devices.models import Phone
 from provisioning.models import ConfigFile
 
+EVERYTHING, MOVING, NOTHING = "1", "moving", "0"  # GSPNP_PHONES_HTTP: what leaves by plain HTTP beside TLS
+
 
 def plain_phones() -> int:
     """How many assigned phones have a newest file that says http."""

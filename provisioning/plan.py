@@ -7,7 +7,7 @@ from django.conf import settings
 
 from devices.catalog import KeyKind, KeyMode, KeySlot, PhoneModel
 from devices.models import Account, Key, Phone
-from provisioning.gxp.config import AccountConfig, DeviceConfig, KeyConfig, Problem, ServerConfig
+from provisioning.gxp.config import AccountConfig, DeviceConfig, KeyConfig, Problem, Protocol, ServerConfig
 from provisioning.gxp.files import Bootstrap, FileFormat, FormatChoice
 from provisioning.gxp.firmware import is_there
 from provisioning.gxp.layers import SHA256_FROM
@@ -117,11 +117,16 @@ def place_of(base: str) -> str:
     return base.partition("://")[2]
 
 
+def protocol_of(base: str) -> Protocol:
+    """How phones reach this base address."""
+    return "https" if base.startswith("https:") else "http"
+
+
 def server_config(base: str, steady_secret: str) -> ServerConfig:
     """Where a phone comes back to: our base address and its own secret path."""
-    scheme, place = base.partition("://")[0], place_of(base)
+    place = place_of(base)
     return ServerConfig(
-        protocol="https" if scheme == "https" else "http",
+        protocol=protocol_of(base),
         config_path=f"{place}/p/{steady_secret}",
         firmware_path=f"{place}/firmware",
     )

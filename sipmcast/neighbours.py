@@ -21,18 +21,28 @@ class Neighbours:
     def __init__(self) -> None:
         self._lines: dict[str, list[str]] | None = None
 
+    def hosts(self, interface: str) -> list[str]:
+        """The addresses of this interface at which it shows a MAC."""
+        return [host for host in self._table() if self._macs(host, interface)]
+
     def verify(self, host: str, mac: str, interface: str = "") -> Verdict:
         """Does the phone with this MAC live at this address of the network behind this interface?
 
         Two interfaces may have the same addresses: what one sees says nothing of the other. Without an interface the
         answer is of all of them, and unknown where they disagree.
         """
-        if self._lines is None:
-            self._lines = _read()
-        known = {_mac_of(line, interface) for line in self._lines.get(host, ())} - {None}
+        known = self._macs(host, interface)
         if len(known) != 1:
             return Verdict.UNKNOWN
         return Verdict.MATCH if known == {mac} else Verdict.MISMATCH
+
+    def _macs(self, host: str, interface: str) -> set[str | None]:
+        return {_mac_of(line, interface) for line in self._table().get(host, ())} - {None}
+
+    def _table(self) -> dict[str, list[str]]:
+        if self._lines is None:
+            self._lines = _read()
+        return self._lines
 
 
 def snapshot() -> Neighbours:
@@ -56,10 +66,10 @@ def knows_phones(interface: str) -> bool:
 
     Phones that are retired or ignored do not count.
     """
-    shown = {host: {_mac_of(line, interface) for line in lines} - {None} for host, lines in _read().items()}
-    phones = Phone.objects.filter(source_host__in=[host for host, macs in shown.items() if macs])
-    told = phones.exclude(stage__in=OUT_OF_SIGHT).values_list("source_host", "mac")
-    matches = [{mac} == shown[host or ""] for host, mac in told]
+    table = Neighbours()
+    phones = Phone.objects.filter(source_host__in=table.hosts(interface)).exclude(stage__in=OUT_OF_SIGHT)
+    told = phones.values_list("source_host", "mac")
+    matches = [table.verify(host or "", mac, interface) is Verdict.MATCH for host, mac in told]
     return 2 * sum(matches) > len(matches)
 
 

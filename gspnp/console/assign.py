@@ -143,6 +143,7 @@ def _show(
     """The form with the phone's present address: whoever saves now has seen it, and what speaks against it."""
     face = face_of(form.model)
     keys = {key.slot: key for key in form.keys}
+    mismatch = neighbours.shows_another(phone)
     context = {
         "phone": phone,
         "form": form,
@@ -154,8 +155,8 @@ def _show(
         "problems": form.problems,
         "conflict": conflict,
         "seen_host": phone.source_host or "",
-        "mismatch": neighbours.shows_another(phone),
-        "table_knows": neighbours.knows_phones(phone.interface),
+        "mismatch": mismatch,
+        "table_knows": mismatch and neighbours.knows_phones(phone.interface),
     }
     return render(request, "console/_drawer.html", context, status=422 if form.is_bound else 200)
 

@@ -53,11 +53,12 @@ def page(request: HttpRequest, mac: str) -> HttpResponse:
     except (swapping.SwapError, AssignmentError, VersionConflict) as refusal:
         problem = str(refusal)
     refused = request.method == "POST"
+    mismatch = seen is not None and neighbours.shows_another(seen.new)
     context = shell_context(
         request, _("Swap %(phone)s") % {"phone": phone}, phone=phone, seen=None if problem and not refused else seen,
         problem=problem, field=field, typed=typed,
-        mismatch=seen is not None and neighbours.shows_another(seen.new),
-        table_knows=seen is not None and neighbours.knows_phones(seen.new.interface),
+        mismatch=mismatch,
+        table_knows=mismatch and seen is not None and neighbours.knows_phones(seen.new.interface),
         **_choice(phone, request.GET.get("q", ""), model),
     )  # fmt: skip
     return render(request, "console/swap.html", context, status=409 if refused else 422 if problem else 200)

@@ -75,7 +75,7 @@ async def _not_before(begun: float) -> None:
 
 async def _answer(request: Request, begun: float) -> Answer:
     host = source.host(request)
-    if not _admitted(host):
+    if not admitted(host, _limits(settings.GSPNP_HTTP_RATE, settings.GSPNP_HTTP_RATE_PER_SOURCE)):
         return REFUSED
     if request.path == "/healthz" and request.method in ("GET", "HEAD"):
         async with _turns.of(source_of(host)):
@@ -119,9 +119,8 @@ async def _answer(request: Request, begun: float) -> Answer:
     return REFUSED
 
 
-def _admitted(host: str) -> bool:
+def admitted(host: str, limits: Limits) -> bool:
     """Whether this one is looked at: each address has its share, and all together have theirs."""
-    limits = _limits(settings.GSPNP_HTTP_RATE, settings.GSPNP_HTTP_RATE_PER_SOURCE)
     who = source_of(host)
     if limits.admit(who, asyncio.get_running_loop().time()):
         return True
@@ -141,10 +140,12 @@ def _lines() -> Limits:
     return Limits(LINES_PER_SECOND, LINES_PER_SOURCE, now, LINES_BURST_SECONDS, RESERVE_SHARE)
 
 
-@lru_cache(maxsize=4)
-def _limits(overall: int, per_source: int) -> Limits:
-    """The one of this process, as long as the settings are the same."""
+def limits_of(overall: int, per_source: int) -> Limits:
+    """For a door of so many a second."""
     return Limits(overall, per_source, asyncio.get_running_loop().time(), BURST_SECONDS, RESERVE_SHARE)
+
+
+_limits = lru_cache(maxsize=4)(limits_of)  # the one of this process, as long as the settings are the same
 
 
 def _note(request: Request, wanted: lookup.Wanted, host: str, *, by_design: bool) -> None:

@@ -10,11 +10,10 @@ from __future__ import annotations
 from django.conf import settings
 
 from devices import networks
+from provisioning.crossing import EVERYTHING, MOVING
 from provisioning.door.http import Request
 from provisioning.door.lookup import Stored, Wanted
 from provisioning.downloads import Offer, OtherName
-
-EVERYTHING, MOVING = "1", "moving"  # GSPNP_PHONES_HTTP
 
 
 def is_open(request: Request, wanted: Wanted, found: Offer | OtherName | Stored) -> bool:

@@ -12,10 +12,10 @@ from django.conf import settings
 
 from provisioning import plan
 from provisioning.gxp import document
+from provisioning.gxp.pvalues import PROTOCOL_NUMBERS
 from provisioning.paths import Ask
 
 FOLDER = "provisioning"  # as in the text for DHCP option 66
-HTTP, HTTPS = "1", "2"  # P212
 
 
 def find(ask: Ask | None, local_host: str) -> tuple[bytes, str] | None:
@@ -32,7 +32,7 @@ def _made(base: str) -> tuple[bytes, str]:
     content = document.for_everybody(
         {
             "config_server_path": f"{plan.place_of(base)}/{FOLDER}",
-            "config_server_protocol": HTTPS if base.startswith("https:") else HTTP,
+            "config_server_protocol": str(PROTOCOL_NUMBERS[plan.protocol_of(base)]),
         }
     )
     return content, hashlib.sha256(content).hexdigest()[:32]

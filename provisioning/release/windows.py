@@ -49,7 +49,10 @@ def minutes_of(text: str) -> int:
     text = text.strip()
     if not text:
         return MINUTES
-    minutes = int(text) if text.isascii() and text.isdigit() and len(text) <= 4 else 0
+    return _within(int(text) if text.isascii() and text.isdigit() and len(text) <= 4 else 0)
+
+
+def _within(minutes: int) -> int:
     if not 1 <= minutes <= MOST_MINUTES:
         raise CannotRelease(gettext("Give it a whole number of minutes from 1 to %(most)d.") % {"most": MOST_MINUTES})
     return minutes
@@ -84,10 +87,7 @@ def open_release(phone_id: int, host: str, *, by: str, minutes: int = MINUTES, w
     One that is open already ends with it. `with_key` gives the key of an encrypted file also to a phone that is known
     to have it: it was reset.
     """
-    host = address_of(host)
-    if not 1 <= minutes <= MOST_MINUTES:
-        raise CannotRelease(gettext("Give it a whole number of minutes from 1 to %(most)d.") % {"most": MOST_MINUTES})
-    now = timezone.now()
+    host, minutes, now = address_of(host), _within(minutes), timezone.now()
     with transaction.atomic():
         outbox.lock_phones([phone_id])
         phone = Phone.objects.filter(pk=phone_id).first()

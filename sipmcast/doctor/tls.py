@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from provisioning.certificates import Seen
+from provisioning.crossing import EVERYTHING, NOTHING
 from sipmcast.doctor.facts import text
 from sipmcast.doctor.finding import Finding, ok, unknown, warning, wrong
 
 DOORS = {"GSPNP_PHONES_CERT": "The phones' door", "GSPNP_CONSOLE_CERT": "The console"}
-EVERYTHING, NOTHING = "1", "0"  # GSPNP_PHONES_HTTP
 
 
 def judge_certificates(seen: Iterable[Seen], now: datetime) -> list[Finding]:
