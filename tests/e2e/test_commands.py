@@ -3,13 +3,12 @@
 import json
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import pytest
 
-from tests.support.site import COMMAND_SECONDS, ROOT, SOON_SECONDS, wait_for
+from tests.support.simulated import simulated
+from tests.support.site import COMMAND_SECONDS, SOON_SECONDS, wait_for
 from tests.support.steps import Tell, last_row, progress, provisioned, wait_settled
 from tests.support.strict_digest import Lock
 from tests.support.strict_phone import TRANSACTION_SECONDS, StrictPhone
@@ -174,29 +173,17 @@ def test_a_new_configuration_reaches_a_phone_that_knows_only_its_user(world: Wor
 # --- the project's own phones, on a bad line --------------------------------------------------------------------------
 
 
-@contextmanager
-def simulated(world: World, mac: str, faults: str) -> Iterator[subprocess.Popen[str]]:
+def staying(world: World, mac: str, faults: str) -> AbstractContextManager[subprocess.Popen[str]]:
     """A phone of the simulator that stays switched on; SIGTERM makes it say its story."""
-    host = world.host(mac=mac)
-    process = subprocess.Popen(
-        host.command(
-            sys.executable, "-m", "sipmcast.simulator", "--mac", mac, "--interface", host.address, "--json",
-            "--faults", faults, "--stay", str(SIMULATOR_SECONDS), "--wait-assign", "60", "--seed", "3",
-        ),
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT, env=world.site.environment,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    stay = ("--stay", str(SIMULATOR_SECONDS), "--wait-assign", "60", "--seed", "3")
+    return simulated(world.site, world.host(mac=mac), mac, "--faults", faults, *stay)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(240)
 def test_thirty_percent_loss_doubled_and_reordered_datagrams_cost_nothing_but_time(world: World):
     mac = fresh_mac()
-    with simulated(world, mac, "lose=0.3,double,reorder=0.3,challenge") as process:
+    with staying(world, mac, "lose=0.3,double,reorder=0.3,challenge") as process:
         world.site.assign(mac, password="öld")
         world.site.wait_stage(mac, "applied", seconds=SIMULATOR_SECONDS)
         world.site.assign(mac, password="new")

@@ -2,13 +2,11 @@
 
 import json
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
-from tests.support.site import ROOT, SOON_SECONDS, wait_for
+from tests.support.simulated import ending, started
+from tests.support.site import SOON_SECONDS, wait_for
 from tests.support.world import World, fresh_mac
 
 pytestmark = pytest.mark.net
@@ -129,23 +127,8 @@ def seen(world: World, mac: str) -> list:
 
 def plugged_in(world: World, faults: str, patience: float, *more: str) -> tuple[str, subprocess.Popen]:
     mac = fresh_mac()
-    host = world.host(mac=mac)
-    return mac, subprocess.Popen(
-        host.command(
-            sys.executable, "-m", "sipmcast.simulator", "--mac", mac, "--interface", host.address, "--json",
-            "--faults", faults, "--wait-assign", str(patience), "--quiet", "1", *more,
-        ),
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT, env=world.site.environment,
-    )  # fmt: skip
-
-
-@contextmanager
-def ending(process: subprocess.Popen) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
+    waits = ("--wait-assign", str(patience), "--quiet", "1")
+    return mac, started(world.site, world.host(mac=mac), mac, "--faults", faults, *waits, *more)
 
 
 def simulate(world: World, faults: str, patience: float = SOON_SECONDS) -> dict:

@@ -2,13 +2,13 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from tests.support.site import ROOT, SOON_SECONDS, wait_for
+from tests.support.simulated import simulated
+from tests.support.site import SOON_SECONDS, wait_for
 from tests.support.world import World, fresh_mac
 
 pytestmark = pytest.mark.net
@@ -35,23 +35,13 @@ def choose(world: World, values: dict[str, str], then: str = "") -> None:
 
 
 @contextmanager
-def simulated(world: World, *more: str) -> Iterator[tuple[str, subprocess.Popen]]:
+def plugged_in(world: World, *more: str) -> Iterator[tuple[str, subprocess.Popen]]:
     """A phone that is assigned as soon as it is heard; its MAC and its process."""
     mac = fresh_mac()
-    host = world.host(mac=mac)
-    process = subprocess.Popen(
-        host.command(
-            sys.executable, "-m", "sipmcast.simulator", "--mac", mac, "--interface", host.address, "--json",
-            "--wait-assign", str(SOON_SECONDS), "--quiet", "1", *more,
-        ),
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT, env=world.site.environment,
-    )  # fmt: skip
-    try:
+    waits = ("--wait-assign", str(SOON_SECONDS), "--quiet", "1")
+    with simulated(world.site, world.host(mac=mac), mac, *waits, *more) as process:
         world.site.assign(mac)
         yield mac, process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def told(process: subprocess.Popen) -> dict:
@@ -73,7 +63,7 @@ def versions(world: World, mac: str) -> list[tuple[int, str, bool]]:
 )
 def test_the_whole_way(world: World, values: dict[str, str]):
     choose(world, values)
-    with simulated(world) as (mac, process):
+    with plugged_in(world) as (mac, process):
         story = told(process)
     assert (story["outcome"], story["reason"]) == ("through", "")
     assert world.site.stage(mac) == "applied"
@@ -92,7 +82,7 @@ def test_on_and_off_and_new_paths_for_a_phone_in_use(world: World):
     """Each is a new version that it is notified of like any other, and it proves each by its own path and login."""
     again = "from provisioning.jobs import runner; runner.start('Logins', {}, by='tess')"
     choose(world, {"phone_login": "off"})
-    with simulated(world, "--stay", "100", "--boots-max", "20") as (mac, _):
+    with plugged_in(world, "--stay", "100", "--boots-max", "20") as (mac, _):
         expected = [(1, "", True)]
         wait_for(lambda: versions(world, mac) == expected, SOON_SECONDS, "applied without a login")
         for kind in ("digest", "basic"):
@@ -113,7 +103,7 @@ def test_on_and_off_and_new_paths_for_a_phone_in_use(world: World):
 
 @pytest.mark.parametrize(("fault", "words"), [("wrong-login", "with a wrong login"), ("no-login", "gave none")])
 def test_a_phone_that_cannot_log_in_says_why(world: World, fault: str, words: str):
-    with simulated(world, "--faults", fault) as (mac, process):
+    with plugged_in(world, "--faults", fault) as (mac, process):
         story = told(process)
     assert story["outcome"] == "failed" and "401" in story["reason"]
     assert world.site.stage(mac) == "fetched"
@@ -121,7 +111,7 @@ def test_a_phone_that_cannot_log_in_says_why(world: World, fault: str, words: st
 
 
 def test_nothing_of_a_login_is_in_any_log(world: World):
-    with simulated(world) as (mac, process):
+    with plugged_in(world) as (mac, process):
         told(process)
     shown = "from provisioning.models import ConfigFile; "
     shown += f"print(*ConfigFile.objects.filter(phone__mac='{mac}').values_list('login_secret', flat=True))"
@@ -135,7 +125,7 @@ def test_nothing_of_a_login_is_in_any_log(world: World):
 def test_curl_logs_in_too(world: World, kind: str):
     """A foreign peer: what it computes is what we ask for."""
     choose(world, {"phone_login": kind})
-    with simulated(world) as (mac, process):
+    with plugged_in(world) as (mac, process):
         told(process)
     shown = "from provisioning.models import ConfigFile; "
     shown += f"one = ConfigFile.objects.filter(phone__mac='{mac}').latest('number'); "

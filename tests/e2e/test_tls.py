@@ -5,15 +5,16 @@ import signal
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.support.browser import chromium_on, sign_in
 from tests.support.certificates import Authority
-from tests.support.site import ROOT, SOON_SECONDS, Site, wait_for
+from tests.support.simulated import simulated
+from tests.support.site import SOON_SECONDS, Site, wait_for
 from tests.support.world import World, fresh_mac
 
 pytestmark = [pytest.mark.net, pytest.mark.timeout(240)]
@@ -64,30 +65,18 @@ def certified(make_world: Callable[..., World]) -> Certified:
     return Certified(make_world)
 
 
-@contextmanager
-def simulated(certified: Certified, mac: str, faults: str = "") -> Iterator[subprocess.Popen[str]]:
+def staying(certified: Certified, mac: str, faults: str = "") -> AbstractContextManager[subprocess.Popen[str]]:
     """A phone that knows the authority, checks names, and stays switched on; SIGTERM makes it say its story."""
-    host = certified.world.host(mac=mac)
-    process = subprocess.Popen(
-        host.command(
-            sys.executable, "-m", "sipmcast.simulator", "--mac", mac, "--interface", host.address, "--json",
-            "--stay", str(SIMULATOR_SECONDS), "--wait-assign", "60", "--seed", "3", "--ca", str(certified.ca),
-            "--faults", faults,
-        ),
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT, env=certified.site.environment,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    stay = ("--stay", str(SIMULATOR_SECONDS), "--wait-assign", "60", "--seed", "3")
+    trusts = ("--ca", str(certified.ca))
+    return simulated(certified.site, certified.world.host(mac=mac), mac, *stay, *trusts, "--faults", faults)
 
 
 def test_a_phone_from_before_moves_and_a_new_one_begins_with_https(certified: Certified):
     site = certified.site
     site.start("phones", "listen", "work")
     old, new = fresh_mac(), fresh_mac()
-    with simulated(certified, old) as process:
+    with staying(certified, old) as process:
         site.assign(old, user="1001")
         site.wait_stage(old, "applied", seconds=SIMULATOR_SECONDS)
         for name in ("phones", "listen", "work"):
@@ -104,7 +93,7 @@ def test_a_phone_from_before_moves_and_a_new_one_begins_with_https(certified: Ce
         process.send_signal(signal.SIGTERM)
         story = json.loads(process.communicate(timeout=COMMAND_SECONDS)[0])
     assert (story["outcome"], story["stage"]) == ("through", "applied")
-    with simulated(certified, new) as process:
+    with staying(certified, new) as process:
         site.assign(new, user="1003")
         site.wait_stage(new, "applied", seconds=SIMULATOR_SECONDS)
     said = json.loads(site.manage("pnp_doctor", "--json", check=False).stdout)
@@ -127,7 +116,7 @@ def wait_until_back(site: Site, mac: str, transport: str) -> None:
 
 def test_a_download_that_breaks_off_within_tls_proves_nothing(certified: Certified):
     site, mac = certified.site, fresh_mac()
-    with simulated(certified, mac, "aborted-download=100") as process:
+    with staying(certified, mac, "aborted-download=100") as process:
         site.assign(mac)
         site.wait_stage(mac, "applied", seconds=SIMULATOR_SECONDS)
         process.send_signal(signal.SIGTERM)

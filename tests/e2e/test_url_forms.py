@@ -4,12 +4,11 @@ The six minutes after which a silent phone is told the other form are in tests/p
 """
 
 import json
-import subprocess
-import sys
 
 import pytest
 
-from tests.support.site import COMMAND_SECONDS, ROOT, SOON_SECONDS
+from tests.support.simulated import simulated
+from tests.support.site import COMMAND_SECONDS, SOON_SECONDS
 from tests.support.strict_phone import StrictPhone
 from tests.support.world import World, fresh_mac
 
@@ -75,17 +74,8 @@ def test_the_simulators_phones_of_both_kinds(world: World):
 
 def simulate(world: World, faults: str) -> dict:
     mac = fresh_mac()
-    host = world.host(mac=mac)
-    process = subprocess.Popen(
-        host.command(
-            sys.executable, "-m", "sipmcast.simulator", "--mac", mac, "--interface", host.address, "--json",
-            "--faults", faults, "--firmware", SIMULATED, "--wait-assign", str(SOON_SECONDS), "--quiet", "1",
-        ),
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT, env=world.site.environment,
-    )  # fmt: skip
-    try:
+    waits = ("--wait-assign", str(SOON_SECONDS), "--quiet", "1")
+    says = ("--faults", faults, "--firmware", SIMULATED)
+    with simulated(world.site, world.host(mac=mac), mac, *says, *waits) as process:
         world.site.assign(mac)
         return json.loads(process.communicate(timeout=COMMAND_SECONDS)[0])
-    finally:
-        process.kill()
-        process.wait()
