@@ -91,12 +91,14 @@ class Listener:
         for opened in sockets.deaf(self._legs.values()):
             log.warning("%s has left the group: joining it again", opened.interface.name)
             self._close(opened.interface)
-        trouble = {}
+        trouble, opened_now = {}, []
         for interface in [one for one in wanted if one not in self._legs]:
             try:
-                self._open(interface)
+                opened_now.append(self._open(interface))
             except CannotListen as error:
                 trouble[interface.name] = str(error)
+        for opened in opened_now:  # after the last of them: who waits for the first line finds all of them open
+            self._tell_of(opened)
         trouble.update(sockets.missing(self.options.interfaces, wanted))
         for name, words in trouble.items():
             if self.trouble.get(name) != words:
@@ -132,7 +134,7 @@ class Listener:
                 loop.remove_reader(news)
                 news.close()
 
-    def _open(self, interface: Interface) -> None:
+    def _open(self, interface: Interface) -> LegSockets:
         options = self.options
         opened = sockets.open_leg(interface, options.group, options.port, options.sip_port, options.receive)
         self._legs[interface] = self._by_leg[opened.leg] = opened
@@ -142,6 +144,10 @@ class Listener:
         loop.add_reader(opened.guard, sockets.turn_away, opened.guard)
         loop.add_reader(opened.group, self._read, opened, True)
         loop.add_reader(opened.unicast, self._read, opened, False)
+        return opened
+
+    def _tell_of(self, opened: LegSockets) -> None:
+        options, interface = self.options, opened.interface
         log.info(
             "listening on %s (%s) for %s:%d%s, sending from port %d",
             interface.name, interface.host, options.group, options.port,

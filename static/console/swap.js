@@ -19,7 +19,20 @@ export function parse(html) {
   return page;
 }
 
-/** Replace the content of `old` by that of `fresh`, if it differs. Focus goes to the element with the same data-key. */
+/** How to find the focused element of `root` again when its content is another: null without one. */
+function focusedIn(root) {
+  const focused = root.contains(document.activeElement) ? document.activeElement : null;
+  if (focused === null) return null;
+  if (focused.dataset.key) return `[data-key="${CSS.escape(focused.dataset.key)}"]`;
+  if (focused.id) return `#${CSS.escape(focused.id)}`;
+  return focused.hasAttribute("href") ? `a[href="${CSS.escape(focused.getAttribute("href"))}"]` : null;
+}
+
+function focusAgain(root, selector) {
+  if (selector !== null) root.querySelector(selector)?.focus({ preventScroll: true });
+}
+
+/** Replace the content of `old` by that of `fresh`, if it differs. Focus stays: by data-key, id or where a link leads. */
 export function swapContent(old, fresh) {
   const attributes = ["hidden", "data-stage", "data-name", "aria-sort"];
   for (const name of attributes) {
@@ -27,7 +40,7 @@ export function swapContent(old, fresh) {
     else if (old.hasAttribute(name)) old.removeAttribute(name);
   }
   if (htmlOf(old) === htmlOf(fresh)) return false;
-  const key = old.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+  const focused = focusedIn(old);
   served.set(old, htmlOf(fresh));
   const nodes = [...fresh.childNodes].map((node) => {
     const mine = document.importNode(node, true);
@@ -36,7 +49,7 @@ export function swapContent(old, fresh) {
   });
   old.replaceChildren(...nodes);
   refresh(old);
-  if (key) old.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
+  focusAgain(old, focused);
   return true;
 }
 
@@ -91,14 +104,14 @@ const columnsOf = (row) => [...row.cells].map((cell) => cell.className.split(" "
 
 /** Other columns than before: all cells anew. */
 function swapCells(row, wanted) {
-  const key = row.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+  const focused = focusedIn(row);
   const cells = [...wanted.cells].map((cell) => {
     const mine = document.importNode(cell, true);
     carry(cell, mine);
     return mine;
   });
   row.replaceChildren(...cells);
-  if (key) row.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
+  focusAgain(row, focused);
 }
 
 /** A short light on what has just changed. */

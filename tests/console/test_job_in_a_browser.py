@@ -4,8 +4,9 @@ import pytest
 from django.conf import settings
 from playwright.sync_api import expect
 
+from provisioning.importing import applying, planning
 from provisioning.jobs import orders, runner
-from provisioning.models import Job, Notify
+from provisioning.models import Job, Notify, PhoneImport
 from tests import cast
 from tests.console.conftest import signed_in
 from tests.console.test_settings_in_a_browser import browser_page, elsewhere
@@ -37,6 +38,19 @@ def test_a_button_stays_the_same_while_figures_change_and_a_slow_press_counts(li
         page.mouse.up()
         expect(page.locator("#job")).to_have_attribute("data-state", "cancelled")
         expect(page.locator("#job-buttons button")).to_have_count(0)
+
+
+def test_a_link_keeps_the_focus_when_what_stands_around_it_changes(live_server, session):
+    planning.read_file("phones.csv", f"mac,name\n{cast.MAC},Front desk\n".encode(), by="tess")
+    job = applying.apply(PhoneImport.objects.get(), by="tess")
+    with browser_page(live_server.url, session) as page:
+        page.goto(f"{live_server.url}/jobs/{job.pk}/")
+        page.get_by_test_id("of-import").focus()
+        elsewhere(lambda: Job.objects.filter(pk=job.pk).update(total=120, done=37))
+        expect(page.get_by_test_id("done")).to_have_text("37")
+        expect(page.get_by_test_id("of-import")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.get_by_test_id("import")).to_be_visible()
 
 
 def test_the_way_to_the_phones_that_wait_looks_like_a_link(live_server, session):
