@@ -4,11 +4,9 @@ It shares no process with the ORM: it arranges by the command line and observes 
 SQLite file (read-only). Processes are ended by their own pid and never by name; they die with the suite.
 """
 
-import ctypes
 import json
 import os
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -18,11 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.support.manage import ROOT, Ready, die_with_the_parent, state_of
 from tests.support.netns import Host
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 DATABASE = "gspnp.sqlite3"
-PR_SET_PDEATHSIG = 1  # prctl(2)
 COMMAND_SECONDS = 60
 START_SECONDS = 60
 STOP_SECONDS = 30
@@ -51,10 +48,6 @@ def procfile() -> dict[str, str]:
     return {name.strip(): command.strip() for name, _, command in pairs}
 
 
-def _die_with_the_suite() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-
-
 class Site:
     """An installation. `host` is the machine that it runs on."""
 
@@ -69,6 +62,7 @@ class Site:
             **(settings or {}),
         }
         self._processes: dict[str, subprocess.Popen] = {}
+        self._ready: list[Ready] = []
         self._commands = procfile()
         self._marks: dict[str, int] = {}  # how long a log was when its present process started
         folder.mkdir(parents=True, exist_ok=True)
@@ -84,14 +78,22 @@ class Site:
 
     def manage(self, *arguments: str, given: str = "", check: bool = True) -> subprocess.CompletedProcess:
         """Run one command of manage.py on this host and wait for its end."""
-        done = subprocess.run(
-            self.host.command(sys.executable, "manage.py", *arguments),
-            input=given, capture_output=True, text=True, cwd=ROOT, env=self.environment,
-            timeout=COMMAND_SECONDS, check=False,
-        )  # fmt: skip
+        with self._made_ready() as ready:
+            done = ready.run(arguments, given, COMMAND_SECONDS)
         if check:
             assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
         return done
+
+    @contextmanager
+    def _made_ready(self) -> Iterator[Ready]:
+        """A process for one command, of this host and with what the settings say now; two at a time are two."""
+        ready = self._ready.pop() if self._ready else None
+        if ready is not None and ready.knows != state_of(self.environment):
+            ready.close()
+            ready = None
+        ready = ready or Ready(self.host, self.environment)
+        yield ready
+        self._ready.append(ready)
 
     def assign(self, mac: str, *more: str, user: str = "1001", password: str = "pw", name: str = "X") -> str:
         """`manage.py assign`, the CLI's save; what it printed. On a busy machine a 200 may come before the store."""
@@ -137,7 +139,7 @@ class Site:
             self._processes[name] = subprocess.Popen(
                 self.host.command("/bin/sh", "-c", command),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT, env=self.environment,
-                preexec_fn=_die_with_the_suite,
+                preexec_fn=die_with_the_parent,
             )  # fmt: skip
         return self._processes[name]
 
@@ -197,6 +199,8 @@ class Site:
     def close(self) -> None:
         for name in list(self._processes):
             self.kill(name)
+        while self._ready:
+            self._ready.pop().close()
 
     # --- observing ------------------------------------------------------------------------------------------------
 
