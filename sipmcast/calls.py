@@ -12,6 +12,7 @@ from sipmcast.pnp import CHECK_SYNC, EVENT_PACKAGE, REBOOT, RESYNC, NotifyIds, T
 from sipmcast.sip.digest import Challenge, Login, authorization
 from sipmcast.sip.headers import Header
 from sipmcast.sip.message import Request, parse_message
+from sipmcast.under_way import About
 
 CNONCE_BYTES = 16
 COMMANDS = {NotifyKind.CHECK_SYNC: CHECK_SYNC, NotifyKind.RESYNC: RESYNC, NotifyKind.REBOOT: REBOOT}
@@ -22,6 +23,7 @@ class Send:
     """A NOTIFY transaction to open or, with `elapsed_seconds`, to go on with after a restart."""
 
     notify_id: int
+    about: About
     branch: str
     datagram: bytes = field(repr=False)
     target: tuple[str, int]

@@ -192,7 +192,8 @@ def _open(
     for row, opening in opened:
         if row.pk in won:
             leg = legs[row.interface, row.local_host or ""]
-            plan.sends.append(Send(row.pk, opening.branch, opening.datagram, opening.target, leg))
+            about = (row.phone_id, row.kind)
+            plan.sends.append(Send(row.pk, about, opening.branch, opening.datagram, opening.target, leg))
     for row in doubtful:
         words = f"Sent as asked, although the neighbour table shows another device's MAC at {row.source_host}."
         inventory.tell(row.phone_id, EventKind.ALARM, words)
@@ -261,4 +262,5 @@ def _resume(legs: Mapping[LegKey, Leg], claimed_by: str, lost: Collection[int], 
             continue
         log.info("NOTIFY %d goes on after %.1f s", notify.pk, elapsed)
         elapsed = min(elapsed, outbox.TRANSACTION_SECONDS)
-        plan.sends.append(Send(notify.pk, notify.branch, datagram, notify.target, leg, elapsed))
+        about = (notify.phone_id, notify.kind)
+        plan.sends.append(Send(notify.pk, about, notify.branch, datagram, notify.target, leg, elapsed))

@@ -136,7 +136,7 @@ def _ask_the_user(notify: Notify, leg: Leg | None) -> Send | None:
 def _reopened(notify: Notify, opening: outbox.Opening, leg: Leg, **changes: object) -> Send | None:
     if not outbox.reopen(notify, opening, **changes):
         return None
-    return Send(notify.pk, opening.branch, opening.datagram, opening.target, leg)
+    return Send(notify.pk, (notify.phone_id, notify.kind), opening.branch, opening.datagram, opening.target, leg)
 
 
 def standing(row: Due | Notify, phone: Due | Phone, now: datetime, verdict: Verdict) -> Standing:

@@ -40,6 +40,7 @@ from sipmcast.pulse import Pulse
 from sipmcast.roll_call import RollCall
 from sipmcast.status import heartbeat, stopped
 from sipmcast.transaction import NoRoom
+from sipmcast.under_way import UnderWay
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class Worker:
         self._unanswered: deque[tuple[float, TransactionKey]] = deque()
         self._started: dict[int, datetime] = {}
         self._settlements: list[NotifyAnswered | NotifyTimedOut] = []
-        self._sending: set[int] = set()
+        self._under_way = UnderWay()
         self._probed: dict[int, int] = {}
         self._sighted = asyncio.Event()
         self._wake = asyncio.Event()
@@ -262,7 +263,7 @@ class Worker:
         if now < self._upkeep_due:
             return
         self._upkeep_due = now + UPKEEP_SECONDS
-        plan = await self._in_outbox(desk.upkeep, legs, self.claimed_by, set(self._sending))
+        plan = await self._in_outbox(desk.upkeep, legs, self.claimed_by, self._under_way.ids())
         self._carry_out(plan)
 
     async def _write_down(self) -> None:
@@ -308,14 +309,14 @@ class Worker:
         except BaseException:
             self._settlements = [*some, *self._settlements]
             raise
-        self._sending -= {event.token for event in some}
+        self._under_way.end(event.token for event in some)
         self._send(sends)
         self.listener.pump()
 
     def _carry_out(self, plan: desk.Plan) -> None:
         self._send(plan.sends)
+        self._under_way.end(plan.cancelled)
         for notify_id in plan.cancelled:
-            self._sending.discard(notify_id)
             self.listener.agent.cancel(notify_id)
         for leg, host in plan.probes:
             self.listener.probe(leg, host)
@@ -324,14 +325,16 @@ class Worker:
     def _send(self, sends: Iterable[Send]) -> None:
         agent, now = self.listener.agent, time.monotonic()
         for send in sends:
-            self._sending.add(send.notify_id)
+            replaced = self._under_way.begin(send.notify_id, send.about)
+            if replaced is not None:
+                agent.cancel(replaced)
             log.debug("NOTIFY %d to %s:%d from %s:%d", send.notify_id, *send.target, send.leg.host, send.leg.port)
             try:
                 agent.notify(
                     send.notify_id, send.datagram, send.branch, send.target, send.leg, now, elapsed=send.elapsed_seconds
                 )
             except NoRoom:
-                self._sending.discard(send.notify_id)  # its row is under way: `upkeep` comes back to it
+                self._under_way.end([send.notify_id])  # its row is under way: `upkeep` comes back to it
                 agent.counters["notify_no_room"] += 1
             except ValueError as error:
                 log.error("NOTIFY %d cannot be sent: %s", send.notify_id, error)

@@ -16,7 +16,8 @@ APPS = ("devices", "provisioning", "sipmcast", "gspnp")  # each may import itsel
 PURE = (
     "sipmcast/sip/*.py", "sipmcast/transaction.py", "sipmcast/agent.py", "sipmcast/events.py", "sipmcast/pnp.py",
     "sipmcast/replies.py", "sipmcast/journal.py", "sipmcast/redaction.py",
-    "devices/limits.py", "sipmcast/fair.py", "sipmcast/rounds.py", "sipmcast/held.py", "devices/newcomers.py",
+    "devices/limits.py", "sipmcast/fair.py", "sipmcast/rounds.py", "sipmcast/held.py", "sipmcast/under_way.py",
+    "devices/newcomers.py",
     "provisioning/gxp/*.py", "provisioning/tables/*.py", "provisioning/paths.py", "provisioning/door/http.py",
     "provisioning/door/names.py", "provisioning/door/http_login.py",
     "devices/address.py",

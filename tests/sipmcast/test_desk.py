@@ -270,7 +270,7 @@ class TestResuming:
         (send,) = look().sends
         clock.forward(7.5)
         (again,) = look(ME_AFTER_A_CRASH).sends
-        assert again == Send(send.notify_id, send.branch, send.datagram, send.target, send.leg, 7.5)
+        assert again == Send(send.notify_id, send.about, send.branch, send.datagram, send.target, send.leg, 7.5)
         assert look(ME_AFTER_A_CRASH, sending=[again.notify_id]).sends == []
 
     def test_a_crash_longer_than_the_transaction_ends_it(self, version, clock):

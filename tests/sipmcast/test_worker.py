@@ -31,6 +31,7 @@ class Agent:
         self.withheld: list[str] = []
         self.room = 1000
         self.sent: list[int] = []
+        self.cancelled: list[int] = []
         self.counters: Counter[str] = Counter()
         self.journal = Journal()
 
@@ -44,6 +45,9 @@ class Agent:
         if not datagram:
             raise ValueError("no request")
         self.sent.append(token)
+
+    def cancel(self, token: int) -> None:
+        self.cancelled.append(token)
 
 
 class Listener:
@@ -231,11 +235,22 @@ async def test_a_fault_of_ours_in_one_step_is_not_the_end(running, store):
 
 
 async def test_a_row_whose_bytes_are_no_request_ends_and_the_others_leave(running, store):
-    store.plans.append(desk.Plan(sends=[Send(1, "z9hG4bK1", b"", (cast.HOST, 5060), cast.LEG),
-                                        Send(2, "z9hG4bK2", b"NOTIFY", (cast.HOST, 5060), cast.LEG)]))  # fmt: skip
+    phone = (cast.HOST, 5060)
+    broken = Send(1, (1, "profile"), "z9hG4bK1", b"", phone, cast.LEG)
+    store.plans.append(desk.Plan(sends=[broken, Send(2, (2, "profile"), "z9hG4bK2", b"NOTIFY", phone, cast.LEG)]))
     await until(lambda: store.settled)
     assert store.settled == [NotifyTimedOut(1)]
     assert running.listener.agent.sent == [2]
+
+
+async def test_a_later_notify_ends_the_copies_of_the_one_that_it_replaces(running, store):
+    """They name a path that is dead by now: a phone that starts up meanwhile would follow it."""
+    about = ((1, "profile"), (1, "reboot"), (2, "profile"), (1, "profile"), (1, "profile"))
+    for number, one in enumerate(about, 1):
+        send = Send(number, one, f"z9hG4bK{number}", b"NOTIFY", (cast.HOST, 5060), cast.LEG)
+        store.plans.append(desk.Plan(sends=[send], more=True))
+    await until(lambda: running.listener.agent.sent == [1, 2, 3, 4, 5])
+    assert running.listener.agent.cancelled == [1, 4]
 
 
 def test_what_is_held_is_bounded_and_the_newest_stay():
