@@ -1,5 +1,6 @@
 """What a stranger sends to the console is not kept: a real server on loopback."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -74,5 +75,8 @@ def test_a_table_of_phones_is_gathered_in_memory_and_an_image_in_a_file(console,
 
 def files_of(pid: int, folder: Path) -> list[str]:
     """Files without a name that this process has open below a folder."""
-    found = [os.readlink(one) for one in Path(f"/proc/{pid}/fd").iterdir()]
+    found = []
+    for one in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+            found.append(os.readlink(one))
     return [one for one in found if one.startswith(str(folder)) and "deleted" in one]

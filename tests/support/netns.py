@@ -10,6 +10,7 @@ import os
 import re
 import socket
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -26,14 +27,15 @@ COMMAND_SECONDS = 20
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def run_ip(*arguments: str, lines: Sequence[str] = ()) -> None:
-    """Run ip(8), or a batch of its lines; a refusal is an error with ip's own words."""
+def run_ip(*arguments: str, lines: Sequence[str] = ()) -> str:
+    """Run ip(8), or a batch of its lines; what it printed. A refusal is an error with ip's own words."""
     command = [require("ip"), *arguments, *(["-batch", "-"] if lines else [])]
     done = subprocess.run(
         command, input="\n".join(lines), capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
     )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} {list(lines)}: {done.stderr.strip()}")
+    return done.stdout
 
 
 @contextmanager
@@ -160,6 +162,14 @@ class Lab:
         )
         run_ip("-n", lan.switch, lines=[f"link set {port} master lan", f"link set {port} up"])
         host.ip("link", "set", name, "up")
+        self._await_forwarding(lan, port)
+
+    def _await_forwarding(self, lan: Lan, port: str) -> None:
+        """On a busy machine the switch hears of the carrier a second later, and drops what comes before."""
+        deadline = time.monotonic() + COMMAND_SECONDS
+        while "state forwarding" not in run_ip("-n", lan.switch, "-details", "link", "show", port):
+            assert time.monotonic() < deadline, f"{port} of {lan.switch} does not forward"
+            time.sleep(0.01)
 
     def _settle(self, host: Host, name: str, address: str) -> str:
         run_ip(
