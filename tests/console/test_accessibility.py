@@ -22,6 +22,7 @@ from tests.console.test_settings_in_a_browser import NARROW, browser_page
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 EXCEPT: dict[str, str] = {}
 THEMES = ("light", "dark")
+MOST_PAGES = ("light", pytest.param("dark", marks=pytest.mark.long))  # dark: the rows, the menu and the drawer
 GRAVE = ("serious", "critical")
 
 
@@ -84,13 +85,13 @@ def nothing_grave(found: dict[str, list[str]]) -> None:
     assert not lines, "\n".join(lines)
 
 
-@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("theme", MOST_PAGES)
 def test_an_empty_installation(live_server, session, theme):
     paths = {"list": "/", "overview": "/overview/", "jobs": "/jobs/", "settings": "/settings/"}
     nothing_grave(look(live_server.url, session, theme, paths))
 
 
-@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("theme", MOST_PAGES)
 def test_pages_of_the_console(live_server, furnished, theme):
     phone = f"/phones/{cast.MAC}/"
     paths = {
@@ -151,7 +152,7 @@ def test_the_list_with_its_menu_and_its_drawer(live_server, furnished, theme):
     nothing_grave(found)
 
 
-@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("theme", MOST_PAGES)
 def test_signing_in_and_the_admin(live_server, furnished, theme):
     phone = Phone.objects.get(mac=cast.MAC).pk
     paths = {

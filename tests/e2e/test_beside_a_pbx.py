@@ -42,7 +42,13 @@ ANY_WITH_REUSE = Way("any-with-reuse", "0.0.0.0", reuse=True)
 ANY_WITHOUT_REUSE = Way("any-without-reuse", "0.0.0.0")
 KAMAILIO_OWN = Way("kamailio-own-address", "own", kamailio=True)
 KAMAILIO_ANY = Way("kamailio-any", "0.0.0.0", kamailio=True)
-WAYS = (OWN, ANY_WITH_REUSE, ANY_WITHOUT_REUSE, KAMAILIO_OWN, KAMAILIO_ANY)
+WAYS = (
+    OWN,
+    pytest.param(ANY_WITH_REUSE, marks=pytest.mark.long),
+    ANY_WITHOUT_REUSE,
+    pytest.param(KAMAILIO_OWN, marks=pytest.mark.long),
+    KAMAILIO_ANY,
+)
 
 Start = Callable[..., None]
 

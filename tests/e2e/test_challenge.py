@@ -43,10 +43,10 @@ def phone(world: World) -> StrictPhone:
     [
         Lock(),
         Lock(algorithms=("",)),
-        Lock(algorithms=("SHA-256",)),
-        Lock(algorithms=("SHA-256", "MD5")),
-        Lock(algorithms=("MD5", "SHA-256"), status=407),
-        Lock(qop=""),
+        pytest.param(Lock(algorithms=("SHA-256",)), marks=pytest.mark.long),
+        pytest.param(Lock(algorithms=("SHA-256", "MD5")), marks=pytest.mark.long),
+        pytest.param(Lock(algorithms=("MD5", "SHA-256"), status=407), marks=pytest.mark.long),
+        pytest.param(Lock(qop=""), marks=pytest.mark.long),
         Lock(algorithms=("SHA-256",), qop="", status=407),
         Lock(qop="auth,auth-int", realm='a "quoted" \\ realm'),
     ],
@@ -242,7 +242,9 @@ MOMENTS: dict[str, Callable[[World, StrictPhone, Lock], None]] = {
 }
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(
+    "moment", [pytest.param(one, marks=[pytest.mark.long] if one in ("lost", "not-stored") else []) for one in MOMENTS]
+)
 def test_a_killed_listener_goes_on_with_a_challenge_and_opens_nothing_twice(
     world: World, phone: StrictPhone, moment: str
 ):

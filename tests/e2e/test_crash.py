@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.support.site import DATABASE, ROOT, SOON_SECONDS, Site, wait_for
+from tests.support.site import COMMAND_SECONDS, DATABASE, ROOT, SOON_SECONDS, Site, wait_for
 from tests.support.strict_phone import TRANSACTION_SECONDS, StrictPhone, Wrong
 from tests.support.world import World, fresh_mac, together
 
@@ -383,7 +383,7 @@ def test_a_killed_save_has_saved_everything_or_nothing(make_world: Callable[...,
         phone.boot()
     site.stop("listen")
     whole = time.perf_counter()
-    site.assign(phones[-1].mac, "--key", "mpk1=blf:1002:Reception")
+    assert saving(site, phones[-1].mac).wait(COMMAND_SECONDS) == 0
     whole = time.perf_counter() - whole
     keeper = sqlite3.connect(f"file:{site.folder / DATABASE}?mode=ro", uri=True)
     keeper.execute("SELECT count(*) FROM devices_phone").fetchall()  # a reader, so that the write-ahead log stays

@@ -22,7 +22,10 @@ def world(make_world, request) -> World:
     return made
 
 
-@pytest.mark.parametrize("faults", ["", "old-order", "path-as-folder", "aborted-download"])
+@pytest.mark.parametrize(
+    "faults",
+    ["", *(pytest.param(one, marks=pytest.mark.long) for one in ("old-order", "path-as-folder")), "aborted-download"],
+)
 def test_a_phone_comes_to_rest_within_three_boots_and_proves_it(world: World, faults: str):
     story = simulate(world, faults)
     assert (story["outcome"], story["reason"]) == ("through", "")
@@ -58,7 +61,7 @@ def test_a_phone_with_another_digest_is_never_said_to_have_applied(world: World)
     assert world.site.stage(story["mac"]) != "applied"
 
 
-@pytest.mark.parametrize("bootstrap", ["binary", "xml"])
+@pytest.mark.parametrize("bootstrap", ["binary", pytest.param("xml", marks=pytest.mark.long)])
 @pytest.mark.parametrize("faults", ["", pytest.param("path-as-folder", marks=pytest.mark.long)])
 def test_further_versions_are_taken_with_the_key_that_the_phone_has(world: World, bootstrap: str, faults: str):
     """Three versions, one after the other; the key leaves with the first one only."""

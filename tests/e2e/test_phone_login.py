@@ -59,7 +59,14 @@ def versions(world: World, mac: str) -> list[tuple[int, str, bool]]:
 
 
 @pytest.mark.parametrize(
-    "values", [{}, {"phone_login": "basic"}, {"file_format": "encrypted"}, {"file_format": "binary"}], ids=str
+    "values",
+    [
+        {},
+        pytest.param({"phone_login": "basic"}, marks=pytest.mark.long),
+        {"file_format": "encrypted"},
+        pytest.param({"file_format": "binary"}, marks=pytest.mark.long),
+    ],
+    ids=str,
 )
 def test_the_whole_way(world: World, values: dict[str, str]):
     choose(world, values)
@@ -101,7 +108,10 @@ def test_on_and_off_and_new_paths_for_a_phone_in_use(world: World):
         wait_for(lambda: versions(world, mac) == expected, SOON_SECONDS, "off")
 
 
-@pytest.mark.parametrize(("fault", "words"), [("wrong-login", "with a wrong login"), ("no-login", "gave none")])
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [("wrong-login", "with a wrong login"), pytest.param("no-login", "gave none", marks=pytest.mark.long)],
+)
 def test_a_phone_that_cannot_log_in_says_why(world: World, fault: str, words: str):
     with plugged_in(world, "--faults", fault) as (mac, process):
         story = told(process)
@@ -121,7 +131,7 @@ def test_nothing_of_a_login_is_in_any_log(world: World):
         assert secret not in world.site.log(name) and "response=" not in world.site.log(name)
 
 
-@pytest.mark.parametrize("kind", ["digest", "basic"])
+@pytest.mark.parametrize("kind", ["digest", pytest.param("basic", marks=pytest.mark.long)])
 def test_curl_logs_in_too(world: World, kind: str):
     """A foreign peer: what it computes is what we ask for."""
     choose(world, {"phone_login": kind})
