@@ -47,7 +47,7 @@ test: venv-dev
 
 test-long: venv-dev
 	@.ci/packages
-	@$(PYTHON) -m pytest -m long $(ARGS)
+	@$(PYTHON) -m pytest -n $(WORKERS) --dist loadgroup -m long $(ARGS)
 
 bench: venv-dev
 	@.ci/packages
