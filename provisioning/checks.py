@@ -44,13 +44,13 @@ def opinions(app_configs, **kwargs):
 
 @register()
 def phone_login(app_configs, **kwargs):
-    """provisioning.W002: nobody may write the login that phones are to have."""
+    """provisioning.W005: nobody may write the login that phones are to have."""
     off = sorted(set(login.SETTINGS).intersection(settings.GSPNP_OPINIONS_OFF))
     if settings.GSPNP_PHONE_LOGIN == "off" or not off:
         return []
     words = f"No phone logs in: GSPNP_OPINIONS_OFF leaves {' and '.join(off)} alone."
     hint = "Take them out of GSPNP_OPINIONS_OFF, or write GSPNP_PHONE_LOGIN=off."
-    return [Warning(words, hint=hint, id="provisioning.W002")]
+    return [Warning(words, hint=hint, id="provisioning.W005")]
 
 
 @register()

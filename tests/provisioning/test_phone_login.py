@@ -140,7 +140,7 @@ class TestTheFile:
         settings.GSPNP_OPINIONS_OFF = [login.PASSWORD_SETTING]
         version = cast.assigned()
         assert version.login_scheme == "" and login.PASSWORD_SETTING not in texts(version)
-        assert [one.id for one in checks.phone_login(None)] == ["provisioning.W002"]
+        assert [one.id for one in checks.phone_login(None)] == ["provisioning.W005"]
         settings.GSPNP_PHONE_LOGIN = "off"
         assert checks.phone_login(None) == []
 
