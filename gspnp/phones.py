@@ -39,7 +39,7 @@ async def serve(listening: socket.socket) -> None:
     def is_proxy(host: str) -> bool:
         return networks.within(host, settings.GSPNP_TRUSTED_PROXIES)
 
-    room = Room(is_proxy, allow_descriptors())
+    room = Room(is_proxy, allow_descriptors(), settings.GSPNP_HTTP_CONNECTIONS_PER_SOURCE)
     if settings.PHONES_CERTIFICATE is None:
         server = await loop.create_server(lambda: Connection(answer, room), sock=listening)
     else:

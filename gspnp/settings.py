@@ -66,6 +66,7 @@ GSPNP_TRUSTED_PROXIES = env.list("GSPNP_TRUSTED_PROXIES", [])
 GSPNP_ALLOWED_NETWORKS = env.list("GSPNP_ALLOWED_NETWORKS", [])
 GSPNP_HTTP_RATE = env.int("GSPNP_HTTP_RATE", 1_000, 1, 1_000_000)
 GSPNP_HTTP_RATE_PER_SOURCE = env.int("GSPNP_HTTP_RATE_PER_SOURCE", 100, 1, 1_000_000)
+GSPNP_HTTP_CONNECTIONS_PER_SOURCE = env.int("GSPNP_HTTP_CONNECTIONS_PER_SOURCE", 100, 1, 2_000)
 
 # --- SIP --------------------------------------------------------------------------------------------------------
 GSPNP_PNP_INTERFACES = env.list("GSPNP_PNP_INTERFACES", [])

@@ -13,6 +13,7 @@ from gspnp.settings import (  # noqa: F401  (a settings module is its names)
     GSPNP_FIELD_KEYS,
     GSPNP_FILE_FORMAT,
     GSPNP_HOSTS,
+    GSPNP_HTTP_CONNECTIONS_PER_SOURCE,
     GSPNP_HTTP_RATE,
     GSPNP_HTTP_RATE_PER_SOURCE,
     GSPNP_HTTPS,

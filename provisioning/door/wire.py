@@ -27,7 +27,7 @@ WAITING_REQUESTS = 16  # on one connection, sent before the first is answered
 IDLE_SECONDS = 15.0  # for the whole of a request, and between two. Our choice, as those below
 SENDING_SECONDS = 120.0  # for one piece of an answer to be taken
 CONNECTIONS = 2000  # at once; more than file descriptors allow by default helps nobody
-CONNECTIONS_PER_SOURCE = 100  # of one address, so that one cannot take them all; a proxy of ours is not counted
+PER_SOURCE = 100  # of one address, so that one cannot take them all; a proxy of ours is not counted
 
 Answering = Callable[[Request], Awaitable[Answer]]
 
@@ -46,8 +46,14 @@ class Room:
     addresses, which one machine can have, must not keep every phone out.
     """
 
-    def __init__(self, uncounted: Callable[[str], bool] = lambda host: False, most: int = CONNECTIONS) -> None:
+    def __init__(
+        self,
+        uncounted: Callable[[str], bool] = lambda host: False,
+        most: int = CONNECTIONS,
+        per_source: int = PER_SOURCE,
+    ) -> None:
         self._most = most
+        self.per_source = per_source
         self._by_host: dict[str, dict[Placed, None]] = {}
         self._uncounted = uncounted
         self._all = 0
@@ -57,7 +63,7 @@ class Room:
     def enter(self, host: str, connection: Placed) -> bool:
         """Whether there is room for one more; it has to leave again."""
         mine = len(self._by_host.get(host, ()))
-        if mine >= CONNECTIONS_PER_SOURCE and not self._uncounted(host):
+        if mine >= self.per_source and not self._uncounted(host):
             return False
         if self._all >= self._most and not self._make_room(mine):
             return False

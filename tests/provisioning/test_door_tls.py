@@ -311,8 +311,8 @@ def test_handshakes_that_fail_do_not_fill_the_log(server, caplog):
     _lines.cache_clear()
 
 
-def test_a_connection_counts_before_its_handshake(server, monkeypatch):
-    monkeypatch.setattr(wire, "CONNECTIONS_PER_SOURCE", 3)
+def test_a_connection_counts_before_its_handshake(server):
+    server.room.per_source = 3
     with contextlib.ExitStack() as open_ones:
         for sent in (b"", CLIENT_HELLO, b"GET /"):
             one = open_ones.enter_context(socket.create_connection(server.address, timeout=20))

@@ -241,8 +241,8 @@ async def test_what_is_too_long_is_refused_although_it_came_in_one_piece():
     connection.connection_lost(None)
 
 
-def test_one_address_cannot_take_every_connection(server, monkeypatch):
-    monkeypatch.setattr(wire, "CONNECTIONS_PER_SOURCE", 3)
+def test_one_address_cannot_take_every_connection(server):
+    server.room.per_source = 3
     with contextlib.ExitStack() as open_ones:
         for _ in range(3):
             one = open_ones.enter_context(connected(server))

@@ -105,7 +105,7 @@ class Site:
         return ["assign", mac, "--account", "1", "--user-id", user, "--name", name, "--password-stdin",
                 "--sip-server", "10.0.0.1", *more]  # fmt: skip
 
-    def assign_all(self, macs: list[str]) -> None:
+    def assign_all(self, macs: list[str], seconds: float = COMMAND_SECONDS) -> None:
         """The same command for many phones, in one process: 50 interpreters would disturb what is measured."""
         script = (
             "import io, json, sys\n"
@@ -118,7 +118,7 @@ class Site:
         process = subprocess.run(
             self.host.command(sys.executable, "-c", "import django; django.setup()\n" + script),
             input=json.dumps(macs), capture_output=True, text=True, cwd=ROOT, check=False,
-            env={**self.environment, "DJANGO_SETTINGS_MODULE": "gspnp.settings"}, timeout=COMMAND_SECONDS,
+            env={**self.environment, "DJANGO_SETTINGS_MODULE": "gspnp.settings"}, timeout=seconds,
         )  # fmt: skip
         assert process.returncode == 0, process.stdout + process.stderr
 
