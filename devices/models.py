@@ -113,7 +113,13 @@ class Phone(models.Model):
             models.Index(name="phone_of_another_mac", fields=("stage",), condition=Q(neighbour="mismatch")),
             # For the overview, answered from the index alone: who runs what, who has stopped and why.
             models.Index(name="phone_runs", fields=("model", "firmware", "stage")),
-            models.Index(name="phone_stopped", fields=("stage_reason", "stage"), condition=~Q(stage_reason="")),
+            models.Index(
+                name="phone_has_stopped",
+                fields=("stage", "first_seen_at", "stage_reason"),
+                condition=~Q(stage_reason=""),
+            ),
+            # Few, and counted at every look at the list: who was silent, and has been heard since?
+            models.Index(name="phone_silent", fields=("stage", "last_seen_at", "online_at"), condition=Q(online=False)),
         )
 
     def __str__(self) -> str:

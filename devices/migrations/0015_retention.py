@@ -4,7 +4,7 @@ from devices.concurrently import AddIndexConcurrently
 
 
 class Migration(migrations.Migration):
-    atomic = False  # the index is made while others write
+    atomic = False  # indexes are made while others write
 
     dependencies = [
         ("devices", "0013_phone_login"),
@@ -14,6 +14,23 @@ class Migration(migrations.Migration):
         AddIndexConcurrently(
             model_name="liveevent",
             index=models.Index(fields=["at"], name="liveevent_by_time"),
+        ),
+        AddIndexConcurrently(
+            model_name="phone",
+            index=models.Index(
+                condition=models.Q(("stage_reason", ""), _negated=True),
+                fields=["stage", "first_seen_at", "stage_reason"],
+                name="phone_has_stopped",
+            ),
+        ),
+        migrations.RemoveIndex(model_name="phone", name="phone_stopped"),
+        AddIndexConcurrently(
+            model_name="phone",
+            index=models.Index(
+                condition=models.Q(("online", False)),
+                fields=["stage", "last_seen_at", "online_at"],
+                name="phone_silent",
+            ),
         ),
         migrations.CreateModel(
             name="Sweep",
