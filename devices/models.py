@@ -113,7 +113,13 @@ class Phone(models.Model):
             models.Index(name="phone_of_another_mac", fields=("stage",), condition=Q(neighbour="mismatch")),
             # For the overview, answered from the index alone: who runs what, who has stopped and why.
             models.Index(name="phone_runs", fields=("model", "firmware", "stage")),
-            models.Index(name="phone_stopped", fields=("stage_reason", "stage"), condition=~Q(stage_reason="")),
+            models.Index(
+                name="phone_has_stopped",
+                fields=("stage", "first_seen_at", "stage_reason"),
+                condition=~Q(stage_reason=""),
+            ),
+            # Few, and counted at every look at the list: who was silent, and has been heard since?
+            models.Index(name="phone_silent", fields=("stage", "last_seen_at", "online_at"), condition=Q(online=False)),
         )
 
     def __str__(self) -> str:
@@ -221,7 +227,11 @@ class LiveEvent(models.Model):
 
     class Meta:
         ordering = ("id",)
-        indexes = (models.Index(fields=("mac", "id"), name="liveevent_timeline"),)
+        indexes = (
+            models.Index(fields=("mac", "id"), name="liveevent_timeline"),
+            # What is old enough to be deleted? Asked every minute, among millions.
+            models.Index(fields=("at",), name="liveevent_by_time"),
+        )
 
     def __str__(self) -> str:
         return f"{self.mac} {self.text}"
@@ -273,3 +283,18 @@ class Decoy(models.Model):
 
     def __str__(self) -> str:
         return colons(self.mac)
+
+
+class Sweep(models.Model):
+    """A rule of retention: which process applies it now, and how much it has deleted. Only `devices/retention.py`
+    writes it."""
+
+    name = models.CharField(max_length=40, unique=True)
+    held_by = models.CharField(max_length=32, blank=True)
+    held_until = models.DateTimeField(null=True)
+    ran_at = models.DateTimeField(null=True, help_text="When it last had something to delete.")
+    removed = models.PositiveBigIntegerField(default=0, help_text="Rows, since the beginning.")
+    trouble = models.CharField(max_length=300, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.removed}"

@@ -95,6 +95,15 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 4_000
 # A table of phones holds their passwords: it stays in memory. What is longer, an image mostly, may lie in a file.
 FILE_UPLOAD_MAX_MEMORY_SIZE = bodies.IN_MEMORY_BYTES
 
+# --- retention (docs/retention.md) ------------------------------------------------------------------------------
+# In days; 0 keeps for ever.
+GSPNP_KEEP_EVENTS_DAYS = env.int("GSPNP_KEEP_EVENTS_DAYS", 90, 0, 36_500)
+GSPNP_KEEP_DOWNLOADS_DAYS = env.int("GSPNP_KEEP_DOWNLOADS_DAYS", 90, 0, 36_500)
+GSPNP_KEEP_NOTIFYS_DAYS = env.int("GSPNP_KEEP_NOTIFYS_DAYS", 90, 0, 36_500)
+GSPNP_KEEP_TRANSCRIPTS_DAYS = env.int("GSPNP_KEEP_TRANSCRIPTS_DAYS", 90, 0, 36_500)
+GSPNP_KEEP_JOBS_DAYS = env.int("GSPNP_KEEP_JOBS_DAYS", 90, 0, 36_500)
+GSPNP_KEEP_ALARMS_DAYS = env.int("GSPNP_KEEP_ALARMS_DAYS", 90, 0, 36_500)
+
 # --- Django -----------------------------------------------------------------------------------------------------
 DEBUG = False
 DEFAULT_EXCEPTION_REPORTER = "gspnp.crash.Report"
@@ -236,8 +245,8 @@ AXES_CLIENT_IP_CALLABLE = "gspnp.console.lockout.host"
 AXES_USERNAME_CALLABLE = "gspnp.console.lockout.name"
 AXES_LOCKOUT_CALLABLE = "gspnp.console.lockout.answer"
 
-# What people did is on record for so many days (gspnp/console/audit.py).
-GSPNP_CHANGES_DAYS = env.int("GSPNP_CHANGES_DAYS", 365, 1, 36_500)
+# What people did is on record for so many days (gspnp/console/audit.py); 0: for ever.
+GSPNP_CHANGES_DAYS = env.int("GSPNP_CHANGES_DAYS", 365, 0, 36_500)
 
 # --- what a page may do -----------------------------------------------------------------------------------------
 # Alpine, which the shell is made of, compiles its expressions ('unsafe-eval'), and htmx and Chart.js write styles; no

@@ -1,4 +1,4 @@
-"""The history of a phone's files: what a version changed, the way back, and how many are kept."""
+"""The history of a phone's files: what a version changed, and the way back."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.conf import settings
-from django.db.models import F, OuterRef, Subquery
 from django.utils.translation import gettext
 
 from devices.catalog import PhoneModel
@@ -27,7 +25,6 @@ from provisioning.models import ConfigFile
 from provisioning.phonebook import books
 
 SERVER_ADDRESS = "server_address"  # as a setting among the others: where a file sends the phone
-PRUNED_AT_ONCE = 100  # versions in one round: a short DELETE
 
 
 @dataclass(frozen=True)
@@ -183,21 +180,3 @@ def _texts(phone: Phone, number: int) -> dict[str, str]:
         raise RollbackError(words % {"number": number}) from None
     words = gettext("There is no version %(number)d of this phone, or none any more; choose another one.")
     raise RollbackError(words % {"number": number})
-
-
-def prune(keep: int | None = None) -> int:
-    """Delete at most one bite of old versions beyond the number that is kept for each phone; how many went.
-
-    The current one stays, and so does whatever a steady path still leads to.
-    """
-    keep = settings.GSPNP_VERSIONS_KEPT if keep is None else keep
-    if not keep:
-        return 0
-    newest = ConfigFile.objects.filter(phone=OuterRef("phone")).order_by("-number").values("number")[:1]
-    old = ConfigFile.objects.annotate(newest=Subquery(newest)).filter(
-        number__lte=F("newest") - keep, retired_at__isnull=False
-    )
-    ids = list(old.order_by("pk").values_list("pk", flat=True)[:PRUNED_AT_ONCE])
-    if ids:
-        ConfigFile.objects.filter(pk__in=ids).delete()
-    return len(ids)

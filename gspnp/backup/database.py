@@ -171,4 +171,7 @@ def _postgresql(tool: str, *arguments: str) -> None:
     except subprocess.TimeoutExpired as error:
         raise BackupError(f"{tool} was not ready within {SECONDS // 60} minutes. Is everything stopped?") from error
     if done.returncode:
-        raise BackupError(f"{tool} failed: {done.stderr.strip()[:2000]}")
+        advice = ""
+        if "version mismatch" in done.stderr or "unsupported version" in done.stderr:
+            advice = " Install PostgreSQL's client tools of the server's version or newer, and put them first in PATH."
+        raise BackupError(f"{tool} failed: {done.stderr.strip()[:2000]}{advice}")

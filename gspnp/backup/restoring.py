@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from devices import crypto, rekeying
 from gspnp import keys
-from gspnp.backup import archive, database
+from gspnp.backup import archive, crossing, database
 from gspnp.backup.archive import BackupError, Manifest
 from gspnp.env import SettingError, env
 from gspnp.running import running
@@ -91,9 +91,9 @@ def _migrations() -> set[str]:
 
 
 def _check(manifest: Manifest, given: list[str], has_data: bool) -> None:
-    if manifest.database != database.kind():
+    if manifest.database == archive.POSTGRESQL and database.kind() == archive.SQLITE:
         raise BackupError(
-            f"This backup holds {manifest.database}; DATABASE_URL names another kind of database. Set it as it was."
+            f"This backup holds {manifest.database}; DATABASE_URL names SQLite. Set it to a PostgreSQL, as it was."
         )
     known = {f"{app}.{name}" for app, name in MigrationLoader(None, ignore_no_migrations=True).disk_migrations}
     if unknown := sorted(set(manifest.migrations) - known):
@@ -134,7 +134,10 @@ def _put(
     if in_files:  # whenever this ends, the keys of what is there then are there
         keys.replace_private(file, "\n".join(dict.fromkeys([*given, *before])))
     kept = data / f"{database.sqlite_path().name}.before-{stamp}"
-    database.put_back(files[manifest.database], kept if has_data else None)
+    if manifest.database == database.kind():
+        database.put_back(files[manifest.database], kept if has_data else None)
+    else:
+        crossing.carry(files[manifest.database])
     if kept.exists():
         words.append(f"The database that was there is {kept}.")
         if in_files and set(before) - set(given):

@@ -17,7 +17,7 @@ class ConsoleConfig(AppConfig):
 
     def ready(self):
         # Their receivers register themselves.
-        from gspnp.console import audit, first_password, roles, sessions, signed_out  # noqa: F401
+        from gspnp.console import audit, first_password, keeping, roles, sessions, signed_out  # noqa: F401
 
         post_migrate.connect(roles.make_missing, sender=self, dispatch_uid="gspnp.roles")
         audit.watch()

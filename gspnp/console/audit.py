@@ -38,7 +38,6 @@ from provisioning.models import SettingsLayer
 log = logging.getLogger(__name__)
 
 SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
-PRUNE_EVERY, PRUNED_AT_ONCE = 50, 200
 
 # Nobody changes anything of others' with these.
 PASSED_OVER = frozenset({"console:columns", "console:doctor", "admin:login", "admin:logout", "console:assign_news"})
@@ -109,12 +108,9 @@ class RecordChanges:
 
 
 def write(who: str, deed: str, *, host: str | None = "", **said: Any) -> Change:
-    """An entry; now and then old ones go. `said` are columns of Change."""
+    """An entry; `said` are columns of Change."""
     said = {name: _storable(value[:200] if isinstance(value, str) else value) for name, value in said.items()}
-    change = Change.objects.create(at=timezone.now(), who=who[:150], host=host or "", deed=_storable(deed[:40]), **said)
-    if change.pk % PRUNE_EVERY == 0:
-        prune()
-    return change
+    return Change.objects.create(at=timezone.now(), who=who[:150], host=host or "", deed=_storable(deed[:40]), **said)
 
 
 def _storable(value: Any) -> Any:
@@ -122,13 +118,6 @@ def _storable(value: Any) -> Any:
     if isinstance(value, dict):
         return {_storable(name): _storable(text) for name, text in value.items()}
     return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
-
-
-def prune() -> int:
-    """Delete one bite of what is older than GSPNP_CHANGES_DAYS; how many went."""
-    old = Change.objects.filter(at__lt=timezone.now() - timedelta(days=settings.GSPNP_CHANGES_DAYS))
-    ids = list(old.order_by("pk").values_list("pk", flat=True)[:PRUNED_AT_ONCE])
-    return Change.objects.filter(pk__in=ids).delete()[0] if ids else 0
 
 
 def _record(

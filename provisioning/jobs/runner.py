@@ -19,7 +19,6 @@ from django.utils import timezone
 from django.utils.crypto import get_random_string
 from django.utils.translation import gettext
 from django_tasks import task
-from django_tasks_db.models import DBTaskResult
 
 from provisioning.jobs import kinds, telling
 from provisioning.jobs.kinds import RERENDER, Next
@@ -32,8 +31,6 @@ log = logging.getLogger(__name__)
 PAUSE_SECONDS = 0.002  # between two chunks: SQLite's lock is not fair
 LOST_AFTER_SECONDS = 60  # a chunk takes far less than a second; a worker that is silent for so long is gone
 LONGEST_WAIT_SECONDS = 600  # between two turns. What is due later counts as of a clock that went back (as in due.py).
-KEPT_DAYS = 90  # after its end; our choice
-PRUNED_AT_ONCE = 100
 DROPPED_AT_ONCE = 500  # targets in one transaction
 
 
@@ -230,18 +227,6 @@ def _cannot(job: Job) -> JobError:
 
 def _change(job_id: int, sources: Sequence[JobState], state: JobState, **values: object) -> bool:
     return bool(Job.objects.filter(pk=job_id, state__in=sources).update(state=state, **values))
-
-
-def prune() -> int:
-    """Delete jobs that ended long ago, and calls of the queue that are over; at most one bite of each. How many."""
-    now = timezone.now()
-    old = Job.objects.filter(ended_at__lt=now - timedelta(days=KEPT_DAYS)).order_by("pk").values_list("pk", flat=True)
-    ended = list(old[:PRUNED_AT_ONCE])
-    _forget_targets(ended)
-    jobs, _ = Job.objects.filter(pk__in=ended).delete()
-    over = DBTaskResult.objects.filter(finished_at__lt=now - timedelta(days=1)).values_list("pk", flat=True)
-    calls, _ = DBTaskResult.objects.filter(pk__in=list(over[:PRUNED_AT_ONCE])).delete()
-    return jobs + calls
 
 
 def revive() -> int:

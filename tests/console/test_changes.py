@@ -281,15 +281,6 @@ def test_the_page_shows_filters_and_escapes(boss):
         assert client.get("/changes/" + odd).status_code == 200
 
 
-def test_old_entries_go_in_bites(settings, clock):
-    for _ in range(3):
-        audit.write("tess", "assign")
-    clock.forward(days=366)
-    kept = audit.write("tess", "assign")
-    audit.prune()
-    assert [one.pk for one in Change.objects.all()] == [kept.pk]
-
-
 def test_phones_forgotten_in_the_administration_are_on_record(administrator, listener):
     for mac in (cast.MAC, cast.OTHER_MAC):
         cast.seen(mac)

@@ -5,9 +5,8 @@ import json
 import pytest
 from django.db import transaction
 
-from devices import live, retention
+from devices import live
 from devices.choices import EventKind
-from devices.models import LiveEvent
 from tests import cast
 
 pytestmark = [pytest.mark.db, pytest.mark.django_db, pytest.mark.usefixtures("clock")]
@@ -49,13 +48,3 @@ def test_a_long_text_is_cut_and_compact_is_json():
     (stored,) = live.after(live.newest_id() - 1)
     assert len(stored.text) == 300
     assert json.loads(json.dumps(live.compact(stored)))["mac"] == cast.MAC
-
-
-def test_old_events_go_in_small_bites_and_young_ones_stay(clock, monkeypatch):
-    monkeypatch.setattr(retention, "BITE", 3)
-    phone = cast.seen()
-    live.append(live.event(phone, EventKind.CHANGED, "old", cast.NOON) for _ in range(6))
-    clock.forward(days=retention.KEEP_DAYS, seconds=1)
-    live.append([live.event(phone, EventKind.CHANGED, "young", clock.at)])
-    assert [retention.prune_events() for _ in range(4)] == [3, 3, 1, 0]
-    assert [row.text for row in LiveEvent.objects.all()] == ["young"]

@@ -226,14 +226,6 @@ class TestTelling:
         assert standing.of(job).told.held == 0
 
 
-def test_what_is_over_is_deleted_one_day(clock):
-    phones(1)
-    job = carried_out(change(vlan_tag="9"))
-    assert runner.prune() == 0
-    clock.forward(days=runner.KEPT_DAYS + 1)
-    assert runner.prune() and not Job.objects.filter(pk=job.pk).exists()
-
-
 def test_a_worker_whose_job_was_taken_over_counts_nothing(monkeypatch):
     phones(2)
     monkeypatch.setattr(chunks, "CHUNK", 1)

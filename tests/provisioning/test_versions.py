@@ -5,7 +5,6 @@ import pytest
 from provisioning import assignment, outbox, versions
 from provisioning.gxp.document import values
 from provisioning.layers import store
-from provisioning.models import ConfigFile
 from tests import cast
 
 pytestmark = [pytest.mark.django_db, pytest.mark.db]
@@ -87,14 +86,3 @@ def test_there_is_no_way_back_to_what_is_gone():
     save(phone)
     with pytest.raises(versions.RollbackError, match="none any more"):
         versions.roll_back(phone, 7, by="tess", seen_host=phone.source_host)
-
-
-def test_old_versions_go_and_those_that_a_path_leads_to_stay():
-    phone = cast.seen()
-    for number in range(5):
-        cast.save(phone, cast.draft(display_name=f"Tess {number}"))
-    assert versions.prune(keep=2) == 0, "each steady path still leads to the current file"
-    cast.applied(outbox.current_file(phone.pk))
-    assert versions.prune(keep=0) == 0, "0 keeps all"
-    assert versions.prune(keep=2) == 3
-    assert list(ConfigFile.objects.values_list("number", flat=True)) == [5, 4]

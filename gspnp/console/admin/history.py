@@ -15,6 +15,8 @@ from devices.mac import colons, search_digits
 from devices.models import LiveEvent
 from provisioning.models import ConfigFile, Download, Notify
 
+MAC_DIGITS = 12
+
 
 class ReadOnlyAdmin(ModelAdmin):
     """Nobody adds, changes or deletes here. Encrypted and `secret` columns never leave the database."""
@@ -22,6 +24,7 @@ class ReadOnlyAdmin(ModelAdmin):
     secret: tuple[str, ...] = ()
     actions = None
     list_per_page = 50
+    show_full_result_count = False  # one count of millions is enough
     mac_field = "phone__mac"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -46,9 +49,11 @@ class ReadOnlyAdmin(ModelAdmin):
         return [field.name for field in self.model._meta.fields if field.name not in self.hidden]
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
-        """As Django does it, and MACs in any spelling."""
-        found, duplicates = super().get_search_results(request, queryset, search_term)
+        """As Django does it, and MACs in any spelling. A whole one is looked up by its index, and nowhere else."""
         digits = search_digits(search_term) if self.search_fields else None
+        if digits and len(digits) == MAC_DIGITS:
+            return queryset.filter(**{self.mac_field: digits}), False
+        found, duplicates = super().get_search_results(request, queryset, search_term)
         if digits:
             found |= queryset.filter(**{f"{self.mac_field}__contains": digits})
         return found, duplicates

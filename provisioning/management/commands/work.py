@@ -1,7 +1,7 @@
 """`manage.py work`: what must happen without anybody asking, and the jobs that somebody asked for.
 
-The rounds (stuck phones, old events and versions) go on in a thread of their own, however long a job takes; so do the
-files of phones that were just plugged in, because those wait for them.
+The rounds (stuck phones, releases) go on in a thread of their own, however long a job takes; so do the files of phones
+that were just plugged in, because those wait for them, and the deletion of what is old, because that waits for all.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from django.utils.crypto import get_random_string
 from django_tasks_db.management.commands.db_worker import Worker
 
 from devices import retention
-from provisioning import stuck, versions
+from provisioning import keeping, stuck  # noqa: F401  (keeping registers its rules)
 from provisioning.firmware import pins
 from provisioning.handout import giving
 from provisioning.importing import undoing
@@ -37,14 +37,17 @@ log = logging.getLogger(__name__)
 EVERY_SECONDS = 5.0
 FIRMWARE_JOB = "Next step of firmware"
 AGAIN_MINUTES = 60  # after which a phone whose next step could not be written is tried again
+SWEEP_SECONDS = 60.0  # between two sweeps, if the last one came to its end
 LOOK_SECONDS = 0.5  # between two looks into the queue of jobs, and for phones that were plugged in
+
+_failed_sweeps: list[str] = []  # rules that failed; said with what failed in the rounds
 
 T = TypeVar("T")
 Loop = Callable[[threading.Event, bool], None]
 
 
 class Command(BaseCommand):
-    help = "Carry out jobs, explain phones that stopped on their way, delete old events and versions."
+    help = "Carry out jobs, explain phones that stopped on their way, delete what is old."
 
     def add_arguments(self, parser):
         parser.add_argument("--once", action="store_true", help="do one round, without jobs, and end")
@@ -57,12 +60,13 @@ class Command(BaseCommand):
     def handle(self, **options):
         if options["once"]:
             one_round()
+            retention.Sweeper().sweep()
             return
         stopping, keep_trying = threading.Event(), options["keep_trying"]
         self._died, self._worker = False, _worker()
         threads = [
             threading.Thread(target=self._go_on, args=(loop, stopping, keep_trying), name=name, daemon=True)
-            for name, loop in (("rounds", _rounds), ("arrivals", _arrivals))
+            for name, loop in (("rounds", _rounds), ("arrivals", _arrivals), ("sweeps", _sweeps))
         ]
         gc.freeze()  # what Django has loaded stays: a full collection need not look at it during every job
         for thread in threads:
@@ -141,6 +145,15 @@ def _arrivals(stopping: threading.Event, keep_trying: bool) -> None:
     close_old_connections()
 
 
+def _sweeps(stopping: threading.Event, keep_trying: bool) -> None:
+    """What is kept long enough goes (devices/retention.py)."""
+    sweeper = retention.Sweeper(stopping)
+    while not stopping.is_set():
+        _failed_sweeps[:] = _try(sweeper.sweep, "a sweep", keep_trying) or []
+        stopping.wait(EVERY_SECONDS if sweeper.unfinished else SWEEP_SECONDS)
+    close_old_connections()
+
+
 def _try(do: Callable[[], T], what: str, keep_trying: bool) -> T | None:
     """Do it; None if it failed and is tried again. Without `keep_trying` the error goes on."""
     try:
@@ -159,7 +172,7 @@ def _try(do: Callable[[], T], what: str, keep_trying: bool) -> T | None:
 
 def _round(started_at: datetime, failed: list[str]) -> list[str]:
     """Say that we live and what went wrong last time; then one round."""
-    alive.beat(started_at, failed)
+    alive.beat(started_at, [*failed, *(f"deleting old {name}" for name in _failed_sweeps)])
     return one_round()
 
 
@@ -170,9 +183,8 @@ def one_round() -> list[str]:
     """
     failed = []
     for do in (
-        arrivals.provide, stuck.explain_all, runner.revive, runner.prune, retention.prune_events,
-        retention.forget_unheard, versions.prune, releases.expire, books.refresh_all, plain_files.refresh,
-        undoing.prune, pins.give_up, follow_firmware, giving.hand_out,
+        arrivals.provide, stuck.explain_all, runner.revive, retention.forget_unheard, releases.expire,
+        books.refresh_all, plain_files.refresh, undoing.prune, pins.give_up, follow_firmware, giving.hand_out,
     ):  # fmt: skip
         try:
             do()
