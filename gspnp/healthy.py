@@ -1,7 +1,8 @@
 """Whether processes of this machine do their work: `python -m gspnp.healthy console phones listen work`.
 
-For health checks of containers: exit status 0 if each one that is named does, else 1 and a line that says which does not.
-A door is asked over HTTP, at the address where it listens; listener and worker by their last sign of life in the database.
+For health checks of containers: exit status 0 if each one that is named does, else 1 and a line that says which does
+not. A door is asked over HTTP, at the address where it listens; of listener and worker the last sign of life in the
+database counts.
 """
 
 from __future__ import annotations
@@ -78,7 +79,10 @@ def faults(names: Sequence[str]) -> list[str]:
     if IN_DATABASE & set(names):
         os.environ["DJANGO_SETTINGS_MODULE"] = "gspnp.settings"
         import django
+        from django.conf import settings
 
+        # It is asked every minute: no console is loaded for that.
+        settings.INSTALLED_APPS = ["devices", "provisioning", "sipmcast"]
         django.setup()
     return [f"{name}: {fault}" for name in names if (fault := CHECKS[name]())]
 

@@ -1,4 +1,4 @@
-"""docker-compose.yml as its own tool reads it: anchors and merges resolved, checked against the specification's schema."""
+"""docker-compose.yml as its own tool reads it, anchors resolved, and checked against the specification's schema."""
 
 import json
 import subprocess
