@@ -31,9 +31,7 @@ def running(started_before: dt.datetime | None = None) -> list[str]:
                 )
     folder = Path(settings.GSPNP_DATA_DIR)
     for words, name in (("console", open_port.CONSOLE_FILE_NAME), ("phones", open_port.FILE_NAME)):
-        port = open_port.found(folder, name)
-        if port is not None:
-            opened = dt.datetime.fromtimestamp((folder / name).stat().st_mtime, dt.UTC)
+        for port, opened in open_port.all_found(folder, name):
             if started_before is None or opened < started_before:
                 found.append(f"{words} (port {port})")
     return found

@@ -20,7 +20,7 @@ def beat(started_at: datetime, failed: Sequence[str] = ()) -> None:
     now = timezone.now()
     trouble = f"In its last round this failed: {', '.join(failed)}. Its log says why." if failed else ""
     said = {"started_at": started_at, "heartbeat_at": now, "trouble": trouble[:300]}
-    machine = _machine()
+    machine = this_machine()
     if not WorkerStatus.objects.filter(machine=machine).update(**said):
         WorkerStatus.objects.update_or_create(machine=machine, defaults=said)
         WorkerStatus.objects.filter(heartbeat_at__lt=now - timedelta(hours=FORGET_HOURS)).delete()
@@ -29,7 +29,7 @@ def beat(started_at: datetime, failed: Sequence[str] = ()) -> None:
 def stopped(started_at: datetime) -> None:
     """Say that this worker is gone: nobody has to wait until its last sign of life is old."""
     gone = timezone.now() - timedelta(seconds=STALE_SECONDS)
-    WorkerStatus.objects.filter(machine=_machine(), started_at=started_at).update(heartbeat_at=gone)
+    WorkerStatus.objects.filter(machine=this_machine(), started_at=started_at).update(heartbeat_at=gone)
 
 
 def is_fresh(status: WorkerStatus) -> bool:
@@ -37,5 +37,6 @@ def is_fresh(status: WorkerStatus) -> bool:
     return timezone.now() - status.heartbeat_at < timedelta(seconds=STALE_SECONDS)
 
 
-def _machine() -> str:
+def this_machine() -> str:
+    """What the row of this machine's worker is called."""
     return platform.node()[:120] or "this machine"

@@ -12,13 +12,16 @@ import pytest
 PACKAGES = {
     "chromium": "chromium",
     "curl": "curl",
+    "docker-compose": "docker-compose",
     "ip": "iproute2",
     "kamailio": "kamailio",
+    "nginx": "nginx-light",
     "openssl": "openssl",
     "redis-server": "redis-server",
     "setpriv": "util-linux",
     "sipp": "sip-tester",
     "ss": "iproute2",
+    "systemd-analyze": "systemd",
     "unshare": "util-linux",
     "xmllint": "libxml2-utils",
 }
