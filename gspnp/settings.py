@@ -10,7 +10,7 @@ from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
-from gspnp import bodies, keys, open_port, tls
+from gspnp import bodies, keys, logs, open_port, tls
 from gspnp.env import BASE_DIR, env
 from gspnp.hosts import OwnHosts
 from gspnp.sidebar import NAVIGATION
@@ -292,25 +292,6 @@ UNFOLD = {
     },
 }
 
-LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "line": {
-            "()": "gspnp.logs.RedactingFormatter",
-            "format": "{asctime} {levelname:<7} {name}: {message}",
-            "style": "{",
-        }
-    },
-    "filters": {"line_only": {"()": "gspnp.logs.WithoutTraceback"}},
-    "handlers": {"stderr": {"class": "gspnp.logs.Stderr", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.choice("GSPNP_LOG_LEVEL", "INFO", LOG_LEVELS)},
-    "loggers": {
-        "django.request": {"level": "ERROR"},
-        "django.security.DisallowedHost": {"filters": ["line_only"]},
-        "axes": {"level": "WARNING"},
-        "daphne": {"level": "WARNING"},
-        "channels_redis": {"filters": ["line_only"]},
-    },
-}
+LOGGING = logs.configuration(
+    env.choice("GSPNP_LOG_LEVEL", "INFO", logs.LEVELS), env.choice("GSPNP_LOG", "text", logs.FORMS)
+)
