@@ -67,6 +67,12 @@ GSPNP_ALLOWED_NETWORKS = env.list("GSPNP_ALLOWED_NETWORKS", [])
 GSPNP_HTTP_RATE = env.int("GSPNP_HTTP_RATE", 1_000, 1, 1_000_000)
 GSPNP_HTTP_RATE_PER_SOURCE = env.int("GSPNP_HTTP_RATE_PER_SOURCE", 100, 1, 1_000_000)
 
+# --- being watched (docs/monitoring.md) -------------------------------------------------------------------------
+GSPNP_METRICS_NETWORKS = env.list("GSPNP_METRICS_NETWORKS", ["127.0.0.0/8", "::1/128"])
+GSPNP_METRICS_BIND = env.str("GSPNP_METRICS_BIND", "127.0.0.1").strip("[]")
+GSPNP_LISTEN_METRICS_PORT = env.int("GSPNP_LISTEN_METRICS_PORT", 5482, 0)  # 0: none
+GSPNP_WORK_METRICS_PORT = env.int("GSPNP_WORK_METRICS_PORT", 5483, 0)
+
 # --- SIP --------------------------------------------------------------------------------------------------------
 GSPNP_PNP_INTERFACES = env.list("GSPNP_PNP_INTERFACES", [])
 GSPNP_PNP_GROUP = env.str("GSPNP_PNP_GROUP", "224.0.1.75")
@@ -260,7 +266,7 @@ X_FRAME_OPTIONS = "DENY"
 if GSPNP_HTTPS:
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     SECURE_SSL_REDIRECT = True
-    SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
     # HSTS (RFC 6797) closes plain HTTP at every port of the name. That is enough to answer for: names below it, and the
     # domain in browsers' own lists, may be other people's. W005 and W021 ask for these two.
     SECURE_HSTS_SECONDS = env.int("GSPNP_HSTS_SECONDS", 31_536_000, 1, 315_360_000)

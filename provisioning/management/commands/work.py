@@ -21,7 +21,7 @@ from django.utils.crypto import get_random_string
 from django_tasks_db.management.commands.db_worker import Worker
 
 from devices import retention
-from provisioning import stuck, versions
+from provisioning import stuck, versions, watched
 from provisioning.firmware import pins
 from provisioning.handout import giving
 from provisioning.importing import undoing
@@ -64,6 +64,7 @@ class Command(BaseCommand):
             threading.Thread(target=self._go_on, args=(loop, stopping, keep_trying), name=name, daemon=True)
             for name, loop in (("rounds", _rounds), ("arrivals", _arrivals))
         ]
+        seen = watched.begin(threads)
         gc.freeze()  # what Django has loaded stays: a full collection need not look at it during every job
         for thread in threads:
             thread.start()
@@ -74,6 +75,7 @@ class Command(BaseCommand):
                 self._worker = _worker()
         finally:
             stopping.set()
+            seen.close()
             for thread in threads:
                 thread.join(EVERY_SECONDS)
             log.info("stopped")
@@ -123,6 +125,7 @@ def _worker() -> Worker:
 def _rounds(stopping: threading.Event, keep_trying: bool) -> None:
     started_at, failed = timezone.now(), list[str]()
     while not stopping.is_set():
+        watched.turned()
         failed = _try(partial(_round, started_at, failed), "this round", keep_trying) or []
         stopping.wait(EVERY_SECONDS)
     with contextlib.suppress(*AWAY):
@@ -133,6 +136,7 @@ def _rounds(stopping: threading.Event, keep_trying: bool) -> None:
 def _arrivals(stopping: threading.Event, keep_trying: bool) -> None:
     """Files of phones that were plugged in, as long as there are any; then a look now and then."""
     while not stopping.is_set():
+        watched.turned()
         looked_at = _try(arrivals.provide, "a look for phones that were plugged in", keep_trying)
         if looked_at is None:
             stopping.wait(EVERY_SECONDS)

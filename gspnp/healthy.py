@@ -1,0 +1,66 @@
+"""Ask one process of this machine whether it is ready: `python -m gspnp.healthy console|phones|listen|work`.
+
+For health checks of containers and supervisors: it says what /readyz says, and exits 0 if the process is ready. Loads
+no Django, for it is started every few seconds.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import sys
+
+from gspnp import tls
+from gspnp.env import SettingError, build_env
+
+TIMEOUT_SECONDS = 5.0
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 (asked, not opened)
+# Process -> setting and default of its address, of its port, and the name of its certificate's settings.
+PROCESSES = {
+    "console": ("GSPNP_CONSOLE_BIND", "0.0.0.0", "GSPNP_CONSOLE_PORT", 8000, tls.CONSOLE),  # noqa: S104
+    "phones": ("GSPNP_PHONES_BIND", "0.0.0.0", "GSPNP_PHONES_PORT", 5481, tls.PHONES),  # noqa: S104
+    "listen": ("GSPNP_METRICS_BIND", "127.0.0.1", "GSPNP_LISTEN_METRICS_PORT", 5482, ""),
+    "work": ("GSPNP_METRICS_BIND", "127.0.0.1", "GSPNP_WORK_METRICS_PORT", 5483, ""),
+}
+
+
+def ask(process: str) -> tuple[bool, str]:
+    """Whether it is ready, and its own words. Raises SettingError."""
+    env = build_env()
+    bind_name, bind, port_name, port, certificate = PROCESSES[process]
+    host = env.str(bind_name, bind).strip("[]")
+    number = env.int(port_name, port, 0)
+    if not number:
+        return False, f"It cannot be asked: {port_name} is 0. Give it a port."
+    address = EVERYWHERE.get(host, host)
+    link: http.client.HTTPConnection
+    if certificate and tls.files_of(env, certificate) is not None:
+        # This very machine is asked whether it answers, not who it is: the certificate has another name.
+        trusting = ssl._create_unverified_context()  # noqa: S323
+        link = http.client.HTTPSConnection(address, number, timeout=TIMEOUT_SECONDS, context=trusting)
+    else:
+        link = http.client.HTTPConnection(address, number, timeout=TIMEOUT_SECONDS)
+    try:
+        link.request("GET", "/readyz")
+        answer = link.getresponse()
+        return answer.status == http.client.OK, answer.read(4096).decode("utf-8", "replace").strip()
+    except (OSError, http.client.HTTPException) as error:
+        return False, f"It does not answer at port {number} on {address}: {error}"
+    finally:
+        link.close()
+
+
+def main(arguments: list[str]) -> None:
+    """Exit 0 if it is ready, else 1."""
+    if len(arguments) != 1 or arguments[0] not in PROCESSES:
+        sys.exit(f"Say which process: python -m gspnp.healthy {'|'.join(PROCESSES)}")
+    try:
+        ready, words = ask(arguments[0])
+    except SettingError as error:
+        sys.exit(str(error))
+    sys.stdout.write(f"{words}\n")
+    sys.exit(0 if ready else 1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
