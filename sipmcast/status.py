@@ -13,6 +13,7 @@ from sipmcast.models import STALE_SECONDS, ListenerStatus
 TROUBLE_CHARS = 300
 MAX_WARNINGS = 20
 MAX_LISTENERS = 500  # that metrics tell of
+TOLD_DAYS = 7  # so long: a site that was closed for good must not be an alarm for ever
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ def stopped(name: str) -> None:
 def metrics_of_all() -> Iterable[Metric]:
     """What the database says of every site's listeners: one row each."""
     now, ages, fresh = timezone.now(), dict[str, float](), dict[str, float]()
-    rows = ListenerStatus.objects.order_by("-heartbeat_at").values_list("site", "heartbeat_at")
+    lately = ListenerStatus.objects.filter(heartbeat_at__gt=now - timedelta(days=TOLD_DAYS))
+    rows = lately.order_by("-heartbeat_at").values_list("site", "heartbeat_at")
     for site, heartbeat_at in rows[:MAX_LISTENERS]:
         age = max(0.0, (now - heartbeat_at).total_seconds())
         ages[site] = min(age, ages.get(site, age))

@@ -23,8 +23,9 @@ async def ask(path: str, peer: str = READER, method: str = "GET", **headers: str
         *((name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()),
     ]
     scope = {
-        "type": "http", "http_version": "1.1", "method": method, "path": path, "raw_path": path.encode(), "scheme": "http",
-        "query_string": b"", "headers": sent, "client": (peer, 1), "server": ("localhost", 8000), "root_path": "",
+        "type": "http", "http_version": "1.1", "method": method, "path": path, "raw_path": path.encode(),
+        "scheme": "http", "query_string": b"",
+        "headers": sent, "client": (peer, 1), "server": ("localhost", 8000), "root_path": "",
     }  # fmt: skip
     asking = ApplicationCommunicator(application, scope)
     await asking.send_input({"type": "http.request", "body": b"", "more_body": False})

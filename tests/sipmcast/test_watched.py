@@ -41,7 +41,8 @@ def test_the_agents_counters_are_shown_as_they_are():
     found = values(watched.of_listener(counting, pulse))
     assert 0 <= found.pop("gspnp_listener_beat_seconds") < 20
     assert found == {
-        "gspnp_sip_received_total": 100, "gspnp_sip_subscribes_total{ours}": 40, "gspnp_sip_subscribes_total{foreign}": 2,
+        "gspnp_sip_received_total": 100, "gspnp_sip_subscribes_total{ours}": 40,
+        "gspnp_sip_subscribes_total{foreign}": 2,
         "gspnp_sip_subscribes_total{repeat_absorbed}": 3, "gspnp_sip_subscribes_total{repeat_answered}": 4,
         "gspnp_sip_answers_total{repeat}": 4, "gspnp_sip_answers_total{refusal}": 2,
         "gspnp_sip_answers_total{stored}": 35, "gspnp_sip_answers_total{unstored}": 5,
@@ -77,7 +78,7 @@ def test_it_is_ready_while_it_hears_and_the_database_hears_of_it(legs, beaten_ag
 @pytest.mark.db
 @pytest.mark.django_db
 def test_a_site_is_as_old_as_its_youngest_listener(clock):
-    for name, site, ago in (("a", "berlin", 1), ("b", "berlin", 400), ("c", "paris", 100)):
+    for name, site, ago in (("a", "berlin", 1), ("b", "berlin", 400), ("c", "paris", 100), ("d", "closed", 8 * 86_400)):
         ListenerStatus.objects.create(
             name=name, site=site, started_at=clock.at, heartbeat_at=clock.at - timedelta(seconds=ago)
         )
