@@ -33,6 +33,11 @@ def begin_request(peer: str, given: str, trusted: Sequence[str]) -> str:
     return chosen
 
 
+def of_no_request() -> None:
+    """What follows in this task belongs to none: it was only begun in the course of one."""
+    _request_id.set("")
+
+
 def site() -> str:
     """The site that this process serves; "" if it serves none in particular."""
     return _site

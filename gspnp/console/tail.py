@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 from channels.db import database_sync_to_async
 from channels.layers import get_channel_layer
 
-from devices import live, wake
+from devices import live, said_of, wake
 from devices.models import LiveEvent
 
 log = logging.getLogger(__name__)
@@ -90,6 +90,7 @@ class Tail:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _run(self) -> None:
+        said_of.of_no_request()  # but of all browsers
         woken = asyncio.Event()
         listening = asyncio.get_running_loop().create_task(wake.listen(woken)) if wake.is_on() else None
         try:

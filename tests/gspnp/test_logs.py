@@ -17,6 +17,13 @@ SECRET = "AbCdEfGhIjKlMnOpQrStUv"  # 22 characters, as in a path
 HOSTILE = 'a\nb\rc\x1b[31m\x00"\\\u2028\ud800\x85}{'
 
 
+@pytest.fixture(autouse=True)
+def no_request():
+    said_of.of_no_request()
+    yield
+    said_of.of_no_request()
+
+
 def record(message: str, *arguments: object, level: int = logging.INFO, **added: object) -> logging.LogRecord:
     made = logging.LogRecord("provisioning.door.app", level, "app.py", 1, message, arguments, None)
     made.__dict__.update(added)
