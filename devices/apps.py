@@ -13,7 +13,10 @@ class DevicesConfig(AppConfig):
         from django.apps import apps
         from django.db.models.signals import pre_save
 
+        from devices import facts, metrics
         from devices.fields import open_dumped, sealed_names
+
+        metrics.facts.append(facts.of_phones)
 
         for model in apps.get_models():
             if sealed_names(model):

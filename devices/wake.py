@@ -39,6 +39,14 @@ def is_on() -> bool:
     return LAYER in settings.CHANNEL_LAYERS
 
 
+_away = {"told": False, "asked": False}  # by either of those who talk to it
+
+
+def is_away() -> bool:
+    """Could Redis not be reached when this process tried last? False if it has not tried."""
+    return any(_away.values())
+
+
 def after_commit(using: str) -> None:
     """Wake them once the present transaction is committed; at once if there is none."""
     if is_on():
@@ -69,12 +77,12 @@ class _Bell:
                     log.warning(
                         "Redis cannot be told (%s); pages look by themselves until it is back", type(error).__name__
                     )
-                is_away = True
+                is_away = _away["told"] = True
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 if is_away:
                     log.info("Redis is back")
-                is_away = False
+                is_away = _away["told"] = False
                 await asyncio.sleep(PAUSE_SECONDS)
 
 
@@ -100,14 +108,14 @@ async def listen(woken: asyncio.Event) -> None:
             await asyncio.wait_for(layer.group_add(GROUP, channel), SEND_SECONDS)
             if is_away:
                 log.info("Redis is back")
-            is_away = False
+            is_away = _away["asked"] = False
             while True:
                 await layer.receive(channel)
                 woken.set()
         except Exception as error:
             if not is_away:
                 log.warning("Redis cannot be asked (%r); pages look by themselves until it is back", error)
-            is_away = True
+            is_away = _away["asked"] = True
             with contextlib.suppress(Exception):
                 await layer.flush()
             await asyncio.sleep(RETRY_SECONDS)

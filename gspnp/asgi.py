@@ -11,14 +11,19 @@ http = get_asgi_application()
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 
+from devices import metrics
 from gspnp import broken_off
 from gspnp.bodies import CONSOLE_BYTES, bound
 from gspnp.console.routing import websocket_urlpatterns
 from gspnp.origin import SameOrigin
 from gspnp.proxies import TrustedProxies
+from gspnp.watched import Watched
 
 bound(CONSOLE_BYTES)
 broken_off.cut()
-application = ProtocolTypeRouter(
-    {"http": TrustedProxies(http), "websocket": SameOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))}
+metrics.watch_database()
+application = Watched(
+    ProtocolTypeRouter(
+        {"http": TrustedProxies(http), "websocket": SameOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))}
+    )
 )

@@ -1,102 +1,65 @@
-"""Whether processes of this machine do their work: `python -m gspnp.healthy console phones listen work`.
+"""Ask processes of this machine whether they are ready: `python -m gspnp.healthy console phones listen work`.
 
-For health checks of containers: exit status 0 if each one that is named does, else 1 and a line that says which does
-not. A door is asked over HTTP, at the address where it listens; of listener and worker the last sign of life in the
-database counts.
+For health checks of containers and supervisors: it says what each /readyz says, and exits 0 if all that are named are
+ready. Loads no Django, for it is started every few seconds.
 """
 
 from __future__ import annotations
 
 import http.client
-import os
-import socket
 import ssl
 import sys
-from collections.abc import Callable, Sequence
 
-from gspnp import serve, tls
-from gspnp.env import build_env
+from gspnp import tls
+from gspnp.env import SettingError, build_env
 
-ANSWER_SECONDS = 5.0
-EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-
-
-def door_fault(name: str) -> str:
-    """Why this door is not well; "" if it is. It asks the database itself."""
-    door, env = serve.DOORS[name], build_env()
-    host, port = serve.address_of(door, env)
-    host = EVERYWHERE.get(host, host)
-    connection: http.client.HTTPConnection
-    if tls.files_of(env, door.certificate) is None:
-        connection = http.client.HTTPConnection(host, port, timeout=ANSWER_SECONDS)
-    else:
-        # Whether its certificate is good for its name is no question of whether it works.
-        context = ssl._create_unverified_context()
-        connection = http.client.HTTPSConnection(host, port, timeout=ANSWER_SECONDS, context=context)
-    try:
-        connection.request("GET", "/healthz", headers={"Host": "localhost"})
-        status = connection.getresponse().status
-    except (OSError, http.client.HTTPException) as error:
-        return f"no answer ({error})"
-    finally:
-        connection.close()
-    return "" if status == 200 else f"it answers with {status}"
-
-
-def listener_fault() -> str:
-    """Why no listener of this machine is well; "" if one is."""
-    from datetime import timedelta
-
-    from django.utils import timezone
-
-    from sipmcast.models import STALE_SECONDS, ListenerStatus
-
-    here = ListenerStatus.objects.filter(name__startswith=f"{socket.gethostname()[:40]}/")
-    fresh = here.filter(heartbeat_at__gte=timezone.now() - timedelta(seconds=STALE_SECONDS))
-    return "" if fresh.exists() else "no sign of life"
-
-
-def worker_fault() -> str:
-    """Why the worker of this machine is not well; "" if it is."""
-    from provisioning.jobs import alive
-    from provisioning.jobs.models import WorkerStatus
-
-    here = WorkerStatus.objects.filter(machine=alive.this_machine()).first()
-    return "" if here is not None and alive.is_fresh(here) else "no sign of life"
-
-
-CHECKS: dict[str, Callable[[], str]] = {
-    "console": lambda: door_fault("console"),
-    "phones": lambda: door_fault("phones"),
-    "listen": listener_fault,
-    "work": worker_fault,
+TIMEOUT_SECONDS = 5.0
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 (asked, not opened)
+# Process -> setting and default of its address, of its port, and the name of its certificate's settings.
+PROCESSES = {
+    "console": ("GSPNP_CONSOLE_BIND", "0.0.0.0", "GSPNP_CONSOLE_PORT", 8000, tls.CONSOLE),  # noqa: S104
+    "phones": ("GSPNP_PHONES_BIND", "0.0.0.0", "GSPNP_PHONES_PORT", 5481, tls.PHONES),  # noqa: S104
+    "listen": ("GSPNP_METRICS_BIND", "127.0.0.1", "GSPNP_LISTEN_METRICS_PORT", 5484, ""),
+    "work": ("GSPNP_METRICS_BIND", "127.0.0.1", "GSPNP_WORK_METRICS_PORT", 5485, ""),
 }
-IN_DATABASE = {"listen", "work"}
 
 
-def faults(names: Sequence[str]) -> list[str]:
-    """What is wrong with these, a line for each."""
-    if IN_DATABASE & set(names):
-        os.environ["DJANGO_SETTINGS_MODULE"] = "gspnp.settings"
-        import django
-        from django.conf import settings
-
-        # It is asked every minute: no console is loaded for that.
-        settings.INSTALLED_APPS = ["devices", "provisioning", "sipmcast"]
-        django.setup()
-    return [f"{name}: {fault}" for name in names if (fault := CHECKS[name]())]
-
-
-def main(names: Sequence[str]) -> None:
-    """Ask, and say."""
-    if not names or not set(names) <= set(CHECKS):
-        sys.exit(f"Say which: python -m gspnp.healthy {' '.join(CHECKS)}")
+def ask(process: str) -> tuple[bool, str]:
+    """Whether it is ready, and its own words. Raises SettingError."""
+    env = build_env()
+    bind_name, bind, port_name, port, certificate = PROCESSES[process]
+    host = env.str(bind_name, bind).strip("[]")
+    number = env.int(port_name, port, 0)
+    if not number:
+        return False, f"It cannot be asked: {port_name} is 0. Give it a port."
+    address = EVERYWHERE.get(host, host)
+    link: http.client.HTTPConnection
+    if certificate and tls.files_of(env, certificate) is not None:
+        # This very machine is asked whether it answers, not who it is: the certificate has another name.
+        trusting = ssl._create_unverified_context()  # noqa: S323
+        link = http.client.HTTPSConnection(address, number, timeout=TIMEOUT_SECONDS, context=trusting)
+    else:
+        link = http.client.HTTPConnection(address, number, timeout=TIMEOUT_SECONDS)
     try:
-        found = faults(names)
-    except Exception as error:  # whatever it is: it is not well, and a health check is one line
-        found = [f"cannot be looked at ({type(error).__name__}: {error})"]
-    if found:
-        sys.exit("\n".join(found))
+        link.request("GET", "/readyz")
+        answer = link.getresponse()
+        return answer.status == http.client.OK, answer.read(4096).decode("utf-8", "replace").strip()
+    except (OSError, http.client.HTTPException) as error:
+        return False, f"It does not answer at port {number} on {address}: {error}"
+    finally:
+        link.close()
+
+
+def main(arguments: list[str]) -> None:
+    """Exit 0 if all of them are ready, else 1."""
+    if not arguments or not set(arguments) <= PROCESSES.keys():
+        sys.exit(f"Say which: python -m gspnp.healthy {' '.join(PROCESSES)}")
+    try:
+        answers = {process: ask(process) for process in arguments}
+    except SettingError as error:
+        sys.exit(str(error))
+    sys.stdout.writelines(f"{process}: {words}\n" for process, (_, words) in answers.items())
+    sys.exit(0 if all(ready for ready, _ in answers.values()) else 1)
 
 
 if __name__ == "__main__":

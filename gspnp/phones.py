@@ -76,6 +76,9 @@ def main(arguments: list[str]) -> None:
     """Set Django up for this door, and serve."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "gspnp.settings_phones"
     django.setup()
+    from devices import metrics
+
+    metrics.watch_database()
     asyncio.run(serve(socket.socket(fileno=int(arguments[0]))))
 
 

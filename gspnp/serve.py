@@ -15,7 +15,7 @@ import time
 from typing import NamedTuple
 
 from devices import certificates
-from gspnp import open_port, tls
+from gspnp import logs, open_port, tls
 from gspnp.env import Env, SettingError, build_env, data_dir
 
 RETRY_SECONDS = 5
@@ -92,6 +92,16 @@ def _remedy(door: Door, host: str, port: int, error: OSError) -> str:
     return f"port {port} on {host} cannot be opened: {error.strerror}. See {door.bind} and {door.port}."
 
 
+def _say(role: str, level: str, words: str) -> None:
+    """A line to the log, in the format that is set; a setting that cannot be read is told by `main`."""
+    try:
+        form = build_env().choice("GSPNP_LOG", "text", logs.FORMS)
+    except SettingError:
+        form = "text"
+    sys.stderr.write(logs.line(form, role, level, words) + "\n")
+    sys.stderr.flush()
+
+
 def main(arguments: list[str]) -> None:
     """Become the server of the door named, as soon as its port can be had."""
     if len(arguments) != 1 or arguments[0] not in DOORS:
@@ -106,17 +116,17 @@ def main(arguments: list[str]) -> None:
             opened = open_socket(door, host, port)
             break
         except (CannotServe, SettingError, certificates.CertificateError) as error:
-            sys.stderr.write(f"The {arguments[0]} door is closed: {error} Trying again in {RETRY_SECONDS} s.\n")
-            sys.stderr.flush()
+            _say(
+                arguments[0], "ERROR", f"The {arguments[0]} door is closed: {error} Trying again in {RETRY_SECONDS} s."
+            )
             time.sleep(RETRY_SECONDS)
     try:
         open_port.leave(data_dir(), port, door.trace)
     except OSError as error:
-        sys.stderr.write(f"Commands cannot see at which port this door opens: {error}.\n")
+        _say(arguments[0], "WARNING", f"Commands cannot see at which port this door opens: {error}.")
     os.environ.pop("DJANGO_SETTINGS_MODULE", None)  # each server knows its own
     spoken = "" if files is None else " with TLS"
-    sys.stderr.write(f"The {arguments[0]} door opens on {host} port {port}{spoken}.\n")
-    sys.stderr.flush()
+    _say(arguments[0], "INFO", f"The {arguments[0]} door opens on {host} port {port}{spoken}.")
     command = door.command if files is None else door.tls_command
     os.execv(sys.executable, [sys.executable, *command, str(opened.fileno())])
 

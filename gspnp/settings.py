@@ -10,7 +10,7 @@ from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
-from gspnp import bodies, keys, open_port, tls
+from gspnp import bodies, keys, logs, open_port, tls
 from gspnp.env import BASE_DIR, env
 from gspnp.hosts import OwnHosts
 from gspnp.sidebar import NAVIGATION
@@ -67,6 +67,12 @@ GSPNP_ALLOWED_NETWORKS = env.list("GSPNP_ALLOWED_NETWORKS", [])
 GSPNP_HTTP_RATE = env.int("GSPNP_HTTP_RATE", 1_000, 1, 1_000_000)
 GSPNP_HTTP_RATE_PER_SOURCE = env.int("GSPNP_HTTP_RATE_PER_SOURCE", 100, 1, 1_000_000)
 GSPNP_HTTP_CONNECTIONS_PER_SOURCE = env.int("GSPNP_HTTP_CONNECTIONS_PER_SOURCE", 100, 1, 2_000)
+
+# --- being watched (docs/monitoring.md) -------------------------------------------------------------------------
+GSPNP_METRICS_NETWORKS = env.list("GSPNP_METRICS_NETWORKS", ["127.0.0.0/8", "::1/128"])
+GSPNP_METRICS_BIND = env.str("GSPNP_METRICS_BIND", "127.0.0.1").strip("[]")
+GSPNP_LISTEN_METRICS_PORT = env.int("GSPNP_LISTEN_METRICS_PORT", 5484, 0)  # 0: none
+GSPNP_WORK_METRICS_PORT = env.int("GSPNP_WORK_METRICS_PORT", 5485, 0)
 
 # --- SIP --------------------------------------------------------------------------------------------------------
 GSPNP_PNP_INTERFACES = env.list("GSPNP_PNP_INTERFACES", [])
@@ -270,7 +276,7 @@ X_FRAME_OPTIONS = "DENY"
 if GSPNP_HTTPS:
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     SECURE_SSL_REDIRECT = True
-    SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
     # HSTS (RFC 6797) closes plain HTTP at every port of the name. That is enough to answer for: names below it, and the
     # domain in browsers' own lists, may be other people's. W005 and W021 ask for these two.
     SECURE_HSTS_SECONDS = env.int("GSPNP_HSTS_SECONDS", 31_536_000, 1, 315_360_000)
@@ -302,25 +308,6 @@ UNFOLD = {
     },
 }
 
-LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "line": {
-            "()": "gspnp.logs.RedactingFormatter",
-            "format": "{asctime} {levelname:<7} {name}: {message}",
-            "style": "{",
-        }
-    },
-    "filters": {"line_only": {"()": "gspnp.logs.WithoutTraceback"}},
-    "handlers": {"stderr": {"class": "gspnp.logs.Stderr", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.choice("GSPNP_LOG_LEVEL", "INFO", LOG_LEVELS)},
-    "loggers": {
-        "django.request": {"level": "ERROR"},
-        "django.security.DisallowedHost": {"filters": ["line_only"]},
-        "axes": {"level": "WARNING"},
-        "daphne": {"level": "WARNING"},
-        "channels_redis": {"filters": ["line_only"]},
-    },
-}
+LOGGING = logs.configuration(
+    env.choice("GSPNP_LOG_LEVEL", "INFO", logs.LEVELS), env.choice("GSPNP_LOG", "text", logs.FORMS)
+)

@@ -17,6 +17,7 @@ from gspnp.settings import (  # noqa: F401  (a settings module is its names)
     GSPNP_HTTP_RATE,
     GSPNP_HTTP_RATE_PER_SOURCE,
     GSPNP_HTTPS,
+    GSPNP_METRICS_NETWORKS,
     GSPNP_NEW_PHONES,
     GSPNP_NEW_PHONES_PER_SOURCE,
     GSPNP_OPINIONS_OFF,

@@ -10,5 +10,8 @@ class ProvisioningConfig(AppConfig):
     verbose_name = _("Provisioning")
 
     def ready(self):
-        from provisioning import checks  # noqa: F401  (registers itself)
+        from devices import metrics
+        from provisioning import checks, facts  # noqa: F401  (checks register themselves)
         from provisioning.importing import forgetting  # noqa: F401  (the same)
+
+        metrics.facts.extend((facts.of_outbox, facts.of_work))

@@ -55,9 +55,9 @@ def phone_login(app_configs, **kwargs):
 
 @register()
 def networks(app_configs, **kwargs):
-    """provisioning.E003: every entry of GSPNP_ALLOWED_NETWORKS and GSPNP_TRUSTED_PROXIES is a network."""
+    """provisioning.E003: every entry of a setting that lists networks is one."""
     found = []
-    for name in ("GSPNP_ALLOWED_NETWORKS", "GSPNP_TRUSTED_PROXIES"):
+    for name in ("GSPNP_ALLOWED_NETWORKS", "GSPNP_TRUSTED_PROXIES", "GSPNP_METRICS_NETWORKS"):
         for entry in getattr(settings, name):
             try:
                 ipaddress.ip_network(entry, strict=False)

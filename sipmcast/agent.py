@@ -252,6 +252,7 @@ class Agent:
             self._ignore("stray_response", source, f"{response.status} {response.cseq.method}")
         elif final is not None and isinstance(final.token, int):
             self.counters["notify_answered"] += 1
+            self.counters["notify_agreed" if 200 <= response.status < 300 else "notify_refused"] += 1
             reason = plain_text(readable(response.reason), DETAIL_LIMIT)
             challenges = read_challenges(response) if response.status in (401, 407) else ()
             branch = response.via.branch

@@ -10,4 +10,7 @@ class SipmcastConfig(AppConfig):
     verbose_name = _("Listening")
 
     def ready(self):
-        from sipmcast import checks  # noqa: F401  (registers itself)
+        from devices import metrics
+        from sipmcast import checks, status  # noqa: F401  (checks register themselves)
+
+        metrics.facts.append(status.metrics_of_all)

@@ -23,6 +23,8 @@ class Pulse:
     held: Held
     last_heard: dict[str, float] = field(default_factory=dict)
     """Interface -> when a SUBSCRIBE was last heard there, POSIX seconds."""
+    beaten_at: float | None = None
+    """When a heartbeat was stored last."""
     storing_since: float | None = None
     """Since when a batch waits to be stored."""
     _away_since: float | None = None
@@ -56,6 +58,11 @@ class Pulse:
         if drops:
             said.append(f"The kernel has thrown away {drops:,} datagrams that came faster than they were read.")
         return said
+
+    @property
+    def is_away(self) -> bool:
+        """Is the store away, as far as we know?"""
+        return self._away_since is not None
 
     def is_slow(self) -> bool:
         """Does a batch wait to be stored for too long?"""

@@ -1,14 +1,19 @@
 """What a listener writes of itself, for the console and pnp_doctor."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from django.utils import timezone
+from prometheus_client.core import Metric
 
+from devices.metrics import gauge
 from sipmcast.models import STALE_SECONDS, ListenerStatus
 
 TROUBLE_CHARS = 300
 MAX_WARNINGS = 20
+MAX_LISTENERS = 500  # that metrics tell of
+TOLD_DAYS = 7  # so long: a site that was closed for good must not be an alarm for ever
 
 
 @dataclass(frozen=True)
@@ -49,3 +54,17 @@ def stopped(name: str) -> None:
     gone = timezone.now() - timedelta(seconds=STALE_SECONDS)
     mine = ListenerStatus.objects.filter(name=place, instance=instance, heartbeat_at__gt=gone)
     mine.update(heartbeat_at=gone - timedelta(milliseconds=1))
+
+
+def metrics_of_all() -> Iterable[Metric]:
+    """What the database says of every site's listeners: one row each."""
+    now, ages, fresh = timezone.now(), dict[str, float](), dict[str, float]()
+    lately = ListenerStatus.objects.filter(heartbeat_at__gt=now - timedelta(days=TOLD_DAYS))
+    rows = lately.order_by("-heartbeat_at").values_list("site", "heartbeat_at")
+    for site, heartbeat_at in rows[:MAX_LISTENERS]:
+        age = max(0.0, (now - heartbeat_at).total_seconds())
+        ages[site] = min(age, ages.get(site, age))
+        fresh[site] = fresh.get(site, 0) + (age < STALE_SECONDS)
+    yield gauge("gspnp_listeners", "Listeners with a fresh heartbeat, by site.", fresh, "site")
+    words = "Seconds since a listener of this site was heard from last."
+    yield gauge("gspnp_listener_heartbeat_age_seconds", words, ages, "site")

@@ -21,7 +21,7 @@ from devices.choices import WAY
 from devices.inventory import Heard
 from devices.mac import colons
 from devices.sighting import Sighting
-from sipmcast import desk, pulse, transcripts
+from sipmcast import desk, pulse, transcripts, watched
 from sipmcast.calls import Send
 from sipmcast.desk import STORE_AWAY
 from sipmcast.events import (
@@ -79,7 +79,7 @@ class Worker:
         self._probed: dict[int, int] = {}
         self._sighted = asyncio.Event()
         self._wake = asyncio.Event()
-        self._pulse = Pulse(self._held)
+        self.pulse = self._pulse = Pulse(self._held)
         self._upkeep_due = self._transcripts_due = 0.0
         self._tidy_due = time.monotonic() + TIDY_SECONDS
         self._lines = (0.0, 0)
@@ -193,7 +193,8 @@ class Worker:
     async def _store(self, taken: list[Waiting]) -> list[Heard]:
         """Store a batch; one sighting that cannot be stored must not take the others with it."""
         try:
-            stored = await self._store_helper.run(desk.store, [sighting for sighting, _ in taken], self.site)
+            with watched.STORE.time():
+                stored = await self._store_helper.run(desk.store, [sighting for sighting, _ in taken], self.site)
             self._note(stored)
             return stored.heard
         except STORE_AWAY:
@@ -345,6 +346,7 @@ class Worker:
         if self._pulse.is_due(now):
             said = self._pulse.said(self.listener, now)
             await self._in_outbox(heartbeat, self.claimed_by, self.site, said)
+            self._pulse.beaten_at = time.monotonic()
             self._tidy_up(now)
 
     def _tidy_up(self, now: float) -> None:
@@ -357,7 +359,8 @@ class Worker:
         self._pulse.gone(self.listener, error)
 
     async def _in_outbox(self, call, *arguments):
-        return await self._outbox_helper.run(call, *arguments)
+        with watched.OUTBOX.time():
+            return await self._outbox_helper.run(call, *arguments)
 
     async def ready(self) -> None:
         """Wait until both helpers have started: the first phone shall not wait for them."""

@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 from channels.db import database_sync_to_async
 from channels.layers import get_channel_layer
 
-from devices import live, wake
+from devices import live, said_of, wake
 from devices.models import LiveEvent
 
 log = logging.getLogger(__name__)
@@ -64,10 +64,16 @@ class Tail:
     def __init__(self) -> None:
         self._browsers = 0
         self._task: asyncio.Task[None] | None = None
+        self._failing = False
 
     @property
     def running(self) -> bool:
         return self._task is not None and not self._task.done()
+
+    @property
+    def is_well(self) -> bool:
+        """Are browsers told of what happens, if there are any?"""
+        return self._browsers <= 0 or (self.running and not self._failing)
 
     def join(self) -> None:
         """A browser has come."""
@@ -84,6 +90,7 @@ class Tail:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _run(self) -> None:
+        said_of.of_no_request()  # but of all browsers
         woken = asyncio.Event()
         listening = asyncio.get_running_loop().create_task(wake.listen(woken)) if wake.is_on() else None
         try:
@@ -102,6 +109,7 @@ class Tail:
                 if last is None:
                     last = await read_newest_id()
                 events = await read_after(last, READ_ROWS)
+                self._failing = False
                 if events:
                     await self._send("live.events", after=last, last=events[-1].pk, text=as_text(events, last))
                     last, beat_at = events[-1].pk, loop.time() + BEAT_SECONDS
@@ -112,6 +120,7 @@ class Tail:
                     await self._send("live.beat", after=last, last=last, text=text)
                     beat_at = loop.time() + BEAT_SECONDS
             except Exception as error:  # whatever the database or the layer says, browsers must not go deaf
+                self._failing = True
                 log.warning("live events cannot be read (%s); trying again", type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
@@ -131,3 +140,8 @@ _tails: WeakKeyDictionary[asyncio.AbstractEventLoop, Tail] = WeakKeyDictionary()
 def current() -> Tail:
     """The tail of the running event loop."""
     return _tails.setdefault(asyncio.get_running_loop(), Tail())
+
+
+def is_well() -> bool:
+    """Are the browsers of this process told of what happens? May be asked from any thread."""
+    return all(one.is_well for one in list(_tails.values()))

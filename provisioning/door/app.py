@@ -14,13 +14,13 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from devices import networks
+from devices import networks, said_of
 from devices.crypto import CannotDecrypt
 from devices.limits import Limits, source_of
 from devices.mac import colons
 from devices.wording import in_english
 from provisioning import attempts, downloads
-from provisioning.door import crossing, guard, lookup, punctual, source, watch
+from provisioning.door import crossing, guard, lookup, punctual, source, watch, watched
 from provisioning.door.http import FAILED, MALFORMED, REFUSED, Answer, Request, Withdrawn, plain
 from provisioning.door.lookup import Stored
 from provisioning.door.store import in_store
@@ -55,14 +55,16 @@ _turns = Turns()
 async def answer(request: Request) -> Answer:
     """The answer to one request; nothing leaves it but an Answer."""
     begun = asyncio.get_running_loop().time()
+    said_of.begin_request(request.peer, request.header(said_of.HEADER), settings.GSPNP_TRUSTED_PROXIES)
     try:
         found = await _answer(request, begun)
     except (DatabaseError, CannotDecrypt) as error:
         log.error("%s asked for a file, which cannot be read now: %s", request.peer, error)
-        return FAILED
+        found = FAILED
     except Exception:
         log.exception("%s asked for something, and we failed", request.peer)
-        return FAILED
+        found = FAILED
+    watched.answered(found)
     if found is REFUSED:
         await _not_before(begun)
     return found
@@ -76,11 +78,15 @@ async def _not_before(begun: float) -> None:
 async def _answer(request: Request, begun: float) -> Answer:
     host = source.host(request)
     if not admitted(host, _limits(settings.GSPNP_HTTP_RATE, settings.GSPNP_HTTP_RATE_PER_SOURCE)):
+        watched.refused("limited")
         return REFUSED
     if request.path == "/healthz" and request.method in ("GET", "HEAD"):
         async with _turns.of(source_of(host)):
             await in_store(_touch_database)
         return plain("ok\n", 200)
+    of_itself = await watched.answer(request, _turns, host)
+    if of_itself is not None:
+        return of_itself
     is_heard = request.method in ("GET", "HEAD") and networks.allowed(host, settings.GSPNP_ALLOWED_NETWORKS)
     wanted = lookup.wanted(request.path if is_heard else MALFORMED)
     if wanted.firmware is not None:
@@ -91,9 +97,10 @@ async def _answer(request: Request, begun: float) -> Answer:
             return image
     async with _turns.of(source_of(host)):
         found = await in_store(lookup.find, wanted, host)
+    kind = ""
     if found is not None and not crossing.is_open(request, wanted, found):
         log.warning("%s asked by plain HTTP for what leaves by TLS only", host)
-        found = None
+        found, kind = None, "plain_http"
     if isinstance(found, Stored):
         _say(host, "asked for %s", found.what)
         return _stored(request, found)
@@ -102,8 +109,11 @@ async def _answer(request: Request, begun: float) -> Answer:
             return await _serve_released(request, found, found.release, host)
         no = guard.refusal(request, found, host)
         if no is not None:
+            watched.refused("login")
             return no
         return await _serve(request, found, host)
+    by_design = isinstance(found, OtherName)
+    watched.refused(kind or watched.kind_of(wanted, heard=is_heard, by_design=by_design))
     local_host = source.local(request)
     if is_heard and wanted.config is not None:
         heard.note(wanted.config, request.header("user-agent"), host, local_host)
@@ -113,8 +123,8 @@ async def _answer(request: Request, begun: float) -> Answer:
         await _not_before(begun)
         return _stored(request, Stored("what leads here", *led))
     if is_heard:
-        _note(request, wanted, host, by_design=isinstance(found, OtherName))
-    if not isinstance(found, OtherName):
+        _note(request, wanted, host, by_design=by_design)
+    if not by_design:
         watch.in_vain(wanted if is_heard else lookup.wanted(request.path), request.path, host)
     return REFUSED
 
@@ -173,11 +183,13 @@ async def _serve(request: Request, offer: Offer, host: str) -> Answer:
     headers = (("ETag", tag), NO_STORE)
     length = len(offer.content)
     if request.method == "HEAD":
+        watched.download("head")
         attempts.fruitless(AttemptKind.HEAD, offer.mac, offer.name, length, host)
         return Answer(200, offer.content_type, length=length, headers=headers)
     if matches(request.header("if-none-match"), tag):
         async with _turns.of(source_of(host)):
             await in_store(downloads.record, offer, 304, True, host, agent)
+        watched.download("not_modified")
         return Answer(304, headers=headers)
     pieces = _pieces(offer, "range" not in request.headers, host, agent)
     return Answer(200, offer.content_type, pieces=pieces, length=length, headers=headers)
@@ -195,6 +207,7 @@ async def _pieces(offer: Offer, counts: bool, host: str, agent: str) -> AsyncGen
         async with _turns.of(source_of(host)):
             await in_store(downloads.record, offer, 200, counts, host, agent)
         recorded = True
+        watched.download("complete" if counts else "part")
         yield offer.content[-HELD_BACK_BYTES:]
     except (GeneratorExit, asyncio.CancelledError):
         if not recorded:
@@ -202,6 +215,7 @@ async def _pieces(offer: Offer, counts: bool, host: str, agent: str) -> AsyncGen
         raise
     finally:
         if not recorded:
+            watched.download("broken_off")
             missed.broken_off()
 
 
@@ -209,14 +223,17 @@ async def _serve_released(request: Request, offer: Offer, release: Release, host
     """A file by its plain name: whole, and to one request at a time. Nobody gets a part of it, nor learns its ETag."""
     agent, length = request.header("user-agent"), len(offer.content)
     if "range" in request.headers:
+        watched.refused("busy")
         attempts.fruitless(AttemptKind.PART, offer.mac, offer.name, length, host)
         return REFUSED
     if request.method == "HEAD":
+        watched.download("head")
         attempts.fruitless(AttemptKind.HEAD, offer.mac, offer.name, length, host)
         return Answer(200, offer.content_type, length=length, headers=(NO_STORE,))
     in_hand = windows.fresh_name()
     try:
         if not await in_store(windows.begin, release, in_hand):
+            watched.refused("busy")
             log.info("%s asked for %s, which another request has in hand: refused", host, offer.name)
             return REFUSED
     except asyncio.CancelledError:
@@ -238,9 +255,11 @@ async def _released_pieces(
         if not await in_store(downloads.record_released, offer, in_hand, host, agent):
             raise Withdrawn
         recorded = True
+        watched.download("complete")
         yield offer.content[-HELD_BACK_BYTES:]
     finally:
         if not recorded:
+            watched.download("broken_off")
             missed.broken_off()
             attempts.fruitless(AttemptKind.BROKEN, offer.mac, offer.name, len(offer.content), host)
             _afterwards(in_store(windows.give_back, release, in_hand))

@@ -32,6 +32,11 @@ def stopped(started_at: datetime) -> None:
     WorkerStatus.objects.filter(machine=this_machine(), started_at=started_at).update(heartbeat_at=gone)
 
 
+def last_beat() -> datetime | None:
+    """The last sign of life of a worker of this machine; None if there never was one."""
+    return WorkerStatus.objects.filter(machine=_machine()).values_list("heartbeat_at", flat=True).first()
+
+
 def is_fresh(status: WorkerStatus) -> bool:
     """Whether it lives."""
     return timezone.now() - status.heartbeat_at < timedelta(seconds=STALE_SECONDS)

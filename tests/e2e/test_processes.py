@@ -1,10 +1,12 @@
 """The Procfile's four processes: each may die at any moment, and comes back as if nothing had been."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
 
-from tests.support.site import SOON_SECONDS, procfile, wait_for
+from tests.support.site import ROOT, SOON_SECONDS, Site, procfile, wait_for
 from tests.support.world import World
 
 pytestmark = pytest.mark.net
@@ -60,6 +62,39 @@ def test_a_phone_gets_through_while_each_process_is_killed_once(all_four: World)
     steps = [text.split()[0] for text in site.timeline(phone.mac)]
     for first_word in ("Seen", "Assigned", "NOTIFY", "Fetched", "Applied:"):
         assert steps.count(first_word) == 1, steps
+
+
+def local(site: Site, port: int, path: str, *more: str) -> tuple[int, str]:
+    """Status and body of a request that is made on the very machine, by curl."""
+    asked = site.host.command(
+        "curl", "-s", "-m", "30", "-w", "\\n%{http_code}", *more, f"http://127.0.0.1:{port}{path}"
+    )
+    body, _, status = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.rpartition("\n")
+    return int(status), body
+
+
+def test_each_of_the_four_says_how_it_does_and_only_on_its_machine(all_four: World):
+    site = all_four.site
+    ports = {"console": 8000, "phones": site.phones_port, "listen": 5484, "work": 5485}
+    shown = {}
+    for name, port in ports.items():
+        wait_for(lambda port=port: local(site, port, "/readyz")[0] == 200, SOON_SECONDS, f"{name} is ready")
+        status, shown[name] = local(site, port, "/metrics")
+        assert status == 200, name
+        assert local(site, port, "/metrics", "-H", "X-Forwarded-For: 10.0.0.1")[0] == 404, name
+        healthy = [sys.executable, "-m", "gspnp.healthy", name]
+        done = subprocess.run(site.host.command(*healthy), cwd=ROOT, env=site.environment, timeout=60, check=False)
+        assert done.returncode == 0, name
+    # What the phone above has done: counted by who saw it, and in the whole by the worker.
+    assert "gspnp_console_seconds_count" in shown["console"]
+    assert 'gspnp_door_downloads_total{result="complete"}' in shown["phones"]
+    assert 'gspnp_sip_subscribes_total{result="ours"}' in shown["listen"]
+    assert 'gspnp_phones{stage="applied"} 1.0' in shown["work"]
+    assert [name for name in shown if "gspnp_phones{" in shown[name]] == ["work"]
+    assert not [name for name in shown if "000B82" in shown[name].upper()]
+    phone = all_four.phone()
+    for port in (8000, site.phones_port):
+        assert phone.get(f"http://{all_four.pbx.address}:{port}/metrics").status == 404
 
 
 def test_sigterm_ends_each_in_good_order(all_four: World):

@@ -128,7 +128,7 @@ def test_the_proxy_is_the_one_that_is_believed_and_finds_the_doors():
 def test_health_checks_name_what_can_be_asked():
     for name in OURS[1:]:
         test = compose.services()[name]["healthcheck"]["test"]
-        assert test[:-1] == ["CMD", "python", "-m", "gspnp.healthy"] and test[-1] in healthy.CHECKS
+        assert test[:-1] == ["CMD", "python", "-m", "gspnp.healthy"] and test[-1] in healthy.PROCESSES
         assert test[-1] == name.split("-")[0]
 
 

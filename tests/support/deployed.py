@@ -110,6 +110,7 @@ class Deployed:
         said = {key: self._here(value) for key, value in compose.services()[name].get("environment", {}).items()}
         if name in DOORS:
             said |= {f"GSPNP_{door}_BIND": self.address(name) for door in ("CONSOLE", "PHONES")}
+        said["GSPNP_METRICS_BIND"] = self.other_address(31)
         return kept | said
 
     # --- processes ------------------------------------------------------------------------------------------------

@@ -27,6 +27,8 @@ COUNTERS = {
     "notify_sent": gettext_lazy("NOTIFYs sent"),
     "notify_resent": gettext_lazy("NOTIFYs gone on with after a restart"),
     "notify_answered": gettext_lazy("NOTIFYs answered"),
+    "notify_agreed": gettext_lazy("of these, agreed to"),
+    "notify_refused": gettext_lazy("of these, refused"),
     "notify_timed_out": gettext_lazy("NOTIFYs not answered in 32 s"),
     "notify_no_room": gettext_lazy("NOTIFYs that had to wait for room"),
     "resent": gettext_lazy("requests sent once more, for want of an answer"),

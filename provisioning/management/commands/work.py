@@ -21,7 +21,7 @@ from django.utils.crypto import get_random_string
 from django_tasks_db.management.commands.db_worker import Worker
 
 from devices import retention
-from provisioning import keeping, stuck  # noqa: F401  (keeping registers its rules)
+from provisioning import keeping, stuck, watched  # noqa: F401  (keeping registers its rules)
 from provisioning.firmware import pins
 from provisioning.handout import giving
 from provisioning.importing import undoing
@@ -68,6 +68,7 @@ class Command(BaseCommand):
             threading.Thread(target=self._go_on, args=(loop, stopping, keep_trying), name=name, daemon=True)
             for name, loop in (("rounds", _rounds), ("arrivals", _arrivals), ("sweeps", _sweeps))
         ]
+        seen = watched.begin(threads)
         gc.freeze()  # what Django has loaded stays: a full collection need not look at it during every job
         for thread in threads:
             thread.start()
@@ -78,6 +79,7 @@ class Command(BaseCommand):
                 self._worker = _worker()
         finally:
             stopping.set()
+            seen.close()
             for thread in threads:
                 thread.join(EVERY_SECONDS)
             log.info("stopped")
@@ -127,6 +129,7 @@ def _worker() -> Worker:
 def _rounds(stopping: threading.Event, keep_trying: bool) -> None:
     started_at, failed = timezone.now(), list[str]()
     while not stopping.is_set():
+        watched.turned()
         failed = _try(partial(_round, started_at, failed), "this round", keep_trying) or []
         stopping.wait(EVERY_SECONDS)
     with contextlib.suppress(*AWAY):
@@ -137,6 +140,7 @@ def _rounds(stopping: threading.Event, keep_trying: bool) -> None:
 def _arrivals(stopping: threading.Event, keep_trying: bool) -> None:
     """Files of phones that were plugged in, as long as there are any; then a look now and then."""
     while not stopping.is_set():
+        watched.turned()
         looked_at = _try(arrivals.provide, "a look for phones that were plugged in", keep_trying)
         if looked_at is None:
             stopping.wait(EVERY_SECONDS)

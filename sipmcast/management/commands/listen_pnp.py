@@ -1,6 +1,7 @@
 """`manage.py listen_pnp`: arguments, signals, exit codes; nothing else."""
 
 import asyncio
+import contextlib
 import gc
 import hashlib
 import hmac
@@ -13,8 +14,10 @@ import time
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from devices import metrics, said_of
 from devices.mac import parse_oui
-from sipmcast import helpers
+from provisioning import readiness, side_port
+from sipmcast import helpers, watched
 from sipmcast.agent import Agent
 from sipmcast.listener import Listener, Options
 from sipmcast.pnp import Served
@@ -77,6 +80,8 @@ async def listen(options: Options, site: str, keep_trying: bool) -> None:
     agent = Agent(tag_key(), served=served(), name=str(os.getpid()))
     listener = worker.listener = Listener(options, agent, worker.deliver)
     tasks: list[asyncio.Task] = []
+    said_of.serves(site)
+    side = await _open_side_port(worker)
     try:
         await worker.ready()
         listener.look()
@@ -91,10 +96,28 @@ async def listen(options: Options, site: str, keep_trying: bool) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        side.close()
         listener.close()
         await worker.say_goodbye()
         worker.close()
     log.info("stopped")
+
+
+async def _open_side_port(worker: Worker) -> contextlib.ExitStack:
+    """Show how this listener does, until it is closed."""
+    closing = contextlib.ExitStack()
+    looks = watched.checks(worker.listener, worker.pulse)
+
+    async def ready() -> readiness.Readiness:
+        return readiness.examine(looks)
+
+    port_setting = "GSPNP_LISTEN_METRICS_PORT"
+    where = side_port.Where(settings.GSPNP_METRICS_BIND, getattr(settings, port_setting), port_setting)
+    server = await side_port.opened(where, ready)
+    closing.enter_context(metrics.reading(lambda: watched.of_listener(worker.listener, worker.pulse)))
+    if server is not None:
+        closing.callback(server.close)
+    return closing
 
 
 def instance_name(options: Options) -> str:
