@@ -35,7 +35,7 @@ __all__ = [
     "Verify", "VersionConflict", "accept_claim", "advance", "approve_address", "assign", "bring_back", "cannot_be_made",
     "dismiss_alarm", "explain", "file_made", "forget", "forget_unheard", "heed", "ignore", "judge_claims", "move",
     "on_forgetting", "prestage", "raise_alarm", "record_sightings", "record_verdicts", "renew", "retire", "tell",
-    "to_be_listed", "touch", "Whole", "changed_since", "rewrite", "tell_all", "unlist",
+    "take_moved", "to_be_listed", "touch", "Whole", "changed_since", "rewrite", "tell_all", "unlist",
 ]  # fmt: skip
 
 REASON_CHARS = 300
@@ -169,6 +169,15 @@ def move(phone_id: int, site: str, by: str) -> bool:
         if changed:
             tell(phone_id, EventKind.STAGE, f"Put at {f'site {site}' if site else 'the default site'} by {by}.")
     return bool(changed)
+
+
+def take_moved(limit: int) -> list[int]:
+    """Phones on their way that were heard at another site since their files were made, at most `limit` of them. The
+    caller makes these anew, or orders it, in this transaction."""
+    moved = Phone.objects.filter(site_moved_at__isnull=False).select_for_update().order_by("pk")
+    found = dict(moved.values_list("pk", "stage")[:limit])
+    batch.write(Phone, list(found), site_moved_at=None)
+    return [pk for pk, stage in found.items() if stage in WAY]
 
 
 def approve_address(phone_id: int, host: str | None, at: datetime | None = None) -> bool:

@@ -10,4 +10,9 @@ class SipmcastConfig(AppConfig):
     verbose_name = _("Listening")
 
     def ready(self):
-        from sipmcast import checks  # noqa: F401  (registers itself)
+        from provisioning import stuck
+        from provisioning.jobs import rounds
+        from sipmcast import checks, silence  # noqa: F401  (checks registers itself)
+
+        rounds.also.append(silence.look)
+        stuck.silent_listeners.append(silence.silent_sites)
