@@ -9,13 +9,14 @@ writes its heartbeat for it speaks for it.
 import logging
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
 
-from devices import alarms
+from devices import alarms, inventory
 from devices.choices import AlarmKind
+from devices.models import Alarm
 from sipmcast.models import STALE_SECONDS, ListenerStatus
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Watch:
                 _end(row)
             elif row.alarmed_at is None and row.stopped_at is None and now - since >= STALE_SECONDS:
                 _raise(row)
+        _end_those_of_nobody({row.name for row in rows if row.alarmed_at is not None})
 
 
 _watch = Watch()
@@ -74,10 +76,20 @@ def _end(row: ListenerStatus) -> None:
     log.info("%s", over)
 
 
+def _end_those_of_nobody(alarmed: set[str]) -> None:
+    """Alarms whose listener was alarmed of by nobody when we looked: its row was deleted, or a backup brought back."""
+    before = timezone.now() - timedelta(seconds=STALE_SECONDS)  # one that is raised at this moment is left alone
+    stand = Alarm.objects.filter(kind=AlarmKind.LISTENER, dismissed_at=None, first_at__lt=before)
+    for source in stand.values_list("source", flat=True):
+        if source not in alarmed if source != alarms.SEVERAL else not alarmed:
+            alarms.end(AlarmKind.LISTENER, source, f"The listener {source} is not listed any more.")
+
+
 def forget(name: str, by: str) -> bool:
     """A person says that this listener is gone for good; False if it is not there, or lives.
 
-    Its phones keep where they were heard: another listener of their site tells them, or the one that hears them next.
+    If it was the last of its site, phones that it heard are told by whichever listener reaches them from where they
+    were heard, or by the one that hears them next.
     """
     row = ListenerStatus.objects.filter(name=name).first()
     if row is None or row.is_fresh:
@@ -88,6 +100,8 @@ def forget(name: str, by: str) -> bool:
             return False
         alarms.end(AlarmKind.LISTENER, name, f"The listener {name} was forgotten by {by}.")
     log.info("the listener %s was forgotten by %s", name, by)
+    if not ListenerStatus.objects.filter(site=row.site).exists():
+        inventory.leave_site(row.site)
     return True
 
 
