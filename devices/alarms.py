@@ -34,6 +34,7 @@ GOES_ON_SECONDS = 60.0
 NOBODY = "0" * 12  # an event names a MAC; no phone has this one
 PEAKS = (AlarmKind.NAMES, AlarmKind.PHONES)  # their count is the most of a minute, of the others the sum
 UNDER_WAY = (*PEAKS, AlarmKind.FLOOD, AlarmKind.FLOOD_SIP)
+LOGGED = (*UNDER_WAY, AlarmKind.LISTENER)
 GRAVE = (AlarmKind.DECOY_HTTP, AlarmKind.DECOY_SIP)  # nobody does that by mistake
 
 SEVERAL = ""
@@ -67,8 +68,20 @@ def raise_alarm(kind: AlarmKind, source: str, *, mac: str = "", count: int = 1) 
         text = in_english_words(new)
         _tell(new, text, now)
         _forget_oldest()
-    if kind in UNDER_WAY:  # of decoys whoever noticed it says each
+    if kind in LOGGED:  # of decoys whoever noticed it says each
         log.warning("%s", text)
+    return True
+
+
+def end(kind: AlarmKind, source: str, text: str) -> bool:
+    """It is over by itself, as `text` says in plain words; False if none was open."""
+    now = timezone.now()
+    with transaction.atomic():
+        found = Alarm.objects.filter(kind=kind, source=source, dismissed_at=None)
+        known = found.first()
+        if known is None or not found.filter(pk=known.pk).update(dismissed_at=now, dismissed_by=""):
+            return False
+        _tell(known, text, now)
     return True
 
 
@@ -119,6 +132,8 @@ def words(alarm: Alarm) -> str:
         return _("%(who)s announced %(count)s phones never seen before within a minute.") % said
     if alarm.kind == AlarmKind.FLOOD_SIP:
         return _flood_by_sip(alarm) % said
+    if alarm.kind == AlarmKind.LISTENER:
+        return _silent_listener(alarm) % said
     if alarm.kind == AlarmKind.LOGINS:
         return _wrong_logins(alarm) % said
     if not alarm.source:
@@ -134,6 +149,15 @@ def _flood_by_sip(alarm: Alarm) -> str:
         return _("More SIP came than GSPNP_SIP_RATE allows; %(count)s datagrams were thrown away unread.")
     return _(
         "%(who)s sent more SIP than GSPNP_SIP_RATE_PER_SOURCE allows; %(count)s datagrams were thrown away unread."
+    )
+
+
+def _silent_listener(alarm: Alarm) -> str:
+    if not alarm.source:
+        return _("More listeners are silent: no phone is heard or told anything where they ran.")
+    return _(
+        "The listener %(who)s is silent: no phone is heard or told anything where it ran. Start it again, or look "
+        "whether it reaches the database. If it is gone for good, forget it on the page of listeners."
     )
 
 

@@ -56,3 +56,4 @@ class AlarmKind(models.TextChoices):
     FLOOD = "flood", _("More requests than the limit")
     FLOOD_SIP = "flood_sip", _("More SIP than the limit")
     LOGINS = "logins", _("Wrong logins for a phone's file")
+    LISTENER = "listener", _("A silent listener")

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from devices import batch, live
 from devices.choices import EventKind, Neighbour
 from devices.mac import colons
 from devices.models import Phone
+from devices.places import HEARD_BY_BOTH_SECONDS, follows, goes_before, site_words
 from devices.trust import Verdict
 
 CLAIM_WORDS = " now claims "
@@ -25,18 +26,23 @@ JUDGE_AT_ONCE = 100
 NAMED = (Neighbour.MATCH.value, Neighbour.MISMATCH.value)  # verdicts that know who is there
 
 
-def judge_claims(verify: Callable[[str, str, str], Verdict]) -> list[int]:
+def judge_claims(verify: Callable[[str, str, str], Verdict], site: str | None = None) -> list[int]:
     """Decide on claims that have had time to show in the neighbour table; ids of phones that really moved.
 
-    A claim that the table verifies is a phone with a new address. Any other raises an alarm and stays a claim.
+    A claim that the table verifies is a phone with a new address. Any other raises an alarm and stays a claim. `site`
+    is the listener's: only its own machine's table knows who is there. None: every claim.
     """
     now = timezone.now()
     moved = []
     ripe = Phone.objects.filter(
         claimed_host__isnull=False, claimed_at__lte=now - timedelta(seconds=CLAIM_SETTLE_SECONDS)
     ).exclude(alarm__contains=CLAIM_WORDS, alarm_at__gte=F("claimed_at"))
+    if site is not None:
+        ripe = ripe.filter(Q(claimed_site=site) | Q(claimed_site=None))
     for phone in ripe.order_by("pk")[:JUDGE_AT_ONCE]:
-        if verify(phone.claimed_host or "", phone.mac, phone.claimed_interface) is Verdict.MATCH:
+        if _is_heard_at_home(phone):
+            _drop_claim(phone)
+        elif verify(phone.claimed_host or "", phone.mac, phone.claimed_interface) is Verdict.MATCH:
             if accept_claim(phone.pk, phone.claimed_host or "", by=""):
                 moved.append(phone.pk)
         else:
@@ -44,8 +50,28 @@ def judge_claims(verify: Callable[[str, str, str], Verdict]) -> list[int]:
     return moved
 
 
+def _is_heard_at_home(phone: Phone) -> bool:
+    """Has its own site's listener heard the very start that this claim is of, and goes before the other?"""
+    if phone.claimed_host != phone.source_host or not phone.subscribed_at or not phone.claim_heard_at:
+        return False
+    if None in (phone.claimed_site, phone.heard_site) or not goes_before(phone.heard_site, phone.claimed_site):
+        return False
+    return abs(phone.subscribed_at - phone.claim_heard_at).total_seconds() < HEARD_BY_BOTH_SECONDS
+
+
+def _drop_claim(seen: Phone) -> None:
+    """Nobody claims anything: two listeners hear the same phone."""
+    with transaction.atomic():
+        phone = Phone.objects.select_for_update().filter(pk=seen.pk, claim_heard_at=seen.claim_heard_at).first()
+        if phone is not None:
+            _clear_claim(phone)
+            phone.save()
+
+
 def _place(phone: Phone) -> str:
     """The claimed address; the interface too where only that differs (two LANs with the same addresses)."""
+    if phone.claimed_host == phone.source_host and phone.claimed_site not in (None, phone.heard_site):
+        return f"{phone.claimed_host} {site_words(phone.claimed_site)}"
     if phone.claimed_host == phone.source_host and phone.claimed_interface:
         return f"{phone.claimed_host} on {phone.claimed_interface}"
     return str(phone.claimed_host)
@@ -63,6 +89,7 @@ def accept_claim(phone_id: int, host: str, by: str) -> bool:
             return False
         phone.source_host, phone.notify_port = phone.claimed_host, phone.claimed_port
         phone.interface, phone.local_host = phone.claimed_interface, phone.claimed_local_host
+        _follow(phone, now)
         phone.approved_host, phone.approved_at = (phone.source_host, now) if by else (None, None)
         phone.subscribed_at = phone.last_seen_at = phone.claim_heard_at or now
         phone.neighbour = Neighbour.UNKNOWN if by else Neighbour.MATCH
@@ -71,6 +98,19 @@ def accept_claim(phone_id: int, host: str, by: str) -> bool:
         who = f"confirmed by {by}" if by else "the neighbour table shows it there"
         live.append([live.event(phone, EventKind.CHANGED, f"Moved to {phone.source_host}; {who}.", now)])
     return True
+
+
+def _follow(phone: Phone, now: datetime) -> None:
+    """It is heard at the claim's site from now on, and stands there unless a person has said otherwise."""
+    site = phone.claimed_site
+    if site is None or site == phone.heard_site:
+        return
+    stands = follows(phone.site, phone.heard_site, site)
+    if stands != phone.site:
+        phone.site, phone.site_moved_at = stands, now
+    if phone.heard_site is not None:
+        phone.steady_host = None  # an address at one site says nothing at another
+    phone.heard_site = site
 
 
 def dismiss_alarm(phone_id: int, by: str) -> bool:
@@ -87,7 +127,7 @@ def dismiss_alarm(phone_id: int, by: str) -> bool:
 
 
 def _clear_claim(phone: Phone) -> None:
-    phone.claimed_host = phone.claimed_at = phone.claim_heard_at = phone.claimed_local_host = None
+    phone.claimed_host = phone.claimed_at = phone.claim_heard_at = phone.claimed_local_host = phone.claimed_site = None
     phone.claimed_interface = ""
     others = [line for line in phone.alarm.split(ALARM_BREAK) if line and CLAIM_WORDS not in line]
     phone.alarm = ALARM_BREAK.join(others)

@@ -47,7 +47,8 @@ class Holder:
 
 def of(wanted: Iterable[Wanted], but: str = "") -> Mapping[Wanted, list[Holder]]:
     """The accounts of phones that are not retired, for each of these; `but` is the MAC of a phone that counts not."""
-    asked = [one for one in dict.fromkeys(wanted) if one.user_id]
+    # As typed: no account has a NUL in it, and PostgreSQL cannot even be asked for one.
+    asked = [one for one in dict.fromkeys(wanted) if one.user_id and "\0" not in one.user_id]
     rows = Account.objects.filter(user_id__in={one.user_id for one in asked}).exclude(phone__stage=Stage.RETIRED)
     names = ("user_id", "phone_id", "phone__mac", "phone__model", "phone__site", "number", "sip_server", "display_name")
     by_user: defaultdict[str, list[Holder]] = defaultdict(list)

@@ -5,6 +5,7 @@ moved by conditional UPDATE, so that SQLite and PostgreSQL behave alike and two 
 files of their own, `sightings`, `claims` and `listing`; callers know only this one.
 """
 
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
@@ -33,12 +34,13 @@ from devices.whole import Whole, changed_since, rewrite, tell_all, unlist
 __all__ = [
     "ALARM_BREAK", "CLAIM_SETTLE_SECONDS", "CLAIM_WORDS", "NOT_OURS", "WAITS", "WAY", "CannotList", "Heard", "Stage",
     "Verify", "VersionConflict", "accept_claim", "advance", "approve_address", "assign", "bring_back", "cannot_be_made",
-    "dismiss_alarm", "explain", "file_made", "forget", "forget_unheard", "heed", "ignore", "judge_claims", "move",
-    "on_forgetting", "prestage", "raise_alarm", "record_sightings", "record_verdicts", "renew", "retire", "tell",
-    "to_be_listed", "touch", "Whole", "changed_since", "rewrite", "tell_all", "unlist",
+    "dismiss_alarm", "explain", "file_made", "forget", "forget_unheard", "heed", "ignore", "judge_claims", "leave_site",
+    "move", "on_forgetting", "prestage", "raise_alarm", "record_sightings", "record_verdicts", "renew", "retire",
+    "take_moved", "tell", "to_be_listed", "touch", "Whole", "changed_since", "rewrite", "tell_all", "unlist",
 ]  # fmt: skip
 
 REASON_CHARS = 300
+AT_ONCE, PAUSE_SECONDS = 250, 0.002  # SQLite's lock is not fair
 # One of them begins the event of every save; who it was and a full stop follow.
 ASSIGNED_BY, NEW_PATHS_BY = "Assigned by ", "New paths by "
 
@@ -169,6 +171,25 @@ def move(phone_id: int, site: str, by: str) -> bool:
         if changed:
             tell(phone_id, EventKind.STAGE, f"Put at {f'site {site}' if site else 'the default site'} by {by}.")
     return bool(changed)
+
+
+def take_moved(limit: int) -> list[int]:
+    """Phones on their way that were heard at another site since their files were made, at most `limit` of them. The
+    caller makes these anew, or orders it, in this transaction."""
+    moved = Phone.objects.filter(site_moved_at__isnull=False).select_for_update().order_by("pk")
+    found = dict(moved.values_list("pk", "stage")[:limit])
+    batch.write(Phone, list(found), site_moved_at=None)
+    return [pk for pk, stage in found.items() if stage in WAY]
+
+
+def leave_site(site: str) -> int:
+    """No listener of this site is there any more: whoever has their interface may tell the phones that were heard
+    there; how many they are. Many short transactions."""
+    heard, last, count = Phone.objects.filter(heard_site=site).order_by("pk"), 0, 0
+    while found := list(heard.filter(pk__gt=last).values_list("pk", flat=True)[:AT_ONCE]):
+        last, count = found[-1], count + Phone.objects.filter(pk__in=found, heard_site=site).update(heard_site=None)
+        time.sleep(PAUSE_SECONDS)
+    return count
 
 
 def approve_address(phone_id: int, host: str | None, at: datetime | None = None) -> bool:

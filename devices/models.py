@@ -27,6 +27,17 @@ class Phone(models.Model):
     site = models.SlugField(
         max_length=40, blank=True, db_default="", help_text="Where it stands; empty: the only site."
     )
+    # None of a phone that no listener has heard since this is noted: any listener with its interface may tell it then.
+    heard_site = models.SlugField(  # noqa: DJ001
+        max_length=40,
+        null=True,
+        blank=True,
+        db_index=False,
+        help_text="Site of the listener that heard it last: that one sends its NOTIFYs.",
+    )
+    site_moved_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it was heard at another site; empty once its file is made anew."
+    )
 
     stage = models.CharField(max_length=10, choices=Stage, default=Stage.SEEN, db_index=True)
     stage_reason = models.CharField(
@@ -56,6 +67,7 @@ class Phone(models.Model):
     claimed_port = models.PositiveIntegerField(default=5060)
     claimed_interface = models.CharField(max_length=40, blank=True)
     claimed_local_host = models.GenericIPAddressField(null=True, blank=True)
+    claimed_site = models.SlugField(max_length=40, null=True, blank=True, db_index=False)  # noqa: DJ001
     claimed_at = models.DateTimeField(null=True, blank=True, help_text="When the claim was first heard.")
     claim_heard_at = models.DateTimeField(null=True, blank=True, help_text="When it was last heard.")
     alarm = models.CharField(max_length=300, blank=True)
@@ -106,6 +118,8 @@ class Phone(models.Model):
             # Exactly the worker's question, asked twice a second: who is here now, and has no file?
             models.Index(name="phone_awaits_file", fields=("first_seen_at",), condition=Q(awaits_file=True)),
             # The list's counts and the values to filter by come from these alone, without a look at any phone.
+            # Few, and asked for in each round of the worker: whose file is of another site?
+            models.Index(name="phone_site_moved", fields=("site_moved_at",), condition=Q(site_moved_at__isnull=False)),
             models.Index(name="phone_counts", fields=("stage", "online")),
             models.Index(name="phone_kinds", fields=("model", "firmware", "site", "vendor")),
             # Few, and asked for at every look at the list: who needs attention?
@@ -238,20 +252,23 @@ class LiveEvent(models.Model):
 
 
 class Alarm(models.Model):
-    """Something that a stranger did, and that belongs to no phone; it stands until a person has dismissed it.
+    """Something that belongs to no phone: a stranger did it, or a listener is silent. It stands until a person has
+    dismissed it, or until it is over.
 
     Only `devices/alarms.py` writes it, and bounds how many there are.
     """
 
     kind = models.CharField(max_length=10, choices=AlarmKind)
-    source = models.CharField("address", max_length=45, blank=True, help_text="Empty: more than one.")
+    source = models.CharField(
+        "address", max_length=120, blank=True, help_text="Or a listener's name. Empty: more than one."
+    )
     mac = models.CharField("MAC", max_length=12, blank=True, help_text="Of the decoy, if there is one.")
     count = models.PositiveBigIntegerField(default=0)
     first_at = models.DateTimeField()
     last_at = models.DateTimeField()
     told_at = models.DateTimeField(help_text="When open pages were told of it last.")
     dismissed_at = models.DateTimeField(null=True, blank=True)
-    dismissed_by = models.CharField(max_length=150, blank=True)
+    dismissed_by = models.CharField(max_length=150, blank=True, help_text="Empty: it ended by itself.")
 
     class Meta:
         ordering = ("-last_at", "-pk")

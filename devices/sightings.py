@@ -18,6 +18,7 @@ from devices.choices import WAY, EventKind, Neighbour, Stage
 from devices.claims import ALARM_BREAK, CLAIM_WORDS
 from devices.models import Phone
 from devices.newcomers import NewPhones
+from devices.places import HEARD_BY_BOTH_SECONDS, follows, goes_before, site_words
 from devices.sighting import Sighting
 from devices.trust import Verdict
 
@@ -34,14 +35,15 @@ DESCRIBED = (
     "vendor", "model", "firmware", "source_host", "notify_port", "contact", "interface", "local_host", "neighbour",
 )  # fmt: skip
 CLAIMED = (
-    "approved_host", "claimed_host", "claimed_port", "claimed_interface", "claimed_local_host", "claimed_at",
-    "claim_heard_at", "alarm", "alarm_at",
+    "approved_host", "claimed_host", "claimed_port", "claimed_interface", "claimed_local_host", "claimed_site",
+    "claimed_at", "claim_heard_at", "alarm", "alarm_at", "steady_host",
 )  # fmt: skip
-_described, _claimed = attrgetter(*DESCRIBED), attrgetter(*CLAIMED)
-READ = ("pk", "mac", "stage", "stage_reason", "steady_host", "first_seen_at", "last_seen_at", *DESCRIBED, *CLAIMED)
+PLACED = ("site", "heard_site", "site_moved_at")
+_described, _claimed, _placed = attrgetter(*DESCRIBED), attrgetter(*CLAIMED), attrgetter(*PLACED)
+READ = ("pk", "mac", "stage", "stage_reason", "first_seen_at", "last_seen_at", *DESCRIBED, *CLAIMED, *PLACED)
 NEW = (
     "mac", *DESCRIBED, "stage", "stage_reason", "stage_at", "version", "claimed_port", "claimed_interface", "alarm",
-    "listed_at", "first_seen_at", "last_seen_at", "subscribed_at", "site",
+    "listed_at", "first_seen_at", "last_seen_at", "subscribed_at", "site", "heard_site",
 )  # fmt: skip
 
 
@@ -64,7 +66,6 @@ class _Row:
     mac: str
     stage: str
     stage_reason: str
-    steady_host: str | None
     first_seen_at: datetime | None
     last_seen_at: datetime | None
     vendor: str = ""
@@ -81,14 +82,20 @@ class _Row:
     claimed_port: int = 5060
     claimed_interface: str = ""
     claimed_local_host: str | None = None
+    claimed_site: str | None = None
     claimed_at: datetime | None = None
     claim_heard_at: datetime | None = None
     alarm: str = ""
     alarm_at: datetime | None = None
+    steady_host: str | None = None
+    site: str = ""
+    heard_site: str | None = None
+    site_moved_at: datetime | None = None
     seen: bool = False
     subscribed: bool = False
     described: bool = False
     claimed: bool = False
+    placed: bool = False
     staged: bool = False
     is_new: bool = False
     is_first: bool = False  # listed by a person, and heard now for the first time
@@ -105,15 +112,16 @@ class _Batch:
     new: list[_Row] = field(default_factory=list)
     admitted: list[str] = field(default_factory=list)
     told: dict[tuple[str, str], tuple[_Row, str]] = field(default_factory=dict)
-    site: str = ""
+    site: str | None = None
 
 
 def record_sightings(
-    sightings: Sequence[Sighting], verify: Verify, bound: NewPhones | None = None, site: str = ""
+    sightings: Sequence[Sighting], verify: Verify, bound: NewPhones | None = None, site: str | None = None
 ) -> list[Heard]:
     """Store what was heard, in order, in one transaction; at most one event for each phone and address.
 
-    Phones that are not known yet are held to `bound`, if there is one, and stand at `site`, the listener's.
+    Phones that are not known yet are held to `bound`, if there is one. `site` is the listener's; None if no listener
+    heard them.
     """
     if not sightings:
         return []
@@ -152,21 +160,47 @@ def _take(sighting: Sighting, taken: _Batch) -> tuple[_Row | None, bool]:
     if row.first_seen_at is None:
         _arrive(row, sighting, taken)
         return row, True
-    moved = host != row.source_host or (sighting.interface != row.interface and sighting.interface != "")
-    if moved and not _may_move(row, sighting, taken.verify):
+    elsewhere = _is_elsewhere(row, taken.site)
+    if elsewhere and host == row.source_host and _is_heard_by_both(row, taken):
+        return row, False
+    moved = elsewhere or host != row.source_host or (sighting.interface not in ("", row.interface))
+    if moved and not _may_move(row, sighting, taken.verify, elsewhere):
         if not (host == row.claimed_host and _is_repeat(row.claim_heard_at, taken.now)):
             taken.told.setdefault((row.mac, host), (row, f"A SUBSCRIBE with this MAC came from {host}."))
-        _claim(row, sighting, taken.now)
+        _claim(row, sighting, taken)
         return row, False
     told = moved or not _is_repeat(row.last_seen_at, taken.now)
     if row.stage == _IGNORED and sighting.ours and row.stage_reason.startswith(NOT_OURS):
         row.stage, row.stage_reason, row.staged, told = _SEEN, "", True, True
     _describe(row, sighting)
+    _place(row, taken)
     row.seen, row.last_seen_at = True, taken.now
     row.subscribed = row.subscribed or sighting.origin == "pnp"
     if told:
-        taken.told.setdefault((row.mac, host), (row, f"Started up at {host}.{_if_retired(row)}"))
+        where = f"{host}, {site_words(taken.site)}" if elsewhere else host
+        taken.told.setdefault((row.mac, host), (row, f"Started up at {where}.{_if_retired(row)}"))
     return row, True
+
+
+def _is_elsewhere(row: _Row, site: str | None) -> bool:
+    """Is this listener of another site than the one that heard it last? Two LANs may have the same addresses."""
+    return site is not None and row.heard_site is not None and site != row.heard_site
+
+
+def _is_heard_by_both(row: _Row, taken: _Batch) -> bool:
+    """Has the listener of its own site heard the very same start, and goes before this one? Then it stays there."""
+    lately = row.last_seen_at is not None and abs(taken.now - row.last_seen_at).total_seconds() < HEARD_BY_BOTH_SECONDS
+    return lately and goes_before(row.heard_site, taken.site)
+
+
+def _place(row: _Row, taken: _Batch) -> None:
+    """Note which site heard it; it stands there from now on unless a person has put it elsewhere."""
+    if taken.site is None or row.heard_site == taken.site:
+        return
+    stands = follows(row.site, row.heard_site, taken.site)
+    if stands != row.site:
+        row.site, row.site_moved_at = stands, taken.now
+    row.heard_site, row.placed = taken.site, True
 
 
 def _arrive(row: _Row, sighting: Sighting, taken: _Batch) -> None:
@@ -177,6 +211,7 @@ def _arrive(row: _Row, sighting: Sighting, taken: _Batch) -> None:
     host = sighting.source_host
     row.neighbour, row.described = taken.verify(host, row.mac, sighting.interface).value, True
     _describe(row, sighting)
+    _place(row, taken)
     row.first_seen_at = row.last_seen_at = taken.now
     row.is_first = row.seen = True
     row.subscribed = sighting.origin == "pnp"
@@ -196,7 +231,8 @@ def _new_row(sighting: Sighting, taken: _Batch) -> _Row | None:
     stage, reason = _SEEN, ""
     if not sighting.ours:
         stage, reason = _IGNORED, f"{NOT_OURS}{sighting.vendor or 'unknown vendor'}."
-    row = taken.rows[sighting.mac] = _Row(None, sighting.mac, stage, reason, None, taken.now, taken.now)
+    row = taken.rows[sighting.mac] = _Row(None, sighting.mac, stage, reason, taken.now, taken.now)
+    row.site, row.heard_site = taken.site or "", taken.site
     row.neighbour = taken.verify(sighting.source_host, sighting.mac, sighting.interface).value
     _describe(row, sighting)
     row.subscribed, row.is_new = sighting.origin == "pnp", True
@@ -204,8 +240,9 @@ def _new_row(sighting: Sighting, taken: _Batch) -> _Row | None:
     return row
 
 
-def _may_move(row: _Row, sighting: Sighting, verify: Verify) -> bool:
-    """May this phone be at another address from now on? An assigned one only where it is verified or was before.
+def _may_move(row: _Row, sighting: Sighting, verify: Verify, elsewhere: bool) -> bool:
+    """May this phone be at another address from now on? An assigned one only where it is verified or was before; an
+    address that is familiar at one site says nothing at another.
 
     One that nobody has assigned must not be drawn to whoever announces it: if the neighbour table showed it where it
     was, the table has to show it there too, and never is it where another device's MAC is.
@@ -213,11 +250,13 @@ def _may_move(row: _Row, sighting: Sighting, verify: Verify) -> bool:
     host = sighting.source_host
     verdict = verify(host, row.mac, sighting.interface)
     if row.stage in _ASSIGNED:
-        familiar = host in (row.approved_host, row.steady_host) and verdict is Verdict.UNKNOWN
+        familiar = not elsewhere and host in (row.approved_host, row.steady_host) and verdict is Verdict.UNKNOWN
         if verdict is not Verdict.MATCH and not familiar:
             return False
         if host != row.approved_host:
             row.claimed, row.approved_host = True, None
+        if elsewhere:
+            row.claimed, row.approved_host, row.steady_host = True, None, None
         if host == row.claimed_host:
             _clear_claim(row)
     elif row.stage == _SEEN:
@@ -235,20 +274,21 @@ def _is_repeat(last_at: datetime | None, now: datetime) -> bool:
     return last_at is not None and timedelta(0) <= now - last_at < timedelta(seconds=REPEAT_SECONDS)
 
 
-def _claim(row: _Row, sighting: Sighting, now: datetime) -> None:
+def _claim(row: _Row, sighting: Sighting, taken: _Batch) -> None:
     """Another address says that it is this phone; note it, and touch nothing else."""
+    now = taken.now
     judged = row.alarm_at is not None and row.claimed_at is not None and row.alarm_at >= row.claimed_at
     if row.claimed_at is None or (judged and row.claimed_host != sighting.source_host):
         # While a claim waits for its judgement its time stands: two that take turns must not put it off for ever.
         row.claimed_at = now
     row.claimed_host, row.claim_heard_at = sighting.source_host, now
     row.claimed_port, row.claimed_interface = sighting.notify_port, sighting.interface
-    row.claimed_local_host = sighting.local_host
+    row.claimed_local_host, row.claimed_site = sighting.local_host, taken.site
     row.claimed = True
 
 
 def _clear_claim(row: _Row) -> None:
-    row.claimed_host = row.claimed_at = row.claim_heard_at = row.claimed_local_host = None
+    row.claimed_host = row.claimed_at = row.claim_heard_at = row.claimed_local_host = row.claimed_site = None
     row.claimed_interface = ""
     others = [line for line in row.alarm.split(ALARM_BREAK) if line and CLAIM_WORDS not in line]
     row.alarm = ALARM_BREAK.join(others)
@@ -286,7 +326,7 @@ def _store_new(taken: _Batch) -> None:
     now = taken.now
     rows = [
         (row.mac, *_described(row), row.stage, row.stage_reason, now, 0, 5060, "", "", now, now, now,
-         now if row.subscribed else None, taken.site)
+         now if row.subscribed else None, row.site, row.heard_site)
         for row in taken.new
     ]  # fmt: skip
     for mac, pk in batch.insert(Phone, NEW, rows, unique="mac", returning=("mac", "pk")):
@@ -310,6 +350,7 @@ def _store_known(taken: _Batch) -> None:
     batch.write(Phone, [row.pk for row in known if row.staged], stage=_SEEN, stage_reason="", stage_at=now)
     batch.update(Phone, ("pk", *DESCRIBED), [(row.pk, *_described(row)) for row in known if row.described])
     batch.update(Phone, ("pk", *CLAIMED), [(row.pk, *_claimed(row)) for row in known if row.claimed])
+    batch.update(Phone, ("pk", *PLACED), [(row.pk, *_placed(row)) for row in known if row.placed])
 
 
 def _tell(taken: _Batch) -> None:

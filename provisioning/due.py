@@ -80,11 +80,20 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def due(now: datetime, places: Iterable[tuple[str, str]], limit: int) -> list[Due]:
+def heard_at(site: str | None) -> Q:
+    """Phones that the listener of this site is to tell: it heard them last. None: whoever heard them.
+
+    Two sites may have the same interface and the same address, so the place alone does not tell them apart. A phone of
+    which no site is known was heard before that was noted.
+    """
+    return Q() if site is None else Q(phone__heard_site=site) | Q(phone__heard_site=None)
+
+
+def due(now: datetime, places: Iterable[tuple[str, str]], limit: int, site: str | None = None) -> list[Due]:
     """Waiting rows whose time has come, oldest first; also those absurdly far ahead, for then the clock went back.
 
-    `places` are the (interface, our address) pairs that the caller can send from: a phone is notified from where it
-    was heard. A phone that is just being told something is left alone until that is over.
+    `places` are the (interface, our address) pairs that the caller, a listener of `site`, can send from: a phone is
+    notified from where it was heard. A phone that is just being told something is left alone until that is over.
     """
     far = now + timedelta(days=CLOCK_WENT_BACK_DAYS)
     here = Q(pk__in=[])
@@ -92,7 +101,7 @@ def due(now: datetime, places: Iterable[tuple[str, str]], limit: int) -> list[Du
         here |= Q(phone__interface=interface, phone__local_host=local_host)
     busy = Notify.objects.filter(phone_id=OuterRef("phone_id"), state=NotifyState.SENDING)
     rows = Notify.objects.filter(
-        here, Q(next_at__lte=now) | Q(next_at__gt=far), ~Exists(busy), state=NotifyState.WAITING
+        here, heard_at(site), Q(next_at__lte=now) | Q(next_at__gt=far), ~Exists(busy), state=NotifyState.WAITING
     ).order_by("next_at", "id")
     found: dict[int, Due] = {}
     for row in read(rows[:limit]):

@@ -19,7 +19,7 @@ from devices.choices import WAY, EventKind, Stage
 from devices.fields import sealed_names
 from devices.models import Phone
 from devices.wording import in_english
-from provisioning.due import Due, due, read
+from provisioning.due import Due, due, heard_at, read
 from provisioning.models import OPEN_STATES, ConfigFile, Job, Notify, NotifyKind, NotifyOrigin, NotifyState
 
 __all__ = [
@@ -150,11 +150,12 @@ def after_the_last(config_file: ConfigFile, now: datetime) -> datetime:
     return now if last is None else max(now, last + timedelta(seconds=TRANSACTION_SECONDS))
 
 
-def adoptable(claimed_by: str, lost: Iterable[int], left_before: datetime) -> list[Notify]:
+def adoptable(claimed_by: str, lost: Iterable[int], left_before: datetime, site: str | None = None) -> list[Notify]:
     """Rows under way that nobody looks after: `lost` ones of this listener, those of one that ran in its place before,
-    and whatever was opened before that time. Oldest first; the datagram is read when it is used."""
+    and whatever was opened before that time for a phone of its site: another site's listener may come back to its own,
+    and only that one reaches the phone. Oldest first; the datagram is read when it is used."""
     predecessor = Q(claimed_by__startswith=claimed_by.partition("#")[0] + "#") & ~Q(claimed_by=claimed_by)
-    old = Q(opened_at__lt=left_before) | Q(opened_at__isnull=True)
+    old = (Q(opened_at__lt=left_before) | Q(opened_at__isnull=True)) & heard_at(site)
     rows = Notify.objects.filter(predecessor | old | Q(pk__in=list(lost)), state=NotifyState.SENDING)
     return list(rows.select_related("phone").defer("datagram").order_by("id")[:ADOPT_LIMIT])
 

@@ -4,7 +4,7 @@ Run by the worker process every few seconds; each reason is written once (invent
 shows meanwhile that it is another one. What each stage waits for, and what the words are, is in stuck_words.py.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from django.db.models import F, Q, QuerySet
@@ -23,6 +23,8 @@ from provisioning.url_forms import FETCH_MINUTES
 RESTART_MINUTES = 5
 # A due NOTIFY leaves within a second if a listener runs where the phone was heard. Our choice.
 UNSENT_SECONDS = 30
+# A transaction ends after 32 s; then its end is written within seconds, or the listener is gone. Our choice.
+LEFT_SECONDS = 60
 LOOK_AT_MOST = 500
 # A phone that tries something else at the door gets other words while that is news. Our choice.
 NEWS_SECONDS = 120
@@ -32,15 +34,28 @@ SHOWN_BY_PATH = (AttemptKind.ELSEWHERE, *LOGINS)
 FOLLOWS_A_REFUSAL = (AttemptKind.NAME, AttemptKind.PLAIN)
 
 
+silent_listeners: list[Callable[[], Mapping[str, str]]] = []
+"""Asked which sites have no listener that is heard of: site -> the name of the one that was. Whoever knows listeners
+registers here."""
+
+
 def explain_all() -> int:
     """Write the reason of every phone that has stood still for too long; how many reasons are new."""
     now = timezone.now()
     told = _models()
-    told += _explain(_unsent(now), words.not_sent, [Stage.ASSIGNED])
+    told += _explain_unsent(now)
     told += _explain(_not_fetching(now), words.not_fetched, [Stage.NOTIFIED])
     told += _explain(_started_without(now), words.without_file, [Stage.FETCHED])
     told += _explain(_not_back(now), words.not_back, [Stage.FETCHED])
     return told
+
+
+def _explain_unsent(now: datetime) -> int:
+    found = list(_unsent(now)[:LOOK_AT_MOST])
+    if not found:
+        return 0
+    silent = {site: name for ask in silent_listeners for site, name in ask().items()}
+    return inventory.explain_all({phone.pk: words.not_sent(phone, silent) for phone in found}, [Stage.ASSIGNED])
 
 
 def _explain(phones: QuerySet[Phone], say: words.Say, stages: Iterable[Stage]) -> int:
@@ -59,11 +74,12 @@ def _explain(phones: QuerySet[Phone], say: words.Say, stages: Iterable[Stage]) -
 
 
 def _unsent(now: datetime) -> QuerySet[Phone]:
-    """Heard somewhere, owed a NOTIFY, and nobody there sends it."""
-    waits = Q(notifies__kind=NotifyKind.PROFILE, notifies__state=NotifyState.WAITING)
-    late = Q(notifies__next_at__lte=now - timedelta(seconds=UNSENT_SECONDS))
+    """Heard somewhere, owed a NOTIFY, and nobody there sends it, or goes on with one that a dead listener began."""
+    owed = Q(notifies__kind=NotifyKind.PROFILE)
+    late = Q(notifies__state=NotifyState.WAITING, notifies__next_at__lte=now - timedelta(seconds=UNSENT_SECONDS))
+    left = Q(notifies__state=NotifyState.SENDING, notifies__opened_at__lte=now - timedelta(seconds=LEFT_SECONDS))
     heard = Phone.objects.filter(stage_reason="", stage=Stage.ASSIGNED, source_host__isnull=False)
-    return heard.filter(waits & late).distinct()
+    return heard.filter(owed & (late | left)).distinct()
 
 
 def _not_fetching(now: datetime) -> QuerySet[Phone]:

@@ -36,6 +36,7 @@ GIVE_KEY = "If it has been reset, it cannot open its file: press “Give it the 
 _AS_RESET = (AttemptKind.PLAIN, AttemptKind.NAME)
 WRONG_MODEL = "It says now that it is "
 
+LISTENER_SILENT = "Its NOTIFY waits: the listener"
 OFF_AND_ON = "switch the phone off and on: it is then told the file's place in the other form"
 
 # What a phone that was notified did at the door instead of fetching. {host} is where the request came from.
@@ -115,8 +116,15 @@ INSTEAD_OF_COMING_BACK: Mapping[str, str] = {
 }
 
 
-def not_sent(phone: Phone, told: Told, tried: Attempt | None) -> str:
-    """Its NOTIFY waits, and nobody is there to send it."""
+def not_sent(phone: Phone, silent: Mapping[str, str]) -> str:
+    """Its NOTIFY waits, and nobody is there to send it. `silent`: site -> its listener, of which nothing is heard."""
+    name = None if phone.heard_site is None else silent.get(phone.heard_site)
+    if name is not None:
+        where = f"of site {phone.heard_site}" if phone.heard_site else "of the default site"
+        return (
+            f"{LISTENER_SILENT} {where}, {name}, is silent. Start it again. If it is gone for good, forget it on the "
+            "page of listeners; if the phone stands elsewhere by now, switch it off and on."
+        )
     return (
         f"Its NOTIFY waits: no listener runs on {phone.interface or 'its interface'} with our address "
         f"{phone.local_host}, where the phone was heard. Start the listener, or switch the phone off and on."

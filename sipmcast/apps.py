@@ -11,6 +11,10 @@ class SipmcastConfig(AppConfig):
 
     def ready(self):
         from devices import metrics
-        from sipmcast import checks, status  # noqa: F401  (checks register themselves)
+        from provisioning import stuck
+        from provisioning.jobs import rounds
+        from sipmcast import checks, silence, status  # noqa: F401  (checks register themselves)
 
         metrics.facts.append(status.metrics_of_all)
+        rounds.also.append(silence.look)
+        stuck.silent_listeners.append(silence.silent_sites)

@@ -1,6 +1,9 @@
 """What the worker has its helper processes do: plain synchronous calls to inventory and outbox.
 
 Nothing here knows sockets or the event loop; tests call these functions as they are. What goes in and out is pickled.
+That is the seam for a listener without access to the database: what `worker.py` has its helpers call (here, in `reach`,
+`transcripts`, `status` and `roll_call`) are all the questions that it has, each with plain values, and no row or
+connection goes through. Only the neighbour table is read on this side of it, and belongs to the listener's machine.
 Whatever a boot storm brings is done for a whole batch at once; whatever is rare, row by row.
 """
 
@@ -26,7 +29,7 @@ from devices.sighting import Sighting
 from devices.trust import Verdict
 from provisioning import outbox, settling, starts, url_forms
 from provisioning.assignment import base_url_changed
-from provisioning.models import NotifyKind, NotifyOrigin
+from provisioning.models import Notify, NotifyKind, NotifyOrigin
 from provisioning.outbox import Due
 from sipmcast import calls, neighbours
 from sipmcast.calls import Send
@@ -128,31 +131,39 @@ def owe(started: Mapping[int, datetime]) -> None:
     starts.owe_after_starts(started)
 
 
-def look(legs: Mapping[LegKey, Leg], claimed_by: str, probed: dict[int, int], room: int) -> Plan:
-    """What is due in the outbox, and taken by us: at most `room` NOTIFYs to open."""
+def look(
+    legs: Mapping[LegKey, Leg], claimed_by: str, probed: dict[int, int], room: int, site: str | None = None
+) -> Plan:
+    """What is due in the outbox for phones of our site, and taken by us: at most `room` NOTIFYs to open."""
     now = timezone.now()
     plan = Plan(probed=probed)
-    due = outbox.due(now, legs, min(DUE_LIMIT, room))
+    due = outbox.due(now, legs, min(DUE_LIMIT, room), site)
     if due:
         plan.more = len(due) == DUE_LIMIT
         _open(due, legs, claimed_by, neighbours.snapshot(), plan, now)
     return plan
 
 
-def upkeep(legs: Mapping[LegKey, Leg], claimed_by: str, sending: Collection[int]) -> Plan:
+def upkeep(legs: Mapping[LegKey, Leg], claimed_by: str, sending: Collection[int], site: str | None = None) -> Plan:
     """What is rare: phones ignored meanwhile, claims that are ripe, transactions to give up or to go on with."""
     now = timezone.now()
     plan = Plan()
     outbox.drop_unwanted()
     outbox.expire_commands(now)
-    moved = inventory.judge_claims(neighbours.snapshot().verify)
+    moved = inventory.judge_claims(neighbours.snapshot().verify, site)
     if moved:
         heard = Phone.objects.filter(pk__in=moved).values_list("pk", "subscribed_at")
         starts.owe_after_starts({pk: at or now for pk, at in heard})
     mine = outbox.still_sending(claimed_by)
     plan.cancelled = [notify_id for notify_id in sending if notify_id not in mine]
-    _resume(legs, claimed_by, mine.difference(sending), plan, now)
+    _resume(
+        legs, claimed_by, outbox.adoptable(claimed_by, mine.difference(sending), _left_before(now), site), plan, now
+    )
     return plan
+
+
+def _left_before(now: datetime) -> datetime:
+    return now - timedelta(seconds=ORPHAN_SECONDS)
 
 
 def _open(
@@ -243,10 +254,9 @@ def _can_probe(host: str) -> bool:
     return bool(host) and not host.startswith(LOOPBACK_PREFIX)
 
 
-def _resume(legs: Mapping[LegKey, Leg], claimed_by: str, lost: Collection[int], plan: Plan, now: datetime) -> None:
+def _resume(legs: Mapping[LegKey, Leg], claimed_by: str, found: Sequence[Notify], plan: Plan, now: datetime) -> None:
     """Transactions that were under way when a listener died: the same bytes go on for what is left of their time."""
-    left_before = now - timedelta(seconds=ORPHAN_SECONDS)
-    for notify in outbox.adoptable(claimed_by, lost, left_before):
+    for notify in found:
         opened_at = notify.opened_at or notify.first_sent_at or now
         elapsed = max(0.0, (now - opened_at).total_seconds())
         leg = legs.get((notify.interface, notify.local_host or ""))

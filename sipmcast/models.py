@@ -1,6 +1,9 @@
 """What a listener says of itself, so that the console can tell whether phones can be heard, and what was said last."""
 
+from datetime import timedelta
+
 from django.db import models
+from django.utils import timezone
 
 from devices.models import Phone
 
@@ -21,6 +24,8 @@ class ListenerStatus(models.Model):
     counters = models.JSONField(default=dict)
     heard_at = models.JSONField(default=dict, help_text="Interface name -> when a SUBSCRIBE was last heard there.")
     warnings = models.JSONField(default=list, help_text="What does not stop it, but should be looked at.")
+    stopped_at = models.DateTimeField(null=True, blank=True, help_text="When it was stopped in order; else empty.")
+    alarmed_at = models.DateTimeField(null=True, blank=True, help_text="Since when its silence is an alarm.")
 
     class Meta:
         ordering = ("name",)
@@ -28,6 +33,11 @@ class ListenerStatus(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_fresh(self) -> bool:
+        """Was it heard of within three beats?"""
+        return self.heartbeat_at >= timezone.now() - timedelta(seconds=STALE_SECONDS)
 
 
 class TranscriptKind(models.TextChoices):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, Q, Subquery
 from django.utils import timezone
 
 from devices import batch, live
@@ -33,12 +33,14 @@ class Reached:
     asked_at: datetime
 
 
-def whom(places: Collection[LegKey]) -> list[tuple[int, str, int, str, str]]:
-    """The phones with a configuration of ours that were heard at these places: id, address, port, place.
+def whom(places: Collection[LegKey], site: str | None = None) -> list[tuple[int, str, int, str, str]]:
+    """The phones with a configuration of ours that were heard at these places of this site: id, address, port, place.
 
     Plain tuples, because thousands of them go from process to process.
     """
     rows = Phone.objects.filter(stage__in=WAY, source_host__isnull=False, interface__in={name for name, _ in places})
+    if site is not None:
+        rows = rows.filter(Q(heard_site=site) | Q(heard_site=None))
     columns = ("pk", "source_host", "notify_port", "interface", "local_host")
     return [row for row in rows.values_list(*columns).iterator() if row[3:] in places]
 

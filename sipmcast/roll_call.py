@@ -35,9 +35,10 @@ InHelper = Callable[..., Awaitable[Any]]
 
 
 class RollCall:
-    """Asks each assigned phone now and then; `interval_seconds` 0 asks nobody."""
+    """Asks each assigned phone of its `site` now and then; `interval_seconds` 0 asks nobody."""
 
-    def __init__(self, interval_seconds: float) -> None:
+    def __init__(self, interval_seconds: float, site: str | None = None) -> None:
+        self._site = site
         self._rounds = Rounds(interval_seconds) if interval_seconds else None
         self._phones: dict[int, tuple[int, str, int, str, str]] = {}
         self._asked: dict[int, tuple[str, datetime]] = {}
@@ -80,7 +81,7 @@ class RollCall:
         lost = {one[0]: one[3] for one in self._phones.values() if one[3:] not in places}
         for start in range(0, len(lost), LOSE_AT_ONCE):
             await in_helper(reach.lose, dict(list(lost.items())[start : start + LOSE_AT_ONCE]))
-        self._phones = {phone[0]: phone for phone in await in_helper(reach.whom, places)}
+        self._phones = {phone[0]: phone for phone in await in_helper(reach.whom, places, self._site)}
         rounds.follow(self._phones, now)
 
     def _ask(self, rounds: Rounds, legs: Mapping[LegKey, Leg], listener: Listener, now: float) -> None:

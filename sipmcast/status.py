@@ -42,6 +42,7 @@ def heartbeat(name: str, site: str, said: Said) -> None:
         "counters": said.counters,
         "heard_at": said.heard_at,
         "warnings": said.warnings[:MAX_WARNINGS],
+        "stopped_at": None,
     }
     if not ListenerStatus.objects.filter(name=place, instance=instance).update(**row):
         row |= {"instance": instance, "started_at": now}
@@ -51,9 +52,10 @@ def heartbeat(name: str, site: str, said: Said) -> None:
 def stopped(name: str) -> None:
     """Say that this listener is gone: nobody has to wait until its last sign of life is old."""
     place, _, instance = name.partition("#")
-    gone = timezone.now() - timedelta(seconds=STALE_SECONDS)
+    now = timezone.now()
+    gone = now - timedelta(seconds=STALE_SECONDS)
     mine = ListenerStatus.objects.filter(name=place, instance=instance, heartbeat_at__gt=gone)
-    mine.update(heartbeat_at=gone - timedelta(milliseconds=1))
+    mine.update(heartbeat_at=gone - timedelta(milliseconds=1), stopped_at=now)
 
 
 def metrics_of_all() -> Iterable[Metric]:

@@ -70,7 +70,7 @@ class Worker:
         self.claimed_by = claimed_by
         self.site = site
         self._store_helper, self._outbox_helper = store, outbox
-        self.roll_call = RollCall(settings.GSPNP_OPTIONS_SECONDS)
+        self.roll_call = RollCall(settings.GSPNP_OPTIONS_SECONDS, site)
         self._held = Held()
         self._unanswered: deque[tuple[float, TransactionKey]] = deque()
         self._started: dict[int, datetime] = {}
@@ -247,7 +247,9 @@ class Worker:
             except BaseException:
                 self._started |= {one: at for one, at in some.items() if one not in self._started}
                 raise
-        plan = await self._in_outbox(desk.look, legs, self.claimed_by, self._probed, self.listener.agent.room)
+        plan = await self._in_outbox(
+            desk.look, legs, self.claimed_by, self._probed, self.listener.agent.room, self.site
+        )
         self._probed = plan.probed if len(plan.probed) < PROBED_AT_MOST else {}
         self._carry_out(plan)
         await self._upkeep(legs)
@@ -264,7 +266,7 @@ class Worker:
         if now < self._upkeep_due:
             return
         self._upkeep_due = now + UPKEEP_SECONDS
-        plan = await self._in_outbox(desk.upkeep, legs, self.claimed_by, self._under_way.ids())
+        plan = await self._in_outbox(desk.upkeep, legs, self.claimed_by, self._under_way.ids(), self.site)
         self._carry_out(plan)
 
     async def _write_down(self) -> None:

@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
     atomic = False  # indexes are made while others write
 
     dependencies = [
-        ("devices", "0013_phone_login"),
+        ("devices", "0014_sites"),
     ]
 
     operations = [

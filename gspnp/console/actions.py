@@ -24,7 +24,6 @@ from gspnp.console.access import CHANGE, FORGET, VIEW, needs
 from gspnp.console.listening import listening
 from gspnp.console.paths import Outcome
 from gspnp.console.refusal import nothing_done
-from gspnp.console.rows import LISTENER_AWAY
 from provisioning import assignment, commands, outbox, starts
 from provisioning.models import NotifyKind, NotifyState
 
@@ -43,7 +42,8 @@ def notify(phone: Phone, by: str, host: str | None) -> Outcome:
         return False, _("This phone has no file yet. Open it and save.") if phone.is_heard else waits
     if notified is None:
         return False, _("This phone has no configuration yet. Assign it first.")
-    return True, str(ASKED if listening().running else LISTENER_AWAY)
+    heard = listening()
+    return True, str(ASKED) if heard.tells(phone) else heard.away_words(phone)
 
 
 def tell(kind: NotifyKind) -> Callable[[Phone, str, str | None], Outcome]:
@@ -54,8 +54,9 @@ def tell(kind: NotifyKind) -> Callable[[Phone, str, str | None], Outcome]:
             notify = commands.send(phone.pk, kind, by, host)
         except (commands.CannotTell, outbox.AddressMoved) as refusal:
             return False, str(refusal)
-        if not listening().running:
-            return True, str(LISTENER_AWAY)
+        heard = listening()
+        if not heard.tells(phone):
+            return True, heard.away_words(phone)
         return True, str(ASKED_ALREADY if notify.state == NotifyState.SENDING else ASKED)
 
     return run

@@ -36,8 +36,9 @@ class Shown:
 
 
 def standing(most: int = SHOWN) -> dict[str, Any]:
-    """What the list and the overview show: the gravest ones, and how many more there are."""
-    found = [Shown(one) for one in alarms.open_alarms()]
+    """What the list and the overview show: the gravest ones, and how many more there are. Of a silent listener they
+    have words of their own, which do not wait for a worker."""
+    found = [Shown(one) for one in alarms.open_alarms() if one.kind != AlarmKind.LISTENER]
     return {"strangers": found[:most], "more_strangers": max(0, len(found) - most), "strangers_total": len(found)}
 
 

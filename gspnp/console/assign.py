@@ -25,7 +25,6 @@ from gspnp.console.extensions.conflicts import also_on
 from gspnp.console.faces import face_of
 from gspnp.console.forms import AssignForm, posted_int
 from gspnp.console.listening import listening
-from gspnp.console.rows import LISTENER_AWAY
 from provisioning.assignment import AssignmentError, ConfigError, Saved, save
 from provisioning.models import Notify
 from provisioning.plan import Draft
@@ -180,8 +179,9 @@ def saved_words(saved: Saved, done: str = "") -> str:
         return words % {"done": done}
     if saved.notify is None:
         return _("Nothing has changed: the phone already has this configuration.")
-    if not listening().running:
-        return f"{done} {LISTENER_AWAY}"
+    heard = listening()
+    if not heard.tells(saved.notify.phone):
+        return f"{done} {heard.away_words(saved.notify.phone)}"
     if not saved.changed:
         return _("Nothing has changed. The phone had not fetched it yet and is notified again.")
     return _sent_words(saved.notify, done)

@@ -53,6 +53,7 @@ TOLD_UNLESS_SAID = (
 TOLD_OF = {
     "console:reveal": ("name",),
     "console:unlock": ("name", "host"),
+    "console:listener_forget": ("name",),
     "console:add_phone": ("mac", "model", "site"),
     "console:extension_add": ("extension-number", "extension-name", "extension-site"),
     "console:handout": ("site", "on", "first", "last", "sip_server"),

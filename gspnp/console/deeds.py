@@ -89,6 +89,7 @@ DEEDS: dict[str, str | Promise] = {
     "decoy_add": gettext_lazy("listed as a decoy:"),
     "decoys_make": gettext_lazy("made decoys"),
     "decoy_remove": gettext_lazy("took from the decoys:"),
+    "listener_forget": gettext_lazy("forgot a listener"),
 }
 
 LABELS: dict[str, str | Promise] = {

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
+from devices.alarms import SEVERAL
+from devices.choices import AlarmKind
+from devices.models import Alarm, Phone
 from sipmcast.models import STALE_SECONDS, ListenerStatus
 
+LISTENER_AWAY = gettext_lazy("Waiting for the listener, which is not running.")
 _NUMBER = re.compile(r"\d[\d,]*[.,;:]?")
 
 
@@ -43,6 +48,22 @@ class Listening:
     troubles: list[Remark] = field(default_factory=list)
     warnings: list[Remark] = field(default_factory=list)
     last_at: Any = None
+    silent: list[ListenerStatus] = field(default_factory=list)
+    """Those that were not stopped and are not heard of, unless a person has dismissed the alarm of it."""
+    sites: frozenset[str] = frozenset()
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Site -> a listener of it, also one that does not run."""
+
+    def tells(self, phone: Phone) -> bool:
+        """Does a listener run that sends this phone what it is owed: one of the site where it was heard last?"""
+        return self.running and (phone.heard_site is None or phone.heard_site in self.sites)
+
+    def away_words(self, phone: Phone) -> str:
+        """What a technician reads who waits in vain because none does."""
+        name = self.names.get(phone.heard_site or "")
+        if not self.running or name is None:
+            return str(LISTENER_AWAY)
+        return _("Waiting for the listener %(name)s, which heard it last and is not running.") % {"name": name}
 
     @property
     def interface_words(self) -> str:
@@ -60,7 +81,18 @@ def listening() -> Listening:
         troubles=_remarks(fresh, ((row, row.trouble) for row in fresh)),
         warnings=_remarks(fresh, ((row, words) for row in fresh for words in row.warnings)),
         last_at=max((row.heartbeat_at for row in rows), default=None),
+        silent=_undismissed([row for row in rows if row not in fresh and row.stopped_at is None]),
+        sites=frozenset(row.site for row in fresh),
+        names={row.site: row.name for row in sorted(rows, key=lambda row: row.heartbeat_at)},
     )
+
+
+def _undismissed(silent: list[ListenerStatus]) -> list[ListenerStatus]:
+    if not any(row.alarmed_at for row in silent):
+        return silent
+    alarms = Alarm.objects.filter(kind=AlarmKind.LISTENER, dismissed_at=None)
+    stand = set(alarms.values_list("source", flat=True))
+    return [row for row in silent if row.alarmed_at is None or row.name in stand or SEVERAL in stand]
 
 
 def _remarks(fresh: list[ListenerStatus], said: Iterable[tuple[ListenerStatus, str]]) -> list[Remark]:

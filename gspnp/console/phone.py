@@ -22,9 +22,9 @@ from devices.mac import colons
 from devices.models import Phone
 from gspnp.console.access import CHANGE, FORGET, VIEW, may_compare, needs
 from gspnp.console.holding import format_words, holding, summary
-from gspnp.console.listening import listening
+from gspnp.console.listening import Listening, listening
 from gspnp.console.paths import ways
-from gspnp.console.rows import CHALLENGED, LISTENER_AWAY, SHOWN_ACCOUNTS, rows_of
+from gspnp.console.rows import CHALLENGED, SHOWN_ACCOUNTS, rows_of
 from gspnp.console.shell import shell_context
 from gspnp.console.templatetags.console import notify_state
 from gspnp.console.timeline import timeline
@@ -122,7 +122,7 @@ def _context(request: HttpRequest, phone: Phone) -> dict[str, Any]:
         "summary": summary(phone),
         "exchanges": exchanges(phone),
         "ways": ways(phone) if phone.is_assigned and version is not None else None,
-        "told": last_told(phone, heard.running),
+        "told": last_told(phone, heard),
         "neighbour": NEIGHBOUR_WORDS[Neighbour(phone.neighbour)],
         "timeline": timeline(phone, request),
         "notifies": Notify.objects.filter(phone=phone)
@@ -152,20 +152,20 @@ def masked_file(version_id: int | None) -> str:
         return gettext("This file cannot be opened: the key that it was written with is not in GSPNP_FIELD_KEYS.")
 
 
-def last_told(phone: Phone, listener_runs: bool) -> Told | None:
+def last_told(phone: Phone, heard: Listening) -> Told | None:
     """The last command of a person, "Notify again" among them; a save is told by the way itself."""
     by_person = ~Q(kind=NotifyKind.PROFILE) | Q(origin=NotifyOrigin.PERSON)
     notify = Notify.objects.filter(by_person, phone=phone).defer("datagram").order_by("-id").first()
     if notify is None:
         return None
     failed = notify.state in (NotifyState.REFUSED, NotifyState.UNANSWERED, NotifyState.WITHHELD)
-    away = notify.state in (NotifyState.WAITING, NotifyState.SENDING) and not listener_runs
+    away = notify.state in (NotifyState.WAITING, NotifyState.SENDING) and not heard.tells(phone)
     sent_at = notify.first_sent_at or timezone.now()
     over = failed or notify.state in CLOSED or timezone.now() - sent_at > timedelta(minutes=FOLLOWED_MINUTES)
     return Told(
         label=gettext("Notify again") if notify.kind == NotifyKind.PROFILE else notify.get_kind_display(),
         state=notify.state,
-        words=str(LISTENER_AWAY) if away else _told_words(notify),
+        words=heard.away_words(phone) if away else _told_words(notify),
         note=notify.note,
         failed=away or failed,
         asked_at=notify.created_at,

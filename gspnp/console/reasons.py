@@ -65,6 +65,12 @@ KINDS = (
         ("It fetched its file and started up again", "It restarts without keeping"),
     ),
     Kind(
+        "listener-silent",
+        _("The listener of their site is silent"),
+        _("Start it again; the page of listeners says which one it is."),
+        ("Its NOTIFY waits: the listener",),
+    ),
+    Kind(
         "not-sent",
         _("No listener runs where they were heard"),
         _("Start the listener; the doctor says what hinders it."),

@@ -28,7 +28,6 @@ ICONS = {
     Stage.RETIRED: "archive",
 }
 CHALLENGED = (401, 407)  # RFC 3261 22: the phone wants a password first
-LISTENER_AWAY = gettext_lazy("Waiting for the listener, which is not running.")
 NEXT_WORDS = {
     Stage.ASSIGNED: gettext_lazy("It takes its file at its next start; “Notify again” tells it now."),
     Stage.NOTIFIED: gettext_lazy("It answered our NOTIFY. It fetches its file within 6 minutes."),
@@ -158,7 +157,7 @@ def rows_of(phones: Iterable[Phone], listening: Listening) -> list[Row]:
             phone,
             notifies.get(phone.pk),
             listening,
-            reach_of(phone, listening.running, silent.get(phone.pk, "")),
+            reach_of(phone, listening.tells(phone), silent.get(phone.pk, "")),
             _mark(told[phone.pk], phone, listening) if phone.pk in told else None,
         )
         for phone in phones
@@ -195,8 +194,8 @@ def _words(phone: Phone, owed: Notify | None, listening: Listening) -> tuple[str
         return phone.stage_reason or str(NOT_HEARD), False
     if phone.awaits_file and phone.stage == Stage.ASSIGNED:
         return _file_comes(phone)
-    if owed is not None and owed.state != NotifyState.WITHHELD and not listening.running:
-        return str(LISTENER_AWAY), True
+    if owed is not None and owed.state != NotifyState.WITHHELD and not listening.tells(phone):
+        return listening.away_words(phone), True
     if phone.stage_reason:
         return phone.stage_reason, phone.is_assigned
     if owed is not None and phone.stage == Stage.ASSIGNED:
@@ -275,7 +274,7 @@ def _last_commands(phones: Iterable[Phone]) -> Mapping[int, Notify]:
 def _mark(notify: Notify, phone: Phone, listening: Listening) -> Mark | None:
     label, state = notify.get_kind_display(), notify.state
     if state in OPEN_STATES and state != NotifyState.WITHHELD:
-        if not listening.running:
+        if not listening.tells(phone):
             return Mark(label, gettext("waits for the listener, which is not running"), failed=True)
         sending = state == NotifyState.SENDING
         return Mark(label, gettext("sent, no answer yet") if sending else gettext("about to be sent"), failed=False)

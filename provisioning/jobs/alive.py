@@ -34,7 +34,7 @@ def stopped(started_at: datetime) -> None:
 
 def last_beat() -> datetime | None:
     """The last sign of life of a worker of this machine; None if there never was one."""
-    return WorkerStatus.objects.filter(machine=_machine()).values_list("heartbeat_at", flat=True).first()
+    return WorkerStatus.objects.filter(machine=this_machine()).values_list("heartbeat_at", flat=True).first()
 
 
 def is_fresh(status: WorkerStatus) -> bool:

@@ -74,9 +74,7 @@ def _judge_silent(one: Heard, now: datetime, alone: bool) -> Finding:
     words = f"Its last sign of life was {ago(one.heartbeat_at, now)}: it is dead, or its database is away."
     if alone:
         return wrong(text(one.name), f"{words} No phone is heard.", START_REMEDY)
-    return warning(
-        text(one.name), words, "Start it again; if it is gone for good, delete it under Administration, Listeners."
-    )
+    return warning(text(one.name), words, "Start it again; if it is gone for good, forget it on the page of listeners.")
 
 
 def judge_last_heard(listeners: Sequence[Heard] | None, now: datetime) -> list[Finding]:

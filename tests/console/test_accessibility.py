@@ -99,7 +99,8 @@ def test_pages_of_the_console(live_server, furnished, theme):
         "history": f"{phone}history/?before=1&after=2", "its settings": f"{phone}settings/", "settings": "/settings/",
         "layer": "/settings/layer/?level=site&name=berlin", "opinions": "/settings/opinions/", "jobs": "/jobs/",
         "job": f"/jobs/{Job.objects.get().pk}/", "firmware": "/firmware/", "phonebook": "/phonebook/",
-        "doctor": "/doctor/", "alarms": "/alarms/", "people": "/people/", "changes": "/changes/",
+        "doctor": "/doctor/", "listeners": "/listeners/", "alarms": "/alarms/", "people": "/people/",
+        "changes": "/changes/",
     }  # fmt: skip
     nothing_grave(look(live_server.url, furnished, theme, paths))
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from asgiref.sync import sync_to_async
+from asgiref.testing import ApplicationCommunicator
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import Permission, User
 from django.db import DatabaseError
@@ -31,9 +32,17 @@ def make_viewer() -> tuple[User, str]:
     return user, client.cookies["sessionid"].value
 
 
+class Browser(WebsocketCommunicator):
+    """Channels' own keeps open what the product gives back: each look would cost one of the connections that there
+    are."""
+
+    send_input = ApplicationCommunicator.send_input
+    receive_output = ApplicationCommunicator.receive_output
+
+
 def communicator(session: str = "", origin: bytes = b"http://localhost:8000", path: str = "/ws/live"):
     headers = [(b"host", HOST), (b"origin", origin), (b"cookie", f"sessionid={session}".encode())]
-    return WebsocketCommunicator(application, path, headers)
+    return Browser(application, path, headers)
 
 
 @asynccontextmanager

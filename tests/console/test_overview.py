@@ -166,9 +166,10 @@ def stood_still() -> list[str]:
     tries = [None, *(Attempt(kind=kind, name="cfg.xml", size=1, source_host=cast.HOST) for kind in AttemptKind)]
     told = [stuck_words.Told(cast.OURS, **more) for more in ({}, {"has_key": True}, {"key_known": True})]
     away = Phone(online=False)
-    says = (stuck_words.not_sent, stuck_words.not_fetched, stuck_words.without_file, stuck_words.not_back)
+    says = (stuck_words.not_fetched, stuck_words.without_file, stuck_words.not_back)
     found = {say(phone, what, tried) for say in says for phone in (one, away) for what in told for tried in tries}
-    return [*sorted(found), stuck_words.wrong_model(one)]
+    unsent = [stuck_words.not_sent(one, {}), stuck_words.not_sent(Phone(heard_site="annex"), {"annex": "pbx/annex"})]
+    return [*sorted(found), *unsent, stuck_words.wrong_model(one)]
 
 
 def every_reason() -> list[str]:

@@ -87,7 +87,7 @@ class TestLost:
         """By what it was asking before; a listener that has just begun says nothing."""
         told = []
         row = (7, cast.HOST, 5060, cast.LEG.interface, cast.LEG.host)
-        monkeypatch.setattr(reach, "whom", lambda places: [row] if row[3:] in places else [])
+        monkeypatch.setattr(reach, "whom", lambda places, _site: [row] if row[3:] in places else [])
         monkeypatch.setattr(reach, "lose", told.append)
 
         async def at_once(call, *arguments):

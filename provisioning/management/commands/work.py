@@ -25,9 +25,10 @@ from provisioning import keeping, stuck, watched  # noqa: F401  (keeping registe
 from provisioning.firmware import pins
 from provisioning.handout import giving
 from provisioning.importing import undoing
-from provisioning.jobs import alive, arrivals, runner
+from provisioning.jobs import alive, arrivals, moves, runner
 from provisioning.jobs.alive import AWAY
 from provisioning.jobs.models import Job, JobFailure, JobState
+from provisioning.jobs.rounds import also
 from provisioning.phonebook import books
 from provisioning.plain import files as plain_files
 from provisioning.release import windows as releases
@@ -189,6 +190,7 @@ def one_round() -> list[str]:
     for do in (
         arrivals.provide, stuck.explain_all, runner.revive, retention.forget_unheard, releases.expire,
         books.refresh_all, plain_files.refresh, undoing.prune, pins.give_up, follow_firmware, giving.hand_out,
+        moves.follow, *also,
     ):  # fmt: skip
         try:
             do()

@@ -1,5 +1,6 @@
 """`manage.py listen_pnp`: arguments, signals, exit codes; nothing else."""
 
+import argparse
 import asyncio
 import contextlib
 import gc
@@ -7,6 +8,7 @@ import hashlib
 import hmac
 import logging
 import os
+import re
 import signal
 import socket
 import time
@@ -26,6 +28,9 @@ from sipmcast.worker import Worker
 
 log = logging.getLogger(__name__)
 
+SITE_CHARS = 40  # as many as a phone's site has
+SITE = re.compile(r"[-a-zA-Z0-9_]+")
+
 
 class Command(BaseCommand):
     help = "Hear phones that plug in, answer them, and send them the NOTIFYs that they are owed."
@@ -39,7 +44,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--group", default=settings.GSPNP_PNP_GROUP, help="multicast group (%(default)s)")
         parser.add_argument("--port", type=int, default=settings.GSPNP_PNP_PORT, help="UDP port (%(default)s)")
-        parser.add_argument("--site", default="", help="name of the LAN that this listener serves")
+        parser.add_argument("--site", default="", type=site_name, help="name of the LAN that this listener serves")
         parser.add_argument(
             "--keep-trying",
             action="store_true",
@@ -76,7 +81,7 @@ async def listen(options: Options, site: str, keep_trying: bool) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    worker = Worker(site, instance_name(options), helpers.Process("store"), helpers.Process("outbox"))
+    worker = Worker(site, instance_name(options, site), helpers.Process("store"), helpers.Process("outbox"))
     agent = Agent(tag_key(), served=served(), name=str(os.getpid()))
     listener = worker.listener = Listener(options, agent, worker.deliver)
     tasks: list[asyncio.Task] = []
@@ -120,10 +125,19 @@ async def _open_side_port(worker: Worker) -> contextlib.ExitStack:
     return closing
 
 
-def instance_name(options: Options) -> str:
-    """Who claims NOTIFYs: the part before "#" is the same after a restart, the rest is this process alone."""
-    place = ",".join(options.interfaces) or "all"
-    return f"{socket.gethostname()[:40]}/{place[:40]}/{options.group}:{options.port}#{os.getpid()}-{time.time():.0f}"
+def site_name(text: str) -> str:
+    """A site as phones have it. Raises ArgumentTypeError, which says what to write instead."""
+    if text and not (len(text) <= SITE_CHARS and SITE.fullmatch(text)):
+        raise argparse.ArgumentTypeError(f"use at most {SITE_CHARS} letters, digits, hyphens and underscores")
+    return text
+
+
+def instance_name(options: Options, site: str = "") -> str:
+    """Who claims NOTIFYs: the part before "#" is the same after a restart, the rest is this process alone. Listeners of
+    two sites may run on one machine, or on two of the same name."""
+    place, host = ",".join(options.interfaces) or "all", socket.gethostname()
+    where = f"{host[:20]}/{site}/{place[:14]}" if site else f"{host[:40]}/{place[:40]}"
+    return f"{where}/{options.group}:{options.port}#{os.getpid()}-{time.time():.0f}"
 
 
 def served() -> Served:

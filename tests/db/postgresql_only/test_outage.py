@@ -4,14 +4,19 @@ A server of its own, because the one that the other tests use must stay.
 """
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import close_old_connections, connection, transaction
 from psycopg_pool import PoolTimeout
 
 from devices import inventory
 from devices.models import Phone
+from devices.trust import Verdict
+from gspnp.console import consumers, tail
+from sipmcast import desk
 from sipmcast.desk import STORE_AWAY
 from tests import cast
+from tests.console.test_live_socket import make_viewer, next_events, open_socket
 from tests.support.servers import running
 from tests.support.site import wait_for
 
@@ -84,3 +89,42 @@ def test_connections_are_pooled_and_checked():
     database = settings.DATABASES["default"]
     assert database["CONN_MAX_AGE"] == 0 and database["CONN_HEALTH_CHECKS"]
     assert database["OPTIONS"]["pool"]["max_size"] >= 4
+
+
+async def test_an_open_page_gets_all_that_happened_while_the_server_was_away(server, monkeypatch):
+    """It keeps its link; what was committed by anybody is told once, in order, when the table can be read again."""
+    monkeypatch.setattr(tail, "RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(consumers, "RETRY_SECONDS", 0.1)
+    _, session = await sync_to_async(make_viewer)()
+    async with open_socket(session) as socket:
+        await sync_to_async(hear)(1)
+        first = await next_events(socket)
+        await sync_to_async(server.stop)()
+        with pytest.raises(STORE_AWAY):
+            await sync_to_async(hear)(9)
+        await sync_to_async(server.start)()
+        await sync_to_async(wait_for)(is_back, BACK_SECONDS, "the pool has a connection again")
+        await sync_to_async(hear)(3)
+        events = first["events"]
+        while len(events) < 3:
+            events += (await next_events(socket))["events"]
+    assert [event["mac"][-1] for event in events] == ["1", "2", "3"]
+
+
+def test_a_listener_that_claimed_when_the_server_was_killed_sends_each_once(server):
+    """What was not committed is waiting as before; what was goes on as the transaction that it is."""
+    for number in range(1, 21):
+        hear(number)
+        cast.save(Phone.objects.get(mac=f"000B82{number:06X}"))
+    with cast.neighbours_say(Verdict.MATCH):
+        sent = {one.notify_id for one in desk.look(cast.LEGS, "pbx#1", {}, 8).sends}
+        with pytest.raises(STORE_AWAY), transaction.atomic():
+            assert len(desk.look(cast.LEGS, "pbx#1", {}, 8).sends) == 8
+            server.kill()
+            Phone.objects.count()
+        server.start()
+        wait_for(is_back, BACK_SECONDS, "the pool has a connection again")
+        while found := desk.look(cast.LEGS, "pbx#1", {}, 8).sends:
+            assert sent.isdisjoint(one.notify_id for one in found)
+            sent |= {one.notify_id for one in found}
+    assert len(sent) == 20

@@ -1,5 +1,6 @@
 """Several listeners, a console and a worker write at once: nobody waits in a circle, and no phone becomes two."""
 
+import itertools
 import random
 import threading
 from collections.abc import Callable
@@ -10,8 +11,11 @@ from django.db import connection
 from django.utils import timezone
 
 from devices import batch, inventory
-from devices.models import LiveEvent, Phone
+from devices.models import Alarm, LiveEvent, Phone
 from devices.trust import Verdict
+from provisioning.jobs import moves
+from provisioning.models import Job, Notify
+from sipmcast import desk, silence, status
 from tests import cast
 
 pytestmark = [pytest.mark.db, pytest.mark.django_db(transaction=True)]
@@ -94,3 +98,44 @@ def test_what_two_of_them_forget_is_forgotten_once():
     at_once(forget, forget, forget)
     assert not Phone.objects.exists()
     assert LiveEvent.objects.filter(kind="forgotten").count() == len(MACS)
+
+
+def test_two_listeners_of_one_site_and_one_of_another_tell_each_phone_once():
+    """Both of the one site have the same place, as after a restart that overlaps; the other has the same address."""
+    for mac in MACS[:40]:
+        inventory.record_sightings([cast.sighting(mac)], cast.match, site="berlin")
+        cast.save(Phone.objects.get(mac=mac))
+    sends: dict[str, list[int]] = {"berlin#1": [], "berlin#2": [], "munich#1": []}
+
+    def tell(name: str) -> Callable[[], None]:
+        def run() -> None:
+            for _ in range(ROUNDS):
+                plan = desk.look(cast.LEGS, name, {}, 15, name.partition("#")[0])
+                sends[name] += [one.notify_id for one in plan.sends]
+                desk.upkeep(cast.LEGS, name, set(sends[name]), name.partition("#")[0])
+
+        return run
+
+    with cast.neighbours_say(Verdict.MATCH):
+        at_once(*(tell(name) for name in sends))
+    told = [one for some in sends.values() for one in some]
+    assert len(told) == len(set(told)) == 40 and sends["munich#1"] == []
+    assert set(Notify.objects.values_list("state", flat=True)) == {"sending"}
+
+
+def test_of_many_workers_one_raises_the_alarm_and_orders_the_job():
+    inventory.record_sightings([cast.sighting()], cast.match, site="berlin")
+    cast.save(Phone.objects.get())
+    Phone.objects.update(site_moved_at=timezone.now())
+    status.heartbeat("pbx/berlin#1", "berlin", status.Said(["eth0"], "", {}))
+
+    def work() -> None:
+        seconds = itertools.count(0.0, 5.0)
+        watch = silence.Watch(lambda: next(seconds))
+        for _ in range(ROUNDS * 2):
+            watch.look()
+        moves.follow()
+
+    at_once(work, work, work)
+    assert Alarm.objects.get().count == 1
+    assert Job.objects.count() == 1

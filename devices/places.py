@@ -1,0 +1,27 @@
+"""Where a phone stands, and whose listener tells it: at the site where it was last heard. A part of the inventory.
+
+Two listeners may hear the same phone (two names on one LAN), and two LANs may have the same addresses. Pure: it imports
+no Django. Our choice throughout.
+"""
+
+# Two listeners hear the same start within moments; a phone needs longer than this to start up elsewhere.
+HEARD_BY_BOTH_SECONDS = 3.0
+
+
+def site_words(site: str | None) -> str:
+    """What an event says of a site."""
+    return f"at site {site}" if site else "at the default site"
+
+
+def follows(site: str, heard_site: str | None, now_heard: str) -> str:
+    """Where a phone stands that is now heard at `now_heard`: there, if it stood where it was heard before.
+
+    What a person has said otherwise stays: it is set up for the one site, and told by the listener of the other.
+    """
+    stood_there = site == heard_site or (heard_site is None and not site)
+    return now_heard if stood_there else site
+
+
+def goes_before(site: str | None, other: str | None) -> bool:
+    """Of two sites whose listeners hear the same phones the first by name has them: it must not go to and fro."""
+    return (site or "") < (other or "")

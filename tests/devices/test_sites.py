@@ -1,0 +1,142 @@
+"""A phone belongs to where it was last heard, unless a person has said otherwise; two that hear it do not tear it."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from devices import inventory
+from devices.models import LiveEvent, Phone
+from tests import cast
+
+pytestmark = [pytest.mark.django_db, pytest.mark.db]
+
+
+def hear(site: str | None, verify=cast.match, **changes) -> bool:
+    (heard,) = inventory.record_sightings([cast.sighting(**changes)], verify, site=site)
+    return heard.accepted
+
+
+def later(minutes: float = 5) -> None:
+    """As if what has happened so far were some minutes older."""
+    ago = timedelta(minutes=minutes)
+    for phone in Phone.objects.all():
+        for name in ("last_seen_at", "subscribed_at", "claimed_at", "claim_heard_at"):
+            at = getattr(phone, name)
+            setattr(phone, name, at and at - ago)
+        phone.save()
+
+
+def places() -> tuple[str, str | None]:
+    return Phone.objects.values_list("site", "heard_site").get()
+
+
+def test_a_new_phone_stands_where_it_was_heard_and_follows_from_there():
+    hear("berlin")
+    assert places() == ("berlin", "berlin")
+    later()
+    assert hear("munich")
+    assert places() == ("munich", "munich")
+    assert "at site munich" in LiveEvent.objects.latest("id").text
+
+
+def test_what_a_person_has_set_stays_and_who_tells_the_phone_follows():
+    hear("")
+    phone = Phone.objects.get()
+    inventory.move(phone.pk, "floor-2", "tess")
+    later()
+    hear("")
+    assert places() == ("floor-2", "")
+    later()
+    hear("munich")
+    assert places() == ("floor-2", "munich")
+    assert Phone.objects.get().site_moved_at is None, "its file is what it was"
+
+
+def test_a_phone_that_was_listed_for_a_site_stays_there_wherever_it_is_plugged_in():
+    inventory.prestage(cast.MAC, "GXP1628", "berlin", "tess")
+    hear("munich")
+    assert places() == ("berlin", "munich")
+
+
+def test_what_was_heard_before_sites_were_noted_belongs_to_the_next_that_hears_it():
+    hear("")
+    Phone.objects.update(heard_site=None)
+    hear("munich")
+    assert places() == ("munich", "munich")
+
+
+def test_what_asks_at_the_door_stays_where_it_was_heard():
+    hear("berlin")
+    later()
+    hear(None, interface="")
+    assert places() == ("berlin", "berlin")
+
+
+@pytest.mark.parametrize("order", [("annex", "berlin"), ("berlin", "annex")])
+def test_a_phone_that_two_listeners_hear_stays_with_the_same_one_of_them(order):
+    for _ in range(3):
+        for site in order:
+            hear(site)
+        assert places() == ("annex", "annex")
+        later()
+
+
+def test_a_claim_of_a_phone_that_its_own_listener_heard_too_is_none():
+    """Its kernel had not asked yet who is there; a second later it would have been another's phone."""
+    hear("annex")
+    cast.save(Phone.objects.get())
+    later()
+    hear("berlin", cast.unknown)
+    assert Phone.objects.get().claimed_site == "berlin"
+    hear("annex")
+    Phone.objects.update(claimed_at=timezone.now() - timedelta(seconds=2))
+    assert inventory.judge_claims(cast.match, "berlin") == []
+    phone = Phone.objects.get()
+    assert (phone.claimed_host, phone.alarm, phone.heard_site) == (None, "", "annex")
+
+
+def test_an_address_that_is_familiar_at_one_site_is_a_strangers_at_another():
+    """Two LANs have the same addresses: what is to be told the phone must not be told whoever has its address there."""
+    hear("berlin")
+    cast.save(Phone.objects.get())
+    Phone.objects.update(steady_host=cast.HOST)
+    later()
+    assert not hear("munich", cast.unknown)
+    phone = Phone.objects.get()
+    assert (phone.heard_site, phone.claimed_site, phone.claimed_host) == ("berlin", "munich", cast.HOST)
+
+
+def test_a_claim_is_judged_by_the_listener_that_can_know():
+    hear("berlin")
+    cast.save(Phone.objects.get())
+    Phone.objects.update(steady_host=cast.HOST)
+    later()
+    hear("munich", cast.unknown)
+    Phone.objects.update(claimed_at=timezone.now() - timedelta(seconds=2))
+    assert inventory.judge_claims(cast.unknown, "berlin") == []
+    assert not Phone.objects.get().alarm, "berlin knows nothing of munich's neighbours"
+    assert len(inventory.judge_claims(cast.match, "munich")) == 1
+    phone = Phone.objects.get()
+    assert (phone.site, phone.heard_site, phone.claimed_site) == ("munich", "munich", None)
+    assert phone.approved_host is None and phone.steady_host is None
+
+
+def test_the_alarm_of_a_claim_says_at_which_site():
+    hear("berlin")
+    cast.save(Phone.objects.get())
+    later()
+    hear("munich", cast.unknown)
+    Phone.objects.update(claimed_at=timezone.now() - timedelta(seconds=2))
+    inventory.judge_claims(cast.unknown, "munich")
+    assert f"{cast.HOST} at site munich" in Phone.objects.get().alarm
+
+
+def test_a_file_of_the_old_site_is_ordered_anew_once():
+    hear("berlin")
+    cast.save(Phone.objects.get())
+    later()
+    hear("munich")
+    phone = Phone.objects.get()
+    assert inventory.take_moved(10) == [phone.pk]
+    assert inventory.take_moved(10) == []
