@@ -64,10 +64,4 @@ class Migration(migrations.Migration):
                 verbose_name="address",
             ),
         ),
-        migrations.AddIndex(
-            model_name="phone",
-            index=models.Index(
-                condition=models.Q(("site_moved_at__isnull", False)), fields=["site_moved_at"], name="phone_site_moved"
-            ),
-        ),
     ]

@@ -12,6 +12,12 @@ class Migration(migrations.Migration):
 
     operations = [
         AddIndexConcurrently(
+            model_name="phone",
+            index=models.Index(
+                condition=models.Q(("site_moved_at__isnull", False)), fields=["site_moved_at"], name="phone_site_moved"
+            ),
+        ),
+        AddIndexConcurrently(
             model_name="liveevent",
             index=models.Index(fields=["at"], name="liveevent_by_time"),
         ),
