@@ -11,6 +11,7 @@ import pytest
 
 from provisioning.door import wire
 from provisioning.door.http import REFUSED, Answer, Request, path_of
+from provisioning.door.sockets import Listener
 from provisioning.door.wire import Connection, Room
 
 FILE = bytes(range(256)) * 2000
@@ -31,8 +32,7 @@ class Server:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
-        made = self.loop.create_server(self.opened, sock=self.listening)
-        self.loop.run_until_complete(made)
+        self.loop.call_soon(lambda: Listener(self.listening, self.opened))
         self.loop.run_forever()
 
     def opened(self) -> asyncio.Protocol:
@@ -208,6 +208,9 @@ class Deaf(asyncio.Transport):
 
     def close(self) -> None:
         pass
+
+    def is_closing(self) -> bool:
+        return False
 
     def abort(self) -> None:
         self.aborted.set()
