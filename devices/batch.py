@@ -137,7 +137,7 @@ def newest(model: type[models.Model], names: Sequence[str], key: str, wanted: Co
 def counts(
     model: type[models.Model], key: str, wanted: Collection[Any], name: str, between: tuple[Any, Any]
 ) -> dict[Any, int]:
-    """How many rows there are of each `key` wanted whose `name` lies between two values; a key without any is absent."""
+    """How many rows there are of each `key` wanted whose `name` lies between two values; none: absent."""
     if not wanted:
         return {}
     table = _table(model)

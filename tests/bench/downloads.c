@@ -38,7 +38,7 @@ struct client {
 };
 
 static char **paths;
-static long path_count, next_path, asked, done, failed, refused;
+static long path_count, next_path, asked, all, done, failed, refused;
 static struct client *clients;
 static int connections = 64, each_new, port, loop;
 static double seconds = 5, rate, warm = 0.5;
@@ -122,7 +122,9 @@ static void end(struct client *c, int good)
     c->busy = 0;
     if (!good)
         failed++;
-    else if (c->due - begun >= warm) {
+    else
+        all++;
+    if (good && c->due - begun >= warm) {
         done++;
         last = at;
         if (wait_count < MOST)
@@ -242,7 +244,7 @@ int main(int count, char **words)
     work();
     qsort(waits, wait_count, sizeof *waits, by_size);
     double span = last - begun - warm;
-    printf("{\"done\": %ld, \"failed\": %ld, \"refused\": %ld, \"per_second\": %.1f, ", done, failed, refused,
+    printf("{\"all\": %ld, \"done\": %ld, \"failed\": %ld, \"refused\": %ld, \"per_second\": %.1f, ", all, done, failed, refused,
         span > 0 ? done / span : 0.0);
     printf("\"p50\": %.3f, \"p99\": %.3f, \"max\": %.3f}\n", wait_count ? waits[wait_count / 2] : 0.0,
         wait_count ? waits[(long)(wait_count * 0.99)] : 0.0, wait_count ? waits[wait_count - 1] : 0.0);

@@ -14,6 +14,7 @@ PACKAGES = {
     "curl": "curl",
     "ip": "iproute2",
     "kamailio": "kamailio",
+    "nginx": "nginx-light",
     "openssl": "openssl",
     "redis-server": "redis-server",
     "setpriv": "util-linux",
