@@ -31,7 +31,7 @@ from provisioning.door.store import in_store
 from provisioning.downloads import Offer
 from provisioning.repeats import Again, Read, Repeat
 
-HELD_AT_MOST = 20_000  # repeats between two writings; more are written before they are answered
+HELD_AT_MOST = 30_000  # repeats between two writings, some 20 MB; more are written before they are answered
 FLUSH_SECONDS = 0.5  # with the writing of what came in it, less than a second
 SAME_FILE_SECONDS = 1.0  # between two looks at whether the database was put back from a backup
 LINES_AT_ONCE = 20  # of the log, of one writing: what all phones do at once stands in the database

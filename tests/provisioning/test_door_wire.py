@@ -32,7 +32,7 @@ class Server:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
-        self.loop.call_soon(lambda: Listener(self.listening, self.opened))
+        self.loop.call_soon(lambda: Listener(self.listening, lambda: self.opened()))
         self.loop.run_forever()
 
     def opened(self) -> asyncio.Protocol:
@@ -70,6 +70,13 @@ def server() -> Iterator[Server]:
     made = Server()
     yield made
     made.stop()
+
+
+def read_all(connection: socket.socket) -> bytes:
+    said = b""
+    while piece := connection.recv(65536):
+        said += piece
+    return said
 
 
 @contextlib.contextmanager
@@ -282,6 +289,47 @@ async def test_when_every_place_is_taken_who_has_many_leaves_one_to_a_phone():
     late.connection_lost(None)
     await asyncio.wait_for(room.emptied(10), 10)
     assert room._all == 0 and not room._by_host
+
+
+def test_an_answer_that_is_there_is_taken_when_its_last_byte_is_on_its_way(server):
+    taken = threading.Event()
+    file = FILE * 20
+
+    def answer(request: Request) -> Answer:
+        return Answer(200, "text/xml", file if request.path == "/file" else b"small", taken=taken.set)
+
+    server.opened = lambda: Connection(answer, server.room)
+    for path, length in (("/small", 5), ("/file", len(file))):
+        for _ in range(2):
+            taken.clear()
+            with connected(server) as connection:
+                connection.sendall(f"GET {path} HTTP/1.1\r\n\r\n".encode())
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    head += connection.recv(1)
+                assert taken.is_set() == (path == "/small"), "a large one still waits for its client"
+                body = b""
+                while len(body) < length:
+                    body += connection.recv(65536)
+                assert taken.wait(10)
+                connection.sendall(b"GET /small HTTP/1.1\r\nConnection: close\r\n\r\n")
+                assert read_all(connection).endswith(b"small"), "and the connection goes on"
+
+
+def test_an_answer_whose_client_goes_is_not_taken(server):
+    taken, gone = threading.Event(), threading.Event()
+
+    class Watched(Connection):
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            gone.set()
+
+    file = FILE * 20
+    server.opened = lambda: Watched(lambda request: Answer(200, "text/xml", file, taken=taken.set), server.room)
+    with connected(server) as connection:
+        connection.sendall(b"GET /file HTTP/1.1\r\n\r\n")
+        assert connection.recv(12) == b"HTTP/1.1 200"
+    assert gone.wait(10) and not taken.is_set()
 
 
 @pytest.mark.parametrize(
