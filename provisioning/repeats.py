@@ -7,7 +7,7 @@ and fetches it. Everything else takes the way of downloads.py, which asks more a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -101,16 +101,17 @@ def read(parameters: tuple[str, str]) -> Sequence[Any] | None:
         return cursor.fetchone()
 
 
-def record(gone_out: Iterable[Again]) -> None:
-    """Write down repeats, those of many phones in one transaction. Raises DatabaseError."""
-    by_phone = [
-        list(group) for _, group in groupby(sorted(gone_out, key=attrgetter("phone_id")), attrgetter("phone_id"))
-    ]
+def record(gone_out: list[Again]) -> None:
+    """Write down repeats, those of many phones in one transaction; what is written leaves the list. Raises
+    DatabaseError."""
+    gone_out.sort(key=attrgetter("phone_id"))
+    by_phone = [list(group) for _, group in groupby(gone_out, attrgetter("phone_id"))]
     for number, bite in enumerate(batch.bites(by_phone, PHONES_AT_ONCE)):
         if number:
             time.sleep(PAUSE_SECONDS)
         with transaction.atomic():
             changed = _record({of_one[-1].phone_id: of_one for of_one in bite})
+        del gone_out[: sum(map(len, bite))]
         for one in changed:
             _record_alone(one)
 

@@ -68,11 +68,10 @@ class Reader:
         if self._opened is None or (there.st_dev, there.st_ino) != self._file:
             self.close()
             # Not mode=ro, which cannot open a database whose WAL nobody has begun yet.
-            self._opened = sqlite3.connect(
-                f"file:{quote(self._path)}?mode=rw", uri=True, timeout=0, isolation_level=None
-            )
-            self._opened.execute("PRAGMA query_only = ON")
-            self._file = there.st_dev, there.st_ino
+            where = f"file:{quote(self._path)}?mode=rw"
+            opened = sqlite3.connect(where, uri=True, timeout=0, isolation_level=None)
+            opened.execute("PRAGMA query_only = ON")
+            self._opened, self._file = opened, (there.st_dev, there.st_ino)
 
     def close(self) -> None:
         if self._opened is not None:
@@ -155,13 +154,14 @@ def flush() -> int:
         _held.clear()
     if not taken:
         return 0
+    left = list(taken)
     try:
-        repeats.record(taken)
+        repeats.record(left)
     except DatabaseError as error:
-        log.warning("what %d phones fetched again is not stored yet (%s)", len(taken), error)
+        log.warning("%d downloads by steady paths are not stored yet (%s)", len(left), error)
         with _lock:
-            _held[:0] = taken[: HELD_AT_MOST - len(_held)]
-        return 0
+            _held[:0] = left[: HELD_AT_MOST - len(_held)]
+        return len(taken) - len(left)
     _say(taken)
     return len(taken)
 

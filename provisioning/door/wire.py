@@ -101,6 +101,7 @@ class Connection(asyncio.Protocol):
         self._may_write = asyncio.Event()
         self._entered = False
         self._ended = False  # nothing more is read
+        self._answered = 0  # at once, of what came together
         self._coming: Answer | Awaitable[Answer] | None = None  # what a task has not begun to wait for
         self._begin()
 
@@ -147,6 +148,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._ended or self._parser is None:
             return
+        self._answered = 0
         for start in range(0, len(data), AT_ONCE_BYTES):
             piece = data[start : start + AT_ONCE_BYTES]
             self._request_bytes += len(piece)
@@ -184,7 +186,7 @@ class Connection(asyncio.Protocol):
         target = self._target.decode("latin-1")
         request = Request(method, path_of(self._target), self._headers, self._peer, self._local, self._secure, target)
         self._begin()
-        if len(self._requests) >= WAITING_REQUESTS:
+        if len(self._requests) + self._answered >= WAITING_REQUESTS:
             raise _TooMuch
         # Before HTTP/1.1 nobody needs to say that it closes; what follows a wish for another protocol is not ours.
         is_modern, self._ended = self._parser.get_http_version() == "1.1", self._parser.should_upgrade()
@@ -220,6 +222,7 @@ class Connection(asyncio.Protocol):
         """Whether it was: an answer that is there, and is taken whole, needs no task."""
         if answer.pieces is not None or not self._may_write.is_set() or self._transport.get_write_buffer_size():
             return False
+        self._answered += 1
         head = answer.head(time.time(), keep_alive=keep_alive)
         self._transport.write(head if request.method == "HEAD" else head + answer.body)
         self._ended = self._ended or not keep_alive

@@ -127,8 +127,26 @@ def test_what_was_forgotten_or_saved_anew_meanwhile_proves_nothing(version):
     assert not Download.objects.exists()
 
 
+def test_what_was_written_before_the_disk_was_full_is_not_written_twice(version, monkeypatch):
+    monkeypatch.setattr(repeats, "PHONES_AT_ONCE", 1)
+    other = cast.assigned(cast.OTHER_MAC, "10.0.0.77")
+    gone = [one(version), one(version, phone_id=other.phone_id, file_id=other.pk)]
+    real, before = repeats._record, Download.objects.filter(phone=version.phone_id).count()
+
+    def full(by_phone: dict) -> list:
+        if other.phone_id in by_phone:
+            raise DatabaseError("the disk is full")
+        return real(by_phone)
+
+    monkeypatch.setattr(repeats, "_record", full)
+    with pytest.raises(DatabaseError):
+        repeats.record(gone)
+    assert [row.phone_id for row in gone] == [other.phone_id]
+    assert Download.objects.filter(phone=version.phone_id).count() == before + 1
+
+
 def test_what_cannot_be_written_now_is_written_later(version, monkeypatch):
-    def busy(_gone_out: object) -> None:
+    def busy(_gone_out: list) -> None:
         raise DatabaseError("the disk is full")
 
     before = Download.objects.count()
