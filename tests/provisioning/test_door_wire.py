@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from provisioning.door import wire
-from provisioning.door.http import REFUSED, Answer, Request, path_of
+from provisioning.door.http import MALFORMED, REFUSED, Answer, Request, path_of
 from provisioning.door.sockets import Listener
 from provisioning.door.wire import Connection, Room
 
@@ -310,7 +310,10 @@ def test_an_answer_that_is_there_is_taken_when_its_last_byte_is_on_its_way(serve
 
 
 def test_answers_that_are_there_are_bounded_as_those_that_are_not(server):
-    server.opened = lambda: Connection(lambda request: Answer(200, "text/plain", b"small"), server.room)
+    def answer(request: Request) -> Answer:
+        return REFUSED if request.path == MALFORMED else Answer(200, "text/plain", b"small")
+
+    server.opened = lambda: Connection(answer, server.room)
     said_all = said(server, b"GET / HTTP/1.1\r\n\r\n" * (wire.WAITING_REQUESTS + 1))
     assert said_all.count(b"HTTP/1.1 200") == wire.WAITING_REQUESTS and b"HTTP/1.1 404" in said_all
 
