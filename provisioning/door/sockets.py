@@ -109,11 +109,12 @@ class Stream(asyncio.Transport):
             return
         if data:
             self._protocol.data_received(data)
-        elif self._waiting:
-            self._protocol.eof_received()
-            self.close()
         else:
             self._protocol.eof_received()
+            if self._waiting or self._closing:
+                self.close()
+                return
+            # Nobody is in the middle of anything: whoever comes in the same turn has the place that this one leaves.
             self._closing = self._lost = True
             self._stop_reading()
             self._tell_of_end(None)

@@ -11,7 +11,7 @@ import pytest
 
 from provisioning.door import wire
 from provisioning.door.http import MALFORMED, REFUSED, Answer, Request, path_of
-from provisioning.door.sockets import Listener
+from provisioning.door.sockets import Listener, Stream
 from provisioning.door.wire import Connection, Room
 
 FILE = bytes(range(256)) * 2000
@@ -351,3 +351,28 @@ def test_the_path_of_a_target(target, path):
 
 def test_neither_the_path_nor_the_file_is_in_a_repr():
     assert "secret" not in repr(Request("GET", "/p/secret", {}, "10.0.0.20")) + repr(Answer(200, "", b"secret"))
+
+
+async def test_who_hangs_up_while_he_is_written_to_is_lost_once():
+    lost: list[object] = []
+
+    class Speaking(asyncio.Protocol):
+        """What it says at the end finds nobody."""
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self.transport = transport
+
+        def eof_received(self) -> None:
+            assert isinstance(self.transport, asyncio.Transport)
+            self.transport.abort()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            lost.append(exc)
+
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.close()
+    Stream(asyncio.get_running_loop(), ours, "", Speaking())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert lost == [None]
