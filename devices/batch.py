@@ -134,6 +134,21 @@ def newest(model: type[models.Model], names: Sequence[str], key: str, wanted: Co
     return table.read(names, table.run(sql, [table.list_of(wanted)], fetch=True))
 
 
+def counts(
+    model: type[models.Model], key: str, wanted: Collection[Any], name: str, between: tuple[Any, Any]
+) -> dict[Any, int]:
+    """How many rows there are of each `key` wanted whose `name` lies between two values; none: absent."""
+    if not wanted:
+        return {}
+    table = _table(model)
+    (bounds,) = zip(*table.prepared([name], [[one] for one in between]), strict=True)
+    column, by = table.column(key), table.column(name)
+    typed = f"%s::{table.field(name).db_type(table.connection)}" if table.is_postgresql else "%s"
+    sql = f"SELECT {column}, count(*) FROM {table.name} WHERE {column} {table.is_one_of}"
+    sql += f" AND {by} > {typed} AND {by} < {typed} GROUP BY {column}"
+    return dict(table.run(sql, [table.list_of(wanted), *bounds], fetch=True))
+
+
 def bites(rows: Iterable[T], size: int) -> Iterator[list[T]]:
     """The rows, at most so many at a time: nobody who waits for the database waits for all of them."""
     left = iter(rows)

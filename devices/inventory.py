@@ -156,6 +156,12 @@ def touch(phone_id: int, steady_host: str | None = None) -> None:
     Phone.objects.filter(pk=phone_id).update(last_seen_at=timezone.now(), **where)
 
 
+def touch_all(steady_hosts: Mapping[int, str]) -> None:
+    """The same for many, by their steady paths: phone -> from where. Call it with them locked."""
+    now = timezone.now()
+    batch.update(Phone, ("pk", "last_seen_at", "steady_host"), [(pk, now, host) for pk, host in steady_hosts.items()])
+
+
 def tell(phone_id: int, kind: EventKind, text: str) -> None:
     """Append an event that changes no column of the phone."""
     live.append([live.event(Phone.objects.get(pk=phone_id), kind, text, timezone.now())])

@@ -30,6 +30,8 @@ NO_PHONE = 0
 # Repeats of one phone that are written down: a phone that was taken over must not fill the disk. Our choice.
 REPEATS, REPEATS_MINUTES = 60, 10
 BEFORE_FETCHED = (Stage.ASSIGNED, Stage.NOTIFIED)
+STILL_APPLIED = "Fetched by its own path: still applied."
+BY_OWN_PATH = "The phone fetches by its own path."
 
 
 @dataclass(frozen=True)
@@ -282,15 +284,18 @@ def _by_steady_path(version: ConfigFile, source_host: str, *, already_fetched: b
             + _from_elsewhere(version.phone_id, source_host),
         )
     elif said:
-        words = "Fetched by its own path: still applied." + _from_elsewhere(version.phone_id, source_host)
+        words = STILL_APPLIED + _from_elsewhere(version.phone_id, source_host)
         inventory.tell(version.phone_id, EventKind.DOWNLOAD, words)
         inventory.explain(version.phone_id, "")
-    _drop_waiting(version, "The phone fetches by its own path.")
+    _drop_waiting(version, BY_OWN_PATH)
 
 
 def _from_elsewhere(phone_id: int, source_host: str) -> str:
+    return from_elsewhere(Phone.objects.filter(pk=phone_id).values_list("source_host", flat=True).first(), source_host)
+
+
+def from_elsewhere(heard_at: str | None, source_host: str) -> str:
     """A phone that asks from another address than it was heard at is behind a NAT or a proxy, or has moved."""
-    heard_at = Phone.objects.filter(pk=phone_id).values_list("source_host", flat=True).first()
     if heard_at in (None, source_host):
         return ""
     return f" It asked from {source_host}, and was heard at {heard_at}: it has moved, or a NAT or proxy is between."

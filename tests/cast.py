@@ -279,6 +279,8 @@ async def _answered(request: Request, hang_up_after: int | None) -> Answer:
             if len(answer.chunks) == hang_up_after:
                 break
         await given.pieces.aclose()
+    if given.taken is not None:
+        given.taken()
     await door.settled()
     return answer
 

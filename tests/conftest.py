@@ -32,7 +32,7 @@ def nothing_noted_before() -> None:
     for name in ("provisioning.attempts", "provisioning.plain.missed", "provisioning.plain.heard"):
         if (module := sys.modules.get(name)) is not None:
             module._held.clear()
-    for name in ("provisioning.door.guard", "provisioning.door.watch"):
+    for name in ("provisioning.door.again", "provisioning.door.guard", "provisioning.door.watch"):
         if (module := sys.modules.get(name)) is not None:
             module.forget()
 

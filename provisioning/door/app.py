@@ -20,7 +20,7 @@ from devices.limits import Limits, source_of
 from devices.mac import colons
 from devices.wording import in_english
 from provisioning import attempts, downloads
-from provisioning.door import crossing, guard, lookup, punctual, source, watch, watched
+from provisioning.door import again, crossing, guard, lookup, punctual, source, watch, watched
 from provisioning.door.http import FAILED, MALFORMED, REFUSED, Answer, Request, Withdrawn, plain
 from provisioning.door.lookup import Stored
 from provisioning.door.store import in_store
@@ -31,6 +31,7 @@ from provisioning.firmware import serving
 from provisioning.models import AttemptKind, Release
 from provisioning.plain import heard, lead, missed
 from provisioning.release import windows
+from provisioning.repeats import Repeat
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +53,41 @@ _given_back: set[asyncio.Task[None]] = set()
 _turns = Turns()
 
 
-async def answer(request: Request) -> Answer:
-    """The answer to one request; nothing leaves it but an Answer."""
+def respond(request: Request) -> Answer | Coroutine[Any, Any, Answer]:
+    """The answer to one request, there at once if a phone asks for what it has already. Call it in the event loop."""
     begun = asyncio.get_running_loop().time()
     said_of.begin_request(request.peer, request.header(said_of.HEADER), settings.GSPNP_TRUSTED_PROXIES)
+    host = source.host(request)
+    is_admitted = admitted(host, _limits(settings.GSPNP_HTTP_RATE, settings.GSPNP_HTTP_RATE_PER_SOURCE))
+    if is_admitted and again.may_be(request) and _is_heard(request, host):
+        found = again.find(request)
+        if found is not None and crossing.is_open_for(request, found.path_base):
+            return _again(request, found, host)
+    return _by_and_by(request, host, is_admitted, begun)
+
+
+def _again(request: Request, found: Repeat, host: str) -> Answer:
+    answer = again.answer(request, found, host)
+    watched.answered(answer)
+    return answer
+
+
+def _is_heard(request: Request, host: str) -> bool:
+    return request.method in ("GET", "HEAD") and networks.allowed(host, settings.GSPNP_ALLOWED_NETWORKS)
+
+
+async def answer(request: Request) -> Answer:
+    """The same, awaited."""
+    found = respond(request)
+    return found if isinstance(found, Answer) else await found
+
+
+async def _by_and_by(request: Request, host: str, is_admitted: bool, begun: float) -> Answer:
+    """Nothing leaves it but an Answer."""
+    if not is_admitted:
+        watched.refused("limited")
     try:
-        found = await _answer(request, begun)
+        found = await _answer(request, host, begun) if is_admitted else REFUSED
     except (DatabaseError, CannotDecrypt) as error:
         log.error("%s asked for a file, which cannot be read now: %s", request.peer, error)
         found = FAILED
@@ -75,11 +105,7 @@ async def _not_before(begun: float) -> None:
     await punctual.wait_until(begun + REFUSAL_SECONDS)
 
 
-async def _answer(request: Request, begun: float) -> Answer:
-    host = source.host(request)
-    if not admitted(host, _limits(settings.GSPNP_HTTP_RATE, settings.GSPNP_HTTP_RATE_PER_SOURCE)):
-        watched.refused("limited")
-        return REFUSED
+async def _answer(request: Request, host: str, begun: float) -> Answer:
     if request.path == "/healthz" and request.method in ("GET", "HEAD"):
         async with _turns.of(source_of(host)):
             await in_store(_touch_database)
@@ -87,8 +113,13 @@ async def _answer(request: Request, begun: float) -> Answer:
     of_itself = await watched.answer(request, _turns, host)
     if of_itself is not None:
         return of_itself
-    is_heard = request.method in ("GET", "HEAD") and networks.allowed(host, settings.GSPNP_ALLOWED_NETWORKS)
+    is_heard = _is_heard(request, host)
     wanted = lookup.wanted(request.path if is_heard else MALFORMED)
+    if is_heard and again.may_be(request):
+        async with _turns.of(source_of(host)):
+            repeat = await again.find_beside(request)
+        if repeat is not None and crossing.is_open_for(request, repeat.path_base):
+            return again.answer(request, repeat, host)
     if wanted.firmware is not None:
         async with _turns.of(source_of(host)):
             image = await serving.firmware(request, wanted.firmware, host)
@@ -187,8 +218,9 @@ async def _serve(request: Request, offer: Offer, host: str) -> Answer:
         attempts.fruitless(AttemptKind.HEAD, offer.mac, offer.name, length, host)
         return Answer(200, offer.content_type, length=length, headers=headers)
     if matches(request.header("if-none-match"), tag):
-        async with _turns.of(source_of(host)):
-            await in_store(downloads.record, offer, 304, True, host, agent)
+        if not again.noted(offer, 304, host, agent):
+            async with _turns.of(source_of(host)):
+                await in_store(downloads.record, offer, 304, True, host, agent)
         watched.download("not_modified")
         return Answer(304, headers=headers)
     pieces = _pieces(offer, "range" not in request.headers, host, agent)
@@ -204,8 +236,9 @@ async def _pieces(offer: Offer, counts: bool, host: str, agent: str) -> AsyncGen
             await asyncio.sleep(GRACE_SECONDS)
         if not counts:
             attempts.fruitless(AttemptKind.PART, offer.mac, offer.name, len(offer.content), host)
-        async with _turns.of(source_of(host)):
-            await in_store(downloads.record, offer, 200, counts, host, agent)
+        if not (counts and again.noted(offer, 200, host, agent)):
+            async with _turns.of(source_of(host)):
+                await in_store(downloads.record, offer, 200, counts, host, agent)
         recorded = True
         watched.download("complete" if counts else "part")
         yield offer.content[-HELD_BACK_BYTES:]
@@ -280,8 +313,9 @@ def _afterwards(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def settled() -> None:
-    """Wait for what is still to be written of those who are gone."""
+    """Wait for what is still to be written of those who are gone, and of those who fetched again."""
     await asyncio.gather(*_given_back)
+    await in_store(again.flush)
 
 
 def _stored(request: Request, found: Stored) -> Answer:

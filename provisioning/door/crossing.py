@@ -22,10 +22,17 @@ def is_open(request: Request, wanted: Wanted, found: Offer | OtherName | Stored)
     What a person has released by its plain name may: the phone that asks for it knows no other way yet. A proxy that
     the operator trusts has done the TLS itself.
     """
+    if isinstance(found, Offer):
+        return is_open_for(request, found.path_base)
+    return _is_safe(request) or settings.GSPNP_PHONES_HTTP == MOVING or not wanted.phonebook
+
+
+def is_open_for(request: Request, path_base: str) -> bool:
+    """The same for a phone's file, by a path that was made for this address of our door."""
+    return _is_safe(request) or (settings.GSPNP_PHONES_HTTP == MOVING and not path_base.startswith("https:"))
+
+
+def _is_safe(request: Request) -> bool:
     if request.secure or not settings.PHONES_CERTIFICATE or settings.GSPNP_PHONES_HTTP == EVERYTHING:
         return True
-    if networks.within(networks.plain_host(request.peer), settings.GSPNP_TRUSTED_PROXIES):
-        return True
-    if isinstance(found, Offer):
-        return settings.GSPNP_PHONES_HTTP == MOVING and not found.path_base.startswith("https:")
-    return settings.GSPNP_PHONES_HTTP == MOVING or not wanted.phonebook
+    return networks.within(networks.plain_host(request.peer), settings.GSPNP_TRUSTED_PROXIES)

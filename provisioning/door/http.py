@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 from urllib.parse import unquote_to_bytes
 
@@ -48,19 +49,31 @@ class Answer:
     pieces: AsyncGenerator[bytes] | None = None
     length: int | None = None
     headers: Headers = ()
+    taken: Callable[[], None] | None = None
+    """Called when all of it is on its way; of an answer without pieces."""
 
     def head(self, at: float, *, keep_alive: bool) -> bytes:
         """Status line and headers, at this Unix time. A 304 has no length of its own; RFC 9110 6.6.1, 15.4.5."""
-        status = HTTPStatus(self.status)
-        lines = [f"HTTP/1.1 {status.value} {status.phrase}", f"Date: {formatdate(at, usegmt=True)}"]
+        lines = [_status_line(self.status), _date(int(at))]
         if self.content_type:
             lines.append(f"Content-Type: {self.content_type}")
-        if status is not HTTPStatus.NOT_MODIFIED:
+        if self.status != HTTPStatus.NOT_MODIFIED:
             lines.append(f"Content-Length: {len(self.body) if self.length is None else self.length}")
         lines += [f"{name}: {value}" for name, value in self.headers]
         if not keep_alive:
             lines.append("Connection: close")
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+@lru_cache(maxsize=16)
+def _status_line(status: int) -> str:
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"
+
+
+@lru_cache(maxsize=2)
+def _date(at: int) -> str:
+    """The same for all answers of a second."""
+    return f"Date: {formatdate(at, usegmt=True)}"
 
 
 def plain(text: str, status: int) -> Answer:

@@ -13,8 +13,10 @@ FLUSH_SECONDS = 1.0  # between a note and its writing, and between two writings
 class Later:
     """Writes for one module, as long as it holds anything; what comes while the store is at it too."""
 
-    def __init__(self, is_held: Callable[[], bool], flush: Callable[[], object]) -> None:
-        self._is_held, self._flush = is_held, flush
+    def __init__(
+        self, is_held: Callable[[], bool], flush: Callable[[], object], seconds: float = FLUSH_SECONDS
+    ) -> None:
+        self._is_held, self._flush, self._seconds = is_held, flush, seconds
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -25,5 +27,5 @@ class Later:
     async def run(self) -> None:
         """Until nothing is held any more."""
         while self._is_held():
-            await asyncio.sleep(FLUSH_SECONDS)
+            await asyncio.sleep(self._seconds)
             await beside(self._flush)

@@ -268,5 +268,8 @@ class Tunnel(asyncio.Transport):
         """As below; `ssl_object` says that this is TLS."""
         return self._tls if name == "ssl_object" else self._below.get_extra_info(name, default)
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._below.set_write_buffer_limits(high, low)
+
     def get_write_buffer_size(self) -> int:
         return self._below.get_write_buffer_size()

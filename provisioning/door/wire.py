@@ -11,12 +11,12 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Protocol
 
 import httptools
 
-from provisioning.door.http import MALFORMED, Answer, Request, Withdrawn, path_of
+from provisioning.door.http import FAILED, MALFORMED, Answer, Request, Withdrawn, path_of
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,8 @@ SENDING_SECONDS = 120.0  # for one piece of an answer to be taken
 CONNECTIONS = 2000  # at once; more than file descriptors allow by default helps nobody
 PER_SOURCE = 100  # of one address, so that one cannot take them all; a proxy of ours is not counted
 
-Answering = Callable[[Request], Awaitable[Answer]]
+Answering = Callable[[Request], Answer | Awaitable[Answer]]
+"""What answers: at once, or by and by."""
 
 
 class Placed(Protocol):
@@ -99,13 +100,15 @@ class Connection(asyncio.Protocol):
     def __init__(self, answer: Answering, room: Room) -> None:
         self._answer = answer
         self._room = room
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
         self._requests: deque[tuple[Request, bool]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._may_write = asyncio.Event()
         self._entered = False
         self._ended = False  # nothing more is read
+        self._answered = 0  # at once, of what came together
+        self._coming: Answer | Awaitable[Answer] | None = None  # what a task has not begun to wait for
         self._begin()
 
     def _begin(self) -> None:
@@ -136,6 +139,9 @@ class Connection(asyncio.Protocol):
         self._may_write.set()
         if self._task is not None:
             self._task.cancel()
+        if isinstance(self._coming, Coroutine):
+            self._coming.close()
+        self._parser = None  # they hold each other, and nothing more comes
 
     def give_way(self) -> bool:
         """Leave a place to somebody else, unless something is being done here."""
@@ -146,8 +152,9 @@ class Connection(asyncio.Protocol):
         return True
 
     def data_received(self, data: bytes) -> None:
-        if self._ended:
+        if self._ended or self._parser is None:
             return
+        self._answered = 0
         for start in range(0, len(data), AT_ONCE_BYTES):
             piece = data[start : start + AT_ONCE_BYTES]
             self._request_bytes += len(piece)
@@ -180,11 +187,12 @@ class Connection(asyncio.Protocol):
         self._headers[key] = text if before is None else f"{before}, {text}"
 
     def on_message_complete(self) -> None:
+        assert self._parser is not None
         method = self._parser.get_method().decode("latin-1")
         target = self._target.decode("latin-1")
         request = Request(method, path_of(self._target), self._headers, self._peer, self._local, self._secure, target)
         self._begin()
-        if len(self._requests) >= WAITING_REQUESTS:
+        if len(self._requests) + self._answered >= WAITING_REQUESTS:
             raise _TooMuch
         # Before HTTP/1.1 nobody needs to say that it closes; what follows a wish for another protocol is not ours.
         is_modern, self._ended = self._parser.get_http_version() == "1.1", self._parser.should_upgrade()
@@ -200,20 +208,61 @@ class Connection(asyncio.Protocol):
         self._take(Request("GET", MALFORMED, {}, self._peer), False)
 
     def _take(self, request: Request, keep_alive: bool) -> None:
-        self._stop_timer()
-        self._requests.append((request, keep_alive))
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._work())
-
-    async def _work(self) -> None:
+        if self._transport.is_closing():
+            return
+        if self._task is not None:
+            self._requests.append((request, keep_alive))
+            return
         try:
-            while self._requests:
-                request, keep_alive = self._requests.popleft()
-                answer = await self._answer(request)
-                await self._send(answer, with_body=request.method != "HEAD", keep_alive=keep_alive)
+            found = self._answer(request)
+        except Exception:
+            log.exception("%s asked for something, and we failed", self._peer)
+            found = FAILED
+        if isinstance(found, Answer) and self._sent_at_once(found, request, keep_alive):
+            return
+        self._stop_timer()
+        self._coming = found
+        self._task = asyncio.get_running_loop().create_task(self._work(found, request, keep_alive))
+
+    def _sent_at_once(self, answer: Answer, request: Request, keep_alive: bool) -> bool:
+        """Whether it was: an answer that is there, and is taken whole, needs no task."""
+        if answer.pieces is not None or not self._may_write.is_set() or self._transport.get_write_buffer_size():
+            return False
+        self._answered += 1
+        head = answer.head(time.time(), keep_alive=keep_alive)
+        self._transport.write(head if request.method == "HEAD" else head + answer.body)
+        self._ended = self._ended or not keep_alive
+        if self._transport.get_write_buffer_size():
+            self._stop_timer()
+            self._task = asyncio.get_running_loop().create_task(self._work(answer, request, keep_alive, sent=True))
+            return True
+        if answer.taken is not None and not self._transport.is_closing():
+            answer.taken()
+        if keep_alive:
+            self._wait_for_request()
+        else:
+            self._stop_timer()
+            self._transport.close()
+        return True
+
+    async def _work(
+        self, found: Answer | Awaitable[Answer], request: Request, keep_alive: bool, sent: bool = False
+    ) -> None:
+        self._coming = None
+        try:
+            while True:
+                answer = found if isinstance(found, Answer) else await found
+                if sent:
+                    await self._taken_whole(answer)
+                else:
+                    await self._send(answer, with_body=request.method != "HEAD", keep_alive=keep_alive)
                 if not keep_alive:
                     self._close()
                     return
+                if not self._requests:
+                    break
+                request, keep_alive = self._requests.popleft()
+                found, sent = self._answer(request), False
         except Withdrawn:
             self._transport.abort()
             return
@@ -228,7 +277,7 @@ class Connection(asyncio.Protocol):
         head = answer.head(time.time(), keep_alive=keep_alive)
         if answer.pieces is None:
             self._transport.write(head + answer.body if with_body else head)
-            await self._taken()
+            await self._taken_whole(answer)
             return
         try:
             async for piece in answer.pieces:
@@ -237,6 +286,17 @@ class Connection(asyncio.Protocol):
                 await self._taken()
         finally:
             await answer.pieces.aclose()
+
+    async def _taken_whole(self, answer: Answer) -> None:
+        """The same until nothing waits any more, where somebody wants to know that."""
+        if answer.taken is None:
+            await self._taken()
+            return
+        self._transport.set_write_buffer_limits(high=0)
+        await self._taken()
+        self._transport.set_write_buffer_limits()
+        if not self._transport.is_closing():
+            answer.taken()
 
     async def _taken(self) -> None:
         """Wait until there is room for more; whoever takes nothing for long is cut off."""

@@ -21,7 +21,18 @@ from tests.support import environment  # noqa: F401  # before anything is starte
 
 os.environ["CI"] = "1"  # a missing part is an error that this part reports, never a skipped test
 
-from tests.bench import answer_latency, answers, busy, console, growth, hotspots, refusals, report, storm  # noqa: E402
+from tests.bench import (  # noqa: E402
+    answer_latency,
+    answers,
+    busy,
+    console,
+    downloads,
+    growth,
+    hotspots,
+    refusals,
+    report,
+    storm,
+)
 from tests.bench.ground import Missing  # noqa: E402
 from tests.bench.report import Part  # noqa: E402
 
@@ -59,6 +70,7 @@ PARTS: dict[str, Callable[[int], Part]] = {
     "console": console.main,
     "latency": answer_latency.main,
     "refusals": refusals.main,
+    "downloads": downloads.main,
     "growth": growth.main,
     "codec": _other("codec", "The codec alone"),
     "store": _other("store", "The store alone"),

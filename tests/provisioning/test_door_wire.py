@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from provisioning.door import wire
-from provisioning.door.http import REFUSED, Answer, Request, path_of
+from provisioning.door.http import MALFORMED, REFUSED, Answer, Request, path_of
+from provisioning.door.sockets import Listener, Stream
 from provisioning.door.wire import Connection, Room
 
 FILE = bytes(range(256)) * 2000
@@ -31,8 +32,7 @@ class Server:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
-        made = self.loop.create_server(self.opened, sock=self.listening)
-        self.loop.run_until_complete(made)
+        self.loop.call_soon(lambda: Listener(self.listening, lambda: self.opened()))
         self.loop.run_forever()
 
     def opened(self) -> asyncio.Protocol:
@@ -209,6 +209,9 @@ class Deaf(asyncio.Transport):
     def close(self) -> None:
         pass
 
+    def is_closing(self) -> bool:
+        return False
+
     def abort(self) -> None:
         self.aborted.set()
 
@@ -281,6 +284,56 @@ async def test_when_every_place_is_taken_who_has_many_leaves_one_to_a_phone():
     assert room._all == 0 and not room._by_host
 
 
+def test_an_answer_that_is_there_is_taken_when_its_last_byte_is_on_its_way(server):
+    taken = threading.Event()
+    file = FILE * 20
+
+    def answer(request: Request) -> Answer:
+        return Answer(200, "text/xml", file if request.path == "/file" else b"small", taken=taken.set)
+
+    server.opened = lambda: Connection(answer, server.room)
+    for path, length in (("/small", 5), ("/file", len(file))):
+        for _ in range(2):
+            taken.clear()
+            with connected(server) as connection:
+                connection.sendall(f"GET {path} HTTP/1.1\r\n\r\n".encode())
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    head += connection.recv(1)
+                assert path == "/small" or not taken.is_set(), "a large one still waits for its client"
+                body = b""
+                while len(body) < length:
+                    body += connection.recv(65536)
+                assert taken.wait(10)
+                connection.sendall(b"GET /small HTTP/1.1\r\nConnection: close\r\n\r\n")
+                assert everything(connection).endswith(b"small"), "and the connection goes on"
+
+
+def test_answers_that_are_there_are_bounded_as_those_that_are_not(server):
+    def answer(request: Request) -> Answer:
+        return REFUSED if request.path == MALFORMED else Answer(200, "text/plain", b"small")
+
+    server.opened = lambda: Connection(answer, server.room)
+    said_all = said(server, b"GET / HTTP/1.1\r\n\r\n" * (wire.WAITING_REQUESTS + 1))
+    assert said_all.count(b"HTTP/1.1 200") == wire.WAITING_REQUESTS and b"HTTP/1.1 404" in said_all
+
+
+def test_an_answer_whose_client_goes_is_not_taken(server):
+    taken, gone = threading.Event(), threading.Event()
+
+    class Watched(Connection):
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            gone.set()
+
+    file = FILE * 20
+    server.opened = lambda: Watched(lambda request: Answer(200, "text/xml", file, taken=taken.set), server.room)
+    with connected(server) as connection:
+        connection.sendall(b"GET /file HTTP/1.1\r\n\r\n")
+        assert connection.recv(12) == b"HTTP/1.1 200"
+    assert gone.wait(10) and not taken.is_set()
+
+
 @pytest.mark.parametrize(
     ("target", "path"),
     [
@@ -298,3 +351,28 @@ def test_the_path_of_a_target(target, path):
 
 def test_neither_the_path_nor_the_file_is_in_a_repr():
     assert "secret" not in repr(Request("GET", "/p/secret", {}, "10.0.0.20")) + repr(Answer(200, "", b"secret"))
+
+
+async def test_who_hangs_up_while_he_is_written_to_is_lost_once():
+    lost: list[object] = []
+
+    class Speaking(asyncio.Protocol):
+        """What it says at the end finds nobody."""
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self.transport = transport
+
+        def eof_received(self) -> None:
+            assert isinstance(self.transport, asyncio.Transport)
+            self.transport.abort()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            lost.append(exc)
+
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.close()
+    Stream(asyncio.get_running_loop(), ours, "", Speaking())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert lost == [None]
