@@ -156,7 +156,8 @@ def configuration(level: str, form: str) -> dict[str, Any]:
             "django.security.DisallowedHost": {"filters": ["line_only"]},
             "axes": {"level": "WARNING"},
             "daphne": {"level": "WARNING"},
-            "channels_redis": {"filters": ["line_only"]},
+            # Redis away is a line a second. A logger's filters do not reach what is below it.
+            "channels_redis.pubsub": {"filters": ["line_only"]},
         },
     }
 
