@@ -20,8 +20,9 @@ from cryptography.fernet import Fernet
 from gspnp.backup import database
 from gspnp.env import BASE_DIR, Env, Layers
 from tests.support.canaries import leaks_of_file, leaks_of_folder, leaks_of_rows
+from tests.support.manage import Ready, state_of
 from tests.support.servers import free_port, postgresql  # noqa: F401
-from tests.support.site import wait_for
+from tests.support.site import COMMAND_SECONDS, wait_for
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("backup")]  # it is filled and saved once for all
 PASSWORD = "s3cr3t-canary-password"  # of tests/cast.py
@@ -69,12 +70,12 @@ class House:
         ours = ("DATABASE_URL", "SECRET_KEY", "DJANGO_SETTINGS_MODULE")
         rest = {name: value for name, value in os.environ.items() if not name.startswith("GSPNP_") and name not in ours}
         self.environment = rest | {"GSPNP_ENV_FILE": "", "GSPNP_DATA_DIR": str(folder), **settings}
+        self._ready: Ready | None = None
 
     def manage(self, *arguments: str, ends: int = 0) -> str:
-        done = subprocess.run(
-            [sys.executable, "manage.py", *arguments], cwd=BASE_DIR, env=self.environment, capture_output=True,
-            text=True, timeout=120, check=False,
-        )  # fmt: skip
+        if self._ready is None or self._ready.knows != state_of(self.environment):
+            self._ready = Ready(self.environment)
+        done = self._ready.run(arguments, "", COMMAND_SECONDS)
         assert done.returncode == ends, done.stdout + done.stderr
         self.printed = done.stdout
         return done.stdout + done.stderr
@@ -358,9 +359,12 @@ def test_what_is_lost_with_the_data_folder_is_named(filled, tmp_path):
     on = house.folder.stat().st_dev
     other_disk = next(place for place in ("/dev/shm", "/tmp", BASE_DIR) if Path(place).stat().st_dev != on)
     with tempfile.TemporaryDirectory(dir=other_disk) as elsewhere:
-        said = house.manage("backup", str(archives), "--keys", elsewhere)
+        # Each has its own folders: two of one second would have one name.
+        more = tmp_path / "more"
+        more.mkdir()
+        said = house.manage("backup", str(more), "--keys", elsewhere)
         assert "lost with it" in said and "worthless" not in said and f"and {elsewhere}" not in said
-        keys = tmp_path / "archives-keys"
+        keys = tmp_path / "more-keys"
         said = house.manage("backup", elsewhere, "--keys", str(keys))
         assert f"lost with it: {keys}" in said and "worthless" in said
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
 from select import select
 
@@ -29,14 +30,16 @@ def die_with_the_parent() -> None:
 
 
 class Ready:
-    """A process that waits to become commands of one installation; one command at a time."""
+    """A process that waits to become commands of one installation; one command at a time. It ends with this object."""
 
-    def __init__(self, host: Host, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], host: Host | None = None) -> None:
         self.knows = state_of(environment)
-        asked, self._ask = os.pipe()
-        self._told, tell = os.pipe()
+        asked, ask = os.pipe()
+        told, tell = os.pipe()
+        self._ask, self._told = FileIO(ask, "w"), FileIO(told, "r")
+        command = [sys.executable, "-m", "tests.support.manage", str(asked), str(tell)]
         self._process = subprocess.Popen(
-            host.command(sys.executable, "-m", "tests.support.manage", str(asked), str(tell)),
+            host.command(*command) if host else command,
             stdin=subprocess.DEVNULL, cwd=ROOT, env=dict(environment), pass_fds=(asked, tell),
         )  # fmt: skip
         os.close(asked)
@@ -47,7 +50,7 @@ class Ready:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             (folder / "0").write_text(given, encoding="utf-8")
-            os.write(self._ask, json.dumps({"folder": name, "arguments": arguments}).encode() + b"\n")
+            self._ask.write(json.dumps({"folder": name, "arguments": arguments}).encode() + b"\n")
             code = self._answer(arguments, seconds)
             said, complained = ((folder / stream).read_text(encoding="utf-8") for stream in ("1", "2"))
         return subprocess.CompletedProcess(arguments, code, said, complained)
@@ -56,7 +59,7 @@ class Ready:
         if not select([self._told], [], [], seconds)[0]:
             self.close()
             raise subprocess.TimeoutExpired(["manage.py", *arguments], seconds)
-        answer = os.read(self._told, 20)
+        answer = self._told.read(20)
         assert answer, f"manage.py cannot be made ready: exit code {self._process.wait()}"
         return int(answer)
 
@@ -64,7 +67,7 @@ class Ready:
         self._process.kill()
         self._process.wait()
         for end in (self._ask, self._told):
-            os.close(end)
+            end.close()
 
 
 def state_of(environment: Mapping[str, str]) -> tuple:

@@ -91,7 +91,7 @@ class Site:
         if ready is not None and ready.knows != state_of(self.environment):
             ready.close()
             ready = None
-        ready = ready or Ready(self.host, self.environment)
+        ready = ready or Ready(self.environment, self.host)
         yield ready
         self._ready.append(ready)
 
