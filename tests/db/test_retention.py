@@ -165,6 +165,20 @@ def test_old_versions_go_and_what_a_phone_may_need_stays(settings, clock):
     assert kept() == [7, 8]
 
 
+def test_a_version_that_no_key_opens_goes_as_the_others_do(settings):
+    """A lost key must not keep every old version for ever; nor is a file opened, under SQLite's lock, to delete it."""
+    phone = cast.seen()
+    for number in range(4):
+        cast.save(phone, cast.draft(display_name=f"Tess {number}"))
+    ConfigFile.objects.exclude(number=4).update(retired_at=timezone.now())
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE provisioning_configfile SET content = %s", [b"by a key that is gone"])
+        cursor.execute("UPDATE provisioning_notify SET datagram = %s", [b"by a key that is gone"])
+    settings.GSPNP_VERSIONS_KEPT = 2
+    assert Sweeper().sweep() == []
+    assert set(ConfigFile.objects.values_list("number", flat=True)) == {3, 4}
+
+
 def test_the_last_notify_of_a_phone_and_what_is_owed_stay(clock):
     version = cast.assigned()
     owed = cast.owed(version.phone_id)
