@@ -15,6 +15,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
+from django.utils import timezone
 
 from devices import batch, crypto, inventory, live
 from devices.choices import EventKind
@@ -167,8 +168,13 @@ def _touch(same: dict[int, list[Again]], newest: dict[int, tuple[int, bool]]) ->
     older = [pk for pk, retired_at in versions if retired_at is None and pk not in current]
     batch.write(ConfigFile, older, retired_at=max(current.values()))
     open_ones = ("state", (NotifyState.WAITING, NotifyState.WITHHELD))
-    waiting = batch.select(Notify, ("pk", "kind"), "config_file", list(current), only_if=open_ones)
-    profiles = [pk for pk, kind in waiting if kind == NotifyKind.PROFILE]
+    waiting = batch.select(Notify, ("pk", "kind", "config_file", "created_at"), "config_file", list(current),
+                           only_if=open_ones)  # fmt: skip
+    # What was asked for after the phone came is still owed: it came without knowing of that. A time to come was
+    # written before the clock went back.
+    now = timezone.now()
+    late = {pk for pk, _, file, created_at in waiting if current[file] < created_at <= now}
+    profiles = [pk for pk, kind, *_ in waiting if kind == NotifyKind.PROFILE and pk not in late]
     if profiles:
         outbox.drop_all(profiles, downloads.BY_OWN_PATH)
 

@@ -103,6 +103,16 @@ def test_many_are_written_as_each_would_be_alone(version):
     ], "one word, however often it came"
 
 
+def test_what_was_asked_for_after_the_phone_came_is_still_owed(version):
+    """A repeat is written up to a second later: somebody may have pressed "Notify again" meanwhile."""
+    came = one(version)
+    asked = enqueue(version, NotifyOrigin.PERSON, timezone.now() + timedelta(minutes=1))
+    repeats.record([came])
+    assert Notify.objects.get(pk=asked.pk).state == "waiting"
+    repeats.record([one(version)])
+    assert Notify.objects.get(pk=asked.pk).state == "not_needed"
+
+
 def test_who_repeats_on_and_on_does_not_fill_the_disk(version):
     repeats.record([one(version)] * (downloads.REPEATS + 30))
     repeats.record([one(version)])
