@@ -94,14 +94,15 @@ def forget(name: str, by: str) -> bool:
     row = ListenerStatus.objects.filter(name=name).first()
     if row is None or row.is_fresh:
         return False
+    if not ListenerStatus.objects.filter(site=row.site).exclude(pk=row.pk).exists():
+        # Before its row goes: who is interrupted here asks once more, and without a row nobody could.
+        inventory.leave_site(row.site)
     as_seen = ListenerStatus.objects.filter(pk=row.pk, instance=row.instance, heartbeat_at=row.heartbeat_at)
     with transaction.atomic():
         if not as_seen.delete()[0]:
             return False
         alarms.end(AlarmKind.LISTENER, name, f"The listener {name} was forgotten by {by}.")
     log.info("the listener %s was forgotten by %s", name, by)
-    if not ListenerStatus.objects.filter(site=row.site).exists():
-        inventory.leave_site(row.site)
     return True
 
 

@@ -54,8 +54,10 @@ def stopped(name: str) -> None:
     place, _, instance = name.partition("#")
     now = timezone.now()
     gone = now - timedelta(seconds=STALE_SECONDS)
-    mine = ListenerStatus.objects.filter(name=place, instance=instance, heartbeat_at__gt=gone)
-    mine.update(heartbeat_at=gone - timedelta(milliseconds=1), stopped_at=now)
+    mine = ListenerStatus.objects.filter(name=place, instance=instance)
+    # Also one whose last beat is old, after a database that was away or a clock that was set: it is not silent.
+    mine.update(stopped_at=now)
+    mine.filter(heartbeat_at__gt=gone).update(heartbeat_at=gone - timedelta(milliseconds=1))
 
 
 def metrics_of_all() -> Iterable[Metric]:

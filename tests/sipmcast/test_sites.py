@@ -1,9 +1,11 @@
 """Two listeners of two sites with the same interface and the same address: each tells its own phones and no others."""
 
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from django.utils import timezone
 
 from devices import inventory
@@ -204,6 +206,27 @@ def test_one_that_is_gone_for_good_is_forgotten_with_its_alarm_and_one_that_live
     assert silence.forget("pbx/berlin", "tess")
     assert not ListenerStatus.objects.exists() and open_alarms() == []
     assert not silence.forget("pbx/berlin", "tess")
+
+
+def test_who_was_interrupted_while_one_is_forgotten_asks_again(monkeypatch):
+    """Else its phones would wait for a listener that nobody can forget any more."""
+    hear("berlin")
+    beat()
+    lapse()
+    with monkeypatch.context() as away, pytest.raises(OperationalError):
+        away.setattr(inventory, "leave_site", Mock(side_effect=OperationalError))
+        silence.forget("pbx/berlin", "tess")
+    assert silence.forget("pbx/berlin", "tess")
+    assert Phone.objects.get().heard_site is None
+
+
+def test_one_that_was_stopped_in_order_after_a_long_silence_is_no_alarm(watches):
+    beat()
+    lapse()
+    status.stopped(HERE)
+    watch(watches, 60)
+    assert open_alarms() == []
+    assert ListenerStatus.objects.get().heartbeat_at < timezone.now() - timedelta(seconds=STALE_SECONDS)
 
 
 def test_the_workers_rounds_look():
