@@ -23,7 +23,11 @@ FORMS = ("text", "json")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 MAX_TEXT_CHARS = 20_000  # of one value in a JSON object; a traceback has some thousands
 # After /p/, or wherever 22 characters stand alone: a proxy may have stripped or changed what was in front.
-SECRET_PATH = re.compile(r"(?<=/p/)[A-Za-z0-9_-]{16,}|(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{22}(?![A-Za-z0-9_-])")
+# Quoted, as a query has it, `%2F` is what stands there.
+SECRET_PATH = re.compile(
+    r"(?:(?<=/p/)|(?<=/p%2[Ff])|(?<=%2[Ff]p%2[Ff]))[A-Za-z0-9_-]{16,}"
+    r"|(?:(?<![A-Za-z0-9_-])|(?<=%2[Ff]))[A-Za-z0-9_-]{22}(?![A-Za-z0-9_-])"
+)
 # Lines about a phone begin with its MAC. What a stranger says stands behind it.
 _MAC = re.compile(r"((?:[0-9A-F]{2}:){5}[0-9A-F]{2})(?:[: ]|$)")
 # What moves a cursor, ends a line or colours a terminal, and half a character; a line break of a traceback is none.

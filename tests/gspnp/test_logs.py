@@ -78,6 +78,7 @@ def test_as_text_a_message_stays_on_its_line():
         record("%s", f"/p/{SECRET}/cfg000b82273b89.xml"),
         record(f"read\n{SECRET}\n"),  # in JSON an n stands in front of it
         record("x", path=f"/p/{SECRET[:16]}/x", **{SECRET: 1}),
+        record(f"GET /?next=%2Fp%2F{SECRET}%2Fcfg.xml, /p%2f{SECRET}, %2Fp%2F{SECRET[:16]}%2F"),
         record("x", logger=SECRET),
         failed(f"GET /p/{SECRET}/x\n{SECRET}"),
         record("x", stack_info=f"Stack\n  {SECRET}"),
