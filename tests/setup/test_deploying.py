@@ -241,6 +241,7 @@ def test_nginx_takes_the_proxys_configuration(tmp_path):
 def test_the_proxy_names_no_path_in_a_log_and_adds_nothing_to_what_a_client_says():
     assert "$proxy_add_x_forwarded_for" not in NGINX
     assert "proxy_set_header X-Forwarded-For $remote_addr;" in NGINX
+    assert "proxy_set_header X-Request-ID $request_id;" in NGINX, "it is believed, as the address is"
     # A proxy_set_header further in would take away all of those further out.
     assert set(re.findall(r"\n( *)proxy_set_header", NGINX)) == {"    "}
     formats = re.search(r"log_format no_path([^;]*);", NGINX)
@@ -287,6 +288,9 @@ def test_every_unit_is_hardened_and_only_the_listener_has_a_capability():
         assert ("CAP_" in text) == (name == "gspnp-listen.service"), name
         if name.endswith(".service") and name != "gspnp-prepare.service":
             assert "\nRestart=always\n" in text and "Requires=gspnp-prepare.service" in text
+    prepare = found["gspnp-prepare.service"]
+    assert "\nRestart=" not in prepare, "a first failure would fail all that require it, for good"
+    assert "until " in prepare and "\nTimeoutStartSec=infinity\n" in prepare
     started = " ".join(found.values())
     for command in ("gspnp.prepare", "gspnp.serve console", "gspnp.serve phones", "listen_pnp", "manage.py work"):
         assert started.count(command) == 1
