@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.ground import BUILD_SECONDS, COMPILE, HERE, Missing
-from tests.bench.product import CLOCK_TICKS
+from tests.bench.product import cpu_seconds
 from tests.bench.refusals import _is_open
 from tests.bench.report import Part, Table, median_of, ratio
 from tests.support.parts import require
@@ -77,13 +77,7 @@ class Server:
     @property
     def cpu_seconds(self) -> float:
         """What it and its workers have used."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="ascii")
-        return sum(_cpu_seconds(int(pid)) for pid in (self.process.pid, *children.split()))
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+        return cpu_seconds(self.process.pid)
 
 
 def main(repeats: int) -> Part:

@@ -1,16 +1,15 @@
 """What a phone costs, and whether that stays the same when there are many: `python -m tests.bench growth`."""
 
 import json
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.ground import Ground, prepared
-from tests.bench.product import CLOCK_TICKS, Product
+from tests.bench.product import Product, cpu_seconds, family
 from tests.bench.report import Part, Table, median_of
 from tests.support.site import DATABASE, ROOT, wait_for
 
@@ -47,22 +46,6 @@ class Cost:
     disk_bytes: float
     """For each phone."""
     assign_ms: float
-
-
-def family(pid: int) -> Iterable[int]:
-    """A process and all that came from it."""
-    yield pid
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        for child in Path(f"/proc/{pid}/task/{thread}/children").read_text(encoding="ascii").split():
-            yield from family(int(child))
-
-
-def cpu_seconds(pid: int) -> float:
-    total = 0
-    for one in family(pid):
-        fields = Path(f"/proc/{one}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / CLOCK_TICKS
 
 
 def memory_bytes(pid: int) -> int:

@@ -5,7 +5,7 @@ them, with a data folder of its own, on SQLite or on PostgreSQL.
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -79,6 +79,23 @@ class Product:
         """Resident memory of the listener (proc(5), VmRSS)."""
         status = Path(f"/proc/{self.site.process('listen').pid}/status").read_text(encoding="ascii")
         return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")))
+
+
+def family(pid: int) -> Iterable[int]:
+    """A process and all that came from it."""
+    yield pid
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        for child in Path(f"/proc/{pid}/task/{thread}/children").read_text(encoding="ascii").split():
+            yield from family(int(child))
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process and all that came from it have used (proc(5), stat)."""
+    total = 0
+    for one in family(pid):
+        fields = Path(f"/proc/{one}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / CLOCK_TICKS
 
 
 def thread_seconds(pid: int) -> dict[str, float]:

@@ -5,14 +5,12 @@ account but for the last one."""
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import psycopg
 import pytest
 
-from tests.support.deployed import ROOT, Browser, Deployed
+from tests.support.deployed import Browser, Deployed, running, simulated
 from tests.support.servers import postgresql  # noqa: F401
 from tests.support.site import SOON_SECONDS, START_SECONDS, wait_for
 from tests.support.world import fresh_mac
@@ -29,15 +27,8 @@ SIMULATOR_SECONDS = 120
 
 @pytest.fixture(scope="module")
 def deployed(postgresql, tmp_path_factory) -> Iterator[Deployed]:  # noqa: F811
-    built = Deployed(tmp_path_factory.mktemp("deployed"), postgresql)
-    try:
-        built.start("redis")
-        done = built.run("prepare")
-        assert done.returncode == 0, done.stderr
-        built.start(*CONSOLES, *PHONES_DOORS, "listen", "work", "proxy")
+    with running(tmp_path_factory.mktemp("deployed"), postgresql) as built:
         yield built
-    finally:
-        built.close()
 
 
 @pytest.fixture(scope="module")
@@ -48,19 +39,8 @@ def browser(deployed: Deployed) -> Browser:
     return made
 
 
-def rows(deployed: Deployed, question: str, *values: object) -> list[tuple]:
-    with psycopg.connect(deployed.database) as connection:
-        return connection.execute(question, values).fetchall()
-
-
 def start_phone(deployed: Deployed, mac: str) -> subprocess.Popen[str]:
-    """A simulated phone on lo that checks the proxy's certificate."""
-    trusted = deployed.folder / "secrets" / "tls" / "fullchain.pem"
-    return subprocess.Popen(
-        [sys.executable, "-m", "sipmcast.simulator", "--interface", "lo", "--port", str(deployed.pnp_port),
-         "--mac", mac, "--ca", str(trusted), "--wait-assign", str(SIMULATOR_SECONDS), "--seed", "3", "--json"],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT,
-    )  # fmt: skip
+    return simulated(deployed, "--mac", mac, "--wait-assign", str(SIMULATOR_SECONDS))
 
 
 def phones(browser: Browser) -> dict[str, dict]:
@@ -136,8 +116,8 @@ def test_a_phone_gets_through_by_the_proxys_tls_and_stays_with_one_door(deployed
         process.communicate()
     assert process.returncode == 0, story
     assert phones(browser)[mac]["stage"] == "applied"
-    (base,) = rows(
-        deployed, "SELECT DISTINCT f.base_url FROM provisioning_configfile f JOIN devices_phone p ON p.id = f.phone_id "
+    (base,) = deployed.rows(
+        "SELECT DISTINCT f.base_url FROM provisioning_configfile f JOIN devices_phone p ON p.id = f.phone_id "
         "WHERE p.mac = %s", mac
     )  # fmt: skip
     assert base == (deployed.public_url,)
@@ -153,12 +133,12 @@ def test_an_address_that_a_client_makes_up_is_believed_by_neither_door(deployed:
     for port in (5481, 5482):
         assert stranger.ask("GET", f"/cfg{mac.lower()}.xml", port=port, agent=agent)[0] == 404
     heard = wait_for(
-        lambda: rows(deployed, "SELECT host(source_host::inet) FROM devices_phone WHERE mac = %s", mac),
+        lambda: deployed.rows("SELECT host(source_host::inet) FROM devices_phone WHERE mac = %s", mac),
         SOON_SECONDS, "it is in the list",
     )  # fmt: skip
     assert heard == [(stranger.address,)]
     assert stranger.sign_in("admin", "wrong") == 200
-    assert rows(deployed, "SELECT DISTINCT host(ip_address) FROM axes_accessattempt") == [(stranger.address,)]
+    assert deployed.rows("SELECT DISTINCT host(ip_address) FROM axes_accessattempt") == [(stranger.address,)]
 
 
 @pytest.mark.long

@@ -3,15 +3,13 @@ while phones start up and are assigned. Afterwards nobody has to do anything, an
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import psycopg
 import pytest
 
-from tests.support.deployed import ROOT, Browser, Deployed
+from tests.support.deployed import Browser, Deployed, running, simulated
 from tests.support.servers import PostgreSQL, postgresql  # noqa: F401
 from tests.support.site import SOON_SECONDS, wait_for
 
@@ -34,15 +32,8 @@ for number, mac in enumerate(sys.stdin.read().split(), start=1001):
 
 @pytest.fixture(scope="module")
 def deployed(postgresql: PostgreSQL, tmp_path_factory) -> Iterator[Deployed]:  # noqa: F811
-    built = Deployed(tmp_path_factory.mktemp("outages"), postgresql)
-    try:
-        built.start("redis")
-        done = built.run("prepare")
-        assert done.returncode == 0, done.stderr
-        built.start("console-1", "console-2", "phones-1", "phones-2", "listen", "work", "proxy")
+    with running(tmp_path_factory.mktemp("outages"), postgresql) as built:
         yield built
-    finally:
-        built.close()
 
 
 @contextmanager
@@ -57,23 +48,15 @@ def away(server: PostgreSQL) -> Iterator[None]:
         server.start()
 
 
-def rows(deployed: Deployed, question: str) -> list[tuple]:
-    with psycopg.connect(deployed.database) as connection:
-        return connection.execute(question).fetchall()
-
-
 def listed(deployed: Deployed) -> int:
-    return int(rows(deployed, "SELECT count(*) FROM devices_phone")[0][0])
+    return int(deployed.rows("SELECT count(*) FROM devices_phone")[0][0])
 
 
 @contextmanager
 def plugged_in(deployed: Deployed) -> Iterator[subprocess.Popen[str]]:
-    trusted = deployed.folder / "secrets" / "tls" / "fullchain.pem"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sipmcast.simulator", "--interface", "lo", "--port", str(deployed.pnp_port),
-         "--count", str(PHONES), "--mac", MACS[0], "--stagger", "0.2", "--ca", str(trusted), "--seed", "3", "--json",
-         "--wait-assign", str(SIMULATOR_SECONDS), "--timeout", str(SIMULATOR_SECONDS)],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT,
+    process = simulated(
+        deployed, "--count", str(PHONES), "--mac", MACS[0], "--stagger", "0.2",
+        "--wait-assign", str(SIMULATOR_SECONDS), "--timeout", str(SIMULATOR_SECONDS),
     )  # fmt: skip
     try:
         yield process
@@ -103,11 +86,11 @@ def test_nothing_is_lost_and_nothing_happens_twice(deployed: Deployed, postgresq
         deployed.start("work")
         stories = [json.loads(line) for line in process.communicate(timeout=SIMULATOR_SECONDS)[0].splitlines()]
     assert [story["reason"] for story in stories if story["outcome"] != "through"] == []
-    assert rows(deployed, "SELECT stage, count(*) FROM devices_phone GROUP BY stage") == [("applied", PHONES)]
+    assert deployed.rows("SELECT stage, count(*) FROM devices_phone GROUP BY stage") == [("applied", PHONES)]
     one_file = "SELECT count(*), count(DISTINCT phone_id) FROM provisioning_configfile"
-    assert rows(deployed, one_file) == [(PHONES, PHONES)]
+    assert deployed.rows(one_file) == [(PHONES, PHONES)]
     told = "SELECT state, count(*), count(DISTINCT phone_id) FROM provisioning_notify GROUP BY state"
-    assert rows(deployed, told) == [("delivered", PHONES, PHONES)]
+    assert deployed.rows(told) == [("delivered", PHONES, PHONES)]
     status, _, body = browser.ask("GET", "/phones.json")
     assert status == 200 and {one["stage"] for one in json.loads(body)} == {"applied"}
     for name, text in deployed.logs().items():

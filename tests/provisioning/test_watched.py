@@ -23,18 +23,9 @@ from provisioning.models import Notify
 from provisioning.readiness import OK, Check
 from provisioning.side_port import InAThread, Where
 from tests import cast
+from tests.support.families import values
 
 BOUND_SECONDS = 20
-
-
-def values(families) -> dict[str, float]:
-    """`name{label}` -> value; what is nought is left out."""
-    found = {}
-    for family in families:
-        for sample in family.samples:
-            label = ",".join(sample.labels.values())
-            found[f"{sample.name}{{{label}}}" if label else sample.name] = sample.value
-    return {name: value for name, value in found.items() if value}
 
 
 def all_facts() -> dict[str, float]:

@@ -14,21 +14,13 @@ from sipmcast.models import STALE_SECONDS, ListenerStatus
 from sipmcast.pulse import Pulse
 from sipmcast.status import metrics_of_all
 from tests import cast
+from tests.support.families import values
 
 
 def listener(**counters: int) -> SimpleNamespace:
     agent = Agent(b"key")
     agent.counters.update(counters)
     return SimpleNamespace(agent=agent, legs=[cast.LEG], trouble={}, kernel_drops=lambda: 3)
-
-
-def values(families) -> dict[str, float]:
-    found = {}
-    for family in families:
-        for sample in family.samples:
-            label = ",".join(sample.labels.values())
-            found[f"{sample.name}{{{label}}}" if label else sample.name] = sample.value
-    return {name: value for name, value in found.items() if value}
 
 
 def test_the_agents_counters_are_shown_as_they_are():

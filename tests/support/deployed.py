@@ -13,8 +13,11 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+
+import psycopg
 
 from tests.support import compose
 from tests.support.parts import require
@@ -193,6 +196,11 @@ class Deployed:
 
     # --- observing ------------------------------------------------------------------------------------------------
 
+    def rows(self, question: str, *values: object) -> list[tuple]:
+        """Read the database."""
+        with psycopg.connect(self.database) as connection:
+            return connection.execute(question, values).fetchall()
+
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
 
@@ -205,6 +213,30 @@ class Deployed:
         here = f"{packed:08X}:{DOORS[name]:04X}"
         lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
         return sum(line[1] == here and line[3] == "01" for line in lines)
+
+
+@contextmanager
+def running(folder: Path, postgresql: PostgreSQL) -> Iterator[Deployed]:
+    """All of it, started as the file says in which order."""
+    built = Deployed(folder, postgresql)
+    try:
+        built.start("redis")
+        done = built.run("prepare")
+        assert done.returncode == 0, done.stderr
+        built.start("console-1", "console-2", "phones-1", "phones-2", "listen", "work", "proxy")
+        yield built
+    finally:
+        built.close()
+
+
+def simulated(deployed: Deployed, *arguments: str) -> subprocess.Popen[str]:
+    """Simulated phones on lo that check the proxy's certificate; what becomes of them is JSON on their output."""
+    trusted = deployed.folder / "secrets" / "tls" / "fullchain.pem"
+    return subprocess.Popen(
+        [sys.executable, "-m", "sipmcast.simulator", "--interface", "lo", "--port", str(deployed.pnp_port),
+         "--ca", str(trusted), "--seed", "3", "--json", *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT,
+    )  # fmt: skip
 
 
 def _free_udp_port() -> int:

@@ -1,19 +1,19 @@
 """Kamailio as the PBX of a test: two children that answer OPTIONS with 200 and say nothing to anything else."""
 
-import ctypes
 import signal
 import socket
 import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+from gspnp.run import die_with_parent
 from tests.support.netns import Host
 from tests.support.parts import require
 from tests.support.site import SOON_SECONDS, STOP_SECONDS, wait_for
 
-PR_SET_PDEATHSIG = 1  # prctl(2)
 LOOK_SECONDS = 0.1  # how often a plain PBX looks whether its time is over
 SERVER = "kamailio of the suite"
 CONFIGURATION = """#!KAMAILIO
@@ -53,7 +53,7 @@ class Kamailio:
             self._process = subprocess.Popen(
                 host.command(*command), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder,
                 # Its main process ends the children, but only if it is asked to end.
-                preexec_fn=lambda: ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0),
+                preexec_fn=partial(die_with_parent, signal.SIGTERM),
             )  # fmt: skip
         try:
             wait_for(lambda: self._answers(host, port), SOON_SECONDS, lambda: f"Kamailio answers: {self.said()}")

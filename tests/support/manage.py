@@ -5,7 +5,6 @@ settings, streams and exit code, on the installation's own host.
 Run as a module it is that process; `Ready` is the suite's end of it.
 """
 
-import ctypes
 import gc
 import json
 import os
@@ -14,19 +13,20 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from io import FileIO
 from pathlib import Path
 from select import select
 
+from gspnp.run import die_with_parent
 from tests.support.netns import Host
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PR_SET_PDEATHSIG = 1  # prctl(2)
 KEY_FILES = ("secret-key", "field-keys")
 
 
-def die_with_the_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+die_with_the_suite = partial(die_with_parent, signal.SIGKILL)
+"""For a child before it becomes its program."""
 
 
 class Ready:
@@ -97,7 +97,7 @@ def wait_to_become(asked: int, tell: int) -> None:
 
 
 def become(folder: str, arguments: list[str]) -> None:
-    die_with_the_parent()
+    die_with_the_suite()
     for stream in range(3):
         flags = os.O_RDONLY if stream == 0 else os.O_WRONLY | os.O_CREAT
         opened = os.open(f"{folder}/{stream}", flags, 0o600)

@@ -5,7 +5,6 @@ dead owner left are removed by the next one. No cluster of the system is touched
 """
 
 import contextlib
-import ctypes
 import os
 import pwd
 import re
@@ -18,12 +17,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import sql
 
+from gspnp.run import die_with_parent
 from tests.support.parts import missing
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -36,7 +37,6 @@ STOP_SECONDS = 30.0
 MIGRATE_SECONDS = 120.0
 POLL_SECONDS = 0.05
 START_TRIES = 3  # somebody else may take the free port before the server does
-PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 class PostgreSQL:
@@ -200,9 +200,8 @@ def _sweep() -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def die_with_the_suite() -> None:
-    """For a child before it becomes its program."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGQUIT), 0, 0, 0)
+die_with_the_suite = partial(die_with_parent, signal.SIGQUIT)
+"""For a child before it becomes its program."""
 
 
 @contextlib.contextmanager

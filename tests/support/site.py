@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests.support.manage import ROOT, Ready, die_with_the_parent, state_of
+from tests.support.manage import ROOT, Ready, die_with_the_suite, state_of
 from tests.support.netns import Host
 
 DATABASE = "gspnp.sqlite3"
@@ -139,7 +139,7 @@ class Site:
             self._processes[name] = subprocess.Popen(
                 self.host.command("/bin/sh", "-c", command),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT, env=self.environment,
-                preexec_fn=die_with_the_parent,
+                preexec_fn=die_with_the_suite,
             )  # fmt: skip
         return self._processes[name]
 
