@@ -20,7 +20,7 @@ from django.db import connections
 
 from devices import metrics
 from provisioning import readiness
-from provisioning.door.http import REFUSED, Answer, Request, plain
+from provisioning.door.http import NO_STORE, REFUSED, Answer, Request, plain
 from provisioning.door.wire import Connection, Room
 from provisioning.readiness import Readiness
 
@@ -70,28 +70,29 @@ async def opened(where: Where, ready: Ready, show: Show = shown) -> asyncio.Serv
 
 async def answer_to(request: Request, ready: Ready, show: Show = shown) -> Answer:
     """What each of the paths says, and to whom."""
-    if request.method not in ("GET", "HEAD"):
-        return REFUSED
-    is_reader = metrics.may_read(request.peer, request.headers)
-    if request.path == "/metrics" and is_reader:
-        return metrics_answer(*await show(request.header("accept")))
-    if request.path == "/healthz":
+    said = await of_itself(request, ready, show)
+    if said is None and request.path == "/healthz" and request.method in ("GET", "HEAD"):
         return plain("ok\n", 200)
+    return said or REFUSED
+
+
+async def of_itself(request: Request, ready: Ready, show: Show = shown) -> Answer | None:
+    """/metrics to whoever may read them, and /readyz; None: this request is as any other."""
+    if request.method not in ("GET", "HEAD"):
+        return None
+    if request.path == "/metrics" and metrics.may_read(request.peer, request.headers):
+        content_type, body = await show(request.header("accept"))
+        return Answer(200, content_type, body, headers=(NO_STORE,))
     if request.path == "/readyz":
-        return ready_answer(await ready(), is_reader=is_reader)
-    return REFUSED
+        return _ready_answer(await ready(), is_reader=metrics.may_read(request.peer, request.headers))
+    return None
 
 
-def metrics_answer(content_type: str, body: bytes) -> Answer:
-    """All that a process shows; ask `metrics.may_read` first."""
-    return Answer(200, content_type, body, headers=(("Cache-Control", "no-store"),))
-
-
-def ready_answer(found: Readiness, *, is_reader: bool) -> Answer:
+def _ready_answer(found: Readiness, *, is_reader: bool) -> Answer:
     """Why it is not ready is for those who watch; to everybody else it says no more than whether."""
     if not is_reader:
         return plain(found.as_text(), found.status)
-    return Answer(found.status, "application/json", found.as_json().encode(), headers=(("Cache-Control", "no-store"),))
+    return Answer(found.status, "application/json", found.as_json().encode(), headers=(NO_STORE,))
 
 
 class InAThread:

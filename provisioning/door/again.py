@@ -26,7 +26,7 @@ from devices.crypto import CannotDecrypt
 from devices.mac import colons
 from provisioning import paths, repeats
 from provisioning.door import watched
-from provisioning.door.http import Answer, Request
+from provisioning.door.http import NO_STORE, Answer, Request
 from provisioning.door.later import Later
 from provisioning.door.store import in_store
 from provisioning.downloads import Offer
@@ -36,7 +36,6 @@ HELD_AT_MOST = 30_000  # repeats between two writings, some 20 MB; more are writ
 FLUSH_SECONDS = 0.5  # with the writing of what came in it, less than a second
 SAME_FILE_SECONDS = 1.0  # between two looks at whether the database was put back from a backup
 LINES_AT_ONCE = 20  # of the log, of one writing: what all phones do at once stands in the database
-NO_STORE = ("Cache-Control", "no-store")
 _QUESTION = repeats.FIND.format("?")
 
 log = logging.getLogger(__name__)
@@ -91,17 +90,20 @@ def _read(parameters: tuple[str, str]) -> Sequence[Any] | None:
 
 
 def may_be(request: Request) -> bool:
-    """Could this be a repeat? Of a part, or of what it may have the same of, nothing is known here."""
-    if request.method != "GET" or not request.path.startswith("/p/"):
+    """Could this be a repeat, and be noted? Of a part, or of what it may have the same of, nothing is known here."""
+    if request.method != "GET" or not request.path.startswith("/p/") or len(_held) >= HELD_AT_MOST:
         return False
     return "range" not in request.headers and "if-none-match" not in request.headers
+
+
+def is_at_once() -> bool:
+    """Whether `find` can tell here, in the event loop; else `find_beside` asks for what `may_be` one."""
+    return connection.vendor == "sqlite"
 
 
 def find(request: Request) -> Repeat | None:
     """The file, if this is a repeat that can be answered at once; None for all that needs a closer look. Call it in the
     event loop."""
-    if connection.vendor != "sqlite" or len(_held) >= HELD_AT_MOST:
-        return None
     try:
         return _found(request, _read)
     except (sqlite3.Error, OSError, CannotDecrypt):
@@ -110,8 +112,6 @@ def find(request: Request) -> Repeat | None:
 
 async def find_beside(request: Request) -> Repeat | None:
     """The same where a look is a round trip. Raises DatabaseError, CannotDecrypt."""
-    if connection.vendor == "sqlite" or len(_held) >= HELD_AT_MOST:
-        return None
     return await in_store(_found, request, repeats.read)
 
 

@@ -21,7 +21,7 @@ from devices.mac import colons
 from devices.wording import in_english
 from provisioning import attempts, downloads
 from provisioning.door import again, crossing, guard, lookup, punctual, source, watch, watched
-from provisioning.door.http import FAILED, MALFORMED, REFUSED, Answer, Request, Withdrawn, plain
+from provisioning.door.http import FAILED, MALFORMED, NO_STORE, REFUSED, Answer, Request, Withdrawn, plain
 from provisioning.door.lookup import Stored
 from provisioning.door.store import in_store
 from provisioning.door.turns import Turns
@@ -47,7 +47,6 @@ BURST_SECONDS = 40.0
 RESERVE_SHARE = 0.2  # of what all together may ask for, kept for sources that ask for little
 # Requests that anybody may make stand in the log, but a flood must not fill the disk: the alarms count it.
 LINES_PER_SECOND, LINES_PER_SOURCE, LINES_BURST_SECONDS = 40.0, 2.0, 20.0
-NO_STORE = ("Cache-Control", "no-store")
 
 _given_back: set[asyncio.Task[None]] = set()
 _turns = Turns()
@@ -59,7 +58,7 @@ def respond(request: Request) -> Answer | Coroutine[Any, Any, Answer]:
     said_of.begin_request(request.peer, request.header(said_of.HEADER), settings.GSPNP_TRUSTED_PROXIES)
     host = source.host(request)
     is_admitted = admitted(host, _limits(settings.GSPNP_HTTP_RATE, settings.GSPNP_HTTP_RATE_PER_SOURCE))
-    if is_admitted and again.may_be(request) and _is_heard(request, host):
+    if is_admitted and again.is_at_once() and again.may_be(request) and _is_heard(request, host):
         found = again.find(request)
         if found is not None and crossing.is_open_for(request, found.path_base):
             return _again(request, found, host)
@@ -115,7 +114,7 @@ async def _answer(request: Request, host: str, begun: float) -> Answer:
         return of_itself
     is_heard = _is_heard(request, host)
     wanted = lookup.wanted(request.path if is_heard else MALFORMED)
-    if is_heard and again.may_be(request):
+    if is_heard and not again.is_at_once() and again.may_be(request):
         async with _turns.of(source_of(host)):
             repeat = await again.find_beside(request)
         if repeat is not None and crossing.is_open_for(request, repeat.path_base):

@@ -15,7 +15,7 @@ from devices.limits import source_of
 from devices.mac import colons
 from provisioning import attempts
 from provisioning.door import watch
-from provisioning.door.http import REFUSED, Answer, Request
+from provisioning.door.http import NO_STORE, REFUSED, Answer, Request
 from provisioning.door.http_login import MAX_FAILURES, Failures, Login, Nonces, Scheme, Verdict, challenge, check
 from provisioning.downloads import Offer
 from provisioning.models import AttemptKind
@@ -71,7 +71,7 @@ def refusal(request: Request, offer: Offer, host: str) -> Answer | None:
 
 def _challenge(login: Login, source: str, now: float, *, is_stale: bool) -> Answer:
     nonce = _nonces.fresh(source, now) if login.scheme is Scheme.DIGEST else ""
-    headers = (("WWW-Authenticate", challenge(login.scheme, nonce, stale=is_stale)), ("Cache-Control", "no-store"))
+    headers = (("WWW-Authenticate", challenge(login.scheme, nonce, stale=is_stale)), NO_STORE)
     return Answer(401, "text/plain", b"log in\n", headers=headers)
 
 

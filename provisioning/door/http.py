@@ -10,6 +10,7 @@ from http import HTTPStatus
 from urllib.parse import unquote_to_bytes
 
 MALFORMED = "\0malformed"  # a path that nothing has: what could not be read gets the answer of what is not there
+NO_STORE = ("Cache-Control", "no-store")
 
 Headers = tuple[tuple[str, str], ...]
 

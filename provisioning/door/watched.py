@@ -5,9 +5,10 @@ Counting is a microsecond, and a refusal leaves when its time has come: what is 
 
 from __future__ import annotations
 
+from functools import partial
+
 import prometheus_client
 
-from devices import metrics
 from devices.limits import source_of
 from devices.metrics import REGISTRY
 from provisioning import readiness, side_port
@@ -15,6 +16,7 @@ from provisioning.door.http import Answer, Request
 from provisioning.door.lookup import Wanted
 from provisioning.door.store import beside
 from provisioning.door.turns import Turns
+from provisioning.readiness import Readiness
 
 ANSWERS = prometheus_client.Counter(
     "gspnp_door_answers", "Answers of the phones' door, by HTTP status.", ["status"], registry=REGISTRY
@@ -66,16 +68,9 @@ def kind_of(wanted: Wanted, *, heard: bool, by_design: bool) -> str:
 
 async def answer(request: Request, turns: Turns, host: str) -> Answer | None:
     """To whoever may read it: how this door does. None: this request is as any other."""
-    if request.method not in ("GET", "HEAD"):
-        return None
-    if request.path == "/metrics" and metrics.may_read(request.peer, request.headers):
-        return side_port.metrics_answer(*metrics.exposition(request.header("accept")))
-    if request.path != "/readyz":
-        return None
-    async with turns.of(source_of(host)):
-        found = await beside(_examine)
-    return side_port.ready_answer(found, is_reader=metrics.may_read(request.peer, request.headers))
 
+    async def ready() -> Readiness:
+        async with turns.of(source_of(host)):
+            return await beside(partial(readiness.examine, readiness.STORE))
 
-def _examine() -> readiness.Readiness:
-    return readiness.examine(readiness.STORE)
+    return await side_port.of_itself(request, ready)
