@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F
 from django.utils import timezone
 
 from devices import batch, live
 from devices.choices import EventKind, Neighbour
 from devices.mac import colons
 from devices.models import Phone
-from devices.places import HEARD_BY_BOTH_SECONDS, follows, goes_before, site_words
+from devices.places import HEARD_BY_BOTH_SECONDS, follows, goes_before, of_site, site_words
 from devices.trust import Verdict
 
 CLAIM_WORDS = " now claims "
@@ -35,10 +35,10 @@ def judge_claims(verify: Callable[[str, str, str], Verdict], site: str | None = 
     now = timezone.now()
     moved = []
     ripe = Phone.objects.filter(
-        claimed_host__isnull=False, claimed_at__lte=now - timedelta(seconds=CLAIM_SETTLE_SECONDS)
+        of_site("claimed_site", site),
+        claimed_host__isnull=False,
+        claimed_at__lte=now - timedelta(seconds=CLAIM_SETTLE_SECONDS),
     ).exclude(alarm__contains=CLAIM_WORDS, alarm_at__gte=F("claimed_at"))
-    if site is not None:
-        ripe = ripe.filter(Q(claimed_site=site) | Q(claimed_site=None))
     for phone in ripe.order_by("pk")[:JUDGE_AT_ONCE]:
         if _is_heard_at_home(phone):
             _drop_claim(phone)

@@ -1,8 +1,10 @@
 """Where a phone stands, and whose listener tells it: at the site where it was last heard. A part of the inventory.
 
-Two listeners may hear the same phone (two names on one LAN), and two LANs may have the same addresses. Pure: it imports
-no Django. Our choice throughout.
+Two listeners may hear the same phone (two names on one LAN), and two LANs may have the same addresses. Our choice
+throughout.
 """
+
+from django.db.models import Q
 
 # Two listeners hear the same start within moments; a phone needs longer than this to start up elsewhere.
 HEARD_BY_BOTH_SECONDS = 3.0
@@ -11,6 +13,12 @@ HEARD_BY_BOTH_SECONDS = 3.0
 def site_words(site: str | None) -> str:
     """What an event says of a site."""
     return f"at site {site}" if site else "at the default site"
+
+
+def of_site(column: str, site: str | None) -> Q:
+    """Rows that are this site's by that column, and those of which no site is known: they were heard before that was
+    noted. None: all rows."""
+    return Q() if site is None else Q(**{column: site}) | Q(**{column: None})
 
 
 def follows(site: str, heard_site: str | None, now_heard: str) -> str:

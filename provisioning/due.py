@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from django.db.models import Exists, OuterRef, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
+from devices.places import of_site
 from provisioning.gxp.files import Bootstrap
 from provisioning.models import Notify, NotifyOrigin, NotifyState
 
@@ -83,10 +84,9 @@ _COLUMNS = (
 def heard_at(site: str | None) -> Q:
     """Phones that the listener of this site is to tell: it heard them last. None: whoever heard them.
 
-    Two sites may have the same interface and the same address, so the place alone does not tell them apart. A phone of
-    which no site is known was heard before that was noted.
+    Two sites may have the same interface and the same address, so the place alone does not tell them apart.
     """
-    return Q() if site is None else Q(phone__heard_site=site) | Q(phone__heard_site=None)
+    return of_site("phone__heard_site", site)
 
 
 def due(now: datetime, places: Iterable[tuple[str, str]], limit: int, site: str | None = None) -> list[Due]:

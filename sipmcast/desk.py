@@ -156,14 +156,10 @@ def upkeep(legs: Mapping[LegKey, Leg], claimed_by: str, sending: Collection[int]
         starts.owe_after_starts({pk: at or now for pk, at in heard})
     mine = outbox.still_sending(claimed_by)
     plan.cancelled = [notify_id for notify_id in sending if notify_id not in mine]
-    _resume(
-        legs, claimed_by, outbox.adoptable(claimed_by, mine.difference(sending), _left_before(now), site), plan, now
-    )
+    left_before = now - timedelta(seconds=ORPHAN_SECONDS)
+    found = outbox.adoptable(claimed_by, mine.difference(sending), left_before, site)
+    _resume(legs, claimed_by, found, plan, now)
     return plan
-
-
-def _left_before(now: datetime) -> datetime:
-    return now - timedelta(seconds=ORPHAN_SECONDS)
 
 
 def _open(

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
 from devices import batch, live
 from devices.choices import WAY, EventKind
 from devices.models import Phone
+from devices.places import of_site
 from provisioning.models import ConfigFile
 from sipmcast.events import LegKey
 
@@ -38,9 +39,10 @@ def whom(places: Collection[LegKey], site: str | None = None) -> list[tuple[int,
 
     Plain tuples, because thousands of them go from process to process.
     """
-    rows = Phone.objects.filter(stage__in=WAY, source_host__isnull=False, interface__in={name for name, _ in places})
-    if site is not None:
-        rows = rows.filter(Q(heard_site=site) | Q(heard_site=None))
+    there = {name for name, _ in places}
+    rows = Phone.objects.filter(
+        of_site("heard_site", site), stage__in=WAY, source_host__isnull=False, interface__in=there
+    )
     columns = ("pk", "source_host", "notify_port", "interface", "local_host")
     return [row for row in rows.values_list(*columns).iterator() if row[3:] in places]
 
