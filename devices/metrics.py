@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import prometheus_client
 from django.conf import settings
@@ -28,7 +28,7 @@ REGISTRY = prometheus_client.CollectorRegistry()
 prometheus_client.ProcessCollector(registry=REGISTRY)  # CPU, memory, open files, start
 prometheus_client.disable_created_metrics()
 
-Family = CounterMetricFamily | GaugeMetricFamily
+F = TypeVar("F", CounterMetricFamily, GaugeMetricFamily)
 
 DATABASE = prometheus_client.Histogram(
     "gspnp_database_seconds",
@@ -54,15 +54,15 @@ def exposition(accept: str = "") -> tuple[str, bytes]:
 
 def counter(name: str, text: str, values: Mapping[str, float], label: str) -> CounterMetricFamily:
     """A family of counts that somebody else keeps, by the values of one label."""
-    family = CounterMetricFamily(name, text, labels=[label])
-    for value, count in values.items():
-        family.add_metric([value], count)
-    return family
+    return _filled(CounterMetricFamily(name, text, labels=[label]), values)
 
 
 def gauge(name: str, text: str, values: Mapping[str, float], label: str) -> GaugeMetricFamily:
     """The same for what goes up and down."""
-    family = GaugeMetricFamily(name, text, labels=[label])
+    return _filled(GaugeMetricFamily(name, text, labels=[label]), values)
+
+
+def _filled(family: F, values: Mapping[str, float]) -> F:
     for value, count in values.items():
         family.add_metric([value], count)
     return family

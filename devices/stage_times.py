@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import prometheus_client
 
-from devices import live, metrics
+from devices import choices, live, metrics
 from devices.choices import EventKind, Stage
 from devices.models import LiveEvent
 
@@ -22,7 +22,7 @@ READ_ROWS = 2000  # at a look
 REMEMBERED = 50_000  # phones on their way; of another one the event before is looked up
 LOOKED_UP = 200  # at a look: who began before we did is told of as far as that costs little
 BACK_ROWS = 20_000  # how far back a new reader looks for what its predecessor has not read
-ORDER = (Stage.SEEN, Stage.ASSIGNED, Stage.NOTIFIED, Stage.FETCHED, Stage.APPLIED)
+ORDER = (Stage.SEEN, *choices.WAY)
 TELLING = (EventKind.SEEN, EventKind.STAGE)
 BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 14_400, 86_400)
 

@@ -10,28 +10,29 @@ import http.client
 import ssl
 import sys
 
-from gspnp import tls
+from gspnp import serve, tls
 from gspnp.env import SettingError, build_env
 
 TIMEOUT_SECONDS = 5.0
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 (asked, not opened)
-# Process -> setting and default of its address, of its port, and the name of its certificate's settings.
-PROCESSES = {
-    "console": ("GSPNP_CONSOLE_BIND", "0.0.0.0", "GSPNP_CONSOLE_PORT", 8000, tls.CONSOLE),  # noqa: S104
-    "phones": ("GSPNP_PHONES_BIND", "0.0.0.0", "GSPNP_PHONES_PORT", 5481, tls.PHONES),  # noqa: S104
-    "listen": ("GSPNP_METRICS_BIND", "127.0.0.1", "GSPNP_LISTEN_METRICS_PORT", 5484, ""),
-    "work": ("GSPNP_METRICS_BIND", "127.0.0.1", "GSPNP_WORK_METRICS_PORT", 5485, ""),
-}
+# What has no door: setting and default of the port where it shows its metrics.
+SIDE_PORTS = {"listen": ("GSPNP_LISTEN_METRICS_PORT", 5484), "work": ("GSPNP_WORK_METRICS_PORT", 5485)}
+PROCESSES = (*serve.DOORS, *SIDE_PORTS)
 
 
 def ask(process: str) -> tuple[bool, str]:
     """Whether it is ready, and its own words. Raises SettingError."""
     env = build_env()
-    bind_name, bind, port_name, port, certificate = PROCESSES[process]
-    host = env.str(bind_name, bind).strip("[]")
-    number = env.int(port_name, port, 0)
-    if not number:
-        return False, f"It cannot be asked: {port_name} is 0. Give it a port."
+    certificate = ""
+    if process in serve.DOORS:
+        door = serve.DOORS[process]
+        certificate = door.certificate
+        host, number = serve.address_of(door, env)
+    else:
+        setting, port = SIDE_PORTS[process]
+        host, number = env.str("GSPNP_METRICS_BIND", "127.0.0.1").strip("[]"), env.int(setting, port, 0)
+        if not number:
+            return False, f"It cannot be asked: {setting} is 0. Give it a port."
     address = EVERYWHERE.get(host, host)
     link: http.client.HTTPConnection
     if certificate and tls.files_of(env, certificate) is not None:
@@ -52,7 +53,7 @@ def ask(process: str) -> tuple[bool, str]:
 
 def main(arguments: list[str]) -> None:
     """Exit 0 if all of them are ready, else 1."""
-    if not arguments or not set(arguments) <= PROCESSES.keys():
+    if not arguments or not set(arguments) <= set(PROCESSES):
         sys.exit(f"Say which: python -m gspnp.healthy {' '.join(PROCESSES)}")
     try:
         answers = {process: ask(process) for process in arguments}

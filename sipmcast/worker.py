@@ -79,7 +79,7 @@ class Worker:
         self._probed: dict[int, int] = {}
         self._sighted = asyncio.Event()
         self._wake = asyncio.Event()
-        self.pulse = self._pulse = Pulse(self._held)
+        self.pulse = Pulse(self._held)
         self._upkeep_due = self._transcripts_due = 0.0
         self._tidy_due = time.monotonic() + TIDY_SECONDS
         self._lines = (0.0, 0)
@@ -108,7 +108,7 @@ class Worker:
 
     def _say(self, sighting: Sighting, words: str) -> None:
         """A line for each phone, but a boot storm must not fill the disk: the events in the store have them all."""
-        self._pulse.last_heard[sighting.interface] = sighting.heard_at
+        self.pulse.last_heard[sighting.interface] = sighting.heard_at
         second, lines = self._lines
         now = time.monotonic()
         self._lines = (second, lines + 1) if now - second < 1.0 else (now, 1)
@@ -133,7 +133,7 @@ class Worker:
         answered = self.listener.agent.counters["answered"]
         self._answer(overdue)
         self.listener.agent.counters["answered_unstored"] += self.listener.agent.counters["answered"] - answered
-        if self._pulse.is_slow():
+        if self.pulse.is_slow():
             self._gone(TimeoutError(f"nothing was stored for {pulse.SLOW_STORE_SECONDS:.0f} s"))
 
     def _answer(self, keys: Iterable[TransactionKey]) -> None:
@@ -156,7 +156,7 @@ class Worker:
     async def _store_some(self) -> bool:
         """Store one batch and answer it; False if the store is away, and must be left alone for a while."""
         taken = self._held.take(desk.STORE_AT_ONCE)
-        self._pulse.storing_since = time.monotonic()
+        self.pulse.storing_since = time.monotonic()
         try:
             heard = await self._store(taken)
         except STORE_AWAY as error:
@@ -166,8 +166,8 @@ class Worker:
             self._gone(error)
             return False
         finally:
-            self._pulse.storing_since = None
-        self._pulse.back()
+            self.pulse.storing_since = None
+        self.pulse.back()
         phones = {one.mac: one.phone_id for one in heard}
         self._answer_stored(taken, {mac for mac, phone_id in phones.items() if phone_id is None})
         self.roll_call.heard(
@@ -257,7 +257,7 @@ class Worker:
         await self._write_down()
         await self._alarm()
         await self._beat()
-        self._pulse.back()
+        self.pulse.back()
         return plan.more or bool(self._started or self._settlements)
 
     async def _upkeep(self, legs: dict) -> None:
@@ -345,10 +345,10 @@ class Worker:
 
     async def _beat(self) -> None:
         now = time.monotonic()
-        if self._pulse.is_due(now):
-            said = self._pulse.said(self.listener, now)
+        if self.pulse.is_due(now):
+            said = self.pulse.said(self.listener, now)
             await self._in_outbox(heartbeat, self.claimed_by, self.site, said)
-            self._pulse.beaten_at = time.monotonic()
+            self.pulse.beaten_at = time.monotonic()
             self._tidy_up(now)
 
     def _tidy_up(self, now: float) -> None:
@@ -358,7 +358,7 @@ class Worker:
             gc.collect()
 
     def _gone(self, error: Exception) -> None:
-        self._pulse.gone(self.listener, error)
+        self.pulse.gone(self.listener, error)
 
     async def _in_outbox(self, call, *arguments):
         with watched.OUTBOX.time():

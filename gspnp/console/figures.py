@@ -25,7 +25,7 @@ from provisioning.gxp import firmware
 from provisioning.gxp.firmware import Hole
 from provisioning.jobs import alive
 from provisioning.models import DoorHour, Download, Job, JobState, WorkerStatus
-from sipmcast.models import STALE_SECONDS, ListenerStatus
+from sipmcast.models import ListenerStatus
 
 KEPT_SECONDS = 2.0  # figures of now: however many browsers look, they are counted once in this time
 PAST_KEPT_SECONDS = 600.0
@@ -123,10 +123,9 @@ def fleet() -> Fleet:
 
 def parts() -> Parts:
     """Listeners, workers and jobs, as they are at this moment."""
-    fresh_since = timezone.now() - timedelta(seconds=STALE_SECONDS)
     jobs = Job.objects.order_by().exclude(state__in=(JobState.DONE, JobState.CANCELLED)).values_list("state")
     return Parts(
-        [(row, row.heartbeat_at >= fresh_since) for row in ListenerStatus.objects.all()],
+        [(row, row.is_fresh) for row in ListenerStatus.objects.all()],
         [(row, alive.is_fresh(row)) for row in WorkerStatus.objects.order_by("machine")],
         dict(jobs.annotate(Count("pk"))),
     )

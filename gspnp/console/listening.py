@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from devices.alarms import SEVERAL
 from devices.choices import AlarmKind
 from devices.models import Alarm, Phone
-from sipmcast.models import STALE_SECONDS, ListenerStatus
+from sipmcast.models import ListenerStatus
 
 LISTENER_AWAY = gettext_lazy("Waiting for the listener, which is not running.")
 _NUMBER = re.compile(r"\d[\d,]*[.,;:]?")
@@ -73,8 +71,7 @@ class Listening:
 def listening() -> Listening:
     """Read it now."""
     rows = list(ListenerStatus.objects.all())
-    fresh_since = timezone.now() - timedelta(seconds=STALE_SECONDS)
-    fresh = [row for row in rows if row.heartbeat_at >= fresh_since]
+    fresh = [row for row in rows if row.is_fresh]
     return Listening(
         running=bool(fresh),
         interfaces=list(dict.fromkeys(name for row in fresh for name in row.interfaces)),

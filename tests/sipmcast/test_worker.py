@@ -284,7 +284,7 @@ async def test_what_happened_while_the_store_was_away_is_told_when_it_is_back(ru
     await until(lambda: running.listener.agent.answered)
     store.error = None
     await until(lambda: store.macs)
-    assert "The database was away" in running._pulse.warnings(0, time.monotonic())[0]
+    assert "The database was away" in running.pulse.warnings(0, time.monotonic())[0]
 
 
 def test_a_flood_from_one_source_delays_and_displaces_nobody_else():
