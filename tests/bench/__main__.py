@@ -84,10 +84,10 @@ def measure(name: str, repeats: int) -> Part:
     try:
         return (PARTS | ON_REQUEST)[name](repeats)
     except (Missing, pytest.fail.Exception) as missing:  # the latter is how tests/support says it
-        return Part(name, name.capitalize(), f"Not measured: {missing}.")
+        return Part(name, name.capitalize(), f"Not measured: {missing}.", failed=True)
     except Exception as error:
         traceback.print_exc()
-        return Part(name, name.capitalize(), f"Not measured: {type(error).__name__}.")
+        return Part(name, name.capitalize(), f"Not measured: {type(error).__name__}.", failed=True)
 
 
 def main(words: list[str]) -> int:

@@ -72,6 +72,8 @@ class Part:
     title: str
     method: str
     pieces: list[str] = field(default_factory=list)
+    failed: bool = False
+    """What stopped it stands in `method`."""
 
     def __post_init__(self) -> None:
         print(f"\n## {self.title}\n\n{self.method.strip()}\n", flush=True)
@@ -141,7 +143,11 @@ def _program(name: str, flag: str) -> str:
 
 
 def renew(parts: Sequence[Part], document: Path = DOCUMENT) -> None:
-    """Only these parts of a page that a whole run has written, for the machine that wrote it."""
+    """Only these parts of a page that a whole run has written, for the machine that wrote it.
+
+    A part that failed takes the place of nothing.
+    """
+    parts = [part for part in parts if not part.failed]
     pieces = document.read_text(encoding="utf-8").split("\n## ")
     places = {piece.partition("\n")[0]: place for place, piece in enumerate(pieces)}
     for part in parts:
@@ -152,7 +158,7 @@ def renew(parts: Sequence[Part], document: Path = DOCUMENT) -> None:
         else:
             pieces[place] = text
     document.write_text("\n## ".join(pieces), encoding="utf-8")
-    print(f"renewed: {', '.join(part.title for part in parts)}")
+    print(f"renewed: {', '.join(part.title for part in parts) or 'nothing'}")
 
 
 def write(parts: Sequence[Part], document: Path = DOCUMENT) -> None:
