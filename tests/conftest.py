@@ -49,6 +49,14 @@ def passwords_cost_little() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def what_is_always_there_is_remembered() -> Iterator[None]:
+    from tests.support.flushed import put_back_from_memory
+
+    with put_back_from_memory():
+        yield
+
+
 @pytest.fixture
 def clock() -> Iterator[Any]:
     """Time for the whole product, which stands still until a test moves it."""
