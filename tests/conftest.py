@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 GROUPS = ("net", "browser", "servers")
-CHAINS = 2  # of tests in network namespaces of their own: they wait most of the time, and no two share one
+CHAINS = 3  # of tests in network namespaces of their own: they wait most of the time, and no two share one
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -35,6 +35,26 @@ def nothing_noted_before() -> None:
     for name in ("provisioning.door.again", "provisioning.door.guard", "provisioning.door.watch"):
         if (module := sys.modules.get(name)) is not None:
             module.forget()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def passwords_cost_little() -> Iterator[None]:
+    """The product's own way to keep a password, without the work that it makes for who guesses: a sign-in takes as
+    much of a core as the test around it. What the product starts as processes of its own keeps its full cost."""
+    from django.contrib.auth.hashers import Argon2PasswordHasher
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("time_cost", 1), ("memory_cost", 8), ("parallelism", 1)):
+            patch.setattr(Argon2PasswordHasher, name, value)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def what_is_always_there_is_remembered() -> Iterator[None]:
+    from tests.support.flushed import put_back_from_memory
+
+    with put_back_from_memory():
+        yield
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from provisioning.models import Job
 from tests import cast
 from tests.console.conftest import signed_in
 from tests.console.test_settings_in_a_browser import NARROW, browser_page
+from tests.support.browser import pages_at_rest
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 EXCEPT: dict[str, str] = {}
@@ -74,9 +75,9 @@ def look(url: str, session: str, theme: str, paths: dict[str, str]) -> dict[str,
     """The findings of these pages by their names."""
     found = {}
     with browser_page(url, session, color_scheme=theme, reduced_motion="reduce") as page:
-        for name, path in paths.items():
-            page.goto(f"{url}{path}")
-            found[name] = findings(page)
+        pages = pages_at_rest(page.context, [f"{url}{path}" for path in paths.values()])
+        for name, (one, _) in zip(paths, pages, strict=True):
+            found[name] = findings(one)
     return found
 
 

@@ -9,6 +9,7 @@ from provisioning.models import Job
 from tests import cast
 from tests.console.test_accessibility import furnished, loopback_only, session  # noqa: F401  (fixtures)
 from tests.console.test_settings_in_a_browser import browser_page
+from tests.support.browser import pages_at_rest
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 # What a page is not allowed to do is said by an event, and in the browser's console.
@@ -24,17 +25,26 @@ class Watched:
 
     def __init__(self, page: Page) -> None:
         self.page, self.said = page, []
-        page.add_init_script(WATCH)
-        page.on("console", lambda message: self._hear(message.text))
+        page.context.add_init_script(WATCH)
+        page.context.on("page", self._listen)
+        self._listen(page)
+
+    def _listen(self, page: Page) -> None:
+        """To this page, and to all that are opened beside it."""
+        page.on("console", lambda message: self._hear(page, message.text))
         page.on("pageerror", lambda error: self.said.append(f"{page.url}: {error}"))
 
-    def _hear(self, text: str) -> None:
+    def _hear(self, page: Page, text: str) -> None:
         if "Content Security Policy" in text or "EvalError" in text:
-            self.said.append(f"{self.page.url}: {text}")
+            self.said.append(f"{page.url}: {text}")
 
     def settle(self) -> None:
         self.page.wait_for_load_state("networkidle")
-        self.said += [f"{self.page.url}: {one}" for one in self.page.evaluate("window.refused")]
+        self.read(self.page)
+
+    def read(self, page: Page) -> None:
+        """What was refused to this page until now."""
+        self.said += [f"{page.url}: {one}" for one in page.evaluate("window.refused")]
 
 
 def pages(job: int, user: int) -> list[str]:
@@ -61,11 +71,11 @@ def test_no_page_needs_what_its_policy_refuses(live_server, furnished):  # noqa:
     paths.append(f"/admin/devices/phone/{cast.Phone.objects.get(mac=cast.MAC).pk}/change/")
     with browser_page(live_server.url, furnished) as page:
         watched = Watched(page)
-        for path in paths:
-            answer = page.goto(live_server.url + path)
-            assert answer is not None
+        for path, (one, answer) in zip(
+            paths, pages_at_rest(page.context, [live_server.url + path for path in paths]), strict=True
+        ):
             assert "content-security-policy" in answer.headers, path
-            watched.settle()
+            watched.read(one)
         page.goto(live_server.url)
         page.click(f'tr[data-mac="{cast.OTHER_MAC}"] [data-act=assign]')
         expect(page.locator("[name=account-1-user_id]")).to_be_visible()

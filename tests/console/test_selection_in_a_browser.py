@@ -213,11 +213,17 @@ def test_a_button_with_an_address_sends_the_selection_there_as_a_form(live_serve
 
 def fits(page: Page) -> None:
     """Every button of the bar can be seen whole, and pressed."""
-    bar, width = page.locator("#selection").bounding_box(), page.viewport_size["width"]
-    for button in page.locator("#selection-do button").all():
-        box = button.bounding_box()
-        assert box and bar["x"] <= box["x"] and box["x"] + box["width"] <= min(width, bar["x"] + bar["width"])
-        assert bar["y"] <= box["y"] and box["y"] + box["height"] <= bar["y"] + bar["height"]
+    page.wait_for_function(
+        """() => {  // all at one moment: the bar grows while it appears
+          const bar = document.getElementById("selection").getBoundingClientRect();
+          const buttons = [...document.querySelectorAll("#selection-do button")];
+          return buttons.length > 0 && buttons.every((button) => {
+            const box = button.getBoundingClientRect();
+            return box.width > 0 && bar.left <= box.left && box.right <= Math.min(innerWidth, bar.right)
+              && bar.top <= box.top && box.bottom <= bar.bottom;
+          });
+        }"""
+    )
 
 
 def test_all_that_can_be_done_to_a_selection_is_seen_or_behind_more(live_server, session):

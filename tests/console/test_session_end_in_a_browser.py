@@ -34,7 +34,7 @@ def in_sight(page: Page, selector: str) -> bool:
     )
 
 
-@pytest.mark.parametrize("width", [NARROW, WIDE])
+@pytest.mark.parametrize("width", [NARROW, pytest.param(WIDE, marks=pytest.mark.long)])
 def test_a_save_after_the_session_has_ended_is_made_after_a_new_sign_in(live_server, session, width):
     with browser_page(live_server.url, session, width) as page:
         page.goto(live_server.url)

@@ -288,8 +288,15 @@ def test_pages_are_light_and_what_never_changes_is_fetched_once(world: World, pa
     assert again < 50_000
 
 
-@pytest.mark.parametrize("scheme", ["dark", "light"])
-@pytest.mark.parametrize("width", [360, 1280, 2560])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (360, "dark"),
+        (1280, "light"),
+        (2560, "dark"),
+        *(pytest.param(*one, marks=pytest.mark.long) for one in ((360, "light"), (1280, "dark"), (2560, "light"))),
+    ],
+)
 def test_nothing_is_wider_than_the_window(world: World, page: Page, browser: Browser, width: int, scheme: str):
     together([world.phone(lan=number % 2) for number in range(2)], StrictPhone.boot)
     context = browser.new_context(

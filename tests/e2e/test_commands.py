@@ -141,7 +141,10 @@ def test_a_phone_without_our_configuration_cannot_be_told_anything(world: World)
     assert phone.listen(0.5) == []
 
 
-@pytest.mark.parametrize(("status", "reason"), [(404, "Not Found"), (481, "Call/Transaction Does Not Exist")])
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [(404, "Not Found"), pytest.param(481, "Call/Transaction Does Not Exist", marks=pytest.mark.long)],
+)
 def test_who_does_not_know_its_address_is_asked_once_by_its_users_name(
     world: World, phone: StrictPhone, status: int, reason: str
 ):

@@ -371,7 +371,7 @@ def kill_at_the_write(site: Site, process: subprocess.Popen, after: float) -> No
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("kills", [6, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.long)])
 def test_a_killed_save_has_saved_everything_or_nothing(make_world: Callable[..., World], kills: int):
     """Half of the kills at random moments of the command, half when it has begun to write."""
     world = make_world()

@@ -37,7 +37,11 @@ def slow(world: World) -> Slow:
 
 @pytest.mark.parametrize(
     ("status", "reason", "state"),
-    [(403, "Forbidden", "refused"), (489, "Bad Event", "refused"), (500, "Server Internal Error", "refused")],
+    [
+        (403, "Forbidden", "refused"),
+        pytest.param(489, "Bad Event", "refused", marks=pytest.mark.long),
+        (500, "Server Internal Error", "refused"),
+    ],
 )
 def test_a_refusal_is_on_record_with_its_reason(world: World, status: int, reason: str, state: str):
     phone = world.phone()

@@ -21,7 +21,7 @@ from provisioning.models import PathKind
 from provisioning.plain import heard, missed
 from tests import cast
 
-pytestmark = [pytest.mark.django_db, pytest.mark.db, pytest.mark.usefixtures("clock")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]  # `db` where rows are what it is about
 SCANNER = "10.0.0.66"
 SLOWLY = {"GSPNP_HTTP_RATE_PER_SOURCE": 1}
 TOGETHER = {"GSPNP_HTTP_RATE": 2}
@@ -117,6 +117,7 @@ def test_one_address_leaves_room_for_the_phone_beside_it(monkeypatch, module):
     assert len(module._held) == 6
 
 
+@pytest.mark.db
 @pytest.mark.parametrize("module", [attempts, heard, missed, watch], ids=lambda one: one.__name__)
 async def test_who_asks_while_others_are_written_down_is_written_down_next(monkeypatch, module):
     done: list[int] = []
@@ -136,6 +137,7 @@ async def test_who_asks_while_others_are_written_down_is_written_down_next(monke
     assert done == [1, 1]
 
 
+@pytest.mark.db
 @pytest.mark.parametrize("module", [attempts, heard, missed, watch], ids=lambda one: one.__name__)
 async def test_what_is_written_of_strangers_keeps_no_phone_waiting(monkeypatch, module):
     begun, go_on = threading.Event(), threading.Event()
@@ -159,6 +161,7 @@ async def test_what_is_written_of_strangers_keeps_no_phone_waiting(monkeypatch, 
         await written
 
 
+@pytest.mark.db
 @pytest.mark.parametrize("headers", [{}, {"if-none-match": "its own"}], ids=["file", "tag"])
 async def test_downloads_of_one_address_are_written_in_turn_too(monkeypatch, headers):
     there, most = [], []
@@ -220,6 +223,7 @@ async def test_firmware_is_looked_for_in_turn_too(monkeypatch):
 
 
 # --- decoys ---------------------------------------------------------------------------------------------------------
+@pytest.mark.db
 @pytest.mark.parametrize(
     "path",
     [f"/cfg{DECOY}", f"/provisioning/cfg{DECOY.lower()}.xml", f"/cfg{DECOY}.bin", f"/p/{'A' * 22}/cfg{DECOY}.xml",
@@ -258,6 +262,7 @@ def test_a_phone_that_was_listed_is_no_decoy():
     assert raised() == []
 
 
+@pytest.mark.db
 def test_what_was_tried_while_the_database_was_busy_is_told_afterwards(monkeypatch):
     decoys.add(DECOY, by="tess")
     cast.ask("/nothing", host=cast.STRANGER)
@@ -296,6 +301,7 @@ def test_a_decoy_and_a_burst_are_seen_where_what_leads_here_is_handed_out_too(se
 
 
 # --- names ----------------------------------------------------------------------------------------------------------
+@pytest.mark.db
 def test_a_burst_of_unknown_names_raises_one_alarm_that_counts_on():
     for number in range(BURST + 5):
         cast.ask(f"/cfg000B82{number:06X}.xml", host=SCANNER)
@@ -383,6 +389,7 @@ def test_one_that_is_loud_does_not_hide_many_that_are_not():
 
 
 # --- alarms ---------------------------------------------------------------------------------------------------------
+@pytest.mark.db
 def test_a_person_dismisses_an_alarm_once_and_it_says_who_and_when(clock):
     alarms.raise_alarm(AlarmKind.DECOY_HTTP, SCANNER, mac=DECOY)
     (alarm,) = alarms.open_alarms()
@@ -392,6 +399,7 @@ def test_a_person_dismisses_an_alarm_once_and_it_says_who_and_when(clock):
     assert alarms.raise_alarm(AlarmKind.DECOY_HTTP, SCANNER, mac=DECOY)  # it is asked for again: a new one
 
 
+@pytest.mark.db
 def test_a_burst_that_was_dismissed_does_not_come_back_with_its_next_request(clock):
     alarms.raise_alarm(AlarmKind.NAMES, SCANNER, count=30)
     alarms.dismiss(alarms.open_alarms()[0].pk, "tess")
@@ -400,6 +408,7 @@ def test_a_burst_that_was_dismissed_does_not_come_back_with_its_next_request(clo
     assert alarms.raise_alarm(AlarmKind.NAMES, SCANNER, count=25)
 
 
+@pytest.mark.db
 def test_strangers_with_many_addresses_cannot_fill_the_disk(clock, monkeypatch):
     monkeypatch.setattr(alarms, "OPEN_AT_MOST", 5)
     monkeypatch.setattr(alarms, "KEPT_AT_MOST", 7)
@@ -416,6 +425,7 @@ def test_strangers_with_many_addresses_cannot_fill_the_disk(clock, monkeypatch):
     assert Alarm.objects.exclude(dismissed_at=None).count() <= 7
 
 
+@pytest.mark.db
 def test_forged_addresses_do_not_hide_who_asked_for_a_decoy(clock):
     for number in range(alarms.OPEN_AT_MOST + 10):
         alarms.raise_alarm(AlarmKind.PHONES, f"10.2.0.{number}", count=70)
@@ -427,6 +437,7 @@ def test_forged_addresses_do_not_hide_who_asked_for_a_decoy(clock):
     assert (first.kind, first.source, first.mac) == (AlarmKind.DECOY_HTTP, SCANNER, DECOY)
 
 
+@pytest.mark.db
 def test_a_clock_that_went_back_silences_no_alarm(clock):
     alarms.raise_alarm(AlarmKind.NAMES, SCANNER, count=30)
     alarms.dismiss(alarms.open_alarms()[0].pk, "tess")
@@ -438,6 +449,7 @@ def test_a_clock_that_went_back_silences_no_alarm(clock):
     assert LiveEvent.objects.count() == told + 1
 
 
+@pytest.mark.db
 def test_open_pages_are_told_of_one_that_goes_on_now_and_then(clock):
     for _ in range(10):
         alarms.raise_alarm(AlarmKind.FLOOD, SCANNER, count=5)
@@ -446,6 +458,7 @@ def test_open_pages_are_told_of_one_that_goes_on_now_and_then(clock):
 
 
 # --- decoys that an operator lists or makes ---------------------------------------------------------------------------
+@pytest.mark.db
 def test_decoys_that_are_made_stand_near_real_phones_and_are_none_of_them():
     cast.seen()
     made = decoys.make(20, by="tess")
@@ -464,6 +477,7 @@ def test_what_cannot_be_a_decoy_is_said(mac, words):
     assert Phone.objects.count() == 1
 
 
+@pytest.mark.db
 @pytest.mark.django_db(transaction=True)
 def test_processes_that_raise_the_same_alarm_at_once_make_one_that_counts_all():
     def raise_some(_number: int) -> None:

@@ -4,19 +4,20 @@ import atexit
 import json
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 from playwright._impl._driver import compute_driver_executable, get_driver_env
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Response, sync_playwright
 
 from tests.support.netns import Host
 from tests.support.parts import require
 from tests.support.servers import die_with_the_suite
 
 # No sandbox because the suite runs as root; the rest keeps it from calling home.
+AT_ONCE = 8  # pages beside one another
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -84,3 +85,21 @@ def sign_in(page: Page, url: str, name: str, password: str) -> None:
     page.fill("input[name=password]", password)
     page.keyboard.press("Enter")
     page.wait_for_url(url)
+
+
+def pages_at_rest(context: BrowserContext, urls: Iterable[str]) -> Iterator[tuple[Page, Response]]:
+    """Each of these pages and the answer to it, when nothing has been fetched for half a second: several wait for that
+    at once. A page is closed when the next one is asked for."""
+    left = list(urls)
+    while left:
+        some, left = left[:AT_ONCE], left[AT_ONCE:]
+        opened = []
+        for url in some:
+            page = context.new_page()
+            answer = page.goto(url)
+            assert answer is not None
+            opened.append((page, answer))
+        for page, answer in opened:
+            page.wait_for_load_state("networkidle")
+            yield page, answer
+            page.close()

@@ -79,11 +79,13 @@ def state_of(environment: Mapping[str, str]) -> tuple:
 
 def wait_to_become(asked: int, tell: int) -> None:
     """Fork for each line that comes; the fork returns and goes on as the command, this process never does."""
+    gc.disable()  # what is imported stays
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gspnp.settings")
     import django
 
     django.setup()
     gc.freeze()
+    gc.enable()
     with open(asked, encoding="utf-8") as lines:
         for line in lines:
             child = os.fork()
