@@ -154,8 +154,10 @@ class Worker:
             stored: Stored = ([], [])
             while self._held:
                 taken = self._held.take(desk.STORE_AT_ONCE)
-                # In this order: while the helper has one batch, the one before is answered.
-                heard, _ = await asyncio.gather(self._store_some(taken), self._finish(stored))
+                if stored[0]:  # in this order: while the helper has one batch, the one before is answered
+                    heard, _ = await asyncio.gather(self._store_some(taken), self._finish(stored))
+                else:
+                    heard = await self._store_some(taken)
                 stored = ([], []) if heard is None else (taken, heard)
                 if heard is None:
                     await asyncio.sleep(STORE_AWAY_SECONDS)
