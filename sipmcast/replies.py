@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+from functools import lru_cache
 
 from devices.address import parse_address
 from sipmcast.events import Leg, Outgoing
@@ -13,6 +14,7 @@ from sipmcast.sip.errors import SipError
 from sipmcast.sip.headers import Header
 from sipmcast.sip.message import Request
 from sipmcast.sip.uri import Endpoint, hostport
+from sipmcast.usual import Usual
 
 # RFC 3261 21: the reason phrases of what a stranger's mistake can earn on the unicast socket.
 REASON_PHRASES = {
@@ -57,6 +59,11 @@ class Replies:
         extra = (Header("Contact", f"<sip:{hostport((leg.host, leg.port))}>"), Header("Expires", "0"))
         return self._response(request, 200, "OK", source, leg, extra)
 
+    def welcome_usual(self, usual: Usual, source: Endpoint, leg: Leg) -> Outgoing:
+        """The same for a SUBSCRIBE that was read the short way."""
+        tag = self._tag(usual.call_id, usual.from_tag, usual.branch)
+        return Outgoing(usual.answer(source, tag, _end_of_welcome(leg.host, leg.port)), source, leg)
+
     def to_doctor(self, request: Request, source: Endpoint, leg: Leg) -> Outgoing:
         """The 200 that tells pnp_doctor who we are."""
         return self._response(request, 200, "OK", source, leg, (Header("X-Gspnp", self._name),))
@@ -84,15 +91,21 @@ class Replies:
         self, request: Request, status: int, reason: str, source: Endpoint, leg: Leg, extra: tuple[Header, ...]
     ) -> Outgoing:
         """A response and where it goes; raises SipError only for a request that could not be read."""
-        tag = self._tag(request)
+        tag = self._tag(*identity(request))
         datagram = response_bytes(request, status, reason, source=source, to_tag=tag, extra=extra)
         return Outgoing(datagram, response_endpoint(request, source), leg)
 
-    def _tag(self, request: Request) -> str:
+    def _tag(self, call_id: str, from_tag: str, branch: str) -> str:
         """Our To tag: unguessable, and the same for the same request (RFC 3261 19.3, 8.2.7)."""
-        named = "".join(f"{len(part)}:{part}" for part in identity(request))
+        named = f"{len(call_id)}:{call_id}{len(from_tag)}:{from_tag}{len(branch)}:{branch}"
         data = named.encode("utf-8", "surrogatepass")
         return hashlib.blake2b(data, key=self._tag_key, digest_size=8).hexdigest()
+
+
+@lru_cache(maxsize=64)  # a few legs, of which each has one
+def _end_of_welcome(host: str, port: int) -> str:
+    """What follows the echoed headers in the 200 of a SUBSCRIBE; see Replies.welcome."""
+    return f"Contact: <sip:{hostport((host, port))}>\r\nExpires: 0\r\nContent-Length: 0\r\n\r\n"
 
 
 def is_refusal(answer: Outgoing) -> bool:

@@ -47,11 +47,20 @@ def server_key(request: Request, source_host: str) -> TransactionKey:
     """
     via = request.via
     if via.branch.startswith(MAGIC_COOKIE) and len(via.branch) > len(MAGIC_COOKIE):
-        key = f"{source_host} {via.branch} {via.host.lower()}:{via.port or ''} {request.method}"
-    else:
-        tag, cseq = request.from_.tag or "", request.cseq.number
-        # Lengths keep the borders apart where a part may hold blanks.
-        key = f"{source_host} {request.method} {cseq} {request.uri} {len(tag)}:{tag} {request.call_id} {via.text}"
+        return cookie_key(source_host, via.branch, via.host, via.port, request.method)
+    tag, cseq = request.from_.tag or "", request.cseq.number
+    # Lengths keep the borders apart where a part may hold blanks.
+    return _bounded(
+        f"{source_host} {request.method} {cseq} {request.uri} {len(tag)}:{tag} {request.call_id} {via.text}"
+    )
+
+
+def cookie_key(source_host: str, branch: str, host: str, port: int | str | None, method: str) -> TransactionKey:
+    """The same where the branch begins with the magic cookie; `host` and `port` are sent-by."""
+    return _bounded(f"{source_host} {branch} {host.lower()}:{port or ''} {method}")
+
+
+def _bounded(key: str) -> TransactionKey:
     if len(key) > MAX_KEY_CHARS:
         return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
     return key

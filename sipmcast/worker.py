@@ -61,6 +61,8 @@ ALARM_SECONDS = 1.0
 GOODBYE_SECONDS = 3.0  # whoever stops us waits for five
 DECOYS_HELD = 200  # announced by so many, and not yet told
 
+Stored = tuple[list[Waiting], list[Heard]]  # a batch, and what came of each phone in it
+
 
 class Worker:
     """Carries sightings into the inventory and owed NOTIFYs out to the agent."""
@@ -149,13 +151,20 @@ class Worker:
         while True:
             await self._sighted.wait()
             self._sighted.clear()
+            stored: Stored = ([], [])
             while self._held:
-                if not await self._store_some():
+                taken = self._held.take(desk.STORE_AT_ONCE)
+                if stored[0]:  # in this order: while the helper has one batch, the one before is answered
+                    heard, _ = await asyncio.gather(self._store_some(taken), self._finish(stored))
+                else:
+                    heard = await self._store_some(taken)
+                stored = ([], []) if heard is None else (taken, heard)
+                if heard is None:
                     await asyncio.sleep(STORE_AWAY_SECONDS)
+            await self._finish(stored)
 
-    async def _store_some(self) -> bool:
-        """Store one batch and answer it; False if the store is away, and must be left alone for a while."""
-        taken = self._held.take(desk.STORE_AT_ONCE)
+    async def _store_some(self, taken: list[Waiting]) -> list[Heard] | None:
+        """Store one batch; None if the store is away, and must be left alone for a while. All are answered then."""
         self.pulse.storing_since = time.monotonic()
         try:
             heard = await self._store(taken)
@@ -164,10 +173,17 @@ class Worker:
             self._answer(self._held.release())
             self._held.give_back(taken)
             self._gone(error)
-            return False
+            return None
         finally:
             self.pulse.storing_since = None
         self.pulse.back()
+        return heard
+
+    async def _finish(self, stored: Stored) -> None:
+        """Answer a batch that is stored, and see to what follows from it."""
+        taken, heard = stored
+        if not taken:
+            return
         phones = {one.mac: one.phone_id for one in heard}
         self._answer_stored(taken, {mac for mac, phone_id in phones.items() if phone_id is None})
         self.roll_call.heard(
@@ -178,7 +194,6 @@ class Worker:
             if one.phone_id is not None and one.accepted and one.stage in WAY:
                 self._started[one.phone_id] = datetime.fromtimestamp(heard_at[one.mac], UTC)
                 self._wake.set()
-        return True
 
     def _answer_stored(self, taken: list[Waiting], refused: set[str]) -> None:
         """A phone beyond the bound on new ones is not answered: it goes on with what else it knows."""

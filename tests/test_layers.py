@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 APPS = ("devices", "provisioning", "sipmcast", "gspnp")  # each may import itself and those before it
 PURE = (
     "sipmcast/sip/*.py", "sipmcast/transaction.py", "sipmcast/agent.py", "sipmcast/events.py", "sipmcast/pnp.py",
-    "sipmcast/replies.py", "sipmcast/journal.py", "sipmcast/redaction.py",
+    "sipmcast/replies.py", "sipmcast/usual.py", "sipmcast/journal.py", "sipmcast/redaction.py",
     "devices/limits.py", "sipmcast/fair.py", "sipmcast/rounds.py", "sipmcast/held.py", "sipmcast/under_way.py",
     "devices/newcomers.py",
     "provisioning/gxp/*.py", "provisioning/tables/*.py", "provisioning/paths.py", "provisioning/door/http.py",

@@ -20,7 +20,8 @@ from django.core.management import execute_from_command_line
 # module, name in it. What is not there (any more) is left out.
 STAGES = (
     ("sipmcast.listener", "Listener._read"), ("sipmcast.listener", "Listener.pump"),
-    ("sipmcast.agent", "Agent.receive"), ("sipmcast.agent", "parse_message"), ("sipmcast.agent", "sighting_from"),
+    ("sipmcast.agent", "Agent.receive"), ("sipmcast.agent", "read_usual"), ("sipmcast.agent", "Agent._hold"),
+    ("sipmcast.agent", "parse_message"), ("sipmcast.agent", "sighting_from"),
     ("sipmcast.agent", "Agent._response"), ("sipmcast.agent", "Agent.answer"), ("sipmcast.agent", "Agent.notify"),
     ("sipmcast.worker", "Worker.deliver"), ("sipmcast.worker", "Worker._answer"),
     ("sipmcast.worker", "Worker._answer_overdue"), ("sipmcast.worker", "Worker._send"),

@@ -200,6 +200,27 @@ async def test_in_a_storm_nobody_is_answered_before_being_stored(running, store)
     assert len(store.macs) == 1200
 
 
+class Handed(helpers.Thread):
+    """Notes how many were answered whenever a batch is handed over to the store."""
+
+    def __init__(self, answered: list[str]) -> None:
+        super().__init__("store")
+        self.answered, self.at = answered, list[int]()
+
+    async def run(self, call, *arguments):
+        self.at.append(len(self.answered))
+        return await super().run(call, *arguments)
+
+
+async def test_the_store_has_the_next_batch_while_the_one_before_is_answered(running, store):
+    running._store_helper = handed = Handed(running.listener.agent.answered)
+    with patch.object(worker, "ANSWER_ANYWAY_SECONDS", BOUND_SECONDS):
+        for number in range(3 * desk.STORE_AT_ONCE):
+            running.deliver(heard(number))
+        await until(lambda: len(running.listener.agent.answered) >= 3 * desk.STORE_AT_ONCE)
+    assert handed.at == [0, 0, desk.STORE_AT_ONCE]
+
+
 async def test_a_store_that_is_away_delays_no_answer_and_loses_no_phone(running, store):
     store.error = AWAY
     for number in range(5):
