@@ -43,6 +43,7 @@ FIRST = 1
 OUR_NUMBER = 250
 NGINX_PORT = 8080
 LIMIT_SECONDS = 60.0
+SETTLE_SECONDS = 1.5
 GOAL = 2.0
 STOP_SECONDS = 20
 PROCESSES = ("listen", "phones")
@@ -110,9 +111,6 @@ def _measure(street: Street, side: Side, who: str, what: tuple[str, str], paths:
     if who == "ours":
         time.sleep(SETTLE_SECONDS)  # what the door notes later costs too
     figures[f"{who} cpu", *what].append(1000 * (side.cpu_seconds - before) / PHONES)
-
-
-SETTLE_SECONDS = 1.5
 
 
 def _ours(street: Street, name: str, how: str, figures: Figures) -> Path:

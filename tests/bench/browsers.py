@@ -40,13 +40,14 @@ GOALS_MS = {100: 100, 2_000: 500}
 CLUMP = {100: 1, 2_000: 10}
 WARM_PHONES = 50
 WAIT_SECONDS = 60.0
-# In the page: when the row of this phone became another one.
+WAIT_AFTER_SECONDS = 6.0
+# In the page: which moments its row has named, and when. Once a phone is heard its row names that moment.
 WATCH_ROW = """mac => {
   const moment = () => document.querySelector(`tr[data-mac="${mac}"] .gs-col-seen time`)?.dateTime;
-  const before = moment();
-  window.benchChangedAt = 0;
+  let before = moment();
+  window.benchMoments = [];
   new MutationObserver(() => {
-    if (!window.benchChangedAt && moment() && moment() !== before) window.benchChangedAt = Date.now();
+    if (moment() && moment() !== before) window.benchMoments.push([Date.parse((before = moment())), Date.now()]);
   }).observe(document.getElementById("list"), { subtree: true, childList: true, attributes: true });
   return before ?? "";
 }"""
@@ -113,14 +114,15 @@ def _run(product: Product, browser: Browser, rate: int, first: int, figures: Fig
         begun, before = time.time(), cpu_seconds(product.site.process("console").pid)
         result = result_of(ground.start(load, each), load)
         used = cpu_seconds(product.site.process("console").pid) - before
-        page.wait_for_function("window.benchChangedAt > 0", timeout=1000 * WAIT_SECONDS)
-        changed_at = page.evaluate("window.benchChangedAt") / 1000
         time.sleep(WAIT_AFTER_SECONDS)  # until the slowest page has its rows
+        moments = page.evaluate("window.benchMoments")
         said, _ = opened.communicate(timeout=WAIT_SECONDS)
     pages = json.loads(said)
     reader = StoreReader(product)
     events, sent = reader.first_events(begun), Times(each, load).sent()
     reader.close()
+    heard = 1000 * int(sent[last])  # the row's moment may be one of whole seconds
+    changed_at = next((at / 1000 for moment, at in moments if moment >= heard), float("inf"))
     waits = list(_waits(pages, sent, events))
     told, shown = [one for one, _ in waits], [one for _, one in waits]
     for name, value in {
@@ -135,7 +137,6 @@ def _run(product: Product, browser: Browser, rate: int, first: int, figures: Fig
         figures[name].append(value)
 
 
-WAIT_AFTER_SECONDS = 6.0
 ROWS = {
     "answered": ("phones answered", 0),
     "open": ("pages whose live socket is still there", 0),
