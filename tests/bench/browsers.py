@@ -98,7 +98,7 @@ def _waits(pages: list[dict[str, Any]], sent: Mapping[str, float], events: Mappi
         newest = [last for last, _ in page["told"]]
         asked = [begun for begun, _ in page["fetched"]]
         for mac, at in sent.items():
-            place = bisect_left(newest, events[mac])
+            place = bisect_left(newest, events.get(mac, sys.maxsize))  # one that was never stored is never shown
             told = page["told"][place][1] if place < len(newest) else float("inf")
             rows = bisect_left(asked, told)
             shown = page["fetched"][rows][1] if rows < len(asked) else float("inf")
