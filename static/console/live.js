@@ -12,6 +12,7 @@ const SILENT_MS = 12000; // the server says something every 5 s
 const ASKED_MS = 4000; // whether it is there at all
 const AWAY = "server-away";
 const POLL_MS = 5000;
+const LONGEST_PAUSE_MS = 2000;
 const WORDS = {
   live: gettext("live"), connecting: gettext("connecting"), reconnecting: gettext("reconnecting"), ended: gettext("signed out"),
 };
@@ -139,12 +140,14 @@ export function follow({ onEvents, onPoll }) {
   connect();
 }
 
-/** Call `work` at once, then at most every `ms`; never twice at a time, and once more if asked meanwhile. */
+/** Call `work` at once, then at most every `ms`; never twice at a time, and once more if asked meanwhile. What took long
+ * is left alone for as long: many pages that all ask a busy server again at once keep it busy. */
 export function debounced(work, ms) {
   let timer = 0;
   let running = false;
   let again = false;
   let endedAt = -Infinity;
+  let took = 0;
   async function run() {
     timer = 0;
     if (running) {
@@ -152,11 +155,13 @@ export function debounced(work, ms) {
       return;
     }
     running = true;
+    const begunAt = performance.now();
     try {
       await work();
     } finally {
       running = false;
       endedAt = performance.now();
+      took = Math.min(endedAt - begunAt, LONGEST_PAUSE_MS);
       if (again) {
         again = false;
         request();
@@ -164,7 +169,7 @@ export function debounced(work, ms) {
     }
   }
   function request() {
-    if (!timer) timer = setTimeout(run, Math.max(0, endedAt + ms - performance.now()));
+    if (!timer) timer = setTimeout(run, Math.max(0, endedAt + Math.max(ms, took) - performance.now()));
   }
   return request;
 }

@@ -24,6 +24,8 @@ os.environ["CI"] = "1"  # a missing part is an error that this part reports, nev
 from tests.bench import (  # noqa: E402
     answer_latency,
     answers,
+    boot,
+    browsers,
     busy,
     console,
     downloads,
@@ -66,8 +68,10 @@ def _other(name: str, title: str) -> Callable[[int], Part]:
 PARTS: dict[str, Callable[[int], Part]] = {
     "answers": answers.main,
     "storm": storm.main,
+    "boot": boot.main,
     "busy": busy.main,
     "console": console.main,
+    "browsers": browsers.main,
     "latency": answer_latency.main,
     "refusals": refusals.main,
     "downloads": downloads.main,

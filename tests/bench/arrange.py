@@ -8,7 +8,7 @@ person who may do everything, and prints the key of a session. Only here and in 
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from importlib import import_module
 
@@ -104,25 +104,29 @@ def chunks(first: int, count: int) -> Iterator[range]:
         yield range(start, min(start + CHUNK_ROWS, first + count))
 
 
-def arrange(stage: Stage, numbers: range, ours: str, interface: str, with_files: bool) -> None:
-    """Some phones in one transaction."""
+def arrange(
+    stage: Stage, numbers: range, ours: str, interface: str, with_files: bool, finish: Callable[[bytes], bytes] = bytes
+) -> list[ConfigFile]:
+    """Some phones in one transaction, and their files, if they get any; `finish` has the last word on their bytes."""
     now = timezone.now()
     with transaction.atomic():
         phones = Phone.objects.bulk_create(phone_row(number, stage, ours, interface, now) for number in numbers)
         if stage is Stage.SEEN:
-            return
+            return []
         Account.objects.bulk_create(
             row for phone, number in zip(phones, numbers, strict=True)
             for row in plan.account_rows(phone, draft(number).accounts)
         )  # fmt: skip
         if not with_files:
-            return
-        files = ConfigFile.objects.bulk_create(
-            rendered(phone, number, now) for phone, number in zip(phones, numbers, strict=True)
-        )
+            return []
+        files = [rendered(phone, number, now) for phone, number in zip(phones, numbers, strict=True)]
+        for file in files:
+            file.content = finish(file.content)
+        ConfigFile.objects.bulk_create(files)
         SettingsLayer.objects.bulk_create(own_layer(file, now) for file in files)
         if stage is Stage.ASSIGNED:
             Notify.objects.bulk_create(row for file in files for row in notifies(file, now))
+    return files
 
 
 SHAPES: dict[str, Stage] = {

@@ -136,7 +136,7 @@ def main(repeats: int) -> Part:
     woken: Figures = defaultdict(list)
     browsers: Figures = defaultdict(list)
     with prepared("console") as ground:
-        redis = _redis(ground, part)
+        redis = redis_on(ground, part)
         try:
             for repeat in range(repeats):
                 _list(ground, repeat, lists)
@@ -171,7 +171,7 @@ def _table(title: str, unit: str, figures: Mapping[str, list[float]]) -> Table:
     return table
 
 
-def _redis(ground: Ground, part: Part) -> RedisServer | None:
+def redis_on(ground: Ground, part: Part) -> RedisServer | None:
     with inside(ground.pbx.namespace):
         try:
             server = RedisServer()

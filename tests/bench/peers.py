@@ -37,15 +37,15 @@ request_route {{
 
 
 @contextmanager
-def responder(ground: Ground) -> Iterator[None]:
-    """The floor: two system calls for each datagram."""
-    command = ground.pbx.command(str(ground.responder), GROUP, str(PORT), ground.pbx.address)
+def responder(ground: Ground, url: str = "") -> Iterator[int]:
+    """The floor: two system calls for each datagram. With a URL it sends each phone a NOTIFY too. Its pid."""
+    command = ground.pbx.command(str(ground.responder), GROUP, str(PORT), ground.pbx.address, *filter(None, [url]))
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         if process.stdout.readline() != "ready\n":
             raise RuntimeError("the bare responder does not start")
-        yield
+        yield process.pid
     finally:
         process.kill()
         process.wait()

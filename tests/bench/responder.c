@@ -1,7 +1,8 @@
 /* The floor of the benchmark: joins the group and answers every datagram with a bare 200, as fast as two system calls
  * allow. It copies Via, From, To, Call-ID and CSeq and adds nothing: no To tag, no received, no memory of what it saw.
  *
- * responder GROUP PORT OUR-ADDRESS; prints "ready" when it listens.
+ * responder GROUP PORT OUR-ADDRESS [URL]; prints "ready" when it listens. With a URL each request with a MAC in it is also
+ * told, by a NOTIFY from a port of its own, that its file is at URL/cfg<MAC>; nobody reads what is answered to that.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -13,6 +14,7 @@
 
 #define DATAGRAM_BYTES 65536
 #define RECEIVE_BUFFER_BYTES 4000000
+#define NOTIFY_BYTES 2048
 
 static const char *COPIED[] = {"Via:", "From:", "To:", "Call-ID:", "CSeq:"};
 
@@ -62,12 +64,38 @@ static int open_group(const char *group, int port, const char *here)
     return heard;
 }
 
+/* The NOTIFY to whoever sent this request; its length, 0 if there is no MAC in it. */
+static size_t notify(const char *request, const struct sockaddr_in *to, const char *here, const char *url, char *out)
+{
+    static unsigned long number;
+    char host[INET_ADDRSTRLEN], body[512];
+    const char *mac = strstr(request, "MAC%3A");
+    inet_ntop(AF_INET, &to->sin_addr, host, sizeof host);
+    if (mac == NULL)
+        return 0;
+    number++;
+    int size = snprintf(body, sizeof body, "%s/cfg%.12s", url, mac + 6);
+    return snprintf(out, NOTIFY_BYTES,
+        "NOTIFY sip:%s:%d SIP/2.0\r\nVia: SIP/2.0/UDP %s:6060;branch=z9hG4bK%lu;rport\r\nFrom: <sip:%s>;tag=%lu\r\n"
+        "To: <sip:%s>\r\nCall-ID: %lu@%s\r\nCSeq: 1 NOTIFY\r\nContact: <sip:%s:6060>\r\nMax-Forwards: 70\r\n"
+        "Event: ua-profile\r\nSubscription-State: terminated;reason=timeout\r\nContent-Type: application/url\r\n"
+        "Content-Length: %d\r\n\r\n%s",
+        host, ntohs(to->sin_port), here, number, here, number, host, number, here, here, size, body);
+}
+
 int main(int count, char **words)
 {
-    static char request[DATAGRAM_BYTES + 1], response[DATAGRAM_BYTES + 64];
-    int heard = count == 4 ? open_group(words[1], atoi(words[2]), words[3]) : -1;
+    static char told[NOTIFY_BYTES], request[DATAGRAM_BYTES + 1], response[DATAGRAM_BYTES + 64];
+    int heard = count == 4 || count == 5 ? open_group(words[1], atoi(words[2]), words[3]) : -1;
     if (heard < 0) {
-        perror("responder GROUP PORT OUR-ADDRESS");
+        perror("responder GROUP PORT OUR-ADDRESS [URL]");
+        return 2;
+    }
+    int telling = socket(AF_INET, SOCK_DGRAM, 0);
+    struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons(6060)};
+    inet_pton(AF_INET, words[3], &here.sin_addr);
+    if (bind(telling, (struct sockaddr *)&here, sizeof here)) {
+        perror("port 6060");
         return 2;
     }
     puts("ready");
@@ -80,5 +108,8 @@ int main(int count, char **words)
             continue;
         request[got] = '\0';
         sendto(heard, response, answer(request, response), 0, (struct sockaddr *)&source, length);
+        size_t size = count == 5 ? notify(request, &source, words[3], words[4], told) : 0;
+        if (size)
+            sendto(telling, told, size, 0, (struct sockaddr *)&source, length);
     }
 }

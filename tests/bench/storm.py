@@ -46,7 +46,7 @@ class Storm:
     shown_ms: list[float] = field(default_factory=list)
 
 
-def _databases(ground: Ground, part: Part, stack: ExitStack) -> Iterator[tuple[str, Any]]:
+def databases_of(ground: Ground, part: Part, stack: ExitStack) -> Iterator[tuple[str, Any]]:
     """Name and a maker of settings of each database that this machine has."""
     yield "SQLite", lambda: {}
     try:
@@ -147,7 +147,7 @@ def main(repeats: int) -> Part:
     part = Part("storm", "10,000 phones within 2 s", __doc__ or "")
     with ExitStack() as stack:
         ground = stack.enter_context(prepared("storm"))
-        databases = list(_databases(ground, part, stack))
+        databases = list(databases_of(ground, part, stack))
         figures: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         for repeat in range(repeats):
             for shape in SHAPES:
