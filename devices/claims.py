@@ -43,7 +43,7 @@ def judge_claims(verify: Callable[[str, str, str], Verdict], site: str | None = 
         if _is_heard_at_home(phone):
             _drop_claim(phone)
         elif verify(phone.claimed_host or "", phone.mac, phone.claimed_interface) is Verdict.MATCH:
-            if accept_claim(phone.pk, phone.claimed_host or "", by=""):
+            if accept_claim(phone.pk, phone.claimed_host or "", by="", site=site):
                 moved.append(phone.pk)
         else:
             raise_alarm(phone.pk, f"{colons(phone.mac)}{CLAIM_WORDS}{_place(phone)}. Nothing is sent there.")
@@ -77,10 +77,11 @@ def _place(phone: Phone) -> str:
     return str(phone.claimed_host)
 
 
-def accept_claim(phone_id: int, host: str, by: str) -> bool:
+def accept_claim(phone_id: int, host: str, by: str, site: str | None = None) -> bool:
     """Take the claimed address as the phone's own, if it still is `host`, the one that was seen or verified.
 
-    `by` names the person; empty if the neighbour table showed it.
+    `by` names the person; empty if the neighbour table showed it: that of the listener of `site`, which has the phone
+    from now on if nobody knows where the claim was heard.
     """
     now = timezone.now()
     with transaction.atomic():
@@ -89,7 +90,7 @@ def accept_claim(phone_id: int, host: str, by: str) -> bool:
             return False
         phone.source_host, phone.notify_port = phone.claimed_host, phone.claimed_port
         phone.interface, phone.local_host = phone.claimed_interface, phone.claimed_local_host
-        _follow(phone, now)
+        _follow(phone, site if phone.claimed_site is None else phone.claimed_site, now)
         phone.approved_host, phone.approved_at = (phone.source_host, now) if by else (None, None)
         phone.subscribed_at = phone.last_seen_at = phone.claim_heard_at or now
         phone.neighbour = Neighbour.UNKNOWN if by else Neighbour.MATCH
@@ -100,9 +101,8 @@ def accept_claim(phone_id: int, host: str, by: str) -> bool:
     return True
 
 
-def _follow(phone: Phone, now: datetime) -> None:
+def _follow(phone: Phone, site: str | None, now: datetime) -> None:
     """It is heard at the claim's site from now on, and stands there unless a person has said otherwise."""
-    site = phone.claimed_site
     if site is None or site == phone.heard_site:
         return
     stands = follows(phone.site, phone.heard_site, site)

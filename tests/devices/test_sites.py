@@ -122,6 +122,28 @@ def test_a_claim_is_judged_by_the_listener_that_can_know():
     assert phone.approved_host is None and phone.steady_host is None
 
 
+@pytest.fixture
+def claim_of_a_site_that_is_gone():
+    """Its listener heard a known phone at another address, and is forgotten before it could say who is there."""
+    hear("berlin")
+    cast.save(Phone.objects.get())
+    later()
+    hear("munich", cast.unknown, source_host="10.0.0.9")
+    inventory.leave_site("munich")
+    Phone.objects.update(claimed_at=timezone.now() - timedelta(seconds=2))
+
+
+def test_a_claim_of_a_site_that_is_gone_is_an_alarm_all_the_same(claim_of_a_site_that_is_gone):
+    """Nobody would judge it, and nobody would hear that somebody says to be this phone."""
+    assert inventory.judge_claims(cast.unknown, "paris") == []
+    assert "now claims 10.0.0.9. Nothing is sent there." in Phone.objects.get().alarm
+
+
+def test_who_sees_the_phone_of_such_a_claim_has_it(claim_of_a_site_that_is_gone):
+    assert len(inventory.judge_claims(cast.match, "paris")) == 1
+    assert (*places(), Phone.objects.get().source_host) == ("paris", "paris", "10.0.0.9")
+
+
 def test_the_alarm_of_a_claim_says_at_which_site():
     hear("berlin")
     cast.save(Phone.objects.get())
