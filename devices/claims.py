@@ -15,7 +15,7 @@ from devices import batch, live
 from devices.choices import EventKind, Neighbour
 from devices.mac import colons
 from devices.models import Phone
-from devices.places import HEARD_BY_BOTH_SECONDS, follows, goes_before, of_site, site_words
+from devices.places import follows, is_one_start, of_site, site_words
 from devices.trust import Verdict
 
 CLAIM_WORDS = " now claims "
@@ -51,12 +51,12 @@ def judge_claims(verify: Callable[[str, str, str], Verdict], site: str | None = 
 
 
 def _is_heard_at_home(phone: Phone) -> bool:
-    """Has its own site's listener heard the very start that this claim is of, and goes before the other?"""
-    if phone.claimed_host != phone.source_host or not phone.subscribed_at or not phone.claim_heard_at:
+    """Has its own site's listener heard the very start that this claim is of?"""
+    if phone.claimed_host != phone.source_host or phone.claim_heard_at is None:
         return False
-    if None in (phone.claimed_site, phone.heard_site) or not goes_before(phone.heard_site, phone.claimed_site):
+    if None in (phone.claimed_site, phone.heard_site) or phone.claimed_site == phone.heard_site:
         return False
-    return abs(phone.subscribed_at - phone.claim_heard_at).total_seconds() < HEARD_BY_BOTH_SECONDS
+    return is_one_start(phone.subscribed_at, phone.claim_heard_at)
 
 
 def _drop_claim(seen: Phone) -> None:
@@ -88,6 +88,7 @@ def accept_claim(phone_id: int, host: str, by: str, site: str | None = None) -> 
         phone = Phone.objects.select_for_update().filter(pk=phone_id, claimed_host=host).first()
         if phone is None:
             return False
+        where = _place(phone)
         phone.source_host, phone.notify_port = phone.claimed_host, phone.claimed_port
         phone.interface, phone.local_host = phone.claimed_interface, phone.claimed_local_host
         _follow(phone, site if phone.claimed_site is None else phone.claimed_site, now)
@@ -97,7 +98,7 @@ def accept_claim(phone_id: int, host: str, by: str, site: str | None = None) -> 
         _clear_claim(phone)
         phone.save()
         who = f"confirmed by {by}" if by else "the neighbour table shows it there"
-        live.append([live.event(phone, EventKind.CHANGED, f"Moved to {phone.source_host}; {who}.", now)])
+        live.append([live.event(phone, EventKind.CHANGED, f"Moved to {where}; {who}.", now)])
     return True
 
 

@@ -54,7 +54,7 @@ def test_only_the_listener_that_heard_it_tells_a_phone():
 def test_a_phone_that_moved_is_told_by_the_other():
     assigned("berlin")
     Phone.objects.update(last_seen_at=timezone.now() - timedelta(minutes=5))
-    hear("munich")
+    hear("munich", source_host="10.0.0.21")
     assert look("berlin") == []
     assert len(look("munich")) == 1
 
@@ -100,7 +100,7 @@ def test_a_site_that_no_phone_can_have_is_refused_at_once():
 def test_a_phone_that_moved_gets_the_file_of_its_new_site_by_one_job():
     assigned("berlin")
     Phone.objects.update(last_seen_at=timezone.now() - timedelta(minutes=5))
-    hear("munich")
+    hear("munich", source_host="10.0.0.21")
     assert moves.follow() == 1 and moves.follow() == 0
     assert Job.objects.get().title == moves.JOB
 
