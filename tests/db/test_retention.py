@@ -149,6 +149,7 @@ def test_old_versions_go_and_what_a_phone_may_need_stays(settings, clock):
         cast.save(phone, cast.draft(display_name=f"Tess {number}"))
         if number == 1:
             cast.applied(outbox.current_file(phone.pk))
+    ConfigFile.objects.exclude(number=1).update(fetched_at=timezone.now())
     settings.GSPNP_VERSIONS_KEPT = 2
 
     def kept() -> list[int]:
@@ -163,6 +164,16 @@ def test_old_versions_go_and_what_a_phone_may_need_stays(settings, clock):
     assert kept() == [7, 8]
     settings.GSPNP_VERSIONS_KEPT = 0
     assert kept() == [7, 8]
+
+
+def test_a_phone_that_never_fetches_has_no_more_versions_than_others(settings, clock):
+    """Nothing retires what it never had; it would gain a file with each change of its layers, for ever."""
+    phone = cast.seen()
+    for number in range(5):
+        cast.save(phone, cast.draft(display_name=f"Tess {number}"))
+    settings.GSPNP_VERSIONS_KEPT = 2
+    Sweeper().sweep()
+    assert list(ConfigFile.objects.order_by("number").values_list("number", flat=True)) == [4, 5]
 
 
 def test_a_version_that_no_key_opens_goes_as_the_others_do(settings):
