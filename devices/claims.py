@@ -15,7 +15,7 @@ from devices import batch, live
 from devices.choices import EventKind, Neighbour
 from devices.mac import colons
 from devices.models import Phone
-from devices.places import HEARD_BY_BOTH_SECONDS, follows, goes_before, of_site, site_words
+from devices.places import follows, is_one_start, of_site, site_words
 from devices.trust import Verdict
 
 CLAIM_WORDS = " now claims "
@@ -43,7 +43,7 @@ def judge_claims(verify: Callable[[str, str, str], Verdict], site: str | None = 
         if _is_heard_at_home(phone):
             _drop_claim(phone)
         elif verify(phone.claimed_host or "", phone.mac, phone.claimed_interface) is Verdict.MATCH:
-            if accept_claim(phone.pk, phone.claimed_host or "", by=""):
+            if accept_claim(phone.pk, phone.claimed_host or "", by="", site=site):
                 moved.append(phone.pk)
         else:
             raise_alarm(phone.pk, f"{colons(phone.mac)}{CLAIM_WORDS}{_place(phone)}. Nothing is sent there.")
@@ -51,12 +51,12 @@ def judge_claims(verify: Callable[[str, str, str], Verdict], site: str | None = 
 
 
 def _is_heard_at_home(phone: Phone) -> bool:
-    """Has its own site's listener heard the very start that this claim is of, and goes before the other?"""
-    if phone.claimed_host != phone.source_host or not phone.subscribed_at or not phone.claim_heard_at:
+    """Has its own site's listener heard the very start that this claim is of?"""
+    if phone.claimed_host != phone.source_host or phone.claim_heard_at is None:
         return False
-    if None in (phone.claimed_site, phone.heard_site) or not goes_before(phone.heard_site, phone.claimed_site):
+    if None in (phone.claimed_site, phone.heard_site) or phone.claimed_site == phone.heard_site:
         return False
-    return abs(phone.subscribed_at - phone.claim_heard_at).total_seconds() < HEARD_BY_BOTH_SECONDS
+    return is_one_start(phone.subscribed_at, phone.claim_heard_at)
 
 
 def _drop_claim(seen: Phone) -> None:
@@ -77,32 +77,33 @@ def _place(phone: Phone) -> str:
     return str(phone.claimed_host)
 
 
-def accept_claim(phone_id: int, host: str, by: str) -> bool:
+def accept_claim(phone_id: int, host: str, by: str, site: str | None = None) -> bool:
     """Take the claimed address as the phone's own, if it still is `host`, the one that was seen or verified.
 
-    `by` names the person; empty if the neighbour table showed it.
+    `by` names the person; empty if the neighbour table showed it: that of the listener of `site`, which has the phone
+    from now on if nobody knows where the claim was heard.
     """
     now = timezone.now()
     with transaction.atomic():
         phone = Phone.objects.select_for_update().filter(pk=phone_id, claimed_host=host).first()
         if phone is None:
             return False
+        where = _place(phone)
         phone.source_host, phone.notify_port = phone.claimed_host, phone.claimed_port
         phone.interface, phone.local_host = phone.claimed_interface, phone.claimed_local_host
-        _follow(phone, now)
+        _follow(phone, site if phone.claimed_site is None else phone.claimed_site, now)
         phone.approved_host, phone.approved_at = (phone.source_host, now) if by else (None, None)
         phone.subscribed_at = phone.last_seen_at = phone.claim_heard_at or now
         phone.neighbour = Neighbour.UNKNOWN if by else Neighbour.MATCH
         _clear_claim(phone)
         phone.save()
         who = f"confirmed by {by}" if by else "the neighbour table shows it there"
-        live.append([live.event(phone, EventKind.CHANGED, f"Moved to {phone.source_host}; {who}.", now)])
+        live.append([live.event(phone, EventKind.CHANGED, f"Moved to {where}; {who}.", now)])
     return True
 
 
-def _follow(phone: Phone, now: datetime) -> None:
+def _follow(phone: Phone, site: str | None, now: datetime) -> None:
     """It is heard at the claim's site from now on, and stands there unless a person has said otherwise."""
-    site = phone.claimed_site
     if site is None or site == phone.heard_site:
         return
     stands = follows(phone.site, phone.heard_site, site)

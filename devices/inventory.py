@@ -190,10 +190,16 @@ def take_moved(limit: int) -> list[int]:
 
 def leave_site(site: str) -> int:
     """No listener of this site is there any more: whoever has their interface may tell the phones that were heard
-    there; how many they are. Many short transactions."""
-    heard, last, count = Phone.objects.filter(heard_site=site).order_by("pk"), 0, 0
-    while found := list(heard.filter(pk__gt=last).values_list("pk", flat=True)[:AT_ONCE]):
-        last, count = found[-1], count + Phone.objects.filter(pk__in=found, heard_site=site).update(heard_site=None)
+    there, and any listener judges what claimed there to be a phone; how many phones were heard there. Many short
+    transactions."""
+    _leave("claimed_site", site)
+    return _leave("heard_site", site)
+
+
+def _leave(column: str, site: str) -> int:
+    there, last, count = Phone.objects.filter(**{column: site}).order_by("pk"), 0, 0
+    while found := list(there.filter(pk__gt=last).values_list("pk", flat=True)[:AT_ONCE]):
+        last, count = found[-1], count + there.filter(pk__in=found).update(**{column: None})
         time.sleep(PAUSE_SECONDS)
     return count
 

@@ -4,6 +4,8 @@ Two listeners may hear the same phone (two names on one LAN), and two LANs may h
 throughout.
 """
 
+from datetime import datetime
+
 from django.db.models import Q
 
 # Two listeners hear the same start within moments; a phone needs longer than this to start up elsewhere.
@@ -30,6 +32,8 @@ def follows(site: str, heard_site: str | None, now_heard: str) -> str:
     return now_heard if stood_there else site
 
 
-def goes_before(site: str | None, other: str | None) -> bool:
-    """Of two sites whose listeners hear the same phones the first by name has them: it must not go to and fro."""
-    return (site or "") < (other or "")
+def is_one_start(heard_at: datetime | None, heard_elsewhere_at: datetime) -> bool:
+    """Have two listeners heard the same start of a phone at these times? Then it stays where it is."""
+    if heard_at is None:
+        return False
+    return abs((heard_elsewhere_at - heard_at).total_seconds()) < HEARD_BY_BOTH_SECONDS

@@ -33,6 +33,7 @@ KEEP_DAYS = 90  # unless a setting says something else
 FIRST_BITE, LEAST_BITE, MOST_BITE = 100, 10, 1_000
 BITE_SECONDS = 0.020  # under SQLite's lock; beyond it the next bite is smaller
 REST_SECONDS, REST_TIMES = 0.020, 4  # after a bite, at least, and as a multiple of what it took
+REST_ONE_SECONDS = 0.002  # after a single row, at least
 RULE_SECONDS = 60.0  # then the next rule has its turn
 WINDOW = 2_000  # rows that are looked at in one go where no index finds the old ones
 WINDOWS = 20  # of them in one turn, while nothing is found
@@ -199,12 +200,21 @@ class Sweeper:
             raise
         except Error as error:
             if len(ids) > 1:
-                return sum(self._bite(rule, [pk]) for pk in ids)
+                return sum(self._bite_one(rule, pk) for pk in ids)
             log.warning("one row of %s (%s) cannot be deleted, and is passed over: %s", rule.name, ids[0], error)
             self._pass_over(rule, ids[0])
             return 0
         self._fit(rule, time.monotonic() - began)
         return len(ids)
+
+    def _bite_one(self, rule: Rule, pk: Any) -> int:
+        """One row of a bite that could not go as a whole, and then a rest, as after every bite."""
+        if self._stopping.is_set():
+            return 0
+        began = time.monotonic()
+        went = self._bite(rule, [pk])
+        self._stopping.wait(max(REST_ONE_SECONDS, REST_TIMES * (time.monotonic() - began)))
+        return went
 
     def _delete(self, rule: Rule, ids: Ids) -> None:
         now = timezone.now()

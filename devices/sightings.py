@@ -18,7 +18,7 @@ from devices.choices import WAY, EventKind, Neighbour, Stage
 from devices.claims import ALARM_BREAK, CLAIM_WORDS
 from devices.models import Phone
 from devices.newcomers import NewPhones
-from devices.places import HEARD_BY_BOTH_SECONDS, follows, goes_before, site_words
+from devices.places import follows, is_one_start, site_words
 from devices.sighting import Sighting
 from devices.trust import Verdict
 
@@ -49,13 +49,15 @@ NEW = (
 
 class Heard(NamedTuple):
     """What a sighting did. `accepted` is false while another address claims to be an assigned phone, and for a new
-    phone beyond the bounds: that one is not stored and has no id (`refused`)."""
+    phone beyond the bounds: that one is not stored and has no id (`refused`). `also_at` is the other site whose
+    listener heard the very same start, if one did: it hears this LAN too."""
 
     phone_id: int | None
     mac: str
     stage: str
     accepted: bool
     refused: bool = False
+    also_at: str | None = None
 
 
 @dataclass(slots=True)
@@ -113,6 +115,8 @@ class _Batch:
     admitted: list[str] = field(default_factory=list)
     told: dict[tuple[str, str], tuple[_Row, str]] = field(default_factory=dict)
     site: str | None = None
+    also_at: dict[str, str] = field(default_factory=dict)
+    """MAC -> the other site that heard its start too."""
 
 
 def record_sightings(
@@ -143,7 +147,9 @@ def record_sightings(
                 bound.give_back(source)
         raise
     return [
-        Heard(row.pk, row.mac, row.stage, accepted) if row else Heard(None, sighting.mac, "", False, refused=True)
+        Heard(row.pk, row.mac, row.stage, accepted, also_at=taken.also_at.get(row.mac))
+        if row
+        else Heard(None, sighting.mac, "", False, refused=True)
         for sighting, (row, accepted) in zip(sightings, heard, strict=True)
     ]
 
@@ -161,7 +167,7 @@ def _take(sighting: Sighting, taken: _Batch) -> tuple[_Row | None, bool]:
         _arrive(row, sighting, taken)
         return row, True
     elsewhere = _is_elsewhere(row, taken.site)
-    if elsewhere and host == row.source_host and _is_heard_by_both(row, taken):
+    if elsewhere and host == row.source_host and _stays(row, sighting, taken):
         return row, False
     moved = elsewhere or host != row.source_host or (sighting.interface not in ("", row.interface))
     if moved and not _may_move(row, sighting, taken.verify, elsewhere):
@@ -172,6 +178,8 @@ def _take(sighting: Sighting, taken: _Batch) -> tuple[_Row | None, bool]:
     told = moved or not _is_repeat(row.last_seen_at, taken.now)
     if row.stage == _IGNORED and sighting.ours and row.stage_reason.startswith(NOT_OURS):
         row.stage, row.stage_reason, row.staged, told = _SEEN, "", True, True
+    if not moved:
+        _settle_claim_of_the_same_start(row, taken)
     _describe(row, sighting)
     _place(row, taken)
     row.seen, row.last_seen_at = True, taken.now
@@ -187,10 +195,32 @@ def _is_elsewhere(row: _Row, site: str | None) -> bool:
     return site is not None and row.heard_site is not None and site != row.heard_site
 
 
-def _is_heard_by_both(row: _Row, taken: _Batch) -> bool:
-    """Has the listener of its own site heard the very same start, and goes before this one? Then it stays there."""
-    lately = row.last_seen_at is not None and abs(taken.now - row.last_seen_at).total_seconds() < HEARD_BY_BOTH_SECONDS
-    return lately and goes_before(row.heard_site, taken.site)
+def _stays(row: _Row, sighting: Sighting, taken: _Batch) -> bool:
+    """Another site's listener hears the phone at the address that it has where it is: has its own heard this start too,
+    or may it do so in a moment? Two that hear one LAN must not send each phone to and fro at each start.
+
+    What its own has not heard yet is a claim, which waits a second (claims.py). While a person is asked about another
+    claim, that one stands.
+    """
+    if row.heard_site is not None and is_one_start(row.last_seen_at, taken.now):
+        taken.also_at[row.mac] = row.heard_site
+        return True
+    if row.claimed_host not in (None, sighting.source_host) or CLAIM_WORDS in row.alarm:
+        return False
+    if taken.verify(sighting.source_host, row.mac, sighting.interface) is not Verdict.MATCH:
+        return False
+    _claim(row, sighting, taken)
+    return True
+
+
+def _settle_claim_of_the_same_start(row: _Row, taken: _Batch) -> None:
+    """Its own listener hears the start that another one heard first: it stays, and nobody claims anything."""
+    other = row.claimed_site
+    if other is None or other == taken.site or taken.site != row.heard_site or row.claimed_host != row.source_host:
+        return
+    if row.claim_heard_at is not None and is_one_start(row.claim_heard_at, taken.now) and CLAIM_WORDS not in row.alarm:
+        taken.also_at[row.mac] = other
+        _clear_claim(row)
 
 
 def _place(row: _Row, taken: _Batch) -> None:

@@ -11,8 +11,9 @@ import json
 import logging
 import re
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Any
@@ -40,6 +41,34 @@ class WithoutTraceback(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.exc_info = record.exc_text = None
+        return True
+
+
+class Seldom(logging.Filter):
+    """For what is said again and again while something is away: the first line passes, the next of its kind after five
+    seconds, then after twice as long each time, up to five minutes. After as long a silence it begins anew."""
+
+    FIRST_SECONDS, LAST_SECONDS = 5.0, 300.0
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock, self._lock = clock, threading.Lock()
+        self._kinds: dict[str, tuple[float, float, float, int]] = {}
+        """What is said -> when it was heard last, from when on it passes, the pause after that, how many did not."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now, kind = self._clock(), str(record.msg)
+        with self._lock:
+            heard, passes, pause, more = self._kinds.get(kind, (now, now, self.FIRST_SECONDS, 0))
+            if now - heard > pause:
+                passes, pause, more = now, self.FIRST_SECONDS, 0
+            if now < passes:
+                self._kinds[kind] = (now, passes, pause, more + 1)
+                return False
+            self._kinds[kind] = (now, now + pause, min(2 * pause, self.LAST_SECONDS), 0)
+        record.exc_info = record.exc_text = None
+        if more:
+            record.msg, record.args = f"{record.getMessage()} (and {more} more like it)", ()
         return True
 
 
@@ -152,7 +181,7 @@ def configuration(level: str, form: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": machine if form == "json" else text},
-        "filters": {"line_only": {"()": "gspnp.logs.WithoutTraceback"}},
+        "filters": {"line_only": {"()": "gspnp.logs.WithoutTraceback"}, "seldom": {"()": "gspnp.logs.Seldom"}},
         "handlers": {"stderr": {"class": "gspnp.logs.Stderr", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
@@ -162,6 +191,8 @@ def configuration(level: str, form: str) -> dict[str, Any]:
             "daphne": {"level": "WARNING"},
             # Redis away is a line a second. A logger's filters do not reach what is below it.
             "channels_redis.pubsub": {"filters": ["line_only"]},
+            # PostgreSQL away is several lines a second, one for each connection that the pool wants to have.
+            "psycopg.pool": {"filters": ["seldom"]},
         },
     }
 

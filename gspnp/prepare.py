@@ -1,13 +1,15 @@
 """Make an installation ready to serve: `python -m gspnp.prepare`, which `make run` calls first.
 
 Keys and data folder (by loading the settings), migrations, static files, the first administrator; then the
-words that tell a person where to go. Each step does nothing when there is nothing to do.
+words that tell a person where to go. Each step does nothing when there is nothing to do. With `--keep-trying` a
+database that is not there yet is waited for, where a first failure would fail whoever depends on this.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import ifaddr
@@ -16,7 +18,11 @@ from django.core.exceptions import ImproperlyConfigured
 from gspnp import serve, tls
 from gspnp.env import build_env, data_dir
 from gspnp.hosts import as_host
+from gspnp.logs import clean
 from provisioning import certificates
+
+AGAIN_SECONDS = 5.0
+KEEP_TRYING = "--keep-trying"
 
 
 def prepare() -> None:
@@ -79,6 +85,20 @@ def banner() -> str:
     return "\n".join(lines)
 
 
+def prepare_at_last() -> None:
+    """The same, as often as the database is not there."""
+    from django.db import InterfaceError, OperationalError, connections
+
+    while True:
+        try:
+            return prepare()
+        except (OperationalError, InterfaceError) as error:
+            words = clean(str(error)).replace("\n", " ")
+            sys.stderr.write(f"gspnp waits for the database ({words}); trying again in {AGAIN_SECONDS:.0f} s\n")
+            connections.close_all()
+            time.sleep(AGAIN_SECONDS)
+
+
 def main() -> None:
     """Prepare, then print the banner. Exit status 1 and one line if an operator has to act first."""
     from django.core.management import CommandError
@@ -86,7 +106,7 @@ def main() -> None:
 
     os.umask(0o077)  # database and static files too, should the data folder itself be open to others
     try:
-        prepare()
+        (prepare_at_last if KEEP_TRYING in sys.argv[1:] else prepare)()
         text = banner()
     except (ImproperlyConfigured, CommandError) as error:
         sys.exit(f"gspnp cannot start: {error}")

@@ -38,7 +38,7 @@ def _old_versions(now: datetime) -> QuerySet | None:
     """Versions beyond the number that is kept for each phone.
 
     Those stay that a path leads to, that a NOTIFY is owed for, and the newest one that the phone has proven: it is what
-    the phone has.
+    the phone has. No path leads to one that was replaced before the phone had fetched it (downloads.py).
     """
     keep = settings.GSPNP_VERSIONS_KEPT
     if not keep:
@@ -49,8 +49,8 @@ def _old_versions(now: datetime) -> QuerySet | None:
     return ConfigFile.objects.filter(
         Exists(of_phone.filter(number__gte=OuterRef("number") + keep)),
         Q(applied_at=None) | Exists(newer_proof),
+        Q(retired_at__isnull=False) | Q(fetched_at=None),
         ~Exists(owed),
-        retired_at__isnull=False,
     )
 
 

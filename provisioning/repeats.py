@@ -6,19 +6,21 @@ and fetches it. Everything else takes the way of downloads.py, which asks more a
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import groupby
+from itertools import groupby, islice
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from django.db import connection, transaction
+from django.db import DataError, Error, IntegrityError, connection, transaction
 from django.utils import timezone
 
 from devices import batch, crypto, inventory, live
 from devices.choices import EventKind
+from devices.mac import colons
 from devices.models import Phone
 from provisioning import downloads, outbox
 from provisioning.downloads import Offer
@@ -26,6 +28,8 @@ from provisioning.gxp import files
 from provisioning.gxp.files import FileFormat, FormatChoice, Part
 from provisioning.models import ConfigFile, Download, Notify, NotifyKind, NotifyState, PathKind
 from provisioning.paths import Ask, hash_of
+
+log = logging.getLogger(__name__)
 
 PHONES_AT_ONCE = 300  # in one transaction: with its fsync it holds SQLite's lock for less than 50 ms
 PAUSE_SECONDS = 0.002  # between two transactions, for those who wait for SQLite's lock
@@ -103,18 +107,40 @@ def read(parameters: tuple[str, str]) -> Sequence[Any] | None:
 
 
 def record(gone_out: list[Again]) -> None:
-    """Write down repeats, those of many phones in one transaction; what is written leaves the list. Raises
-    DatabaseError."""
+    """Write down repeats, those of many phones in one transaction; what is written leaves the list.
+
+    Raises django.db.Error if the database cannot be written now. What is the fault of one phone's repeats alone is
+    logged, and they leave the list too.
+    """
     gone_out.sort(key=attrgetter("phone_id"))
-    by_phone = [list(group) for _, group in groupby(gone_out, attrgetter("phone_id"))]
-    for number, bite in enumerate(batch.bites(by_phone, PHONES_AT_ONCE)):
-        if number:
+    alone = 0  # so many phones are written each for itself, because one of them cannot be
+    while gone_out:
+        by_phone = groupby(gone_out, attrgetter("phone_id"))
+        bite = [list(group) for _, group in islice(by_phone, 1 if alone else PHONES_AT_ONCE)]
+        try:
+            with transaction.atomic():
+                changed = _record({of_one[-1].phone_id: of_one for of_one in bite})
+        except Exception as error:
+            if _is_of_all(error):
+                raise
+            if len(bite) > 1:
+                alone = len(bite)
+                continue
+            log.exception("%s: %d downloads by its steady path cannot be written", colons(bite[0][0].mac), len(bite[0]))
+            changed = []
+        alone = max(alone - 1, 0)
+        # Until each of these is written, it is on the list.
+        gone_out[: sum(map(len, bite))] = changed
+        for _ in changed:
+            _record_alone(gone_out[0])
+            del gone_out[0]
+        if gone_out:
             time.sleep(PAUSE_SECONDS)
-        with transaction.atomic():
-            changed = _record({of_one[-1].phone_id: of_one for of_one in bite})
-        del gone_out[: sum(map(len, bite))]
-        for one in changed:
-            _record_alone(one)
+
+
+def _is_of_all(error: Exception) -> bool:
+    """Is it the database that cannot be written, and not this one row?"""
+    return isinstance(error, Error) and not isinstance(error, (DataError, IntegrityError))
 
 
 def _record(by_phone: dict[int, list[Again]]) -> list[Again]:
@@ -193,6 +219,12 @@ def _tell(said: dict[int, list[Again]], there: dict[int, tuple], now: datetime) 
 def _record_alone(one: Again) -> None:
     """Its phone was forgotten, saved, or found without its configuration meanwhile: that is judged as always."""
     version = ConfigFile.objects.defer(*outbox.SEALED).select_related("phone").filter(pk=one.file_id).first()
-    if version is not None:
-        offer = Offer(version.phone.mac, version, b"", Part.FINAL, PathKind.STEADY, one.name, True)
+    if version is None:
+        return
+    offer = Offer(version.phone.mac, version, b"", Part.FINAL, PathKind.STEADY, one.name, True)
+    try:
         downloads.record(offer, one.status, True, one.host, one.user_agent)
+    except Exception as error:
+        if _is_of_all(error):
+            raise
+        log.exception("%s: a download by its steady path cannot be written", colons(one.mac))

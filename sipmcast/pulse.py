@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from devices.places import site_words
 from sipmcast.held import Held
 from sipmcast.listener import Listener
 from sipmcast.models import HEARTBEAT_SECONDS
@@ -14,6 +15,11 @@ log = logging.getLogger(__name__)
 
 SLOW_STORE_SECONDS = 1.0
 RECALL_SECONDS = 3600.0  # how long the console is told that the store was away
+SHARED_SECONDS = 86_400.0  # how long it is told that two sites hear one LAN, since a phone showed it last
+SAME_LAN = (
+    "A listener {} hears the same phones. Each phone stays at its site; stop one of the two listeners, or give each an "
+    "interface of its own (--interface)."
+)
 
 
 @dataclass
@@ -27,6 +33,8 @@ class Pulse:
     """When a heartbeat was stored last."""
     storing_since: float | None = None
     """Since when a batch waits to be stored."""
+    _shared: dict[str, float] = field(default_factory=dict)
+    """Site whose listener hears the same starts -> until when that is said."""
     _away_since: float | None = None
     _words: str = ""
     _words_until: float = 0.0
@@ -57,7 +65,12 @@ class Pulse:
         said = [self._words] if now < self._words_until else []
         if drops:
             said.append(f"The kernel has thrown away {drops:,} datagrams that came faster than they were read.")
-        return said
+        self._shared = {site: until for site, until in self._shared.items() if now < until}
+        return said + [SAME_LAN.format(site_words(site)) for site in sorted(self._shared)]
+
+    def shares_with(self, site: str) -> None:
+        """A listener of that site has heard the very start that we have heard."""
+        self._shared[site] = time.monotonic() + SHARED_SECONDS
 
     @property
     def is_away(self) -> bool:

@@ -191,6 +191,8 @@ class Worker:
         )
         heard_at = {sighting.mac: sighting.heard_at for sighting, _ in taken}
         for one in heard:
+            if one.also_at is not None:
+                self.pulse.shares_with(one.also_at)
             if one.phone_id is not None and one.accepted and one.stage in WAY:
                 self._started[one.phone_id] = datetime.fromtimestamp(heard_at[one.mac], UTC)
                 self._wake.set()

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.utils import timezone
 
 from devices.crypto import CannotDecrypt
@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 
 _lock = threading.Lock()
 _held: list[Again] = []
+_being_written = 0
 _later = Later(lambda: bool(_held), lambda: flush(), FLUSH_SECONDS)
 
 
@@ -91,7 +92,7 @@ def _read(parameters: tuple[str, str]) -> Sequence[Any] | None:
 
 def may_be(request: Request) -> bool:
     """Could this be a repeat, and be noted? Of a part, or of what it may have the same of, nothing is known here."""
-    if request.method != "GET" or not request.path.startswith("/p/") or len(_held) >= HELD_AT_MOST:
+    if request.method != "GET" or not request.path.startswith("/p/") or not _is_room():
         return False
     return "range" not in request.headers and "if-none-match" not in request.headers
 
@@ -126,7 +127,8 @@ def answer(request: Request, found: Repeat, host: str) -> Answer:
 
     def taken() -> None:
         watched.download("complete")
-        note(Again(found.phone_id, found.file_id, found.name, 200, host, agent, timezone.now(), found.mac))
+        # There was room for it when it was asked for: no more than the door has connections come beyond that.
+        _hold(Again(found.phone_id, found.file_id, found.name, 200, host, agent, timezone.now(), found.mac))
 
     return Answer(200, found.content_type, found.content, headers=(("ETag", f'"{found.etag}"'), NO_STORE), taken=taken)
 
@@ -141,29 +143,40 @@ def noted(offer: Offer, status: int, host: str, user_agent: str) -> bool:
 
 def note(again: Again) -> bool:
     """Keep it until it is written; whether there is room. Call it in the event loop; it only touches memory."""
+    if not _is_room():
+        return False
+    _hold(again)
+    return True
+
+
+def _is_room() -> bool:
+    return len(_held) + _being_written < HELD_AT_MOST
+
+
+def _hold(again: Again) -> None:
     with _lock:
-        if len(_held) >= HELD_AT_MOST:
-            return False
         _held.append(again)
     _later.start()
-    return True
 
 
 def flush() -> int:
     """Write down what was noted; how much that was."""
+    global _being_written
     with _lock:
-        taken = list(_held)
-        _held.clear()
+        taken, _held[:] = list(_held), []
+        _being_written += len(taken)
     if not taken:
         return 0
     left = list(taken)
     try:
         repeats.record(left)
-    except DatabaseError as error:
+    except Error as error:
         log.warning("%d downloads by steady paths are not stored yet (%s)", len(left), error)
-        with _lock:
-            _held[:0] = left[: HELD_AT_MOST - len(_held)]
         return len(taken) - len(left)
+    finally:
+        with _lock:
+            _being_written -= len(taken)
+            _held[:0] = left
     _say(taken)
     return len(taken)
 

@@ -103,8 +103,10 @@ def test_a_row_that_cannot_be_deleted_is_passed_over_and_the_rest_goes(clock, mo
     away = Rule("held", lambda now: (_ for _ in ()).throw(OperationalError("lock timeout")), order=("at",))
     last = Rule("last", lambda now: tried.append(now), order=("at",))
     monkeypatch.setattr(retention, "_rules", {rule.name: rule for rule in (other, rule, away, last)})
-    sweeper = Sweeper()
+    sweeper, rests = Sweeper(), []
+    monkeypatch.setattr(sweeper._stopping, "wait", rests.append)
     assert sweeper.sweep() == ["broken", "held"] and tried
+    assert len(rests) >= 7, "whoever else writes has its turn between them too"
     assert list(LiveEvent.objects.filter(text="old").values_list("pk", flat=True)) == [stuck]
     assert "cannot be deleted" in Sweep.objects.get(name="stubborn").trouble
     assert sweeper.sweep() == ["broken", "held"], "it is not tried without end"
@@ -149,6 +151,7 @@ def test_old_versions_go_and_what_a_phone_may_need_stays(settings, clock):
         cast.save(phone, cast.draft(display_name=f"Tess {number}"))
         if number == 1:
             cast.applied(outbox.current_file(phone.pk))
+    ConfigFile.objects.exclude(number=1).update(fetched_at=timezone.now())
     settings.GSPNP_VERSIONS_KEPT = 2
 
     def kept() -> list[int]:
@@ -163,6 +166,16 @@ def test_old_versions_go_and_what_a_phone_may_need_stays(settings, clock):
     assert kept() == [7, 8]
     settings.GSPNP_VERSIONS_KEPT = 0
     assert kept() == [7, 8]
+
+
+def test_a_phone_that_never_fetches_has_no_more_versions_than_others(settings, clock):
+    """Nothing retires what it never had; it would gain a file with each change of its layers, for ever."""
+    phone = cast.seen()
+    for number in range(5):
+        cast.save(phone, cast.draft(display_name=f"Tess {number}"))
+    settings.GSPNP_VERSIONS_KEPT = 2
+    Sweeper().sweep()
+    assert list(ConfigFile.objects.order_by("number").values_list("number", flat=True)) == [4, 5]
 
 
 def test_a_version_that_no_key_opens_goes_as_the_others_do(settings):

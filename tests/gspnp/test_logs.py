@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import psycopg_pool.pool
 import pytest
 
 from devices import said_of
@@ -142,3 +143,30 @@ def test_what_is_said_before_there_are_settings_has_the_format_too():
     assert logs.line("text", "console", "INFO", "The console door opens.") == "The console door opens."
     line = json.loads(logs.line("json", "console", "ERROR", "The console door is closed."))
     assert (line["level"], line["role"], line["message"]) == ("ERROR", "console", "The console door is closed.")
+
+
+def test_what_is_said_again_and_again_while_the_database_is_away_becomes_rare_and_begins_anew():
+    now, passed = 0.0, []
+    seldom = logs.Seldom(lambda: now)
+
+    def away(name: str = "error connecting in %r: %s") -> None:
+        made = record(name, "pool-1", "connection refused", level=logging.WARNING)
+        if seldom.filter(made):
+            passed.append((now, made.getMessage()))
+
+    while now < 700:
+        away()
+        now += 0.5
+    assert [at for at, _ in passed] == [0, 5, 15, 35, 75, 155, 315, 615]
+    assert passed[0][1] == "error connecting in 'pool-1': connection refused"
+    assert passed[1][1].endswith("refused (and 9 more like it)")
+    away("reconnection attempt in pool %r failed: %s")
+    assert passed.pop()[0] == now, "another thing is said at once"
+    now += 301
+    away()
+    assert passed[-1] == (now, passed[0][1])
+
+
+def test_the_pools_of_postgresql_say_it_that_way():
+    filters = logs.configuration("INFO", "text")["loggers"][psycopg_pool.pool.logger.name]["filters"]
+    assert filters == ["seldom"]

@@ -193,7 +193,7 @@ class TestStart:
 
     def test_the_timed_retry_is_brought_forward(self, version, clock):
         settling.unanswered(cast.sent(version).pk)
-        clock.forward(60)
+        clock.forward(62)
         retry = cast.restarted(version)
         assert is_due(retry, clock)
 
@@ -223,8 +223,8 @@ class TestStart:
         cast.applied(version)
         clock.forward(hours=1)
         notify = cast.restarted(version)
-        assert (notify.unless_steady_since, seconds_until(notify, clock)) == (clock.at, 60)
-        clock.forward(59)
+        assert (notify.unless_steady_since, seconds_until(notify, clock)) == (clock.at, 62)
+        clock.forward(61)
         cast.download(cast.steady_path(version))
         assert (again(notify).state, cast.stage(version)) == ("not_needed", "applied")
 
@@ -232,7 +232,7 @@ class TestStart:
         cast.applied(version)
         clock.forward(hours=1)
         notify = cast.restarted(version)
-        clock.forward(60)
+        clock.forward(62)
         assert is_due(notify, clock)
         assert cast.claim(notify, cast.opening(), "pbx#1")
         assert cast.proofs(version)[:3] == ("assigned", False, False)
@@ -246,7 +246,7 @@ class TestStart:
         cast.applied(version)
         clock.forward(hours=1)
         notify = cast.restarted(version)
-        clock.forward(60)
+        clock.forward(62)
         cast.download(cast.steady_path(version))
         assert not cast.claim(notify, cast.opening(), "pbx#1")
         assert cast.stage(version) == "applied"
@@ -260,18 +260,18 @@ class TestStart:
         cast.restarted(version)
         clock.forward(15)
         assert not is_due(again(notify), clock)
-        clock.forward(45)
+        clock.forward(47)
         assert is_due(again(notify), clock)
 
     def test_a_withheld_reset_check_is_looked_at_again_when_the_phone_is_seen(self, version, clock):
         cast.applied(version)
         clock.forward(hours=1)
         notify = cast.restarted(version)
-        clock.forward(60)
+        clock.forward(62)
         outbox.withhold(due_row(notify), "The address is not verified.", alarm=False)
         clock.forward(hours=1)
         cast.restarted(version)
-        clock.forward(60)
+        clock.forward(62)
         assert is_due(again(notify), clock)
 
     def test_a_withheld_row_of_a_save_is_looked_at_again_when_the_phone_is_seen(self, version, clock):
@@ -323,7 +323,7 @@ class TestLimits:
         for _ in range(60):
             clock.forward(minutes=15)
             if cast.restarted(version):
-                clock.forward(60)
+                clock.forward(62)
                 notify = cast.owed(version.phone_id)
                 if is_due(notify, clock) and starts.hold_to_limits([due_row(notify)], clock.at):
                     cast.fetched(version)

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, DataError, InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from devices import inventory
@@ -155,9 +156,70 @@ def test_what_was_written_before_the_disk_was_full_is_not_written_twice(version,
     assert Download.objects.filter(phone=version.phone_id).count() == before + 1
 
 
-def test_what_cannot_be_written_now_is_written_later(version, monkeypatch):
+def test_a_row_that_cannot_be_written_takes_no_other_with_it(version, monkeypatch):
+    other = cast.assigned(cast.OTHER_MAC, "10.0.0.77")
+    gone = [one(version), one(version, phone_id=other.phone_id, file_id=other.pk)]
+    real, before = repeats._record, Download.objects.filter(phone=version.phone_id).count()
+
+    def broken(by_phone: dict) -> list:
+        if other.phone_id in by_phone:
+            raise DataError("no such character")
+        return real(by_phone)
+
+    monkeypatch.setattr(repeats, "_record", broken)
+    repeats.record(gone)
+    assert gone == []
+    assert Download.objects.filter(phone=version.phone_id).count() == before + 1
+
+
+def test_what_is_to_be_judged_as_always_is_kept_while_the_database_is_away(version, monkeypatch):
+    ConfigFile.objects.filter(pk=version.pk).update(fetched_at=None, applied_at=None)
+    Phone.objects.filter(pk=version.phone_id).update(stage="assigned")
+    gone = [one(version)]
+    with monkeypatch.context() as away, pytest.raises(OperationalError):
+        away.setattr(downloads, "record", Mock(side_effect=OperationalError))
+        repeats.record(gone)
+    repeats.record(gone)
+    assert gone == [] and cast.now(version).fetched_at is not None
+
+
+def test_what_was_answered_is_written_however_much_is_held(version, monkeypatch):
+    """It is counted as a download; that there was no room any more when it was taken must not make it none."""
+    monkeypatch.setattr(again, "HELD_AT_MOST", 1)
+    before = Download.objects.count()
+    found = find(cast.steady_path(version))
+
+    async def two_at_once() -> None:
+        answers = [again.answer(request(version), found, cast.HOST) for _ in range(2)]
+        assert again.may_be(request(version))
+        for given in answers:
+            given.taken()
+        assert not again.may_be(request(version))
+        await app.settled()
+
+    async_to_sync(two_at_once)()
+    assert Download.objects.count() == before + 2
+
+
+def test_what_is_being_written_has_its_room_until_it_is_written(version, monkeypatch):
+    """Else it has none when the database turns out to be away, and is lost without a word."""
+    monkeypatch.setattr(again, "HELD_AT_MOST", 1)
+    again._held.append(one(version))
+
+    def away(_gone_out: list) -> None:
+        assert not again.note(one(version))
+        raise OperationalError("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(repeats, "record", away)
+        again.flush()
+    assert again.flush() == 1
+
+
+@pytest.mark.parametrize("error", [DatabaseError, InterfaceError])
+def test_what_cannot_be_written_now_is_written_later(version, monkeypatch, error):
     def busy(_gone_out: list) -> None:
-        raise DatabaseError("the disk is full")
+        raise error("the disk is full")
 
     before = Download.objects.count()
     again._held.append(one(version))

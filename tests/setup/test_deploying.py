@@ -8,10 +8,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.db import InterfaceError, OperationalError, connections
 
-from gspnp import healthy, open_port
+from gspnp import healthy, open_port, prepare
 from gspnp.env import BASE_DIR, parse_env_file
 from gspnp.keys import parse_field_keys
 from tests.support import compose
@@ -97,6 +100,20 @@ def test_everybody_waits_for_the_tables_and_only_one_makes_them():
     for name in OURS[1:]:
         assert services[name]["depends_on"]["prepare"]["condition"] == "service_completed_successfully"
     assert services["prepare"]["depends_on"]["postgres"]["condition"] == "service_healthy"
+    assert prepare.KEEP_TRYING in services["prepare"]["command"], "a first failure would fail all that wait for it"
+
+
+def test_what_waits_for_the_database_goes_on_when_it_is_there(monkeypatch, capsys):
+    comes = [OperationalError("connection refused\nIs the server running?"), InterfaceError("closed"), None]
+    monkeypatch.setattr(prepare, "prepare", Mock(side_effect=comes))
+    monkeypatch.setattr(prepare.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(connections, "close_all", lambda: None)
+    prepare.prepare_at_last()
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2 and "connection refused" in said[0] and "trying again" in said[0]
+    monkeypatch.setattr(prepare, "prepare", Mock(side_effect=ImproperlyConfigured("no key")))
+    with pytest.raises(ImproperlyConfigured):
+        prepare.prepare_at_last()
 
 
 def test_settings_that_the_file_names_are_ours():

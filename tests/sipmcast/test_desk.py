@@ -209,7 +209,7 @@ class TestTrust:
         clock.forward(days=365)
         table[cast.HOST] = Verdict.MISMATCH
         store(cast.sighting())
-        clock.forward(61)
+        clock.forward(63)
         assert look().sends == [], "the URL of the configuration went to a device with another MAC"
         assert state(version)[0] == "withheld"
         assert Phone.objects.get().alarm
@@ -228,7 +228,7 @@ class TestTrust:
             cast.download(path, host="127.0.0.9")
         clock.forward(days=30)
         store(cast.sighting(host="127.0.0.9"))
-        clock.forward(61)
+        clock.forward(63)
         assert [send.target[0] for send in look().sends] == ["127.0.0.9"]
 
     def test_an_unattended_address_that_the_table_could_know_is_probed_first(self, version, clock):
@@ -236,7 +236,7 @@ class TestTrust:
         cast.applied(version)
         clock.forward(days=30)
         store(cast.sighting())
-        clock.forward(61)
+        clock.forward(63)
         plan = look()
         assert (plan.sends, plan.probes) == ([], [(cast.LEG, cast.HOST)])
 

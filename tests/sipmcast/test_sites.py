@@ -12,7 +12,7 @@ from devices import inventory
 from devices.choices import AlarmKind
 from devices.models import Alarm, LiveEvent, Phone
 from provisioning import stuck
-from provisioning.jobs import moves
+from provisioning.jobs import moves, runner
 from provisioning.management.commands import work
 from provisioning.models import ConfigFile, Job, Notify
 from sipmcast import desk, reach, silence, status
@@ -54,7 +54,7 @@ def test_only_the_listener_that_heard_it_tells_a_phone():
 def test_a_phone_that_moved_is_told_by_the_other():
     assigned("berlin")
     Phone.objects.update(last_seen_at=timezone.now() - timedelta(minutes=5))
-    hear("munich")
+    hear("munich", source_host="10.0.0.21")
     assert look("berlin") == []
     assert len(look("munich")) == 1
 
@@ -100,9 +100,26 @@ def test_a_site_that_no_phone_can_have_is_refused_at_once():
 def test_a_phone_that_moved_gets_the_file_of_its_new_site_by_one_job():
     assigned("berlin")
     Phone.objects.update(last_seen_at=timezone.now() - timedelta(minutes=5))
-    hear("munich")
+    hear("munich", source_host="10.0.0.21")
     assert moves.follow() == 1 and moves.follow() == 0
     assert Job.objects.get().title == moves.JOB
+
+
+def test_of_many_that_move_no_more_are_told_at_a_time_than_one_job_tells(clock, monkeypatch):
+    """Each round would start a job of its own, at a pace of its own, and a PBX would see their sum."""
+    monkeypatch.setattr(moves, "AT_ONCE", 2)
+    for number in range(1, 5):
+        mac = f"000B8200000{number}"
+        hear("berlin", mac=mac, source_host=f"10.0.0.{number}")
+        cast.save(Phone.objects.get(mac=mac))
+    Phone.objects.update(site="munich", heard_site="munich", site_moved_at=timezone.now(), local_host="10.0.1.1")
+    assert moves.follow() == 2
+    assert moves.follow() == 0, "its job has not begun yet"
+    runner.run.call(Job.objects.get().pk)
+    assert Job.objects.get().state == "done" and Notify.objects.filter(job=Job.objects.get()).count() == 2
+    assert moves.follow() == 0, "the second of the two has its turn in a moment"
+    clock.forward(seconds=60)
+    assert moves.follow() == 2 and moves.follow() == 0
 
 
 # --- silence ----------------------------------------------------------------------------------------------------------

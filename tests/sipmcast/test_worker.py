@@ -73,6 +73,7 @@ class Store:
     def __init__(self) -> None:
         self.error: Exception | None = None
         self.stage = "seen"
+        self.also_at: str | None = None
         self.bites: list[int] = []
         self.macs: set[str] = set()
         self.settled: list[object] = []
@@ -88,7 +89,9 @@ class Store:
         self.bites.append(len(sightings))
         self.macs |= {one.mac for one in sightings}
         heard = [
-            Heard(None, one.mac, "", False, True) if one.model == "too many" else Heard(7, one.mac, self.stage, True)
+            Heard(None, one.mac, "", False, True)
+            if one.model == "too many"
+            else Heard(7, one.mac, self.stage, True, also_at=self.also_at)
             for one in sightings
         ]
         heard = [one for one in heard if one.mac not in self.decoys]
@@ -306,6 +309,14 @@ async def test_what_happened_while_the_store_was_away_is_told_when_it_is_back(ru
     store.error = None
     await until(lambda: store.macs)
     assert "The database was away" in running.pulse.warnings(0, time.monotonic())[0]
+
+
+async def test_that_another_sites_listener_hears_the_same_lan_is_said_until_a_day_has_passed(running, store):
+    store.also_at = "berlin"
+    running.deliver(heard(1))
+    await until(lambda: running.pulse.warnings(0, time.monotonic()))
+    assert "at site berlin hears the same phones" in running.pulse.warnings(0, time.monotonic())[0]
+    assert running.pulse.warnings(0, time.monotonic() + 90_000) == []
 
 
 def test_a_flood_from_one_source_delays_and_displaces_nobody_else():
