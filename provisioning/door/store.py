@@ -23,15 +23,16 @@ _beside = ThreadPoolExecutor(1, thread_name_prefix="beside")
 async def in_store(question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Ask the database; a connection that broke, or is too old, is opened anew before it and given back after it."""
 
-    return await sync_to_async(_asked)(question, *args, **kwargs)
+    return await sync_to_async(asked)(question, *args, **kwargs)
 
 
 async def beside(work: Callable[[], T]) -> T:
     """Write down what nobody waits for; no phone's question waits for it."""
-    return await asyncio.get_running_loop().run_in_executor(_beside, _asked, work)
+    return await asyncio.get_running_loop().run_in_executor(_beside, asked, work)
 
 
-def _asked(question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def asked(question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The same from a thread that may block."""
     _close_if_old()
     try:
         return question(*args, **kwargs)
