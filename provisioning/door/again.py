@@ -2,7 +2,8 @@
 written down with others within a second.
 
 On SQLite the loop itself looks: one row by its index, from pages that are in memory, takes less than the way to a
-thread and back, and a reader of a WAL waits for nobody. On PostgreSQL a look is a round trip, and has its thread.
+thread and back, and a reader of a WAL waits for nobody. On PostgreSQL a look is a round trip, and has its thread: who
+asks at the same time as others shares one with them.
 Bytes are opened for each answer and kept nowhere. What is noted is lost if both processes are killed within that
 second; no stage depends on it.
 """
@@ -28,8 +29,9 @@ from provisioning import paths, repeats
 from provisioning.door import watched
 from provisioning.door.http import NO_STORE, Answer, Request
 from provisioning.door.later import Later
-from provisioning.door.store import in_store
+from provisioning.door.together import Together
 from provisioning.downloads import Offer
+from provisioning.paths import Ask
 from provisioning.repeats import Again, Read, Repeat
 
 HELD_AT_MOST = 30_000  # repeats between two writings, some 20 MB; more are written before they are answered
@@ -37,6 +39,7 @@ FLUSH_SECONDS = 0.5  # with the writing of what came in it, less than a second
 SAME_FILE_SECONDS = 1.0  # between two looks at whether the database was put back from a backup
 LINES_AT_ONCE = 20  # of the log, of one writing: what all phones do at once stands in the database
 _QUESTION = repeats.FIND.format("?")
+_together = Together(repeats.read_all)
 
 log = logging.getLogger(__name__)
 
@@ -123,13 +126,20 @@ def find(request: Request) -> Repeat | None:
 
 
 async def find_beside(request: Request) -> Repeat | None:
-    """The same where a look is a round trip. Raises DatabaseError, CannotDecrypt."""
-    return await in_store(_found, request, repeats.read)
+    """The same where a look is a round trip, which those who ask at the same time share. Raises DatabaseError,
+    CannotDecrypt."""
+    ask = _asked(request)
+    return None if ask is None else repeats.opened(ask, await _together.ask(repeats.question(ask)))
 
 
 def _found(request: Request, read: Read) -> Repeat | None:
+    ask = _asked(request)
+    return None if ask is None else repeats.find(ask, read)
+
+
+def _asked(request: Request) -> Ask | None:
     ask = paths.read(request.path)
-    return repeats.find(ask, read) if ask is not None and ask.secret else None
+    return ask if ask is not None and ask.secret else None
 
 
 def answer(request: Request, found: Repeat, host: str) -> Answer:

@@ -7,6 +7,8 @@ means to wait for whoever else writes, and a stranger can cause as much of that 
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -17,6 +19,11 @@ from django.db import connection
 P = ParamSpec("P")
 T = TypeVar("T")
 
+# A connection to PostgreSQL that was used so lately is used again. One that is taken from the pool is tried first, and
+# set up: two round trips and more for one look.
+KEPT_SECONDS = 0.5
+
+_thread = threading.local()
 _beside = ThreadPoolExecutor(1, thread_name_prefix="beside")
 
 
@@ -33,11 +40,20 @@ async def beside(work: Callable[[], T]) -> T:
 
 def asked(question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """The same from a thread that may block."""
-    _close_if_old()
+    if not _is_kept():
+        _close_if_old()
     try:
         return question(*args, **kwargs)
     finally:
-        _close_if_old()
+        # An error may be one of the connection's.
+        may_keep = connection.vendor == "postgresql" and not connection.errors_occurred
+        _thread.kept_until = time.monotonic() + KEPT_SECONDS if may_keep else 0.0
+        if not may_keep:
+            _close_if_old()
+
+
+def _is_kept() -> bool:
+    return time.monotonic() < getattr(_thread, "kept_until", 0.0)
 
 
 def _close_if_old() -> None:
