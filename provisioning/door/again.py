@@ -17,6 +17,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -111,6 +112,7 @@ def may_be(request: Request) -> bool:
     return "range" not in request.headers and "if-none-match" not in request.headers
 
 
+@cache
 def is_at_once() -> bool:
     """Whether `find` can tell here, in the event loop; else `find_beside` asks for what `may_be` one."""
     return connection.vendor == "sqlite"
