@@ -104,6 +104,7 @@ class Connection(asyncio.Protocol):
         self._requests: deque[tuple[Request, bool]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._idle_at = 0.0  # when this connection has been idle for too long
         self._may_write = asyncio.Event()
         self._entered = False
         self._ended = False  # nothing more is read
@@ -308,8 +309,18 @@ class Connection(asyncio.Protocol):
             raise asyncio.CancelledError from None
 
     def _wait_for_request(self) -> None:
-        self._stop_timer()
-        self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._close)
+        # A timer for each request would cost more than to parse it: the one that runs looks again when it rings.
+        loop = asyncio.get_running_loop()
+        self._idle_at = loop.time() + IDLE_SECONDS
+        if self._timer is None:
+            self._timer = loop.call_at(self._idle_at, self._ring)
+
+    def _ring(self) -> None:
+        self._timer, loop = None, asyncio.get_running_loop()
+        if loop.time() < self._idle_at:
+            self._timer = loop.call_at(self._idle_at, self._ring)
+        else:
+            self._close()
 
     def _close(self) -> None:
         """As soon as what was sent is taken; whoever does not take it is cut off."""

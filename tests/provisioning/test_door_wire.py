@@ -378,3 +378,23 @@ async def test_who_hangs_up_while_he_is_written_to_is_lost_once():
     for _ in range(3):
         await asyncio.sleep(0)
     assert lost == [None]
+
+
+async def test_who_goes_on_asking_is_not_sent_away_and_has_one_timer(monkeypatch):
+    transport = Deaf()
+    connection = Connection(lambda _request: Answer(200, "text/plain", b"hello\n"), Room())
+    transport.get_write_buffer_size = lambda: 0  # type: ignore[method-assign]
+    connection.connection_made(transport)
+    first, closed = connection._timer, asyncio.Event()
+    transport.close = closed.set  # type: ignore[method-assign]
+    connection.data_received(b"GET / HTTP/1.1\r\n\r\n")
+    assert connection._timer is first and first is not None
+    first.cancel()
+    connection._ring()  # it is time for who has not asked since
+    assert not closed.is_set() and connection._timer.when() == connection._idle_at
+    monkeypatch.setattr(wire, "IDLE_SECONDS", 0.0)
+    connection.data_received(b"GET / HTTP/1.1\r\n\r\n")
+    connection._timer.cancel()
+    connection._ring()
+    assert closed.is_set()
+    connection.connection_lost(None)
