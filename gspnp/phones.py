@@ -24,12 +24,13 @@ STOPPING_SECONDS = 5.0  # for answers that are on their way; Ctrl-C a second tim
 log = logging.getLogger("gspnp.phones")
 
 
-async def serve(listening: socket.socket) -> None:
-    """Answer phones until SIGTERM or SIGINT."""
+async def serve(listening: socket.socket, recording: tuple[int, socket.socket]) -> None:
+    """Answer phones until SIGTERM or SIGINT; what they fetched again is written down by the other process."""
     from django.conf import settings
 
     from devices import certificates, networks
     from devices.renewals import Keeper
+    from provisioning.door import recorder
     from provisioning.door.app import admitted, limits_of, respond, settled
     from provisioning.door.sockets import Listener
     from provisioning.door.tls import Opening
@@ -42,6 +43,7 @@ async def serve(listening: socket.socket) -> None:
     def is_proxy(host: str) -> bool:
         return networks.within(host, settings.GSPNP_TRUSTED_PROXIES)
 
+    recorded = await recorder.attach(*recording)
     room = Room(is_proxy, allow_descriptors(), settings.GSPNP_HTTP_CONNECTIONS_PER_SOURCE)
     if settings.PHONES_CERTIFICATE is None:
         server = Listener(listening, lambda: Connection(respond, room))
@@ -57,6 +59,7 @@ async def serve(listening: socket.socket) -> None:
     await stop.wait()
     server.close()
     await room.emptied(STOPPING_SECONDS)
+    await recorded.finish()
     await settled()
 
 
@@ -82,14 +85,16 @@ def main(arguments: list[str]) -> None:
     from devices import metrics
 
     metrics.watch_database()
-    from provisioning.door import app  # noqa: F401  (what is frozen next)
+    from provisioning.door import app, recorder  # noqa: F401  (what is frozen next)
 
-    # What is there now stays: nobody looks through it for garbage while phones wait. And whoever writes down what they
-    # fetched gives the interpreter back to the loop after that long, not after 5 ms.
+    # What is there now stays: nobody looks through it for garbage while phones wait. And whoever works in another
+    # thread gives the interpreter back to the loop after that long, not after 5 ms.
     gc.collect()
     gc.freeze()
     sys.setswitchinterval(SWITCH_SECONDS)
-    asyncio.run(serve(socket.socket(fileno=int(arguments[0]))))
+    listening = socket.socket(fileno=int(arguments[0]))
+    recording = recorder.fork(listening.close)
+    asyncio.run(serve(listening, recording))
 
 
 if __name__ == "__main__":

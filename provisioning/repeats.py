@@ -7,7 +7,7 @@ and fetches it. Everything else takes the way of downloads.py, which asks more a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -40,6 +40,8 @@ FIND = """
                       WHERE newer.phone_id = file.phone_id AND newer.number > file.number)
 """
 _FIND = FIND.format("%s")
+# The same for many, with what was asked for; PostgreSQL's.
+_FIND_ALL = FIND.format("ANY(%s)").replace("SELECT", "SELECT file.steady_hash, phone.mac,", 1)
 _CHOICES = {one.value: FormatChoice(one) for one in FileFormat}
 Read = Callable[[tuple[str, str]], Sequence[Any] | None]
 
@@ -76,15 +78,24 @@ def find(ask: Ask, read: Read) -> Repeat | None:
 
     `read` answers FIND for a digest and a MAC.
     """
-    row = read((hash_of(ask.secret), ask.mac))
+    return opened(ask, read(question(ask)))
+
+
+def question(ask: Ask) -> tuple[str, str]:
+    """What FIND is asked for by this path: its digest and the MAC."""
+    return hash_of(ask.secret), ask.mac
+
+
+def opened(ask: Ask, row: Sequence[Any] | None) -> Repeat | None:
+    """What `find` gives for this answer of FIND. Raises CannotDecrypt."""
     if row is None:
         return None
     file_id, phone_id, kind, etag, base_url, body, content = row
     choice = _CHOICES[kind]
     if files.part(choice, ask.suffix, by_first=False) is not Part.FINAL:
         return None
-    opened = crypto.open_bytes(bytes(content if body is None else body))
-    return Repeat(file_id, phone_id, ask.mac, ask.name, etag, base_url, files.content_type(choice, Part.FINAL), opened)
+    plain = crypto.open_bytes(bytes(content if body is None else body))
+    return Repeat(file_id, phone_id, ask.mac, ask.name, etag, base_url, files.content_type(choice, Part.FINAL), plain)
 
 
 def is_one(offer: Offer) -> bool:
@@ -100,6 +111,13 @@ def read(parameters: tuple[str, str]) -> Sequence[Any] | None:
     with connection.cursor() as cursor:
         cursor.execute(_FIND, parameters)
         return cursor.fetchone()
+
+
+def read_all(questions: list[tuple[str, str]]) -> Mapping[tuple[str, str], Sequence[Any]]:
+    """FIND for all of these in one round trip, on PostgreSQL. Raises DatabaseError."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FIND_ALL, [list(column) for column in zip(*questions, strict=True)])
+        return {(row[0], row[1]): row[2:] for row in cursor.fetchall()}
 
 
 def record(gone_out: list[Again]) -> None:

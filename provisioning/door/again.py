@@ -2,9 +2,10 @@
 written down with others within a second.
 
 On SQLite the loop itself looks: one row by its index, from pages that are in memory, takes less than the way to a
-thread and back, and a reader of a WAL waits for nobody. On PostgreSQL a look is a round trip, and has its thread.
-Bytes are opened for each answer and kept nowhere. What is noted is lost if this process is killed within that second;
-no stage depends on it.
+thread and back, and a reader of a WAL waits for nobody. On PostgreSQL a look is a round trip, and has its thread: who
+asks at the same time as others shares one with them.
+Bytes are opened for each answer and kept nowhere. What is noted is lost if both processes are killed within that
+second; no stage depends on it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from django.db import DatabaseError, connection
@@ -28,8 +29,9 @@ from provisioning import paths, repeats
 from provisioning.door import watched
 from provisioning.door.http import NO_STORE, Answer, Request
 from provisioning.door.later import Later
-from provisioning.door.store import in_store
+from provisioning.door.together import Together
 from provisioning.downloads import Offer
+from provisioning.paths import Ask
 from provisioning.repeats import Again, Read, Repeat
 
 HELD_AT_MOST = 30_000  # repeats between two writings, some 20 MB; more are written before they are answered
@@ -37,11 +39,24 @@ FLUSH_SECONDS = 0.5  # with the writing of what came in it, less than a second
 SAME_FILE_SECONDS = 1.0  # between two looks at whether the database was put back from a backup
 LINES_AT_ONCE = 20  # of the log, of one writing: what all phones do at once stands in the database
 _QUESTION = repeats.FIND.format("?")
+_together = Together(repeats.read_all)
 
 log = logging.getLogger(__name__)
 
+
+class Recording(Protocol):
+    """Whoever writes repeats down in the place of this process."""
+
+    def __len__(self) -> int:
+        """How many it has not written yet."""
+
+    def note(self, one: Again) -> None:
+        """Have it written."""
+
+
 _lock = threading.Lock()
 _held: list[Again] = []
+_recording: Recording | None = None
 _later = Later(lambda: bool(_held), lambda: flush(), FLUSH_SECONDS)
 
 
@@ -91,7 +106,7 @@ def _read(parameters: tuple[str, str]) -> Sequence[Any] | None:
 
 def may_be(request: Request) -> bool:
     """Could this be a repeat, and be noted? Of a part, or of what it may have the same of, nothing is known here."""
-    if request.method != "GET" or not request.path.startswith("/p/") or len(_held) >= HELD_AT_MOST:
+    if request.method != "GET" or not request.path.startswith("/p/") or held() >= HELD_AT_MOST:
         return False
     return "range" not in request.headers and "if-none-match" not in request.headers
 
@@ -111,13 +126,20 @@ def find(request: Request) -> Repeat | None:
 
 
 async def find_beside(request: Request) -> Repeat | None:
-    """The same where a look is a round trip. Raises DatabaseError, CannotDecrypt."""
-    return await in_store(_found, request, repeats.read)
+    """The same where a look is a round trip, which those who ask at the same time share. Raises DatabaseError,
+    CannotDecrypt."""
+    ask = _asked(request)
+    return None if ask is None else repeats.opened(ask, await _together.ask(repeats.question(ask)))
 
 
 def _found(request: Request, read: Read) -> Repeat | None:
+    ask = _asked(request)
+    return None if ask is None else repeats.find(ask, read)
+
+
+def _asked(request: Request) -> Ask | None:
     ask = paths.read(request.path)
-    return repeats.find(ask, read) if ask is not None and ask.secret else None
+    return ask if ask is not None and ask.secret else None
 
 
 def answer(request: Request, found: Repeat, host: str) -> Answer:
@@ -141,12 +163,40 @@ def noted(offer: Offer, status: int, host: str, user_agent: str) -> bool:
 
 def note(again: Again) -> bool:
     """Keep it until it is written; whether there is room. Call it in the event loop; it only touches memory."""
+    if _recording is not None:
+        if held() >= HELD_AT_MOST:
+            return False
+        _recording.note(again)
+        return True
     with _lock:
         if len(_held) >= HELD_AT_MOST:
             return False
         _held.append(again)
     _later.start()
     return True
+
+
+def held() -> int:
+    """How many are noted, and not written yet."""
+    return len(_held) + (len(_recording) if _recording is not None else 0)
+
+
+def recorded_by(other: Recording | None) -> None:
+    """This one writes what is noted from here on; None: this process does. Call it in the event loop."""
+    global _recording
+    _recording = other
+
+
+def take_back(notes: list[Again]) -> None:
+    """These are to be written here, although there may be no room. Call it in the event loop."""
+    keep(notes)
+    _later.start()
+
+
+def keep(notes: list[Again]) -> None:
+    """The same where there is no event loop; whoever calls it flushes."""
+    with _lock:
+        _held.extend(notes)
 
 
 def flush() -> int:
@@ -177,7 +227,8 @@ def _say(taken: list[Again]) -> None:
 
 def forget() -> None:
     """Begin as a new process does."""
-    global _reader
+    global _reader, _recording
+    _recording = None
     _held.clear()
     if _reader is not None:
         with contextlib.suppress(sqlite3.Error):
