@@ -88,7 +88,9 @@ def find(ask: Ask, source_host: str) -> Offer | OtherName | None:
         .first()
     )
     # Asked for in any case: that a path is known must not be told by the time that it takes to refuse it.
-    current = outbox.current_file(found.phone_id if found is not None else NO_PHONE)
+    phone_id = found.phone_id if found is not None else NO_PHONE
+    newest = ConfigFile.objects.filter(phone_id=phone_id).order_by("-number").values_list("pk", flat=True).first()
+    current = found if found is not None and found.pk == newest else outbox.current_file(phone_id)
     if found is None or current is None or found.phone.mac != ask.mac or not found.phone.is_assigned:
         return None
     if found.first_hash == digest:
