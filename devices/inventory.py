@@ -116,14 +116,19 @@ def renew(phone_ids: Sequence[int], words: str, now: datetime) -> set[int]:
 
 def advance(phone_id: int, stage: Stage, sources: Iterable[Stage], text: str) -> bool:
     """Move a phone to `stage` if it is in one of `sources`; the reason why it stood still is cleared."""
-    now = timezone.now()
     with transaction.atomic():
-        moved = Phone.objects.filter(pk=phone_id, stage__in=list(sources)).update(
-            stage=stage, stage_reason="", stage_at=now
-        )
-        if moved:
-            live.append([live.event(Phone.objects.get(pk=phone_id), EventKind.STAGE, text, now)])
-    return bool(moved)
+        return bool(advance_all({phone_id: text}, stage, sources))
+
+
+def advance_all(texts: Mapping[int, str], stage: Stage, sources: Iterable[Stage]) -> set[int]:
+    """The same for many, in a few statements and inside a transaction: phone -> what is told; which were moved."""
+    now, kind = timezone.now(), EventKind.STAGE.value
+    phones = batch.select(
+        Phone, ("pk", "mac"), "pk", list(texts), only_if=("stage", [one.value for one in sources]), lock=True
+    )
+    batch.write(Phone, [pk for pk, _ in phones], stage=stage, stage_reason="", stage_at=now)
+    live.append_rows([(pk, mac, kind, stage.value, texts[pk][: live.TEXT_CHARS], now) for pk, mac in phones])
+    return {pk for pk, _ in phones}
 
 
 def explain(phone_id: int, reason: str, stages: Iterable[Stage] = WAY) -> bool:

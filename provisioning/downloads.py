@@ -30,6 +30,9 @@ NO_PHONE = 0
 # Repeats of one phone that are written down: a phone that was taken over must not fill the disk. Our choice.
 REPEATS, REPEATS_MINUTES = 60, 10
 BEFORE_FETCHED = (Stage.ASSIGNED, Stage.NOTIFIED)
+BEFORE_APPLIED = (*BEFORE_FETCHED, Stage.FETCHED)
+HAS_FETCHED = "The phone has fetched its file."
+APPLIED = "Applied: it fetched again by the path that stands only inside its own file."
 STILL_APPLIED = "Fetched by its own path: still applied."
 BY_OWN_PATH = "The phone fetches by its own path."
 
@@ -85,7 +88,9 @@ def find(ask: Ask, source_host: str) -> Offer | OtherName | None:
         .first()
     )
     # Asked for in any case: that a path is known must not be told by the time that it takes to refuse it.
-    current = outbox.current_file(found.phone_id if found is not None else NO_PHONE)
+    phone_id = found.phone_id if found is not None else NO_PHONE
+    newest = ConfigFile.objects.filter(phone_id=phone_id).order_by("-number").values_list("pk", flat=True).first()
+    current = found if found is not None and found.pk == newest else outbox.current_file(phone_id)
     if found is None or current is None or found.phone.mac != ask.mac or not found.phone.is_assigned:
         return None
     if found.first_hash == digest:
@@ -254,12 +259,15 @@ def _took_bootstrap(version: ConfigFile, status: int, complete: bool) -> None:
 
 
 def _fetched(version: ConfigFile, offer: Offer) -> None:
-    inventory.advance(
-        version.phone_id, Stage.FETCHED, BEFORE_FETCHED, f"Fetched its file ({offer.name}); it restarts now."
-    )
+    inventory.advance(version.phone_id, Stage.FETCHED, BEFORE_FETCHED, fetched_words(offer.name))
     if offer.path_kind == PathKind.FIRST:
         url_forms.learn(version, offer.below)
-    _drop_waiting(version, "The phone has fetched its file.")
+    _drop_waiting(version, HAS_FETCHED)
+
+
+def fetched_words(name: str) -> str:
+    """What is told of a phone that took its file by this name."""
+    return f"Fetched its file ({name}); it restarts now."
 
 
 def _by_steady_path(version: ConfigFile, source_host: str, *, already_fetched: bool, said: bool) -> None:
@@ -279,9 +287,8 @@ def _by_steady_path(version: ConfigFile, source_host: str, *, already_fetched: b
         inventory.advance(
             version.phone_id,
             Stage.APPLIED,
-            (*BEFORE_FETCHED, Stage.FETCHED),
-            "Applied: it fetched again by the path that stands only inside its own file."
-            + _from_elsewhere(version.phone_id, source_host),
+            BEFORE_APPLIED,
+            APPLIED + _from_elsewhere(version.phone_id, source_host),
         )
     elif said:
         words = STILL_APPLIED + _from_elsewhere(version.phone_id, source_host)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from django.db import transaction
 from django.utils import timezone
 
-from devices import batch, inventory, live
+from devices import batch, inventory
 from devices.choices import EventKind, Stage
 from devices.models import Phone
 from devices.wording import in_english
@@ -69,19 +69,12 @@ def delivered(answers: Sequence[Answer]) -> set[int]:
         ]
         won = batch.update(Notify, SETTLED, rows, only_if=("state", [NotifyState.SENDING]))
         agreed = [asked[one] for one in won]
-        _notified([phone_id for phone_id, kind in agreed if kind == NotifyKind.PROFILE], now)
+        told = {phone_id: "Answered our NOTIFY." for phone_id, kind in agreed if kind == NotifyKind.PROFILE}
+        inventory.advance_all(told, Stage.NOTIFIED, (Stage.ASSIGNED, Stage.NOTIFIED))
         for phone_id, kind in agreed:
             if kind != NotifyKind.PROFILE:
                 inventory.tell(phone_id, EventKind.NOTIFY, f"Agreed to: {_asked(kind)}.")
     return won
-
-
-def _notified(phone_ids: Sequence[int], now: datetime) -> None:
-    phones = batch.select(Phone, ("pk", "mac", "stage"), "pk", phone_ids)
-    moved = [(pk, mac) for pk, mac, stage in phones if stage in (Stage.ASSIGNED, Stage.NOTIFIED)]
-    batch.write(Phone, [pk for pk, _ in moved], stage=Stage.NOTIFIED, stage_reason="", stage_at=now)
-    kind, stage = EventKind.STAGE.value, Stage.NOTIFIED.value
-    live.append_rows([(pk, mac, kind, stage, "Answered our NOTIFY.", now) for pk, mac in moved])
 
 
 def refused(answer: Answer, why: str = "") -> bool:

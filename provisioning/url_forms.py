@@ -5,14 +5,13 @@ phone ignores a form that it does not like without a word, so what it fetches is
 Source: formats.md f33 to f36, d31.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.utils import timezone
 
 from devices import batch
 from devices.catalog import find_model
-from devices.models import Phone
 from provisioning.models import ConfigFile, LearnedUrlForm, Notify, NotifyKind, NotifyState, UrlForm
 from provisioning.outbox import Due
 
@@ -37,24 +36,31 @@ def choose(rows: Sequence[Due], now: datetime) -> dict[int, UrlForm]:
 
 def learn(config_file: ConfigFile, below_the_file: bool) -> None:
     """A phone has fetched by its first path: remember which form of URL made it do so."""
-    told = (
-        Notify.objects.filter(config_file=config_file, kind=NotifyKind.PROFILE, first_sent_at__isnull=False)
-        .exclude(url_form="")
-        .order_by("-first_sent_at")
-        .values_list("url_form", flat=True)
-        .first()
-    )
-    # One that asks below the full path took the path for a folder.
-    form = UrlForm.FOLDER if below_the_file else UrlForm(told) if told else None
-    phone = Phone.objects.get(pk=config_file.phone_id)
-    if form is None or not phone.firmware:
-        return
-    known = LearnedUrlForm.objects.filter(model=phone.model, firmware=phone.firmware)
-    if known.filter(form=form).exists():
-        return
-    LearnedUrlForm.objects.update_or_create(
-        model=phone.model, firmware=phone.firmware, defaults={"form": form, "learned_at": timezone.now()}
-    )
+    learn_all({config_file.pk: below_the_file})
+
+
+def learn_all(below_the_file: Mapping[int, bool]) -> None:
+    """The same for many: version -> whether the phone asked below the file's own path."""
+    versions = ConfigFile.objects.filter(pk__in=below_the_file).exclude(phone__firmware="")
+    rows = versions.values_list("pk", "phone__model", "phone__firmware")
+    of_kind = {(model, firmware): pk for pk, model, firmware in rows}  # those of one kind want the same: one will do
+    told = _told(of_kind.values())
+    for (model, firmware), pk in of_kind.items():
+        # One that asks below the full path took the path for a folder.
+        form = UrlForm.FOLDER if below_the_file[pk] else told.get(pk)
+        if form is None or LearnedUrlForm.objects.filter(model=model, firmware=firmware, form=form).exists():
+            continue
+        LearnedUrlForm.objects.update_or_create(
+            model=model, firmware=firmware, defaults={"form": form, "learned_at": timezone.now()}
+        )
+
+
+def _told(config_file_ids: Collection[int]) -> dict[int, UrlForm]:
+    """The form in which each of these versions was named last."""
+    names = ("config_file", "kind", "first_sent_at", "url_form")
+    rows = batch.select(Notify, names, "config_file", list(config_file_ids))
+    sent = [(at, pk, form) for pk, kind, at, form in rows if kind == NotifyKind.PROFILE and form and at is not None]
+    return {pk: UrlForm(form) for _, pk, form in sorted(sent)}
 
 
 def url(base_url: str, first_secret: str, mac: str, form: UrlForm, suffix: str = "") -> str:

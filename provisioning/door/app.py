@@ -19,17 +19,19 @@ from devices.crypto import CannotDecrypt
 from devices.limits import Limits, source_of
 from devices.mac import colons
 from devices.wording import in_english
-from provisioning import attempts, downloads
+from provisioning import attempts, downloads, proofs
 from provisioning.door import again, crossing, guard, lookup, punctual, source, watch, watched
 from provisioning.door.http import FAILED, MALFORMED, NO_STORE, REFUSED, Answer, Request, Withdrawn, plain
 from provisioning.door.lookup import Stored
 from provisioning.door.store import in_store
+from provisioning.door.together import Together
 from provisioning.door.turns import Turns
 from provisioning.downloads import Offer, OtherName
 from provisioning.etags import matches
 from provisioning.firmware import serving
 from provisioning.models import AttemptKind, Release
 from provisioning.plain import heard, lead, missed
+from provisioning.proofs import Proof
 from provisioning.release import windows
 from provisioning.repeats import Repeat
 
@@ -50,6 +52,7 @@ LINES_PER_SECOND, LINES_PER_SOURCE, LINES_BURST_SECONDS = 40.0, 2.0, 20.0
 
 _given_back: set[asyncio.Task[None]] = set()
 _turns = Turns()
+_proofs = Together(proofs.record_all)
 
 
 def respond(request: Request) -> Answer | Coroutine[Any, Any, Answer]:
@@ -235,7 +238,12 @@ async def _pieces(offer: Offer, counts: bool, host: str, agent: str) -> AsyncGen
             await asyncio.sleep(GRACE_SECONDS)
         if not counts:
             attempts.fruitless(AttemptKind.PART, offer.mac, offer.name, len(offer.content), host)
-        if not (counts and again.noted(offer, 200, host, agent)):
+        if counts and offer.moves:
+            # No turn is waited for: what is nearly done is finished before another one is begun.
+            failed = await _proofs.ask(Proof(offer, host, agent))
+            if failed is not None:
+                raise failed
+        elif not (counts and again.noted(offer, 200, host, agent)):
             async with _turns.of(source_of(host)):
                 await in_store(downloads.record, offer, 200, counts, host, agent)
         recorded = True

@@ -53,10 +53,12 @@ def wanted(path: str) -> Wanted:
 def find(what: Wanted, source: str) -> Offer | OtherName | Stored | None:
     """The file for this request and this source address; else None. Raises CannotDecrypt, DatabaseError."""
     ask = what.config
+    offer = downloads.find(ask if ask is not None and ask.secret else NOBODY, source)
+    if isinstance(offer, Offer):
+        return offer  # what is not refused may be told by its time
     is_model = ask is not None and not ask.secret and not ask.mac
     is_plain = ask is not None and not ask.secret and not is_model
     released = downloads.released(*((ask, source) if ask is not None and is_plain else NOTHING_RELEASED))
-    offer = downloads.find(ask if ask is not None and ask.secret else NOBODY, source)
     book = books.find(what.phonebook or NOBODY.secret)
     for_all = plain_files.find(ask.name if ask is not None and is_model else NO_NAME)
     if offer is not None or released is not None:

@@ -11,7 +11,7 @@ from django.db import DatabaseError
 
 from devices.crypto import CannotDecrypt
 from gspnp.logs import RedactingFormatter
-from provisioning import downloads
+from provisioning import downloads, proofs
 from provisioning.models import Download
 from sipmcast.events import Outgoing
 from sipmcast.pnp import NotifyIds, Telling, notify_datagram
@@ -154,7 +154,8 @@ def test_a_database_that_is_away_is_said_so_and_not_refused(version, lines):
 
 def test_a_file_whose_proof_cannot_be_stored_is_not_served_to_its_end(version, lines):
     path = cast.first_path(version)
-    with patch.object(downloads, "record", side_effect=DatabaseError("disk full")):
+    full = DatabaseError("disk full")
+    with patch.object(downloads, "record", side_effect=full), patch.object(proofs, "_store", side_effect=full):
         try:
             answer = cast.ask(path)
         except DatabaseError:

@@ -1,0 +1,155 @@
+"""What complete downloads prove, of many phones at once.
+
+When a building gets its power back, thousands of phones fetch within seconds, and each waits for the last bytes of its
+file until what they prove is committed. One transaction for all who wait is as many times cheaper: fewer statements,
+one commit. What is out of the ordinary (a key, a version that was overtaken, what may have been said before) goes the
+long way of downloads.record, in the same transaction.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from django.db import DatabaseError, transaction
+from django.utils import timezone
+
+from devices import batch, inventory
+from devices.choices import Stage
+from devices.models import Phone
+from provisioning import downloads, outbox, url_forms
+from provisioning.downloads import Offer
+from provisioning.gxp.files import Part
+from provisioning.models import ConfigFile, Download, Notify, NotifyKind, NotifyState, PathKind
+
+log = logging.getLogger(__name__)
+
+OPEN = (NotifyState.WAITING, NotifyState.WITHHELD)
+COLUMNS = (
+    "phone", "config_file", "path_kind", "name", "status", "counts", "source_host", "user_agent", "at"
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Proof:
+    """A complete 200 that has its last bytes still to come; two of the same phone are two."""
+
+    offer: Offer
+    source_host: str
+    user_agent: str
+
+    @property
+    def phone_id(self) -> int:
+        return self.offer.config_file.phone_id
+
+
+def record_all(proofs: Sequence[Proof]) -> dict[Proof, Exception | None]:
+    """Store these downloads and move their phones' stages: of each None, or why it could not be stored.
+
+    Commit this before the bodies' ends are sent. If they cannot be stored together, each is stored by itself.
+    """
+    try:
+        with transaction.atomic():
+            _record_together(proofs)
+        return dict.fromkeys(proofs)
+    except DatabaseError as error:
+        if len(proofs) == 1:
+            return {proofs[0]: error}
+        log.warning("%d downloads could not be stored together (%s); now one by one", len(proofs), error)
+        return {one: _alone(one) for one in proofs}
+
+
+def _alone(proof: Proof) -> Exception | None:
+    try:
+        _record(proof)
+    except DatabaseError as error:
+        return error
+    return None
+
+
+def _record(proof: Proof) -> None:
+    downloads.record(proof.offer, 200, True, proof.source_host, proof.user_agent)
+
+
+def _record_together(proofs: Sequence[Proof]) -> None:
+    outbox.lock_phones(one.phone_id for one in proofs)
+    firsts, steadies, others = _sorted(proofs)
+    _store([*firsts, *steadies])
+    _fetched(firsts)
+    _applied(steadies)
+    for one in others:
+        _record(one)
+
+
+def _sorted(proofs: Sequence[Proof]) -> tuple[list[Proof], list[Proof], list[Proof]]:
+    """Who takes its file for the first time, who proves by its own path that it applied it, and all others."""
+    newest = dict(batch.newest(ConfigFile, ("phone", "pk"), "phone", {one.phone_id for one in proofs}, "number"))
+    names, keys = ("pk", "fetched_at", "applied_at"), {one.offer.config_file.pk for one in proofs}
+    known = {pk: times for pk, *times in batch.select(ConfigFile, names, "pk", keys, lock=True)}
+    firsts: list[Proof] = []
+    steadies: list[Proof] = []
+    others: list[Proof] = []
+    seen: set[int] = set()
+    for one in proofs:
+        version = one.offer.config_file
+        is_plain = one.offer.part is Part.FINAL and not version.choice.is_encrypted and version.pk not in seen
+        seen.add(version.pk)
+        place = others
+        if is_plain and newest.get(version.phone_id) == version.pk:
+            fetched_at, applied_at = known[version.pk]
+            if one.offer.path_kind == PathKind.FIRST and fetched_at is None:
+                place = firsts
+            elif one.offer.path_kind == PathKind.STEADY and fetched_at is not None and applied_at is None:
+                place = steadies
+        place.append(one)
+    return firsts, steadies, others
+
+
+def _store(proofs: Sequence[Proof]) -> None:
+    now = timezone.now()
+    rows = [
+        (one.phone_id, one.offer.config_file.pk, one.offer.path_kind, one.offer.name[:40], 200, True,
+         one.source_host, one.user_agent[:200], now)
+        for one in proofs
+    ]  # fmt: skip
+    batch.insert(Download, COLUMNS, rows)
+
+
+def _fetched(proofs: Sequence[Proof]) -> None:
+    now = timezone.now()
+    batch.write(ConfigFile, _versions(proofs), fetched_at=now)
+    batch.write(Phone, [one.phone_id for one in proofs], last_seen_at=now)
+    texts = {one.phone_id: downloads.fetched_words(one.offer.name) for one in proofs}
+    inventory.advance_all(texts, Stage.FETCHED, downloads.BEFORE_FETCHED)
+    url_forms.learn_all({one.offer.config_file.pk: one.offer.below for one in proofs})
+    _drop_waiting(proofs, downloads.HAS_FETCHED)
+
+
+def _applied(proofs: Sequence[Proof]) -> None:
+    now = timezone.now()
+    batch.write(ConfigFile, _versions(proofs), steady_at=now, applied_at=now)
+    inventory.touch_all({one.phone_id: one.source_host for one in proofs})
+    _retire_older(proofs)
+    heard_at = dict(batch.select(Phone, ("pk", "source_host"), "pk", [one.phone_id for one in proofs]))
+    texts = {
+        one.phone_id: downloads.APPLIED + downloads.from_elsewhere(heard_at.get(one.phone_id), one.source_host)
+        for one in proofs
+    }
+    inventory.advance_all(texts, Stage.APPLIED, downloads.BEFORE_APPLIED)
+    _drop_waiting(proofs, downloads.BY_OWN_PATH)
+
+
+def _retire_older(proofs: Iterable[Proof]) -> None:
+    """What came before the versions that are proven: their paths lead nowhere from here on."""
+    later = [one for one in proofs if one.offer.config_file.number > 1]
+    if later:
+        older = ConfigFile.objects.filter(phone__in=[one.phone_id for one in later], retired_at__isnull=True)
+        older.exclude(pk__in=_versions(later)).update(retired_at=timezone.now())
+
+
+def _drop_waiting(proofs: Sequence[Proof], note: str) -> None:
+    rows = batch.select(Notify, ("pk", "kind"), "config_file", _versions(proofs), only_if=("state", OPEN))
+    outbox.drop_all([pk for pk, kind in rows if kind == NotifyKind.PROFILE], note)
+
+
+def _versions(proofs: Iterable[Proof]) -> list[int]:
+    return [one.offer.config_file.pk for one in proofs]
