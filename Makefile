@@ -5,8 +5,8 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 # More for pytest: make test ARGS="tests/sipmcast -k storm"; or for the benchmark: make bench ARGS="answers --repeats 5"
 ARGS ?=
-# One more than there are cores: what runs in network namespaces waits most of the time.
-WORKERS := $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
+# Two more than there are cores: what runs in network namespaces, or waits for a browser, waits most of the time.
+WORKERS := $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 2 )))
 # Where this is set, each of the many processes that are started compiles all our modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 # A language to begin: make messages LOCALE=de

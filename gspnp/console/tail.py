@@ -26,7 +26,9 @@ log = logging.getLogger(__name__)
 # One look-up by primary key; a new phone is on the page in well under half a second. Redis, if there is one, says "look
 # now" (devices/wake.py), and while it is away this is what remains.
 POLL_SECONDS = 0.1
-SEND_PAUSE_SECONDS = 0.1  # at most one message for the group in this time
+SEND_PAUSE_SECONDS = 0.1  # at most one message for the group in this time, in a storm
+# While so few phones change that a page can follow each, half of that: who just misses a message waits for the next.
+FEW_EVENTS, FEW_PAUSE_SECONDS = 20, 0.05
 BEAT_SECONDS = 5.0  # says "the link is alive", and lets whoever missed something notice it
 RETRY_SECONDS = 1.0
 IN_VAIN_SECONDS = 0.02  # after a look in vain: whoever rings for nothing does not make us look without end
@@ -113,7 +115,7 @@ class Tail:
                 if events:
                     await self._send("live.events", after=last, last=events[-1].pk, text=as_text(events, last))
                     last, beat_at = events[-1].pk, loop.time() + BEAT_SECONDS
-                    await asyncio.sleep(SEND_PAUSE_SECONDS)
+                    await asyncio.sleep(FEW_PAUSE_SECONDS if len(events) <= FEW_EVENTS else SEND_PAUSE_SECONDS)
                     continue
                 if loop.time() >= beat_at:
                     text = json.dumps({"type": "live.beat", "last": last})
