@@ -18,7 +18,7 @@ from django.db.models import F, Min, Model, QuerySet
 from django.utils import timezone
 
 from devices import inventory
-from devices.models import Phone
+from devices.models import LiveEvent, Phone
 from devices.trust import CLOCK_SLACK_SECONDS
 from provisioning import outbox
 from provisioning.models import ConfigFile, Notify, NotifyState
@@ -57,8 +57,19 @@ class Steps:
         self._ahead = max(self._ahead, ahead)
         return self._back_seconds
 
+    def found(self, back_seconds: float) -> None:
+        """It was set back before we came."""
+        if back_seconds > CLOCK_SLACK_SECONDS:
+            self._back_seconds += back_seconds
+
     def seen_to(self) -> None:
         self._back_seconds = 0.0
+
+
+def ahead_seconds() -> float:
+    """How far the newest event lies in time to come: so much at least was the clock set back since, if by anything."""
+    newest = LiveEvent.objects.order_by("-id").values_list("at", flat=True).first()
+    return (newest - timezone.now()).total_seconds() if newest else 0.0
 
 
 def went_back(seconds: float) -> None:

@@ -134,7 +134,9 @@ def owe(started: Mapping[int, datetime]) -> None:
 
 @cache
 def _steps() -> clock_step.Steps:
-    return clock_step.Steps()
+    steps = clock_step.Steps()
+    steps.found(clock_step.ahead_seconds())
+    return steps
 
 
 def see_to_clock(steps: clock_step.Steps) -> None:

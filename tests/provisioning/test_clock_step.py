@@ -62,6 +62,13 @@ class TestAfterAnHourBack:
         set_back(clock)
         assert cast.owed(version.phone_id).next_at - clock.at == timedelta(minutes=10)
 
+    def test_a_listener_that_starts_later_finds_it_out_by_what_was_told_last(self, version, clock):
+        clock.forward(-HOUR)
+        assert clock_step.ahead_seconds() == HOUR
+        steps = clock_step.Steps()
+        steps.found(clock_step.ahead_seconds())
+        assert steps.back_seconds() == HOUR
+
     def test_it_is_done_once_whoever_else_does_it_too(self, version, clock):
         cast.sent(version)
         set_back(clock)
