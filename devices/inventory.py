@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
+from django.db.models.expressions import CombinedExpression
 from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
@@ -35,8 +36,8 @@ __all__ = [
     "ALARM_BREAK", "CLAIM_SETTLE_SECONDS", "CLAIM_WORDS", "NOT_OURS", "WAITS", "WAY", "CannotList", "Heard", "Stage",
     "Verify", "VersionConflict", "accept_claim", "advance", "approve_address", "assign", "bring_back", "cannot_be_made",
     "dismiss_alarm", "explain", "file_made", "forget", "forget_unheard", "heed", "ignore", "judge_claims", "leave_site",
-    "move", "on_forgetting", "prestage", "raise_alarm", "record_sightings", "record_verdicts", "renew", "retire",
-    "take_moved", "tell", "to_be_listed", "touch", "Whole", "changed_since", "rewrite", "tell_all", "unlist",
+    "make_earlier", "move", "on_forgetting", "prestage", "raise_alarm", "record_sightings", "record_verdicts", "renew",
+    "retire", "take_moved", "tell", "to_be_listed", "touch", "Whole", "changed_since", "rewrite", "tell_all", "unlist",
 ]  # fmt: skip
 
 REASON_CHARS = 300
@@ -159,6 +160,12 @@ def touch(phone_id: int, steady_host: str | None = None) -> None:
     """The phone showed a sign of life; by its steady path, if `steady_host` says from where."""
     where = {"steady_host": steady_host} if steady_host else {}
     Phone.objects.filter(pk=phone_id).update(last_seen_at=timezone.now(), **where)
+
+
+def make_earlier(phones: QuerySet[Phone], times: Mapping[str, CombinedExpression]) -> None:
+    """Their times were stamped by a clock that was set back since (provisioning/clock_step.py). Call it with them
+    locked."""
+    phones.update(**times)
 
 
 def touch_all(steady_hosts: Mapping[int, str]) -> None:

@@ -27,7 +27,7 @@ from devices.models import Phone
 from devices.newcomers import NewPhones
 from devices.sighting import Sighting
 from devices.trust import Verdict
-from provisioning import outbox, settling, starts, url_forms
+from provisioning import clock_step, outbox, settling, starts, url_forms
 from provisioning.assignment import base_url_changed
 from provisioning.models import Notify, NotifyKind, NotifyOrigin
 from provisioning.outbox import Due
@@ -102,6 +102,7 @@ def warm_up() -> None:
         with transaction.atomic():
             inventory.record_sightings([nobody], neighbours.snapshot().verify)
             outbox.due(timezone.now(), [], 1)
+            _steps()  # the clock is watched from here on
             transaction.set_rollback(True)
     except STORE_AWAY as error:
         log.warning("the database is away (%s)", error)
@@ -131,10 +132,25 @@ def owe(started: Mapping[int, datetime]) -> None:
     starts.owe_after_starts(started)
 
 
+@cache
+def _steps() -> clock_step.Steps:
+    steps = clock_step.Steps()
+    steps.found(clock_step.ahead_seconds())
+    return steps
+
+
+def see_to_clock(steps: clock_step.Steps) -> None:
+    """If the clock was set back, what it stamped before comes to its real age first."""
+    if back := steps.back_seconds():
+        clock_step.went_back(back)
+        steps.seen_to()
+
+
 def look(
     legs: Mapping[LegKey, Leg], claimed_by: str, probed: dict[int, int], room: int, site: str | None = None
 ) -> Plan:
     """What is due in the outbox for phones of our site, and taken by us: at most `room` NOTIFYs to open."""
+    see_to_clock(_steps())
     now = timezone.now()
     plan = Plan(probed=probed)
     due = outbox.due(now, legs, min(DUE_LIMIT, room), site)
