@@ -6,12 +6,14 @@ It stands before anything that believes a header: who may read the metrics is ju
 from __future__ import annotations
 
 import json
+import logging
 import time
 from typing import Any
 
 import prometheus_client
 from channels.db import database_sync_to_async
 from django.conf import settings
+from django.db import DatabaseError
 
 from devices import metrics, said_of
 from devices.metrics import REGISTRY
@@ -19,7 +21,10 @@ from gspnp.console import tail
 from provisioning import readiness
 from provisioning.readiness import OK, Check, Checks
 
+log = logging.getLogger(__name__)
+
 HEADER = said_of.HEADER.encode()
+TRY_AGAIN_LATER = 1013  # registered for WebSockets beside RFC 6455 7.4
 CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
 SECONDS = prometheus_client.Histogram(
@@ -50,7 +55,10 @@ class Watched:
 
 
 async def _live(app: Any, scope: dict, receive: Any, send: Any) -> None:
-    """Count a browser from the moment that it is let in to the end of its link."""
+    """Count a browser from the moment that it is let in to the end of its link.
+
+    Who signs in where is in the database: while that is away a link ends without noise, and its page tries again.
+    """
     inside = False
 
     async def sending(message: dict) -> None:
@@ -62,6 +70,9 @@ async def _live(app: Any, scope: dict, receive: Any, send: Any) -> None:
 
     try:
         await app(scope, receive, sending)
+    except DatabaseError as error:
+        log.warning("a page's live link ends, its user cannot be looked up: %s", error)
+        await send({"type": "websocket.close", "code": TRY_AGAIN_LATER})
     finally:
         if inside:
             CLIENTS.dec()

@@ -118,3 +118,17 @@ async def test_a_browser_counts_from_its_acceptance_to_its_end():
     with pytest.raises(RuntimeError):
         await watched.Watched(app)(scope, None, ignore)
     assert [count - counts[0] for count in (*counts, watched.CLIENTS._value.get())] == [0, 1, 0]
+
+
+async def test_a_live_link_without_a_database_is_closed_and_makes_no_crash(caplog):
+    said = []
+
+    async def app(scope, receive, send):
+        raise OperationalError("couldn't get a connection after 5.00 sec")
+
+    async def send(message):
+        said.append(message)
+
+    await watched.Watched(app)({"type": "websocket", "client": (READER, 1), "headers": []}, None, send)
+    assert said == [{"type": "websocket.close", "code": watched.TRY_AGAIN_LATER}]
+    assert "couldn't get a connection" in caplog.text and "Traceback" not in caplog.text
