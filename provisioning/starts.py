@@ -25,6 +25,7 @@ from provisioning.outbox import TRANSACTION_SECONDS, Due
 
 AUTOMATIC_PAUSE_MINUTES = 10
 AUTOMATIC_PER_DAY = 3
+TOLD_AGAIN_PER_SECOND = 5  # as a job tells them; our choice
 RESET_CHECK_SECONDS = 60  # an applied phone that starts up fetches its file within this time
 WRITTEN_WITHIN_SECONDS = (
     2  # after that; the door holds what moves nothing for one (door/again.py), and writes many at once
@@ -270,7 +271,26 @@ def _too_many(phone_ids: Sequence[int], now: datetime) -> None:
     live.append_rows([(pk, mac, EventKind.ALARM.value, stage, LOOP_ALARM, now) for pk, mac, stage, _ in calm])
 
 
-def retry_later(row: Notify) -> bool:
+def tell_again(phone_ids: Iterable[int]) -> set[int]:
+    """Owe each of these phones, which agreed and did not get their file, one more NOTIFY: once a day, a few a second.
+
+    A door that was away or had too much to do is no reason for thousands of phones to wait for a person. Returns who
+    is owed one.
+    """
+    owed: set[int] = set()
+    for phone_id in phone_ids:
+        with transaction.atomic():
+            outbox.lock_phones([phone_id])
+            rows = Notify.objects.filter(phone_id=phone_id, kind=NotifyKind.PROFILE, phone__stage=Stage.NOTIFIED)
+            last = rows.select_related("config_file").defer(*outbox.SEALED_OF_NOTIFY).order_by("-pk").first()
+            if last is None or last.state != NotifyState.DELIVERED:
+                continue
+            if retry_later(last, timedelta(seconds=len(owed) / TOLD_AGAIN_PER_SECOND)):
+                owed.add(phone_id)
+    return owed
+
+
+def retry_later(row: Notify, wait: timedelta = timedelta(minutes=AUTOMATIC_PAUSE_MINUTES)) -> bool:
     """Owe one timed retry; only one in a day, so that the others are left for when the phone is seen."""
     now = timezone.now()
     if row.config_file.fetched_at or row.config_file != outbox.current_file(row.phone_id):
@@ -280,7 +300,7 @@ def retry_later(row: Notify) -> bool:
     outbox.enqueue(
         row.config_file,
         NotifyOrigin.AUTOMATIC,
-        now + timedelta(minutes=AUTOMATIC_PAUSE_MINUTES),
+        now + wait,
         note="Waits for the next try, or until the phone is seen.",
     )
     return True

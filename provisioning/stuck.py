@@ -34,6 +34,8 @@ SHOWN_BY_PATH = (AttemptKind.ELSEWHERE, *LOGINS)
 FOLLOWS_A_REFUSAL = (AttemptKind.NAME, AttemptKind.PLAIN)
 
 
+Help = Callable[[list[Phone], Mapping[int, Attempt]], set[int]]
+
 silent_listeners: list[Callable[[], Mapping[str, str]]] = []
 """Asked which sites have no listener that is heard of: site -> the name of the one that was. Whoever knows listeners
 registers here."""
@@ -44,7 +46,7 @@ def explain_all() -> int:
     now = timezone.now()
     told = _models()
     told += _explain_unsent(now)
-    told += _explain(_not_fetching(now), words.not_fetched, [Stage.NOTIFIED])
+    told += _explain(_not_fetching(now), words.not_fetched, [Stage.NOTIFIED], _tell_again)
     told += _explain(_started_without(now), words.without_file, [Stage.FETCHED])
     told += _explain(_not_back(now), words.not_back, [Stage.FETCHED])
     return told
@@ -58,7 +60,9 @@ def _explain_unsent(now: datetime) -> int:
     return inventory.explain_all({phone.pk: words.not_sent(phone, silent) for phone in found}, [Stage.ASSIGNED])
 
 
-def _explain(phones: QuerySet[Phone], say: words.Say, stages: Iterable[Stage]) -> int:
+def _explain(
+    phones: QuerySet[Phone], say: words.Say, stages: Iterable[Stage], help_them: Help = lambda phones, tried: set()
+) -> int:
     found = list(phones[:LOOK_AT_MOST])
     if not found:
         return 0
@@ -70,7 +74,20 @@ def _explain(phones: QuerySet[Phone], say: words.Say, stages: Iterable[Stage]) -
         for phone_id, base_url, key_at, known_at in files
     }
     reasons = {phone.pk: say(phone, told.get(phone.pk, words.Told()), tried.get(phone.pk)) for phone in found}
+    for phone_id in help_them(found, tried):
+        reasons[phone_id] += words.TOLD_AGAIN
     return inventory.explain_all(reasons, stages)
+
+
+def _tell_again(phones: list[Phone], tried: Mapping[int, Attempt]) -> set[int]:
+    """Those that began and did not get all of it, or got no answer at all, need not wait for a person."""
+    willing = (AttemptKind.BROKEN, None)
+    return starts.tell_again(
+        phone.pk
+        for phone in phones
+        if not phone.stage_reason and phone.online is not False
+        and (tried[phone.pk].kind if phone.pk in tried else None) in willing
+    )  # fmt: skip
 
 
 def _unsent(now: datetime) -> QuerySet[Phone]:

@@ -6,6 +6,8 @@ from django.core.management import call_command
 from devices import inventory
 from devices.models import LiveEvent, Phone
 from provisioning import stuck
+from provisioning import stuck_words as words
+from provisioning.models import Attempt, AttemptKind
 from tests import cast
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
@@ -45,6 +47,47 @@ def test_a_notified_phone_that_does_not_fetch_for_6_minutes_names_the_address(ve
     assert stuck.explain_all() == 1
     assert f"http://{cast.OURS}:5481" in cast.reason(version)
     assert version.first_secret not in cast.reason(version)
+
+
+@pytest.mark.parametrize("kind", [None, AttemptKind.BROKEN])
+def test_a_phone_that_agreed_and_did_not_get_its_file_is_told_once_more_by_itself(version, clock, kind):
+    cast.delivered(version)
+    if kind is not None:
+        clock.forward(1)
+        Attempt.objects.create(
+            phone_id=version.phone_id, kind=kind, name="cfg", source_host=cast.HOST, size=9, at=clock.at
+        )
+    clock.forward(minutes=7)
+    stuck.explain_all()
+    assert cast.reason(version).endswith(words.TOLD_AGAIN)
+    again = cast.owed(version.phone_id)
+    assert (again.origin, again.config_file_id) == ("automatic", version.pk) and again.next_at <= clock.at
+    cast.delivered(version)
+    assert (cast.stage(version), cast.reason(version)) == ("notified", "")
+    clock.forward(minutes=30)
+    stuck.explain_all()
+    assert cast.reason(version) and words.TOLD_AGAIN not in cast.reason(version)
+    assert cast.owed(version.phone_id) is None, "once a day"
+
+
+@pytest.mark.parametrize("kind", [AttemptKind.NAME, AttemptKind.ELSEWHERE, AttemptKind.LOGIN])
+def test_a_phone_that_would_fail_again_is_not_told_again(version, clock, kind):
+    cast.delivered(version)
+    clock.forward(1)
+    Attempt.objects.create(phone_id=version.phone_id, kind=kind, name="cfg", source_host=cast.HOST, size=9, at=clock.at)
+    clock.forward(minutes=7)
+    stuck.explain_all()
+    assert cast.reason(version) and cast.owed(version.phone_id) is None
+
+
+def test_many_that_did_not_get_their_files_are_told_again_a_few_a_second(clock):
+    versions = [cast.assigned(f"000B82C0000{n}", f"10.0.1.{n + 1}") for n in range(6)]
+    for one in versions:
+        cast.delivered(cast.now(one))
+    clock.forward(minutes=7)
+    stuck.explain_all()
+    waits = sorted((cast.owed(one.phone_id).next_at - clock.at).total_seconds() for one in versions)
+    assert waits == [0, 0.2, 0.4, 0.6, 0.8, 1.0]
 
 
 def test_a_fetched_phone_that_does_not_come_back_says_so(version, clock):
