@@ -10,9 +10,13 @@ def main() -> None:
     from django.core.management import execute_from_command_line
     from django.db import DatabaseError
 
+    from gspnp import full
+
     try:
         execute_from_command_line(sys.argv)
     except DatabaseError as error:
+        if full.is_full(error):
+            sys.exit(full.WORDS.format(error))
         if _has_tables():
             raise
         sys.exit(f"The database is not set up yet ({error}). Run `make run` once, or `manage.py migrate`.")

@@ -3,10 +3,13 @@
 import re
 
 import pytest
+from django.core import management
+from django.db import InterfaceError, OperationalError
 from django.template import loader
 from django.test import Client
 from django.urls import reverse
 
+import manage
 from gspnp import urls
 from tests import cast
 from tests.console.conftest import person, signed_in
@@ -41,6 +44,38 @@ def test_an_exception_in_a_page_ends_in_our_page(console, monkeypatch):
     assert answer.status_code == 500
     assert 'data-testid="error-page"' in page
     assert "secret detail" not in page
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OperationalError("database or disk is full"), "Make room"),
+        (OperationalError('could not extend file "base/1": No space left on device'), "Make room"),
+        (OperationalError("connection refused"), "The database is away"),
+        (InterfaceError("the connection is closed"), "The database is away"),
+    ],
+)
+def test_a_database_that_is_full_or_away_is_said_to_people_and_to_scripts(console, monkeypatch, error, words):
+    def broken(_request):
+        raise error
+
+    monkeypatch.setattr(urls.urlpatterns[0], "callback", broken)
+    console.raise_request_exception = False
+    answer = console.get("/healthz", headers={"accept": "text/html,*/*"})
+    page = answer.content.decode()
+    assert (answer.status_code, answer["Retry-After"]) == (503, "10")
+    assert 'data-testid="error-page"' in page and words in page and "connection" not in page
+    answer = console.get("/healthz", headers={"accept": "*/*"})
+    assert answer.status_code == 503 and words in answer.json()["message"]
+
+
+def test_a_command_says_that_the_disk_is_full(monkeypatch):
+    def full(_words):
+        raise OperationalError("database or disk is full")
+
+    monkeypatch.setattr(management, "execute_from_command_line", full)
+    with pytest.raises(SystemExit, match="Make room on it and try again: nothing of this was stored"):
+        manage.main()
 
 
 def test_a_form_with_an_old_token_says_what_to_do(technician):

@@ -1,0 +1,33 @@
+"""What is answered when a page fails: by its own fault, or because the database is away or has no room."""
+
+from __future__ import annotations
+
+import sys
+
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template import loader
+from django.utils.translation import gettext as _
+from django.views.defaults import ERROR_500_TEMPLATE_NAME
+
+from gspnp.full import is_full
+
+RETRY_SECONDS = 10
+
+
+def failed(request: HttpRequest) -> HttpResponse:
+    """The handler of status 500, called while the exception is handled; 503 where the database is the reason.
+
+    It reads nothing of the request's form, which may be what failed, and needs no database.
+    """
+    error = sys.exc_info()[1]
+    if not isinstance(error, (OperationalError, InterfaceError)):
+        return HttpResponse(loader.get_template(ERROR_500_TEMPLATE_NAME).render(), status=500)
+    if is_full(error):
+        words = _("The disk of the database is full. Make room on it and try again: nothing of this was stored.")
+    else:
+        words = _("The database is away. Nothing of this was stored; try it again in a moment.")
+    headers = {"Retry-After": str(RETRY_SECONDS)}
+    if "text/html" not in request.headers.get("Accept", ""):  # a script of ours, which shows the words
+        return JsonResponse({"message": words}, status=503, headers=headers)
+    return HttpResponse(loader.get_template("503.html").render({"words": words}), status=503, headers=headers)
