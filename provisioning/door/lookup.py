@@ -54,15 +54,15 @@ def find(what: Wanted, source: str) -> Offer | OtherName | Stored | None:
     """The file for this request and this source address; else None. Raises CannotDecrypt, DatabaseError."""
     ask = what.config
     offer = downloads.find(ask if ask is not None and ask.secret else NOBODY, source)
-    if isinstance(offer, Offer):
-        return offer  # what is not refused may be told by its time
+    if offer is not None:
+        return offer  # who may have the file may know that it is there, by whichever of its names
     is_model = ask is not None and not ask.secret and not ask.mac
     is_plain = ask is not None and not ask.secret and not is_model
     released = downloads.released(*((ask, source) if ask is not None and is_plain else NOTHING_RELEASED))
     book = books.find(what.phonebook or NOBODY.secret)
     for_all = plain_files.find(ask.name if ask is not None and is_model else NO_NAME)
-    if offer is not None or released is not None:
-        return offer if offer is not None else released
+    if released is not None:
+        return released
     if book is not None:
         return Stored("the phonebook", bytes(book.content or b""), book.etag)
     return Stored(str(for_all), bytes(for_all.content), for_all.etag) if for_all is not None else None
