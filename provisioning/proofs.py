@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from django.db import DatabaseError, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from devices import batch, inventory
@@ -51,17 +51,17 @@ def record_all(proofs: Sequence[Proof]) -> dict[Proof, Exception | None]:
         with transaction.atomic():
             _record_together(proofs)
         return dict.fromkeys(proofs)
-    except DatabaseError as error:
+    except Exception as error:  # whatever is wrong with one of them, the others' phones wait for theirs
         if len(proofs) == 1:
             return {proofs[0]: error}
-        log.warning("%d downloads could not be stored together (%s); now one by one", len(proofs), error)
+        log.warning("%d downloads could not be stored together (%r); now one by one", len(proofs), error)
         return {one: _alone(one) for one in proofs}
 
 
 def _alone(proof: Proof) -> Exception | None:
     try:
         _record(proof)
-    except DatabaseError as error:
+    except Exception as error:
         return error
     return None
 
@@ -94,7 +94,7 @@ def _sorted(proofs: Sequence[Proof]) -> tuple[list[Proof], list[Proof], list[Pro
         is_plain = one.offer.part is Part.FINAL and not version.choice.is_encrypted and version.pk not in seen
         seen.add(version.pk)
         place = others
-        if is_plain and newest.get(version.phone_id) == version.pk:
+        if is_plain and newest.get(version.phone_id) == version.pk and version.pk in known:
             fetched_at, applied_at = known[version.pk]
             if one.offer.path_kind == PathKind.FIRST and fetched_at is None:
                 place = firsts

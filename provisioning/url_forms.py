@@ -43,16 +43,17 @@ def learn_all(below_the_file: Mapping[int, bool]) -> None:
     """The same for many: version -> whether the phone asked below the file's own path."""
     versions = ConfigFile.objects.filter(pk__in=below_the_file).exclude(phone__firmware="")
     rows = versions.values_list("pk", "phone__model", "phone__firmware")
-    of_kind = {(model, firmware): pk for pk, model, firmware in rows}  # those of one kind want the same: one will do
-    told = _told(of_kind.values())
-    for (model, firmware), pk in of_kind.items():
+    told, forms = _told(below_the_file), {}
+    for pk, model, firmware in rows:
         # One that asks below the full path took the path for a folder.
         form = UrlForm.FOLDER if below_the_file[pk] else told.get(pk)
-        if form is None or LearnedUrlForm.objects.filter(model=model, firmware=firmware, form=form).exists():
-            continue
-        LearnedUrlForm.objects.update_or_create(
-            model=model, firmware=firmware, defaults={"form": form, "learned_at": timezone.now()}
-        )
+        if form is not None:
+            forms[model, firmware] = form
+    for (model, firmware), form in sorted(forms.items()):  # all lock them in the same order
+        if not LearnedUrlForm.objects.filter(model=model, firmware=firmware, form=form).exists():
+            LearnedUrlForm.objects.update_or_create(
+                model=model, firmware=firmware, defaults={"form": form, "learned_at": timezone.now()}
+            )
 
 
 def _told(config_file_ids: Collection[int]) -> dict[int, UrlForm]:

@@ -138,9 +138,10 @@ def test_together_each_has_what_it_would_have_alone(settings, format):
     assert not Alarm.objects.exists()
 
 
-def test_one_that_cannot_be_stored_costs_nobody_else_his_proof():
+@pytest.mark.parametrize("why", [DatabaseError("disk full"), ValueError("nobody thought of this")])
+def test_one_that_cannot_be_stored_costs_nobody_else_his_proof(why):
     good, bad = Twin(0, "first_time").proof(), Twin(1, "again_by_the_first_path").proof()
-    record, why = downloads.record, DatabaseError("disk full")
+    record = downloads.record
 
     def fails(offer, *rest):
         if offer is bad.offer:
