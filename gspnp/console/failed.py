@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template import loader
 from django.utils.translation import gettext as _
 from django.views.defaults import ERROR_500_TEMPLATE_NAME
 
-from gspnp.full import is_full
+from gspnp.full import is_away, is_full
 
 RETRY_SECONDS = 10
 
@@ -21,7 +20,7 @@ def failed(request: HttpRequest) -> HttpResponse:
     It reads nothing of the request's form, which may be what failed, and needs no database.
     """
     error = sys.exc_info()[1]
-    if not isinstance(error, (OperationalError, InterfaceError)):
+    if error is None or not is_away(error):
         return HttpResponse(loader.get_template(ERROR_500_TEMPLATE_NAME).render(), status=500)
     if is_full(error):
         words = _("The disk of the database is full. Make room on it and try again: nothing of this was stored.")

@@ -69,6 +69,15 @@ def test_a_database_that_is_full_or_away_is_said_to_people_and_to_scripts(consol
     assert answer.status_code == 503 and words in answer.json()["message"]
 
 
+def test_a_table_that_is_not_there_is_a_fault_and_not_an_absence(console, monkeypatch):
+    def broken(_request):
+        raise OperationalError("no such table: devices_phone")
+
+    monkeypatch.setattr(urls.urlpatterns[0], "callback", broken)
+    console.raise_request_exception = False
+    assert console.get("/healthz").status_code == 500
+
+
 def test_a_command_says_that_the_disk_is_full(monkeypatch):
     def full(_words):
         raise OperationalError("database or disk is full")
