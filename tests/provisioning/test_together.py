@@ -7,6 +7,9 @@ import pytest
 
 from provisioning.door.together import AT_ONCE, Together
 
+# The thread that asks may have a connection of a test before this one, which it looks at.
+pytestmark = pytest.mark.django_db
+
 WAIT_SECONDS = 20.0
 
 
@@ -30,6 +33,7 @@ async def begun(together: Together[int, int], slow: Slow) -> asyncio.Task:
     """A look is under way."""
     first = asyncio.create_task(together.ask(0))
     while not slow.begun.is_set():
+        assert not first.done(), first.exception()
         await asyncio.sleep(0.001)
     return first
 
