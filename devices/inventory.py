@@ -168,10 +168,12 @@ def make_earlier(phones: QuerySet[Phone], times: Mapping[str, CombinedExpression
     phones.update(**times)
 
 
-def touch_all(steady_hosts: Mapping[int, str]) -> None:
-    """The same for many, by their steady paths: phone -> from where. Call it with them locked."""
+def touch_all(steady_hosts: Mapping[int, str | None]) -> None:
+    """The same for many: phone -> from where it came by its steady path, or None. Call it with them locked."""
     now = timezone.now()
-    batch.update(Phone, ("pk", "last_seen_at", "steady_host"), [(pk, now, host) for pk, host in steady_hosts.items()])
+    rows = [(pk, now, host) for pk, host in steady_hosts.items() if host]
+    batch.update(Phone, ("pk", "last_seen_at", "steady_host"), rows)
+    batch.write(Phone, [pk for pk, host in steady_hosts.items() if not host], last_seen_at=now)
 
 
 def tell(phone_id: int, kind: EventKind, text: str) -> None:

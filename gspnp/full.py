@@ -14,7 +14,7 @@ def is_full(error: BaseException) -> bool:
     return any(words in str(error) for words in SAID)
 
 
-def is_away(error: BaseException | None) -> bool:
+def is_away(error: BaseException) -> bool:
     """Whether it can be done later: the database cannot be reached, is locked, or has no room."""
     if not isinstance(error, (OperationalError, InterfaceError)):
         return False

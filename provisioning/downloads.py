@@ -20,7 +20,7 @@ from provisioning import file_key, outbox, url_forms
 from provisioning.door.http_login import Login, Scheme
 from provisioning.gxp import files, login
 from provisioning.gxp.files import Part
-from provisioning.models import ConfigFile, Download, NotifyKind, PathKind, Release
+from provisioning.models import ConfigFile, Download, PathKind, Release
 from provisioning.paths import Ask, hash_of
 from provisioning.release import windows
 from provisioning.rendering import texts_of
@@ -267,7 +267,7 @@ def _fetched(version: ConfigFile, offer: Offer) -> None:
     inventory.advance(version.phone_id, Stage.FETCHED, BEFORE_FETCHED, fetched_words(offer.name))
     if offer.path_kind == PathKind.FIRST:
         url_forms.learn(version, offer.below)
-    _drop_waiting(version, HAS_FETCHED)
+    outbox.drop_waiting([version.pk], HAS_FETCHED)
 
 
 def fetched_words(name: str) -> str:
@@ -299,7 +299,7 @@ def _by_steady_path(version: ConfigFile, source_host: str, *, already_fetched: b
         words = STILL_APPLIED + _from_elsewhere(version.phone_id, source_host)
         inventory.tell(version.phone_id, EventKind.DOWNLOAD, words)
         inventory.explain(version.phone_id, "")
-    _drop_waiting(version, BY_OWN_PATH)
+    outbox.drop_waiting([version.pk], BY_OWN_PATH)
 
 
 def _from_elsewhere(phone_id: int, source_host: str) -> str:
@@ -311,8 +311,3 @@ def from_elsewhere(heard_at: str | None, source_host: str) -> str:
     if heard_at in (None, source_host):
         return ""
     return f" It asked from {source_host}, and was heard at {heard_at}: it has moved, or a NAT or proxy is between."
-
-
-def _drop_waiting(version: ConfigFile, note: str) -> None:
-    rows = version.notifies.filter(kind=NotifyKind.PROFILE, state__in=("waiting", "withheld"))
-    outbox.drop_all(list(rows.values_list("pk", flat=True)), note)

@@ -5,7 +5,7 @@ before the first datagram, so that after a crash the same transaction goes on. T
 Which rows are due is in due.py, how they end in settling.py, when a phone is owed one in starts.py.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -25,8 +25,8 @@ from provisioning.models import OPEN_STATES, ConfigFile, Job, Notify, NotifyKind
 __all__ = [
     "FIRST_PATH_HOURS", "SEALED", "SEALED_OF_NOTIFY", "TOO_LATE", "TRANSACTION_SECONDS", "AddressMoved", "Due",
     "Forgotten", "Opening", "adoptable", "after_the_last", "claim", "current_file", "drop", "drop_all", "drop_for",
-    "drop_unwanted", "due", "enqueue", "expire_commands", "lock_phones", "notify_again", "open_row", "put_off",
-    "put_off_all", "read", "reopen", "still_sending", "take_over", "withhold",
+    "drop_unwanted", "drop_waiting", "due", "enqueue", "expire_commands", "lock_phones", "notify_again", "open_row",
+    "put_off", "put_off_all", "read", "reopen", "retire_older", "still_sending", "take_over", "withhold",
 ]  # fmt: skip
 
 TRANSACTION_SECONDS = 32.0  # RFC 3261 17.1.2.2, timer F: 64 * T1
@@ -285,6 +285,20 @@ def drop_for(phone_id: int, note: str) -> None:
 def drop_all(notify_ids: Sequence[int], note: str) -> None:
     """Open rows that are not needed any more; what is under way goes on."""
     _not_needed(notify_ids, note, [NotifyState.WAITING, NotifyState.WITHHELD], timezone.now())
+
+
+def drop_waiting(config_file_ids: Collection[int], note: str) -> None:
+    """The same for all that these versions owe of their configuration."""
+    open_ones = ("state", (NotifyState.WAITING, NotifyState.WITHHELD))
+    rows = batch.select(Notify, ("pk", "kind"), "config_file", config_file_ids, only_if=open_ones)
+    drop_all([pk for pk, kind in rows if kind == NotifyKind.PROFILE], note)
+
+
+def retire_older(phone_ids: Collection[int], kept: Collection[int], at: datetime) -> None:
+    """All versions of these phones but those kept lead nowhere from here on. Call it with the phones locked."""
+    versions = batch.select(ConfigFile, ("pk", "retired_at"), "phone", phone_ids)
+    older = [pk for pk, retired_at in versions if retired_at is None and pk not in kept]
+    batch.write(ConfigFile, older, retired_at=at)
 
 
 def expire_commands(now: datetime) -> None:

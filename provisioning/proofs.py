@@ -19,11 +19,10 @@ from devices.models import Phone
 from provisioning import downloads, outbox, url_forms
 from provisioning.downloads import Offer
 from provisioning.gxp.files import Part
-from provisioning.models import ConfigFile, Download, Notify, NotifyKind, NotifyState, PathKind
+from provisioning.models import ConfigFile, Download, PathKind
 
 log = logging.getLogger(__name__)
 
-OPEN = (NotifyState.WAITING, NotifyState.WITHHELD)
 COLUMNS = (
     "phone", "config_file", "path_kind", "name", "status", "counts", "source_host", "user_agent", "at"
 )  # fmt: skip
@@ -115,40 +114,27 @@ def _store(proofs: Sequence[Proof]) -> None:
 
 
 def _fetched(proofs: Sequence[Proof]) -> None:
-    now = timezone.now()
-    batch.write(ConfigFile, _versions(proofs), fetched_at=now)
-    batch.write(Phone, [one.phone_id for one in proofs], last_seen_at=now)
+    batch.write(ConfigFile, _versions(proofs), fetched_at=timezone.now())
+    inventory.touch_all({one.phone_id: None for one in proofs})
     texts = {one.phone_id: downloads.fetched_words(one.offer.name) for one in proofs}
     inventory.advance_all(texts, Stage.FETCHED, downloads.BEFORE_FETCHED)
     url_forms.learn_all({one.offer.config_file.pk: one.offer.below for one in proofs})
-    _drop_waiting(proofs, downloads.HAS_FETCHED)
+    outbox.drop_waiting(_versions(proofs), downloads.HAS_FETCHED)
 
 
 def _applied(proofs: Sequence[Proof]) -> None:
     now = timezone.now()
     batch.write(ConfigFile, _versions(proofs), steady_at=now, applied_at=now)
     inventory.touch_all({one.phone_id: one.source_host for one in proofs})
-    _retire_older(proofs)
+    later = [one for one in proofs if one.offer.config_file.number > 1]
+    outbox.retire_older([one.phone_id for one in later], _versions(later), now)
     heard_at = dict(batch.select(Phone, ("pk", "source_host"), "pk", [one.phone_id for one in proofs]))
     texts = {
         one.phone_id: downloads.APPLIED + downloads.from_elsewhere(heard_at.get(one.phone_id), one.source_host)
         for one in proofs
     }
     inventory.advance_all(texts, Stage.APPLIED, downloads.BEFORE_APPLIED)
-    _drop_waiting(proofs, downloads.BY_OWN_PATH)
-
-
-def _retire_older(proofs: Iterable[Proof]) -> None:
-    """What came before the versions that are proven: their paths lead nowhere from here on."""
-    later = [one for one in proofs if one.offer.config_file.number > 1]
-    if later:
-        older = ConfigFile.objects.filter(phone__in=[one.phone_id for one in later], retired_at__isnull=True)
-        older.exclude(pk__in=_versions(later)).update(retired_at=timezone.now())
-
-
-def _drop_waiting(proofs: Sequence[Proof], note: str) -> None:
-    rows = batch.select(Notify, ("pk", "kind"), "config_file", _versions(proofs), only_if=("state", OPEN))
-    outbox.drop_all([pk for pk, kind in rows if kind == NotifyKind.PROFILE], note)
+    outbox.drop_waiting(_versions(proofs), downloads.BY_OWN_PATH)
 
 
 def _versions(proofs: Iterable[Proof]) -> list[int]:

@@ -208,9 +208,7 @@ def _touch(same: dict[int, list[Again]], newest: dict[int, tuple[int, bool]]) ->
     inventory.touch_all({phone: each[-1].host for phone, each in same.items()})
     current = {newest[phone][0]: each[-1].at for phone, each in same.items()}
     batch.update(ConfigFile, ("pk", "steady_at"), list(current.items()))
-    versions = batch.select(ConfigFile, ("pk", "retired_at"), "phone", list(same))
-    older = [pk for pk, retired_at in versions if retired_at is None and pk not in current]
-    batch.write(ConfigFile, older, retired_at=max(current.values()))
+    outbox.retire_older(list(same), current.keys(), max(current.values()))
     open_ones = ("state", (NotifyState.WAITING, NotifyState.WITHHELD))
     waiting = batch.select(Notify, ("pk", "kind", "config_file", "created_at"), "config_file", list(current),
                            only_if=open_ones)  # fmt: skip
