@@ -19,7 +19,7 @@ from gspnp import logs, open_port, tls
 from gspnp.env import Env, SettingError, build_env, data_dir
 
 RETRY_SECONDS = 5
-BACKLOG = 1024
+BACKLOG = 4096  # who waits to be let in, as the power returns; net.core.somaxconn may say less
 
 
 class Door(NamedTuple):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Max
 from django.utils import timezone
 
 from devices import batch, inventory, live
@@ -288,6 +289,32 @@ def tell_again(phone_ids: Iterable[int]) -> set[int]:
             if retry_later(last, timedelta(seconds=len(owed) / TOLD_AGAIN_PER_SECOND)):
                 owed.add(phone_id)
     return owed
+
+
+def ask_again(phone_ids: Iterable[int]) -> set[int]:
+    """Owe each of these phones, which started up with their file and did not fetch it again, the question whether there
+    is a new one: once for a version, a few a second. Who kept its file asks by the path in it, and so proves it.
+    Returns who is owed one."""
+    owed: set[int] = set()
+    for phone_id in phone_ids:
+        with transaction.atomic():
+            outbox.lock_phones([phone_id])
+            version = outbox.current_file(phone_id)
+            if version is None or not Phone.objects.filter(pk=phone_id, stage=Stage.FETCHED).exists():
+                continue
+            if Notify.objects.filter(config_file=version, kind=NotifyKind.CHECK_SYNC).exists():
+                continue
+            outbox.enqueue(version, NotifyOrigin.AUTOMATIC, _after_those_who_wait(), kind=NotifyKind.CHECK_SYNC)
+            owed.add(phone_id)
+    return owed
+
+
+def _after_those_who_wait() -> datetime:
+    """When the next one is asked, so that it stays at a few a second however many come to it, and when."""
+    now, step = timezone.now(), timedelta(seconds=1 / TOLD_AGAIN_PER_SECOND)
+    asked = Notify.objects.filter(kind=NotifyKind.CHECK_SYNC, origin=NotifyOrigin.AUTOMATIC, state=NotifyState.WAITING)
+    last = asked.aggregate(at=Max("next_at"))["at"]
+    return now if last is None else max(now, last + step)
 
 
 def retry_later(row: Notify, wait: timedelta = timedelta(minutes=AUTOMATIC_PAUSE_MINUTES)) -> bool:

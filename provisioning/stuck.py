@@ -6,6 +6,7 @@ shows meanwhile that it is another one. What each stage waits for, and what the 
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
@@ -34,7 +35,18 @@ SHOWN_BY_PATH = (AttemptKind.ELSEWHERE, *LOGINS)
 FOLLOWS_A_REFUSAL = (AttemptKind.NAME, AttemptKind.PLAIN)
 
 
-Help = Callable[[list[Phone], Mapping[int, Attempt]], set[int]]
+class Help(NamedTuple):
+    """What is done for phones that began and did not get all of it, or got no answer at all: a door that was away, or
+    had too much to do, is no reason for thousands of phones to wait for a person. `owe` returns who is owed something;
+    `words` say so."""
+
+    owe: Callable[[Iterable[int]], set[int]]
+    words: str
+
+
+_TELL_AGAIN = Help(starts.tell_again, words.TOLD_AGAIN)
+_ASK_AGAIN = Help(starts.ask_again, words.ASKED_AGAIN)
+_CAME_IN_VAIN = (AttemptKind.BROKEN, None)
 
 silent_listeners: list[Callable[[], Mapping[str, str]]] = []
 """Asked which sites have no listener that is heard of: site -> the name of the one that was. Whoever knows listeners
@@ -46,8 +58,8 @@ def explain_all() -> int:
     now = timezone.now()
     told = _models()
     told += _explain_unsent(now)
-    told += _explain(_not_fetching(now), words.not_fetched, [Stage.NOTIFIED], _tell_again)
-    told += _explain(_started_without(now), words.without_file, [Stage.FETCHED])
+    told += _explain(_not_fetching(now), words.not_fetched, [Stage.NOTIFIED], _TELL_AGAIN)
+    told += _explain(_started_without(now), words.without_file, [Stage.FETCHED], _ASK_AGAIN)
     told += _explain(_not_back(now), words.not_back, [Stage.FETCHED])
     return told
 
@@ -60,9 +72,7 @@ def _explain_unsent(now: datetime) -> int:
     return inventory.explain_all({phone.pk: words.not_sent(phone, silent) for phone in found}, [Stage.ASSIGNED])
 
 
-def _explain(
-    phones: QuerySet[Phone], say: words.Say, stages: Iterable[Stage], help_them: Help = lambda phones, tried: set()
-) -> int:
+def _explain(phones: QuerySet[Phone], say: words.Say, stages: Iterable[Stage], help_them: Help | None = None) -> int:
     found = list(phones[:LOOK_AT_MOST])
     if not found:
         return 0
@@ -74,20 +84,19 @@ def _explain(
         for phone_id, base_url, key_at, known_at in files
     }
     reasons = {phone.pk: say(phone, told.get(phone.pk, words.Told()), tried.get(phone.pk)) for phone in found}
-    for phone_id in help_them(found, tried):
-        reasons[phone_id] += words.TOLD_AGAIN
+    if help_them is not None:
+        for phone_id in help_them.owe(_willing(found, tried)):
+            reasons[phone_id] += help_them.words
     return inventory.explain_all(reasons, stages)
 
 
-def _tell_again(phones: list[Phone], tried: Mapping[int, Attempt]) -> set[int]:
-    """Those that began and did not get all of it, or got no answer at all, need not wait for a person."""
-    willing = (AttemptKind.BROKEN, None)
-    return starts.tell_again(
+def _willing(phones: Iterable[Phone], tried: Mapping[int, Attempt]) -> list[int]:
+    return [
         phone.pk
         for phone in phones
-        if not phone.stage_reason and phone.online is not False
-        and (tried[phone.pk].kind if phone.pk in tried else None) in willing
-    )  # fmt: skip
+        if (not phone.stage_reason or phone.stage_reason.startswith(words.NOT_BACK)) and phone.online is not False
+        and (tried[phone.pk].kind if phone.pk in tried else None) in _CAME_IN_VAIN
+    ]  # fmt: skip
 
 
 def _unsent(now: datetime) -> QuerySet[Phone]:

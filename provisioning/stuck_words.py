@@ -26,6 +26,7 @@ Say = Callable[[Phone, Told, Attempt | None], str]
 # How the texts begin that may be followed by other words when the phone shows what it does instead.
 NOT_FETCHED = "It answered our NOTIFY but has not fetched its file"
 TOLD_AGAIN = " It is told again by itself."
+ASKED_AGAIN = " It is asked once to look again."
 AWAY = f"{NOT_FETCHED}, and does not answer any more"
 THERE = f"{NOT_FETCHED} for "
 WITHOUT_FILE = "It fetched its file and started up again, but did not come back"

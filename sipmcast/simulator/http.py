@@ -11,6 +11,7 @@ import re
 import socket
 import ssl
 from dataclasses import dataclass
+from functools import lru_cache
 from time import monotonic
 from urllib.parse import urlsplit
 
@@ -95,14 +96,13 @@ class Getter:
         tls = _tls(self.ca) if parts.scheme == "https" else None
         port = parts.port or (443 if tls else 80)
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(parts.hostname, port, family=socket.AF_INET, type=socket.SOCK_STREAM)
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
             if small:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
             sock.bind((self.address, 0))  # a phone has one address: the one that the NOTIFY went to
-            await loop.sock_connect(sock, found[0][4])
+            await loop.sock_connect(sock, (parts.hostname, port))
             return await asyncio.open_connection(
                 sock=sock, ssl=tls, server_hostname=parts.hostname if tls else None, limit=MAX_HEAD_BYTES
             )
@@ -142,6 +142,7 @@ def target_of(url: str) -> str:
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
+@lru_cache(maxsize=8)  # one has some 300 KB, and thousands of phones know the same authorities
 def _tls(ca: str) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=ca or None)
     if not ca:

@@ -7,7 +7,7 @@ from devices import inventory
 from devices.models import LiveEvent, Phone
 from provisioning import stuck
 from provisioning import stuck_words as words
-from provisioning.models import Attempt, AttemptKind
+from provisioning.models import Attempt, AttemptKind, Notify
 from tests import cast
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
@@ -154,3 +154,63 @@ def test_a_phone_that_started_without_its_file_says_so_after_a_minute(version, c
     clock.forward(61)
     stuck.explain_all()
     assert "started up again" in cast.reason(version) and "Notify again" in cast.reason(version)
+
+
+@pytest.mark.parametrize("kind", [None, AttemptKind.BROKEN])
+def test_a_phone_that_started_and_did_not_get_its_file_is_asked_once_to_look_again(version, clock, kind):
+    cast.fetched(version)
+    clock.forward(20)
+    cast.seen()
+    if kind is not None:
+        Attempt.objects.create(
+            phone_id=version.phone_id, kind=kind, name="cfg", source_host=cast.HOST, size=9, at=clock.at
+        )
+    clock.forward(61)
+    stuck.explain_all()
+    assert cast.reason(version).endswith(words.ASKED_AGAIN)
+    asked = cast.owed(version.phone_id)
+    assert (asked.kind, asked.origin, asked.config_file_id) == ("check-sync", "automatic", version.pk)
+    assert asked.next_at <= clock.at
+    cast.delivered(version)
+    cast.download(cast.steady_path(version))
+    assert (cast.stage(version), cast.reason(version)) == ("applied", "")
+
+
+def test_a_phone_is_asked_to_look_again_once_for_a_version(version, clock):
+    cast.fetched(version)
+    clock.forward(minutes=6)
+    stuck.explain_all()
+    assert cast.reason(version).startswith(words.NOT_BACK) and cast.owed(version.phone_id) is None, "it is not back yet"
+    for _ in range(3):
+        cast.seen()
+        clock.forward(minutes=30)
+        stuck.explain_all()
+    assert Notify.objects.filter(kind="check-sync").count() == 1
+
+
+def test_many_are_asked_to_look_again_a_few_a_second_also_where_more_come_to_it(clock):
+    versions = [cast.assigned(f"000B82C0000{n}", f"10.0.1.{n + 1}") for n in range(5)]
+    Phone.objects.update(stage="fetched", stage_at=clock.at)
+    clock.forward(20)
+    for number, one in enumerate(versions):
+        if number == 3:
+            clock.forward(0.1)
+        cast.seen(one.phone.mac, f"10.0.1.{number + 1}")
+    clock.forward(60)
+    begun = clock.at
+    stuck.explain_all()
+    clock.forward(0.1)
+    stuck.explain_all()
+    asked = [Notify.objects.get(phone_id=one.phone_id, kind="check-sync") for one in versions]
+    assert sorted((one.next_at - begun).total_seconds() for one in asked) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8])
+
+
+@pytest.mark.parametrize("kind", [AttemptKind.NAME, AttemptKind.PLAIN, AttemptKind.LOGIN])
+def test_a_phone_that_would_fail_again_is_not_asked_to_look_again(version, clock, kind):
+    cast.fetched(version)
+    clock.forward(20)
+    cast.seen()
+    Attempt.objects.create(phone_id=version.phone_id, kind=kind, name="cfg", source_host=cast.HOST, size=9, at=clock.at)
+    clock.forward(61)
+    stuck.explain_all()
+    assert cast.reason(version) and cast.owed(version.phone_id) is None

@@ -4,6 +4,7 @@ Each address of the file's network becomes one of the loopback network, with the
 folders of containers become folders of the test. PostgreSQL is Debian's. Processes are ended by their own pid.
 """
 
+import contextlib
 import http.client
 import json
 import os
@@ -39,8 +40,9 @@ def free_network() -> str:
 class Deployed:
     """Everything that the file starts. `start`, `kill` and `manage` take the names of services."""
 
-    def __init__(self, folder: Path, postgresql: PostgreSQL) -> None:
+    def __init__(self, folder: Path, postgresql: PostgreSQL, settings: Mapping[str, str] | None = None) -> None:
         self.folder = folder
+        self._settings = settings or {}
         self.network = free_network()
         self.pnp_port = _free_udp_port()
         self._processes: dict[str, subprocess.Popen] = {}
@@ -77,8 +79,14 @@ class Deployed:
         # On loopback every connection would come from 127.0.0.1; in its container it comes from the proxy's address.
         text = text.replace("proxy_http_version", f"proxy_bind {proxy};\n    proxy_http_version", 1)
         text = re.sub(r"listen (?:127\.0\.0\.1:)?(\d+)", rf"listen {proxy}:\1", text)
-        text = text.replace("/dev/stdout", f"{self.folder}/proxy-access.log")
-        return text.replace("/tmp/", f"{self.folder}/nginx/")
+        connections = self._settings.get("GSPNP_HTTP_CONNECTIONS_PER_SOURCE")
+        if connections is not None:  # for thousands of phones that have one address here, and each its own elsewhere
+            text = text.replace("limit_conn phones_of_one 100", f"limit_conn phones_of_one {2 * int(connections)}")
+            text = text.replace("hash $remote_addr consistent", "least_conn")
+            text = text.replace("worker_connections 4096", "worker_connections 16384")
+            text = text.replace("worker_rlimit_nofile 16384", "worker_rlimit_nofile 65536")
+        text = text.replace("/tmp/", f"{self.folder}/nginx/")
+        return text.replace("/dev/stdout", f"{self.folder}/proxy-access.log")
 
     # --- secrets and settings -------------------------------------------------------------------------------------
 
@@ -101,6 +109,7 @@ class Deployed:
             "REDIS_URL": lines["REDIS_URL"].replace("@redis:", f"@{self.other_address(30)}:"),
             "GSPNP_PNP_INTERFACES": "lo",
             "GSPNP_PNP_PORT": str(self.pnp_port),
+            **self._settings,
         }
         path.write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
         self.secrets = [lines[name] for name in ("SECRET_KEY", "GSPNP_FIELD_KEYS", "GSPNP_ADMIN_PASSWORD")]
@@ -139,11 +148,11 @@ class Deployed:
         """The service's health check."""
         return self.run(name, compose.services()[name]["healthcheck"]["test"][1:])
 
-    def manage(self, *arguments: str, given: str = "") -> str:
+    def manage(self, *arguments: str, given: str = "", seconds: float = MANAGE_SECONDS) -> str:
         """A command in the worker's place."""
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments], cwd=ROOT, env=self.environment("work"), input=given,
-            capture_output=True, text=True, timeout=MANAGE_SECONDS, check=False,
+            capture_output=True, text=True, timeout=seconds, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -216,9 +225,9 @@ class Deployed:
 
 
 @contextmanager
-def running(folder: Path, postgresql: PostgreSQL) -> Iterator[Deployed]:
-    """All of it, started as the file says in which order."""
-    built = Deployed(folder, postgresql)
+def running(folder: Path, postgresql: PostgreSQL, settings: Mapping[str, str] | None = None) -> Iterator[Deployed]:
+    """All of it, started as the file says in which order, with more settings than the file makes."""
+    built = Deployed(folder, postgresql, settings)
     try:
         built.start("redis")
         done = built.run("prepare")
@@ -304,7 +313,7 @@ class Browser:
 
 
 class Live:
-    """An open WebSocket that only listens (RFC 6455 5.2; a server's frames have no mask)."""
+    """An open WebSocket (RFC 6455 5.2; a server's frames have no mask, a browser's have one)."""
 
     def __init__(self, secure: ssl.SSLSocket) -> None:
         self._file, self._secure = secure.makefile("rb"), secure
@@ -315,12 +324,26 @@ class Live:
     def message(self) -> dict:
         """The next one that has text."""
         while True:
-            first, length = self._file.read(2)
+            first, length = self._file.read(2)  # a ValueError at its end
             if length >= 126:
                 length = int.from_bytes(self._file.read(2 if length == 126 else 8), "big")
             body = self._file.read(length)
             if first & 0x0F == 1:
                 return json.loads(body)
+            if first & 0x0F == 9:
+                self._send(10, body)
+
+    def say(self, message: dict) -> None:
+        self._send(1, json.dumps(message).encode())
+
+    def _send(self, kind: int, body: bytes) -> None:
+        """A short frame; its mask is zero, which changes nothing."""
+        self._secure.sendall(bytes([0x80 | kind, 0x80 | len(body), 0, 0, 0, 0]) + body)
+
+    def end(self) -> None:
+        """Whoever waits for a message, in another thread, learns that there will be none."""
+        with contextlib.suppress(OSError):
+            self._secure.shutdown(socket.SHUT_RDWR)
 
     def until(self, what: str) -> dict:
         """The first message in which this stands."""
