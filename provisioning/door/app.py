@@ -19,7 +19,7 @@ from devices.crypto import CannotDecrypt
 from devices.limits import Limits, source_of
 from devices.mac import colons
 from devices.wording import in_english
-from provisioning import attempts, downloads, proofs
+from provisioning import attempts, downloads, offers, proofs
 from provisioning.door import again, crossing, guard, lookup, punctual, source, watch, watched
 from provisioning.door.http import FAILED, MALFORMED, NO_STORE, REFUSED, Answer, Request, Withdrawn, plain
 from provisioning.door.lookup import Stored
@@ -53,6 +53,7 @@ LINES_PER_SECOND, LINES_PER_SOURCE, LINES_BURST_SECONDS = 40.0, 2.0, 20.0
 _given_back: set[asyncio.Task[None]] = set()
 _turns = Turns()
 _proofs = Together(proofs.record_all)
+_offers = Together(offers.find_all)
 
 
 def respond(request: Request) -> Answer | Coroutine[Any, Any, Answer]:
@@ -129,7 +130,7 @@ async def _answer(request: Request, host: str, begun: float) -> Answer:
         if image is not None:
             return image
     async with _turns.of(source_of(host)):
-        found = await in_store(lookup.find, wanted, host)
+        found = await _find(wanted, host)
     kind = ""
     if found is not None and not crossing.is_open(request, wanted, found):
         log.warning("%s asked by plain HTTP for what leaves by TLS only", host)
@@ -160,6 +161,18 @@ async def _answer(request: Request, host: str, begun: float) -> Answer:
     if not by_design:
         watch.in_vain(wanted if is_heard else lookup.wanted(request.path), request.path, host)
     return REFUSED
+
+
+async def _find(wanted: lookup.Wanted, host: str) -> Offer | OtherName | Stored | None:
+    """What this request may have: looked for with those who ask for their own file too, and closer if it is not there.
+
+    Whatever is refused has had both looks, for whichever reason that is.
+    """
+    if wanted.config is not None and wanted.config.secret:
+        offer = await _offers.ask((wanted.config, host))
+        if offer is not None:
+            return offer
+    return await in_store(lookup.find, wanted, host)
 
 
 def admitted(host: str, limits: Limits) -> bool:
