@@ -1,4 +1,4 @@
-"""Files that many phones ask for at the same time, each by its own newest path: looked up together, by five statements.
+"""Files that many phones ask for at the same time, each by its own newest path: looked up together, by four statements.
 
 Only the ordinary way stands here: the newest version of an assigned phone, its final file, no encrypted format and no
 login. Whoever is not in the answer is looked up by downloads.find, which has all the rules and the words for what is
@@ -48,9 +48,10 @@ def find_all(questions: Sequence[Question]) -> Mapping[Question, Offer]:
     """The files of those that may have theirs in the ordinary way; all others want a closer look."""
     try:
         found = _by_digest({hash_of(ask.secret) for ask, _ in questions})
-        phone_ids = {one.version.phone_id for one in found.values()}
+        # Asked for in any case: that a path is known must not be told by the time that it takes to refuse it.
+        phone_ids = {downloads.NO_PHONE, *(one.version.phone_id for one in found.values())}
         phones = {pk: (mac, stage) for pk, mac, stage in batch.select(Phone, ("pk", "mac", "stage"), "pk", phone_ids)}
-        newest = dict(batch.newest(ConfigFile, ("phone", "pk"), "phone", phone_ids, by="number")) if phone_ids else {}
+        newest = dict(batch.newest(ConfigFile, ("phone", "pk"), "phone", phone_ids, by="number"))
     except Exception as error:  # whatever is wrong, or with whose rows: each is told by its own look
         log.debug("%d files could not be looked up together (%s); now one by one", len(questions), type(error))
         return {}

@@ -4,6 +4,7 @@ from unittest.mock import patch
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from devices import inventory
 from devices.models import Phone
@@ -78,3 +79,16 @@ def test_who_is_ignored_overtaken_or_unknown_is_not_offered_anything():
     cast.save(Phone.objects.get(mac=overtaken.mac), cast.draft(display_name="Tess II"))
     unknown = (paths.read(f"/p/{'x' * 22}/cfg{ignored.mac}"), ignored.host)
     assert set(offers.find_all([by_ignored, by_overtaken, unknown, other])) == {other}
+
+
+def test_what_is_refused_costs_the_same_statements_as_what_is_not_there():
+    """That a path is known must not be told by the time that it takes to refuse it."""
+    twin, question = asked("first_time", 1)
+    asks = [(question[0], ELSEWHERE), (paths.read(f"/p/{'x' * 22}/cfg{twin.mac}"), twin.host)]
+    asks.append((paths.read(twin.path.replace(twin.mac, cast.OTHER_MAC)), twin.host))
+    statements = []
+    for one in asks:
+        with CaptureQueriesContext(connection) as captured:
+            assert offers.find_all([one]) == {}
+        statements.append([query["sql"].partition("WHERE")[0] for query in captured])
+    assert statements == [statements[0]] * len(asks)
