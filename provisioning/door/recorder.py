@@ -31,7 +31,7 @@ TELL_SECONDS = 0.02  # of repeats are told at once; with FLUSH_SECONDS and the w
 READ_BYTES = 262_144
 FAREWELL_SECONDS = 5.0  # for the last ones, after the door has ended
 # Behind the door where both want the same core: a phone waits for that one, and nobody for what is written here. Not
-# more than this: beside a process that never rests it still gets a quarter of a core, which is 5,000 repeats a second.
+# more than this: beside a process that never rests it still gets a quarter of a core: some 4,000 repeats a second.
 NICE = 5
 _LENGTH = struct.Struct(">I")
 
