@@ -95,7 +95,7 @@ def find(ask: Ask, source_host: str) -> Offer | OtherName | None:
     if found is None or current is None or found.phone.mac != ask.mac or not found.phone.is_assigned:
         return None
     if found.first_hash == digest:
-        allowed = found.pk == current.pk and _first_path_open(found, source_host)
+        allowed = found.pk == current.pk and first_path_open(found, source_host)
         kind = PathKind.FIRST
     elif found.pk == current.pk:
         allowed, kind = True, PathKind.STEADY
@@ -169,7 +169,7 @@ def _bootstrap_is_over(current: ConfigFile, phone: Phone) -> bool:
     return started or timezone.now() - at > timedelta(seconds=BOOTSTRAP_SECONDS)
 
 
-def _first_path_open(config_file: ConfigFile, source_host: str) -> bool:
+def first_path_open(config_file: ConfigFile, source_host: str) -> bool:
     """The first path works only from the address that its NOTIFY was sent to, and not for ever.
 
     Right after the clock was set back it ends later than it should, until that is seen to (clock_step.py).

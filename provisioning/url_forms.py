@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from devices import batch
 from devices.catalog import find_model
+from devices.models import Phone
 from provisioning.models import ConfigFile, LearnedUrlForm, Notify, NotifyKind, NotifyState, UrlForm
 from provisioning.outbox import Due
 
@@ -41,10 +42,13 @@ def learn(config_file: ConfigFile, below_the_file: bool) -> None:
 
 def learn_all(below_the_file: Mapping[int, bool]) -> None:
     """The same for many: version -> whether the phone asked below the file's own path."""
-    versions = ConfigFile.objects.filter(pk__in=below_the_file).exclude(phone__firmware="")
-    rows = versions.values_list("pk", "phone__model", "phone__firmware")
+    owners = dict(batch.select(ConfigFile, ("pk", "phone"), "pk", list(below_the_file)))
+    phones = {pk: rest for pk, *rest in batch.select(Phone, ("pk", "model", "firmware"), "pk", set(owners.values()))}
     told, forms = _told(below_the_file), {}
-    for pk, model, firmware in rows:
+    for pk, phone_id in owners.items():
+        model, firmware = phones.get(phone_id, ("", ""))
+        if not firmware:
+            continue
         # One that asks below the full path took the path for a folder.
         form = UrlForm.FOLDER if below_the_file[pk] else told.get(pk)
         if form is not None:

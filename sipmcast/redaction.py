@@ -59,6 +59,7 @@ _OWN_MAC = re.compile(rb"(?i)MAC(?::|%3a)[0-9a-f]{12}(?=@)")
 _KIND = re.compile(rb"(?i)(?:sips?|tel)(?::|%(?:25)*3a)|[a-z]{2,8}(?::|%(?:25)*3a)" + _SLASH + rb"{2}")
 # Where a secret of ours may stand.
 _RUN = re.compile(rb"[A-Za-z0-9_-]{%d,}" % SECRET_CHARS)
+_ALL_SEEN = re.compile(r"[ -~\n]*")  # nearly every message
 
 
 def redacted(datagram: bytes, known: Collection[str] = (), *, is_cut: bool = False) -> bytes:
@@ -138,7 +139,9 @@ def visible(datagram: bytes, limit: int = MAX_CHARS) -> tuple[str, bool]:
     """Text that shows every byte, and whether it was cut: what is not UTF-8 or cannot be seen stands as \\x.., a bare
     CR as \\r, and lines end as lines do."""
     text = datagram[: limit * 4].decode("utf-8", "backslashreplace").replace("\r\n", "\n")
-    shown = "".join(one if one == "\n" or one == " " or _is_seen(one) else _escaped(one) for one in text[:limit])
+    shown = text[:limit]
+    if _ALL_SEEN.fullmatch(shown) is None:
+        shown = "".join(one if one == "\n" or one == " " or _is_seen(one) else _escaped(one) for one in shown)
     return shown[:limit], len(text) > limit or len(shown) > limit or len(datagram) > limit * 4
 
 

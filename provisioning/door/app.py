@@ -19,7 +19,7 @@ from devices.crypto import CannotDecrypt
 from devices.limits import Limits, source_of
 from devices.mac import colons
 from devices.wording import in_english
-from provisioning import attempts, downloads, proofs
+from provisioning import attempts, downloads, offers, proofs
 from provisioning.door import again, crossing, guard, lookup, punctual, source, watch, watched
 from provisioning.door.http import FAILED, MALFORMED, NO_STORE, REFUSED, Answer, Request, Withdrawn, plain
 from provisioning.door.lookup import Stored
@@ -46,13 +46,15 @@ GRACE_SECONDS = 0.05
 REFUSAL_SECONDS = 0.01
 # A source may be so late before its rate counts: a site of 1,000 phones behind one address starts and is served.
 BURST_SECONDS = 40.0
+PROOFS_AT_ONCE = 200  # in one transaction, which has SQLite's lock for some 20 ms; 64 would have it for 5, four times
 RESERVE_SHARE = 0.2  # of what all together may ask for, kept for sources that ask for little
 # Requests that anybody may make stand in the log, but a flood must not fill the disk: the alarms count it.
 LINES_PER_SECOND, LINES_PER_SOURCE, LINES_BURST_SECONDS = 40.0, 2.0, 20.0
 
 _given_back: set[asyncio.Task[None]] = set()
 _turns = Turns()
-_proofs = Together(proofs.record_all)
+_proofs = Together(proofs.record_all, PROOFS_AT_ONCE)
+_offers = Together(offers.find_all)
 
 
 def respond(request: Request) -> Answer | Coroutine[Any, Any, Answer]:
@@ -129,7 +131,7 @@ async def _answer(request: Request, host: str, begun: float) -> Answer:
         if image is not None:
             return image
     async with _turns.of(source_of(host)):
-        found = await in_store(lookup.find, wanted, host)
+        found = await _find(wanted, host)
     kind = ""
     if found is not None and not crossing.is_open(request, wanted, found):
         log.warning("%s asked by plain HTTP for what leaves by TLS only", host)
@@ -160,6 +162,18 @@ async def _answer(request: Request, host: str, begun: float) -> Answer:
     if not by_design:
         watch.in_vain(wanted if is_heard else lookup.wanted(request.path), request.path, host)
     return REFUSED
+
+
+async def _find(wanted: lookup.Wanted, host: str) -> Offer | OtherName | Stored | None:
+    """What this request may have: looked for with those who ask for their own file too, and closer if it is not there.
+
+    Whatever is refused has had both looks, for whichever reason that is.
+    """
+    if wanted.config is not None and wanted.config.secret:
+        offer = await _offers.ask((wanted.config, host))
+        if offer is not None:
+            return offer
+    return await in_store(lookup.find, wanted, host)
 
 
 def admitted(host: str, limits: Limits) -> bool:

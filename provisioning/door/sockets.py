@@ -80,6 +80,7 @@ class Stream(asyncio.Transport):
     ) -> None:
         super().__init__({"socket": accepted, "peername": peer})
         self._loop, self._socket, self._protocol = loop, accepted, protocol
+        self._number = accepted.fileno()  # of a socket itself the loop's selector would write out both addresses first
         self._waiting = bytearray()  # to be sent
         self._high, self._low = HIGH_WATER_BYTES, LOW_WATER_BYTES
         self._closing = self._lost = self._paused = self._reads = False
@@ -88,7 +89,7 @@ class Stream(asyncio.Transport):
             self._read()  # whoever has something to ask has often said it by now
         if not self._closing:
             self._reads = True
-            loop.add_reader(accepted, self._read)
+            loop.add_reader(self._number, self._read)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """`peername`, `sockname` and `socket`."""
@@ -134,7 +135,7 @@ class Stream(asyncio.Transport):
             if sent == len(data):
                 return
             data = memoryview(data)[sent:]
-            self._loop.add_writer(self._socket, self._send_rest)
+            self._loop.add_writer(self._number, self._send_rest)
         self._waiting += data
         self._pause_if_full()
 
@@ -164,7 +165,7 @@ class Stream(asyncio.Transport):
             self._paused = False
             self._protocol.resume_writing()
         if not self._waiting and not self._lost:
-            self._loop.remove_writer(self._socket)
+            self._loop.remove_writer(self._number)
             if self._closing:
                 self._over(None)
 
@@ -195,13 +196,13 @@ class Stream(asyncio.Transport):
         self._stop_reading()
         if self._waiting:
             self._waiting.clear()
-            self._loop.remove_writer(self._socket)
+            self._loop.remove_writer(self._number)
         self._over(error)
 
     def _stop_reading(self) -> None:
         if self._reads:
             self._reads = False
-            self._loop.remove_reader(self._socket)
+            self._loop.remove_reader(self._number)
 
     def _over(self, error: OSError | None) -> None:
         # Not at once: whoever closes is often in the middle of something.

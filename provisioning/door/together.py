@@ -20,8 +20,8 @@ A = TypeVar("A")
 class Together(Generic[Q, A]):
     """Questions of one kind; `ask_all` answers those that have an answer, in a thread that may block."""
 
-    def __init__(self, ask_all: Callable[[list[Q]], Mapping[Q, A]]) -> None:
-        self._ask_all = ask_all
+    def __init__(self, ask_all: Callable[[list[Q]], Mapping[Q, A]], at_once: int = AT_ONCE) -> None:
+        self._ask_all, self._at_once = ask_all, at_once
         self._waiting: list[tuple[Q, asyncio.Future[A | None]]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -41,8 +41,8 @@ class Together(Generic[Q, A]):
         try:
             while self._waiting:
                 # Whoever is gone meanwhile is not asked for.
-                taken = [one for one in self._waiting[:AT_ONCE] if not one[1].done()]
-                del self._waiting[:AT_ONCE]
+                taken = [one for one in self._waiting[: self._at_once] if not one[1].done()]
+                del self._waiting[: self._at_once]
                 if taken:
                     await self._answer(taken)
         finally:

@@ -51,7 +51,7 @@ class TestAfterAnHourBack:
         sent = cast.sent(version)
         clock.forward(-HOUR)
         version.refresh_from_db()
-        assert downloads._first_path_open(version, version.first_host)  # also before anybody has seen to it
+        assert downloads.first_path_open(version, version.first_host)  # also before anybody has seen to it
         clock_step.went_back(HOUR)
         version.refresh_from_db()
         assert version.first_until == clock.at + timedelta(hours=outbox.FIRST_PATH_HOURS)

@@ -11,7 +11,7 @@ from django.db import DatabaseError
 
 from devices.crypto import CannotDecrypt
 from gspnp.logs import RedactingFormatter
-from provisioning import downloads, proofs
+from provisioning import downloads, offers, proofs
 from provisioning.models import Download
 from sipmcast.events import Outgoing
 from sipmcast.pnp import NotifyIds, Telling, notify_datagram
@@ -136,7 +136,8 @@ def test_a_mangled_path_that_holds_the_secret_is_not_logged(version, lines, mang
 def test_an_unforeseen_error_tells_no_secret_and_has_an_exact_length(version, lines, error):
     """A bug or a lost key: the phone gets a short answer, the log the reason, nobody the path."""
     path = cast.first_path(version)
-    with patch.object(downloads, "find", side_effect=error(f"while looking for {path}")):
+    found = error(f"while looking for {path}")
+    with patch.object(downloads, "find", side_effect=found), patch.object(offers, "_by_digest", side_effect=found):
         answer = cast.ask(path)
     assert answer.status in (500, 503)
     assert version.first_secret not in lines() + str(answer.headers) + answer.body.decode()
@@ -146,7 +147,8 @@ def test_an_unforeseen_error_tells_no_secret_and_has_an_exact_length(version, li
 
 def test_a_database_that_is_away_is_said_so_and_not_refused(version, lines):
     path = cast.first_path(version)
-    with patch.object(downloads, "find", side_effect=DatabaseError("locked")):
+    locked = DatabaseError("locked")
+    with patch.object(downloads, "find", side_effect=locked), patch.object(offers, "_by_digest", side_effect=locked):
         answer = cast.ask(path)
     assert (answer.status, answer.headers["content-length"]) == (503, str(len(answer.body)))
     assert version.first_secret not in lines()

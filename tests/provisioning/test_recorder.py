@@ -167,3 +167,11 @@ def test_as_many_as_there_is_room_for_are_told_and_no_more(monkeypatch):
     note = Again(1, 1, "cfg.xml", 200, HOST, "", timezone.now(), cast.MAC)
     assert [again.note(note) for _ in range(3)] == [True, True, False]
     again.forget()
+
+
+def test_it_stands_behind_the_door_where_both_want_the_same_core(door):
+    def priority(pid: int) -> int:
+        return os.getpriority(os.PRIO_PROCESS, pid)
+
+    behind = min(19, priority(door.processes[0].pid) + recorder.NICE)
+    wait_for(lambda: priority(recorder_of(door)) == behind, WAIT_SECONDS, "phones come first")
