@@ -10,21 +10,21 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from tests.support.deployed import Browser, Deployed, running, simulated
+from tests.support.disk import SmallDisk
 from tests.support.parts import require_root
 from tests.support.servers import PostgreSQL
+from tests.support.simulated import ending
 from tests.support.site import ROOT, SOON_SECONDS, wait_for
 
 pytestmark = [pytest.mark.servers, pytest.mark.long, pytest.mark.timeout(600)]
 
 DISK_MB = 160
-BLOCK = b"x" * 8192
 PHONES = 30
 EARLY = 6  # that have their configuration before the disk is full
 FIRST_MAC = 0x000B82D00000
@@ -75,17 +75,19 @@ class OnSmallDisk(PostgreSQL):
         self.has_log_elsewhere = has_log_elsewhere
         self._closing = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="postgresql keeper", daemon=True)
+        self.disk: SmallDisk | None = None
         try:
             super().__init__()
         except BaseException:
-            self._unmount()
+            if self.disk is not None:
+                self.disk.close()
             raise
         self._keeper.start()
 
     def _make_cluster(self) -> None:
         data = self.folder / "data"
         data.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "gspnp-test", str(data)], check=True)
+        self.disk = SmallDisk(data, DISK_MB)
         log = self.folder / "wal"
         log.mkdir()
         for folder, mode in ((data, 0o700), (log, 0o700)):
@@ -96,27 +98,11 @@ class OnSmallDisk(PostgreSQL):
             self.cluster = (*self.cluster, f"--waldir={log}")
         super()._make_cluster()
 
-    @property
-    def _filler(self) -> Path:
-        return self.folder / "data" / "filler"
-
-    def fill(self) -> None:
-        """Up to the last block."""
-        with self._filler.open("ab", buffering=0) as file:
-            try:
-                while file.write(BLOCK):
-                    pass
-            except OSError:
-                return
-
     def use_up_log(self) -> None:
         """Until its next piece cannot be made, of which the server dies (PANIC)."""
         with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self.url(), autocommit=True) as connection:
             while True:
                 connection.execute("SELECT pg_logical_emit_message(true, 'filler', repeat('x', 500000))")
-
-    def make_room(self) -> None:
-        self._filler.unlink()
 
     def said(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")
@@ -135,11 +121,8 @@ class OnSmallDisk(PostgreSQL):
         self._closing.set()
         self._keeper.join()
         self.kill()
-        self._unmount()
+        self.disk.close()
         super().remove()
-
-    def _unmount(self) -> None:
-        subprocess.run(["umount", "--lazy", str(self.folder / "data")], capture_output=True, check=False)
 
 
 @pytest.fixture(params=[True, False], ids=["its tables'", "also its log's"])
@@ -159,17 +142,13 @@ def deployed(server: OnSmallDisk, tmp_path: Path) -> Iterator[Deployed]:
         yield built
 
 
-@contextmanager
-def plugged_in(deployed: Deployed, first: str, count: int) -> Iterator[subprocess.Popen[str]]:
-    process = simulated(
-        deployed, "--count", str(count), "--mac", first, "--stagger", "0.1",
-        "--wait-assign", str(SIMULATOR_SECONDS), "--timeout", str(SIMULATOR_SECONDS),
+def switched_on(deployed: Deployed, first: str, count: int) -> subprocess.Popen[str]:
+    """So many phones, one after the other; they wait until they are assigned."""
+    seconds = str(SIMULATOR_SECONDS)
+    return simulated(
+        deployed, "--mac", first, "--count", str(count), "--stagger", "0.1", "--wait-assign", seconds,
+        "--timeout", seconds,
     )  # fmt: skip
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def listed(deployed: Deployed) -> int:
@@ -213,19 +192,20 @@ def stories(process: subprocess.Popen[str]) -> list[str]:
 def test_phones_are_answered_and_nothing_is_lost_or_half_written(server: OnSmallDisk, deployed: Deployed):
     browser = Browser(deployed, 99, {})
     assert browser.sign_in("admin", deployed.admin_password) == 302
-    with plugged_in(deployed, MACS[0], EARLY) as early:
-        wait_for(lambda: listed(deployed) == EARLY, SOON_SECONDS, "the first are in the list")
+    wait_for(lambda: "listening on" in deployed.log("listen"), BACK_SECONDS, "the listener listens")
+    with ending(early := switched_on(deployed, MACS[0], EARLY)):
+        wait_for(lambda: listed(deployed) == EARLY, BACK_SECONDS, lambda: f"{listed(deployed)} are in the list")
         assign(deployed, MACS[:EARLY])
         assert stories(early) == []
     steady = deployed.manage("shell", "--no-imports", "-c", STEADY).strip()
     before, live = answered(deployed), browser.live()
-    server.fill()
+    server.disk.fill()
     if not server.has_log_elsewhere:
         server.use_up_log()
-    with plugged_in(deployed, MACS[EARLY], PHONES - EARLY) as late:
+    with ending(late := switched_on(deployed, MACS[EARLY], PHONES - EARLY)):
         stored, said = refused_save(deployed)
         assert "Traceback" not in said and "disk" in said and "is full" in said, said
-        wait_for(lambda: answered(deployed) - before >= PHONES - EARLY, SOON_SECONDS, "all are answered")
+        wait_for(lambda: answered(deployed) - before >= PHONES - EARLY, BACK_SECONDS, "all are answered")
         list_is = browser.ask("GET", "/phones.json")
         file_is = browser.ask("GET", steady, port=5481)
         if server.has_log_elsewhere:
@@ -233,15 +213,16 @@ def test_phones_are_answered_and_nothing_is_lost_or_half_written(server: OnSmall
         else:
             assert stored == 0 and "PANIC" in server.said()
             assert (list_is[0], file_is[0]) == (503, 503) and "The database is away" in list_is[2].decode()
-        server.make_room()
+        server.disk.make_room()
         wait_for(lambda: listed(deployed) == PHONES, BACK_SECONDS, lambda: f"{listed(deployed)} are in the list")
         assign(deployed, MACS[EARLY:])
         assert stories(late) == []
         assert live.until(MACS[-1])["events"], "the open page has heard of it"
     assert deployed.rows(VERSIONS, VICTIM) == [(1 + stored, 1 + stored)], "of the save that failed nothing is there"
     assert deployed.rows(NAMES, VICTIM) == [(f"X {stored - 1}" if stored else "X",)]
-    with plugged_in(deployed, VICTIM, 1) as again:
-        assert stories(again) == []
+    if stored:
+        with ending(again := switched_on(deployed, VICTIM, 1)):
+            assert stories(again) == []
     all_is_well(deployed, browser)
 
 
