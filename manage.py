@@ -15,8 +15,8 @@ def main() -> None:
     try:
         execute_from_command_line(sys.argv)
     except DatabaseError as error:
-        if full.is_full(error):
-            sys.exit(full.WORDS.format(error))
+        if words := full.in_words(error):
+            sys.exit(words)
         if _has_tables():
             raise
         sys.exit(f"The database is not set up yet ({error}). Run `make run` once, or `manage.py migrate`.")

@@ -44,6 +44,21 @@ class WithoutTraceback(logging.Filter):
         return True
 
 
+class AwayInWords(logging.Filter):
+    """For pages that fail because the database is away or full: where each of them came by says nothing, and is said
+    by every open page every few seconds, on a disk that may be the full one."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None and "django.db" in sys.modules:
+            from gspnp.full import in_words
+
+            if words := in_words(error):
+                record.msg, record.args = f"{record.getMessage()}: {words}", ()
+                record.exc_info = record.exc_text = None
+        return True
+
+
 class Seldom(logging.Filter):
     """For what is said again and again while something is away: the first line passes, the next of its kind after five
     seconds, then after twice as long each time, up to five minutes. After as long a silence it begins anew."""
@@ -181,11 +196,15 @@ def configuration(level: str, form: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": machine if form == "json" else text},
-        "filters": {"line_only": {"()": "gspnp.logs.WithoutTraceback"}, "seldom": {"()": "gspnp.logs.Seldom"}},
+        "filters": {
+            "line_only": {"()": "gspnp.logs.WithoutTraceback"},
+            "away_in_words": {"()": "gspnp.logs.AwayInWords"},
+            "seldom": {"()": "gspnp.logs.Seldom"},
+        },
         "handlers": {"stderr": {"class": "gspnp.logs.Stderr", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
-            "django.request": {"level": "ERROR"},
+            "django.request": {"level": "ERROR", "filters": ["away_in_words"]},
             "django.security.DisallowedHost": {"filters": ["line_only"]},
             "axes": {"level": "WARNING"},
             "daphne": {"level": "WARNING"},

@@ -9,8 +9,9 @@ from django.conf import settings
 from django.utils import timezone
 
 from gspnp import open_port
+from provisioning.jobs import alive
 from provisioning.models import WorkerStatus
-from sipmcast.models import STALE_SECONDS, ListenerStatus
+from sipmcast.models import STALE_SECONDS, ListenerStatus, is_fresh_at
 
 
 def running(started_before: dt.datetime | None = None) -> list[str]:
@@ -22,8 +23,10 @@ def running(started_before: dt.datetime | None = None) -> list[str]:
     now = timezone.now()
     fresh = now - dt.timedelta(seconds=STALE_SECONDS)
     found = []
-    for words, model in (("listen", ListenerStatus), ("work", WorkerStatus)):
-        for one in model.objects.filter(heartbeat_at__gte=fresh):
+    listeners = ListenerStatus.objects.filter(is_fresh_at(now))
+    workers = [one for one in WorkerStatus.objects.filter(heartbeat_at__gte=fresh) if alive.is_fresh(one)]
+    for words, beating in (("listen", listeners), ("work", workers)):
+        for one in beating:
             if started_before is None or one.started_at < started_before:
                 ago = max(0, round((now - one.heartbeat_at).total_seconds()))
                 found.append(

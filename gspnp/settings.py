@@ -238,6 +238,7 @@ GSPNP_LOGIN_TRIES = env.int("GSPNP_LOGIN_TRIES", 5, 1, 1_000)
 GSPNP_LOGIN_LOCK_MINUTES = env.int("GSPNP_LOGIN_LOCK_MINUTES", 15, 1, 525_600)
 AUTHENTICATION_BACKENDS = ["gspnp.console.lockout.Backend", "django.contrib.auth.backends.ModelBackend"]
 AXES_FAILURE_LIMIT = GSPNP_LOGIN_TRIES
+AXES_HANDLER = "gspnp.console.lockout.Handler"
 AXES_COOLOFF_TIME = timedelta(minutes=GSPNP_LOGIN_LOCK_MINUTES)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True

@@ -9,18 +9,19 @@ needs nothing: time has passed then. What the slack of a minute bears (devices/t
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Min, Model, QuerySet
+from django.db.models import F, Max, Min, Model, QuerySet
 from django.utils import timezone
 
 from devices import inventory
 from devices.models import LiveEvent, Phone
 from devices.trust import CLOCK_SLACK_SECONDS
 from provisioning import outbox
+from provisioning.handout.models import HandedOut, Handout
 from provisioning.models import ConfigFile, Notify, NotifyState
 from provisioning.starts import AUTOMATIC_PAUSE_MINUTES
 
@@ -32,6 +33,7 @@ STAMPS: Mapping[type[Model], Sequence[str]] = {
     Phone: ("first_seen_at", "last_seen_at", "subscribed_at", "approved_at", "stage_at", "online_at", "claimed_at",
             "claim_heard_at", "alarm_at"),
     ConfigFile: ("bootstrap_at", "key_known_at", "fetched_at", "applied_at", "steady_at"),
+    HandedOut: ("at",),
     Notify: ("unless_steady_since", "first_sent_at", "opened_at", "challenged_at", "settled_at"),
 }  # fmt: skip
 WORDS = (
@@ -67,19 +69,33 @@ class Steps:
 
 
 def ahead_seconds() -> float:
-    """How far the newest event lies in time to come: so much at least was the clock set back since, if by anything."""
-    newest = LiveEvent.objects.order_by("-id").values_list("at", flat=True).first()
-    return (newest - timezone.now()).total_seconds() if newest else 0.0
+    """How far the latest stamp lies in time to come: so much at least was the clock set back since, if by anything.
+
+    The newest rows do not tell: others may have stored some after the clock was set back and before we came. Events are
+    not made earlier, so they alone do not tell either; but as long as none lies in time to come, one look is enough.
+    """
+    now = timezone.now()
+    soon = now + timedelta(seconds=CLOCK_SLACK_SECONDS)
+    if not LiveEvent.objects.filter(at__gt=soon).exists():
+        return 0.0
+    latest = [rows.aggregate(at=Max(name))["at"] for rows, name in _stamped()]
+    return max((at - now).total_seconds() for at in [*latest, now] if at is not None)
+
+
+def _stamped() -> Iterator[tuple[QuerySet[Any], str]]:
+    for model, names in STAMPS.items():
+        for name in names:
+            yield model._default_manager.order_by(), name
 
 
 def went_back(seconds: float) -> None:
     """Make all stamps of the time that is to come once more as much earlier. Many short transactions."""
     log.warning(WORDS.format(seconds))
     now, back = timezone.now(), timedelta(seconds=seconds)
-    for model, names in STAMPS.items():
-        for name in names:
-            rows = model._default_manager.filter(**{f"{name}__gt": now, f"{name}__lte": now + back})
-            _make_earlier(rows, back, name)
+    for rows, name in _stamped():
+        _make_earlier(rows.filter(**{f"{name}__gt": now, f"{name}__lte": now + back}), back, name)
+    # A range of a site, of which there are few: else phones that are new by this clock were there before it began.
+    Handout.objects.filter(since__gt=now, since__lte=now + back).update(since=F("since") - back)
     opened = now + timedelta(hours=outbox.FIRST_PATH_HOURS)
     _make_earlier(
         ConfigFile.objects.filter(first_until__gt=opened, first_until__lte=opened + back), back, "first_until"

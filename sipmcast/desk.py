@@ -63,6 +63,8 @@ class Plan:
     """How often the kernel was made to ask for the address of each NOTIFY's phone."""
     more: bool = False
     """Is there probably more that is due already?"""
+    set_back_seconds: float = 0.0
+    """By how much the clock was found set back; what it stamped before has been seen to."""
 
 
 class Stored(NamedTuple):
@@ -139,20 +141,21 @@ def _steps() -> clock_step.Steps:
     return steps
 
 
-def see_to_clock(steps: clock_step.Steps) -> None:
-    """If the clock was set back, what it stamped before comes to its real age first."""
+def see_to_clock(steps: clock_step.Steps) -> float:
+    """If the clock was set back, what it stamped before comes to its real age first. By how many seconds it was."""
     if back := steps.back_seconds():
         clock_step.went_back(back)
         steps.seen_to()
+    return back
 
 
 def look(
     legs: Mapping[LegKey, Leg], claimed_by: str, probed: dict[int, int], room: int, site: str | None = None
 ) -> Plan:
     """What is due in the outbox for phones of our site, and taken by us: at most `room` NOTIFYs to open."""
-    see_to_clock(_steps())
+    set_back = see_to_clock(_steps())
     now = timezone.now()
-    plan = Plan(probed=probed)
+    plan = Plan(probed=probed, set_back_seconds=set_back)
     due = outbox.due(now, legs, min(DUE_LIMIT, room), site)
     if due:
         plan.more = len(due) == DUE_LIMIT

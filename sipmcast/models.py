@@ -1,14 +1,25 @@
 """What a listener says of itself, so that the console can tell whether phones can be heard, and what was said last."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import models
 from django.utils import timezone
 
 from devices.models import Phone
+from devices.trust import CLOCK_SLACK_SECONDS
 
 HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 15.0  # a listener that has been silent for three beats counts as down
+
+
+def is_fresh_at(now: datetime) -> models.Q:
+    """Listeners that were heard of within three beats.
+
+    A beat in time to come is that of a listener whose clock is ahead, or one from before this clock was set back:
+    which of them it is, the workers find out, who watch whether it moves (sipmcast/silence.py).
+    """
+    stands_still = models.Q(heartbeat_at__gt=now + timedelta(seconds=CLOCK_SLACK_SECONDS), alarmed_at__isnull=False)
+    return models.Q(heartbeat_at__gte=now - timedelta(seconds=STALE_SECONDS)) & ~stands_still
 
 
 class ListenerStatus(models.Model):
@@ -36,8 +47,11 @@ class ListenerStatus(models.Model):
 
     @property
     def is_fresh(self) -> bool:
-        """Was it heard of within three beats?"""
-        return self.heartbeat_at >= timezone.now() - timedelta(seconds=STALE_SECONDS)
+        """Was it heard of within three beats? `is_fresh_at` is the same for a query."""
+        now = timezone.now()
+        if self.heartbeat_at > now + timedelta(seconds=CLOCK_SLACK_SECONDS) and self.alarmed_at is not None:
+            return False
+        return self.heartbeat_at >= now - timedelta(seconds=STALE_SECONDS)
 
 
 class TranscriptKind(models.TextChoices):

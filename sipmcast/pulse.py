@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from devices.places import site_words
-from provisioning.clock_step import WORDS, Steps
+from provisioning.clock_step import WORDS
 from sipmcast.held import Held
 from sipmcast.listener import Listener
 from sipmcast.models import HEARTBEAT_SECONDS
@@ -40,7 +40,6 @@ class Pulse:
     _words: str = ""
     _words_until: float = 0.0
     _due_at: float = 0.0
-    _steps: Steps = field(default_factory=Steps)
     _clock_words: str = ""
     _clock_until: float = 0.0
 
@@ -67,15 +66,16 @@ class Pulse:
     def warnings(self, drops: int, now: float) -> list[str]:
         """What people should know and what does not stop us."""
         said = [self._words] if now < self._words_until else []
-        if back := self._steps.back_seconds():
-            self._clock_words, self._clock_until = WORDS.format(back), now + RECALL_SECONDS
-            self._steps.seen_to()
         if now < self._clock_until:
             said.append(self._clock_words)
         if drops:
             said.append(f"The kernel has thrown away {drops:,} datagrams that came faster than they were read.")
         self._shared = {site: until for site, until in self._shared.items() if now < until}
         return said + [SAME_LAN.format(site_words(site)) for site in sorted(self._shared)]
+
+    def set_back(self, seconds: float) -> None:
+        """This machine's clock was, also before we started."""
+        self._clock_words, self._clock_until = WORDS.format(seconds), time.monotonic() + RECALL_SECONDS
 
     def shares_with(self, site: str) -> None:
         """A listener of that site has heard the very start that we have heard."""

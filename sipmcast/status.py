@@ -8,7 +8,7 @@ from django.utils import timezone
 from prometheus_client.core import Metric
 
 from devices.metrics import gauge
-from sipmcast.models import STALE_SECONDS, ListenerStatus
+from sipmcast.models import STALE_SECONDS, ListenerStatus, is_fresh_at
 
 TROUBLE_CHARS = 300
 MAX_WARNINGS = 20
@@ -32,7 +32,7 @@ def heartbeat(name: str, site: str, said: Said) -> None:
     now = timezone.now()
     place, _, instance = name.partition("#")
     others = ListenerStatus.objects.filter(name=place).exclude(instance=instance)
-    if not said.interfaces and others.filter(heartbeat_at__gt=now - timedelta(seconds=STALE_SECONDS)).exists():
+    if not said.interfaces and others.filter(is_fresh_at(now)).exists():
         return  # a second one that hears nothing must not speak over the first
     row = {
         "site": site,
@@ -64,11 +64,11 @@ def metrics_of_all() -> Iterable[Metric]:
     """What the database says of every site's listeners: one row each."""
     now, ages, fresh = timezone.now(), dict[str, float](), dict[str, float]()
     lately = ListenerStatus.objects.filter(heartbeat_at__gt=now - timedelta(days=TOLD_DAYS))
-    rows = lately.order_by("-heartbeat_at").values_list("site", "heartbeat_at")
-    for site, heartbeat_at in rows[:MAX_LISTENERS]:
-        age = max(0.0, (now - heartbeat_at).total_seconds())
+    for row in lately.order_by("-heartbeat_at").only("site", "heartbeat_at", "alarmed_at")[:MAX_LISTENERS]:
+        site, is_fresh = row.site, row.is_fresh
+        age = max(0.0 if is_fresh else STALE_SECONDS, (now - row.heartbeat_at).total_seconds())
         ages[site] = min(age, ages.get(site, age))
-        fresh[site] = fresh.get(site, 0) + (age < STALE_SECONDS)
+        fresh[site] = fresh.get(site, 0) + is_fresh
     yield gauge("gspnp_listeners", "Listeners with a fresh heartbeat, by site.", fresh, "site")
     words = "Seconds since a listener of this site was heard from last."
     yield gauge("gspnp_listener_heartbeat_age_seconds", words, ages, "site")

@@ -268,6 +268,8 @@ class Worker:
             desk.look, legs, self.claimed_by, self._probed, self.listener.agent.room, self.site
         )
         self._probed = plan.probed if len(plan.probed) < PROBED_AT_MOST else {}
+        if plan.set_back_seconds:
+            self.pulse.set_back(plan.set_back_seconds)
         self._carry_out(plan)
         await self._upkeep(legs)
         await self.roll_call.step(legs, self.listener, self._in_outbox)

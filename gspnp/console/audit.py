@@ -12,12 +12,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from axes.signals import user_locked_out
 from django.apps import apps
-from django.conf import settings
 from django.contrib.admin.utils import unquote
 from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out
@@ -269,8 +267,7 @@ def _signed_out(request: HttpRequest | None, user: Any, **_: object) -> None:
 
 def _locked_out(request: HttpRequest, username: str, ip_address: str | None, **_: object) -> None:
     """Once for each lock, however often it is tried again."""
-    since = timezone.now() - timedelta(minutes=settings.GSPNP_LOGIN_LOCK_MINUTES)
     said = {"deed": "locked out", "what": username[:200], "host": ip_address or ""}
     with transaction.atomic():
-        if not Change.objects.filter(at__gte=since, **said).exists():
+        if not Change.objects.filter(lockout.within_a_lock("at"), **said).exists():
             Change.objects.create(at=timezone.now(), **said)

@@ -16,13 +16,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from axes.backends import AxesStandaloneBackend
+from axes.handlers.database import AxesDatabaseHandler
 from axes.handlers.proxy import AxesProxyHandler
 from axes.models import AccessAttempt
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_login_failed
 from django.core.exceptions import ValidationError
-from django.db.models import Max, QuerySet, Sum
+from django.db.models import Max, Q, QuerySet, Sum
 from django.db.models.signals import pre_save
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
@@ -34,6 +35,7 @@ from django.utils.translation import gettext_lazy
 from unfold.forms import AuthenticationForm
 
 from devices import networks
+from devices.trust import CLOCK_SLACK_SECONDS
 
 UNKNOWN = "unknown name "
 TURNS, TURN_SECONDS = 64, 10.0
@@ -54,6 +56,30 @@ class Backend(AxesStandaloneBackend):
 def keep_nothing_typed(instance: AccessAttempt, **_: object) -> None:
     """django-axes would keep the fields of the form, but for those whose names it knows: any may hold a password."""
     instance.get_data = instance.post_data = ""
+
+
+def within_a_lock(name: str) -> Q:
+    """Rows whose time in that column is no longer ago than a lock lasts. One in time to come was stored before the
+    clock was set back: it would lock for as long as the clock was wrong, and counts no more."""
+    now = timezone.now()
+    since = now - timedelta(minutes=settings.GSPNP_LOGIN_LOCK_MINUTES)
+    return Q(**{f"{name}__range": (since, now + timedelta(seconds=CLOCK_SLACK_SECONDS))})
+
+
+class Handler(AxesDatabaseHandler):
+    """django-axes's, which is told what a clock may do."""
+
+    def get_user_attempts(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> list[QuerySet[Any]]:
+        """Those that count."""
+        return [rows.filter(within_a_lock("attempt_time")) for rows in super().get_user_attempts(request, credentials)]
+
+    def clean_expired_user_attempts(
+        self, request: HttpRequest | None = None, credentials: dict[str, Any] | None = None
+    ) -> int:
+        """Also those in time to come: the next wrong password would be counted on in their row."""
+        soon = timezone.now() + timedelta(seconds=CLOCK_SLACK_SECONDS)
+        gone, _rows = AccessAttempt.objects.filter(attempt_time__gt=soon).delete()
+        return gone + super().clean_expired_user_attempts(request, credentials)
 
 
 class SignInForm(AuthenticationForm):
@@ -167,8 +193,7 @@ def until(last_try: datetime) -> datetime:
 
 def _tries() -> QuerySet[AccessAttempt]:
     """Those that still count."""
-    since = timezone.now() - timedelta(minutes=settings.GSPNP_LOGIN_LOCK_MINUTES)
-    return AccessAttempt.objects.filter(attempt_time__gte=since)
+    return AccessAttempt.objects.filter(within_a_lock("attempt_time"))
 
 
 def locked() -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
+from devices.trust import CLOCK_SLACK_SECONDS
 from provisioning.jobs.models import WorkerStatus
 
 STALE_SECONDS = 60.0  # a round is begun every 5 s, and takes longer when there is much to do
@@ -38,8 +39,10 @@ def last_beat() -> datetime | None:
 
 
 def is_fresh(status: WorkerStatus) -> bool:
-    """Whether it lives."""
-    return timezone.now() - status.heartbeat_at < timedelta(seconds=STALE_SECONDS)
+    """Whether it lives. One that does says so again some seconds after the clock was set back; a sign of life in time
+    to come is that of one which ended before."""
+    age_seconds = (timezone.now() - status.heartbeat_at).total_seconds()
+    return -CLOCK_SLACK_SECONDS <= age_seconds < STALE_SECONDS
 
 
 def this_machine() -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from sipmcast.doctor import dhcp, hearing, network, places, port, probing, safet
 from sipmcast.doctor.facts import Decoy, Door, Echo, Firewall, Heard, Machine, Setup
 from sipmcast.doctor.finding import Finding, Report, Section, unknown
 from sipmcast.doctor.machine import read_firewall, read_machine
-from sipmcast.models import STALE_SECONDS, ListenerStatus
+from sipmcast.models import ListenerStatus
 from sipmcast.sockets import Interface
 
 PROBES_SECONDS = 5.0  # all of them together; a name that DNS does not answer would take longer
@@ -52,7 +52,7 @@ def read_listeners(now: datetime) -> list[Heard] | None:
     return [
         Heard(
             name=row.name,
-            fresh=row.heartbeat_at >= now - timedelta(seconds=STALE_SECONDS),
+            fresh=row.is_fresh,
             started_at=row.started_at,
             heartbeat_at=row.heartbeat_at,
             interfaces=row.interfaces,

@@ -2,6 +2,7 @@
 
 import re
 
+import psycopg
 import pytest
 from django.core import management
 from django.db import InterfaceError, OperationalError
@@ -10,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 import manage
-from gspnp import urls
+from gspnp import full, urls
 from tests import cast
 from tests.console.conftest import person, signed_in
 
@@ -69,6 +70,25 @@ def test_a_database_that_is_full_or_away_is_said_to_people_and_to_scripts(consol
     assert answer.status_code == 503 and words in answer.json()["message"]
 
 
+def test_the_log_says_it_in_one_line_and_of_a_fault_where_it_is(console, monkeypatch, caplog):
+    errors = [OperationalError("couldn't get a connection after 5.00 sec"), ValueError("ours")]
+
+    def broken(_request):
+        raise errors.pop(0)
+
+    monkeypatch.setattr(urls.urlpatterns[0], "callback", broken)
+    console.raise_request_exception = False
+    found = []
+    while errors:
+        caplog.clear()
+        console.get("/healthz")
+        (record,) = (one for one in caplog.records if one.name == "django.request")
+        found.append((record.getMessage(), bool(record.exc_info)))
+    (away, away_at), (_, fault_at) = found
+    assert "/healthz: The database cannot be asked now (couldn't get a connection after 5.00 sec)." in away
+    assert (away_at, fault_at) == (False, True)
+
+
 def test_a_table_that_is_not_there_is_a_fault_and_not_an_absence(console, monkeypatch):
     def broken(_request):
         raise OperationalError("no such table: devices_phone")
@@ -85,6 +105,25 @@ def test_a_command_says_that_the_disk_is_full(monkeypatch):
     monkeypatch.setattr(management, "execute_from_command_line", full)
     with pytest.raises(SystemExit, match="Make room on it and try again: nothing of this was stored"):
         manage.main()
+
+
+def test_a_command_says_that_the_database_is_away_and_where_to_look(monkeypatch):
+    def away(_words):
+        raise OperationalError("connection failed: Connection refused\n\tIs the server running on that host?")
+
+    monkeypatch.setattr(management, "execute_from_command_line", away)
+    with pytest.raises(SystemExit) as ended:
+        manage.main()
+    assert "(connection failed: Connection refused)" in ended.value.code
+    assert "whether its disk is full" in ended.value.code
+
+
+def test_a_postgresql_that_speaks_another_language_is_full_too(monkeypatch):
+    said = psycopg.errors.DiskFull("konnte Datei nicht erweitern: Auf dem Gerät ist kein Speicherplatz mehr verfügbar")
+    error = OperationalError(str(said))
+    error.__cause__ = said
+    assert full.is_full(error)
+    assert not full.is_full(OperationalError("deadlock detected"))
 
 
 def test_a_form_with_an_old_token_says_what_to_do(technician):

@@ -17,6 +17,7 @@ from devices.choices import WAY, Stage
 from devices.models import Phone
 from devices.trust import Verdict
 from gspnp.console import figures, narrow, reasons
+from gspnp.running import running
 from provisioning import settling, starts, stuck_words
 from provisioning.firmware import pins
 from provisioning.jobs import alive
@@ -267,6 +268,16 @@ def test_a_worker_that_fell_silent_and_one_with_trouble_are_seen(console, fleet,
     clock.forward(seconds=alive.STALE_SECONDS)
     html = console.get(URL).content.decode()
     assert 'data-state="away" data-testid="worker"' in html and "manage.py work" in html
+
+
+def test_a_worker_that_died_before_the_clock_was_set_back_is_not_alive_for_an_hour(console, fleet, clock):
+    alive.beat(clock())
+    clock.forward(hours=-1)
+    assert 'data-state="away" data-testid="worker"' in console.get(URL).content.decode()
+    assert running() == []
+    alive.beat(clock())
+    assert 'data-state="well" data-testid="worker"' in console.get(URL).content.decode()
+    assert len(running()) == 1
 
 
 def test_a_listener_is_shown_with_what_it_counts_and_what_hinders_it(console, fleet, listener):

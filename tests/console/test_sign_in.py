@@ -15,6 +15,7 @@ from django.test import Client
 from django.utils import timezone
 
 from gspnp.console import lockout, roles, sessions
+from gspnp.console.models import Change
 from tests.console.conftest import person
 
 pytestmark = pytest.mark.django_db
@@ -74,6 +75,32 @@ def test_a_lock_ends_by_itself_and_tries_during_it_do_not_lengthen_it(tess):
     assert AccessAttempt.objects.get().attempt_time == earlier
     AccessAttempt.objects.update(attempt_time=timezone.now() - timedelta(minutes=16))
     assert enter(browser(), PASSWORD).status_code == 302
+
+
+def test_a_lock_does_not_last_for_as_long_as_the_clock_was_wrong(tess):
+    assert locks(browser())
+    AccessAttempt.objects.update(attempt_time=timezone.now() + timedelta(hours=1))
+    assert lockout.locked() == []
+    assert enter(browser(), "wrong").status_code == 200, "it counts anew"
+    assert enter(browser(), PASSWORD).status_code == 302
+    assert locks(browser()), "and locks as before"
+
+
+def test_a_lock_after_the_clock_was_set_back_stands_in_the_list_of_changes(tess):
+    assert locks(browser())
+    Change.objects.update(at=timezone.now() + timedelta(hours=1))
+    AccessAttempt.objects.all().delete()
+    assert locks(browser())
+    assert Change.objects.filter(deed="locked out").count() == 2
+
+
+def test_a_session_outlives_a_clock_that_is_set_back_and_ends_no_later_for_it(tess, clock):
+    client = browser()
+    enter(client, PASSWORD)
+    clock.forward(hours=-1)
+    assert client.get("/overview/").status_code == 200
+    clock.forward(hours=8)
+    assert client.get("/overview/").status_code == 302
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,48 +1,24 @@
 """The disk is full while a phone is being told, another one starts up and a person saves; then there is room again."""
 
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.disk import SmallDisk
 from tests.support.site import DATABASE, SOON_SECONDS, wait_for
 from tests.support.world import World
 
 pytestmark = [pytest.mark.net, pytest.mark.long, pytest.mark.timeout(300)]
 
 DISK_MB = 16
-BLOCK = b"x" * 4096
-
-
-class Disk:
-    """A small file system of its own, with the database on it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self._filler = folder, folder / "filler"
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "gspnp-test", str(folder)], check=True)
-
-    def fill(self) -> None:
-        """Up to the last block."""
-        with self._filler.open("ab", buffering=0) as file:
-            try:
-                while file.write(BLOCK):
-                    pass
-            except OSError:
-                return
-
-    def make_room(self) -> None:
-        self._filler.unlink()
-
-    def close(self) -> None:
-        subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
 
 
 @pytest.fixture
-def full_world(make_world: Callable[..., World], empty_database: Path) -> Iterator[tuple[World, Disk]]:
+def full_world(make_world: Callable[..., World], empty_database: Path) -> Iterator[tuple[World, SmallDisk]]:
     world = make_world()
-    disk = Disk(world.site.folder)
+    disk = SmallDisk(world.site.folder, DISK_MB)
     try:
         shutil.copy(empty_database, world.site.folder / DATABASE)
         yield world, disk
@@ -51,7 +27,7 @@ def full_world(make_world: Callable[..., World], empty_database: Path) -> Iterat
         disk.close()
 
 
-def test_phones_are_answered_and_nothing_is_lost_or_half_written(full_world: tuple[World, Disk]):
+def test_phones_are_answered_and_nothing_is_lost_or_half_written(full_world: tuple[World, SmallDisk]):
     world, disk = full_world
     world.site.start("listen", "phones", "work", "console")
     first, second = world.phone(), world.phone(lan=1)

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from devices import trust
-from devices.models import Phone
+from devices.models import LiveEvent, Phone
 from provisioning import clock_step, downloads, outbox, settling
 from provisioning.models import ConfigFile, Job, Notify
 from sipmcast.endings import standing
@@ -68,6 +68,17 @@ class TestAfterAnHourBack:
         steps = clock_step.Steps()
         steps.found(clock_step.ahead_seconds())
         assert steps.back_seconds() == HOUR
+
+    def test_it_finds_it_out_also_when_others_have_stored_something_since(self, version, clock):
+        clock.forward(-HOUR)
+        cast.seen("000B82A00001", "10.0.0.51")
+        cast.save(Phone.objects.get(mac="000B82A00001"))
+        assert clock_step.ahead_seconds() == HOUR
+
+    def test_a_listener_that_starts_after_it_was_seen_to_finds_nothing(self, version, clock):
+        set_back(clock)
+        assert LiveEvent.objects.filter(at__gt=clock.at).exists()
+        assert clock_step.ahead_seconds() == 0
 
     def test_it_is_done_once_whoever_else_does_it_too(self, version, clock):
         cast.sent(version)

@@ -10,7 +10,7 @@ from devices.choices import Neighbour, Stage
 from devices.directory import Entry
 from devices.models import Account, Phone
 from devices.trust import Verdict
-from provisioning import assignment
+from provisioning import assignment, clock_step
 from provisioning.handout import giving, ranges, waiting
 from provisioning.handout.ranges import Range
 from provisioning.layers import store
@@ -305,6 +305,22 @@ def test_one_that_cannot_be_saved_says_why_keeps_its_number_and_is_tried_again(c
     clock.forward(minutes=6)
     assert giving.hand_out() == 1
     assert numbers() == {1: "200"}
+
+
+def test_after_the_clock_was_set_back_neither_new_phones_nor_a_next_try_wait_for_an_hour(clock):
+    extensions("200", "201")
+    on()
+    clock.forward(1)
+    first = arrive(1)
+    claim = Handout.objects.get().given.create(phone=first, number="200", at=clock.at, words="Busy.")
+    clock.forward(hours=-1)
+    clock_step.went_back(3600)
+    clock.forward(minutes=giving.RETRY_MINUTES, seconds=1)
+    arrive(2)
+    giving.hand_out()
+    assert numbers() == {1: "200", 2: "201"}
+    claim.refresh_from_db()
+    assert claim.done_at is not None
 
 
 def test_an_entry_that_is_gone_is_said(clock):

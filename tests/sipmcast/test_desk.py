@@ -284,6 +284,13 @@ class TestResuming:
         clock.forward(days=-3)
         assert look(ME_AFTER_A_CRASH).sends[0].elapsed_seconds == 0.0
 
+    def test_a_listener_that_starts_after_the_clock_was_set_back_sends_at_once_and_says_so(self, version, clock):
+        clock.forward(hours=-1)
+        desk._steps.cache_clear()  # as in a new process
+        plan = look()
+        assert (len(plan.sends), plan.set_back_seconds) == (1, 3600)
+        assert look().set_back_seconds == 0
+
     def test_another_listeners_live_transaction_is_not_taken(self, version, clock):
         (send,) = look().sends
         for seconds in (0, 31, 10):

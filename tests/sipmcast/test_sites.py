@@ -11,6 +11,7 @@ from django.utils import timezone
 from devices import inventory
 from devices.choices import AlarmKind
 from devices.models import Alarm, LiveEvent, Phone
+from gspnp.running import running
 from provisioning import stuck
 from provisioning.jobs import moves, runner
 from provisioning.management.commands import work
@@ -18,7 +19,7 @@ from provisioning.models import ConfigFile, Job, Notify
 from sipmcast import desk, reach, silence, status
 from sipmcast.listener import Options
 from sipmcast.management.commands.listen_pnp import instance_name
-from sipmcast.models import STALE_SECONDS, ListenerStatus
+from sipmcast.models import STALE_SECONDS, ListenerStatus, is_fresh_at
 from tests import cast
 
 pytestmark = [pytest.mark.django_db, pytest.mark.db]
@@ -213,6 +214,30 @@ def test_a_clock_that_is_wrong_and_a_database_that_was_away_make_nobody_silent(w
 
     watch(watches, 60, each=beat_an_hour_ago)
     assert open_alarms() == []
+
+
+def test_one_that_died_before_the_clock_was_set_back_is_not_shown_as_alive_for_an_hour(watches, clock):
+    beat()
+    clock.forward(hours=-1)
+    watch(watches, 30)
+    assert open_alarms() == ["pbx/berlin"]
+    row = ListenerStatus.objects.get()
+    assert (row.is_fresh, silence.silent_sites(), running()) == (False, {"berlin": "pbx/berlin"}, [])
+    assert not ListenerStatus.objects.filter(is_fresh_at(clock.at)).exists()
+    status.heartbeat("pbx/berlin#new", "berlin", status.Said([], "eth0 is gone", {}))
+    assert ListenerStatus.objects.get().trouble == "eth0 is gone", "who cannot listen now may say so"
+    assert ListenerStatus.objects.get().is_fresh
+
+
+def test_one_whose_clock_is_ahead_is_alive(watches, clock):
+    def beat_by_its_own_clock() -> None:
+        beat()
+        ListenerStatus.objects.update(heartbeat_at=clock.forward(seconds=5) + timedelta(minutes=10))
+
+    watch(watches, 60, each=beat_by_its_own_clock)
+    assert open_alarms() == []
+    assert ListenerStatus.objects.get().is_fresh
+    assert ListenerStatus.objects.filter(is_fresh_at(clock.at)).exists()
 
 
 def test_one_that_is_gone_for_good_is_forgotten_with_its_alarm_and_one_that_lives_is_not(watches):

@@ -311,6 +311,14 @@ async def test_what_happened_while_the_store_was_away_is_told_when_it_is_back(ru
     assert "The database was away" in running.pulse.warnings(0, time.monotonic())[0]
 
 
+async def test_that_the_clock_was_set_back_is_said_for_an_hour(running, store):
+    store.plans = [desk.Plan(set_back_seconds=3600)]
+    await until(lambda: running.pulse.warnings(0, time.monotonic()))
+    (words,) = running.pulse.warnings(0, time.monotonic())
+    assert words.startswith("The clock of this machine was set back by 3600 s") and "NTP" in words
+    assert running.pulse.warnings(0, time.monotonic() + pulse.RECALL_SECONDS + 1) == []
+
+
 async def test_that_another_sites_listener_hears_the_same_lan_is_said_until_a_day_has_passed(running, store):
     store.also_at = "berlin"
     running.deliver(heard(1))

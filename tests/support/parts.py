@@ -13,6 +13,7 @@ PACKAGES = {
     "chromium": "chromium",
     "curl": "curl",
     "docker-compose": "docker-compose",
+    "faketime": "faketime",
     "ip": "iproute2",
     "kamailio": "kamailio",
     "nginx": "nginx-light",

@@ -42,6 +42,8 @@ START_TRIES = 3  # somebody else may take the free port before the server does
 class PostgreSQL:
     """One server: `start`, `stop` and `kill` may come in turns; its data and its port stay."""
 
+    cluster: tuple[str, ...] = ()  # more words for initdb
+
     def __init__(self) -> None:
         self._binaries = _binaries()
         _sweep()
@@ -67,6 +69,11 @@ class PostgreSQL:
                 return
             if not left:
                 raise AssertionError(f"PostgreSQL does not start: {self._log.read_text(errors='replace')[-2000:]}")
+
+    @property
+    def has_ended(self) -> bool:
+        """By itself."""
+        return self._process is not None and self._process.poll() is not None
 
     def stop(self) -> None:
         """A clean end: connections are closed by the server (as at an upgrade)."""
@@ -127,7 +134,7 @@ class PostgreSQL:
             os.chown(secret, self._account["user"], self._account["group"])
         done = subprocess.run(
             [self._binaries / "initdb", "--pgdata", self.folder / "data", "--username", USER, "--encoding", "UTF8",
-             "--locale", "C", "--auth", "scram-sha-256", "--pwfile", secret, "--no-sync"],
+             "--locale", "C", "--auth", "scram-sha-256", "--pwfile", secret, "--no-sync", *self.cluster],
             cwd=self.folder, capture_output=True, text=True, timeout=START_SECONDS, check=False, **self._account,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any, cast
 
 from django.contrib import admin
@@ -19,7 +18,7 @@ from devices.models import Phone
 from gspnp.console.rows import IS_OFFLINE, IS_ONLINE, OFFLINE, ONLINE, REACH_LABELS, UNKNOWN, WHY_SILENT, reach_of
 from gspnp.console.templatetags.console import moment
 from provisioning.models import LayerLevel, SettingsLayer
-from sipmcast.models import STALE_SECONDS, ListenerStatus
+from sipmcast.models import ListenerStatus, is_fresh_at
 
 # A state without an entry would be shown by its name for programs.
 REACH_COLOURS = {ONLINE: "success", OFFLINE: "danger", UNKNOWN: ""}
@@ -28,7 +27,7 @@ NEIGHBOUR_COLOURS = {Neighbour.MATCH: "success", Neighbour.MISMATCH: "danger", N
 
 def with_presence(phones: QuerySet[Phone]) -> QuerySet[Phone]:
     """With what `reach` needs, so that a list asks once and not for every row."""
-    fresh = ListenerStatus.objects.filter(heartbeat_at__gte=timezone.now() - timedelta(seconds=STALE_SECONDS))
+    fresh = ListenerStatus.objects.filter(is_fresh_at(timezone.now()))
     return phones.annotate(is_asked=Exists(fresh), why_silent=WHY_SILENT)
 
 
