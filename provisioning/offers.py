@@ -1,8 +1,9 @@
 """Files that many phones ask for at the same time, each by its own newest path: looked up together, by four statements.
 
-Only the ordinary way stands here: the newest version of an assigned phone, its final file, no encrypted format and no
-login. Whoever is not in the answer is looked up by downloads.find, which has all the rules and the words for what is
-wrong; so nothing is ever refused here, and what one phone's rows have wrong is nobody else's affair.
+Only the ordinary way stands here: the newest version of an assigned phone, no encrypted format, no login, and its final
+file or a name that this file does not have (each phone asks for one of those first, at each start). Whoever is not in
+the answer is looked up by downloads.find, which has all the rules and the words for what is wrong; so nobody is kept
+from his file here, and what one phone's rows have wrong is nobody else's affair.
 """
 
 import logging
@@ -15,7 +16,7 @@ from devices import batch, crypto
 from devices.choices import WAY
 from devices.models import Phone
 from provisioning import downloads
-from provisioning.downloads import Offer
+from provisioning.downloads import Offer, OtherName
 from provisioning.gxp import files
 from provisioning.gxp.files import Part
 from provisioning.models import ConfigFile, PathKind
@@ -44,8 +45,8 @@ class _Found(NamedTuple):
     sealed: bytes
 
 
-def find_all(questions: Sequence[Question]) -> Mapping[Question, Offer]:
-    """The files of those that may have theirs in the ordinary way; all others want a closer look."""
+def find_all(questions: Sequence[Question]) -> Mapping[Question, Offer | OtherName]:
+    """What those get who go the ordinary way; all others want a closer look."""
     try:
         found = _by_digest({hash_of(ask.secret) for ask, _ in questions})
         # Asked for in any case: that a path is known must not be told by the time that it takes to refuse it.
@@ -55,7 +56,7 @@ def find_all(questions: Sequence[Question]) -> Mapping[Question, Offer]:
     except Exception as error:  # whatever is wrong, or with whose rows: each is told by its own look
         log.debug("%d files could not be looked up together (%s); now one by one", len(questions), type(error))
         return {}
-    offers: dict[Question, Offer] = {}
+    offers: dict[Question, Offer | OtherName] = {}
     for ask, source_host in questions:
         one = found.get(hash_of(ask.secret))
         if one is None or newest.get(one.version.phone_id) != one.version.pk:
@@ -87,14 +88,17 @@ def _found(row: Sequence[Any], kind: PathKind) -> _Found:
     return _Found(version, kind, content if body is None else body)
 
 
-def _offer(ask: Ask, source_host: str, found: _Found) -> Offer | None:
+def _offer(ask: Ask, source_host: str, found: _Found) -> Offer | OtherName | None:
     """Raises CannotDecrypt."""
     version, kind, by_first = found.version, found.kind, found.kind is PathKind.FIRST
-    if version.choice.is_encrypted or files.part(version.choice, ask.suffix, by_first=by_first) is not Part.FINAL:
+    if version.choice.is_encrypted or (version.login_scheme and not by_first):
         return None
     if by_first and not downloads.first_path_open(version, source_host):
         return None
-    if not by_first and version.login_scheme:
+    part = files.part(version.choice, ask.suffix, by_first=by_first)
+    if part is None:
+        return OtherName()
+    if part is not Part.FINAL:
         return None
     moves = version.fetched_at is None or (not by_first and version.applied_at is None)
     content = crypto.open_bytes(bytes(found.sealed))

@@ -167,12 +167,13 @@ async def _answer(request: Request, host: str, begun: float) -> Answer:
 async def _find(wanted: lookup.Wanted, host: str) -> Offer | OtherName | Stored | None:
     """What this request may have: looked for with those who ask for their own file too, and closer if it is not there.
 
-    Whatever is refused has had both looks, for whichever reason that is.
+    Whatever is refused has had both looks, for whichever reason that is; but for a name that the asker's file does not
+    have.
     """
     if wanted.config is not None and wanted.config.secret:
-        offer = await _offers.ask((wanted.config, host))
-        if offer is not None:
-            return offer
+        found = await _offers.ask((wanted.config, host))
+        if found is not None:
+            return found
     return await in_store(lookup.find, wanted, host)
 
 

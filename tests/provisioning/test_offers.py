@@ -17,12 +17,12 @@ pytestmark = [pytest.mark.django_db, pytest.mark.db, pytest.mark.usefixtures("cl
 ELSEWHERE = "10.0.9.9"
 
 
-def alone(ask: paths.Ask, host: str) -> downloads.Offer | None:
-    found = downloads.find(ask, host)
-    return found if isinstance(found, downloads.Offer) else None
+Found = downloads.Offer | downloads.OtherName
 
 
-def same(one: downloads.Offer, other: downloads.Offer) -> bool:
+def same(one: Found, other: Found) -> bool:
+    if not isinstance(one, downloads.Offer) or not isinstance(other, downloads.Offer):
+        return type(one) is type(other)
     versions = [
         {name: getattr(offer.config_file, name) for name in (*offers.PLAIN, "steady_at", "content")}
         for offer in (one, other)
@@ -30,8 +30,10 @@ def same(one: downloads.Offer, other: downloads.Offer) -> bool:
     return versions[0] == versions[1] and one == other
 
 
-def is_ordinary(offer: downloads.Offer) -> bool:
+def is_ordinary(offer: Found) -> bool:
     """What is looked up together: all else is left to the closer look."""
+    if not isinstance(offer, downloads.Offer):
+        return True
     return not offer.config_file.choice.is_encrypted and offer.path_kind != "old" and offer.login is None
 
 
@@ -44,10 +46,11 @@ def test_together_each_is_offered_what_it_would_be_alone(settings, format):
         for path in (twin.path, twin.path.removesuffix(".xml"), twin.path.replace("cfg000", "cfg001")):
             questions += [(paths.read(path), host) for host in (twin.host, ELSEWHERE)]
     together = offers.find_all(questions)
-    expected = {question: alone(*question) for question in questions}
-    assert set(together) == {question for question, one in expected.items() if one is not None and is_ordinary(one)}
+    expected = {question: downloads.find(*question) for question in questions}
+    ordinary = {question for question, one in expected.items() if one is not None and is_ordinary(one)}
+    assert set(together) == (set() if format is FileFormat.ENCRYPTED else ordinary)
     assert all(same(one, expected[question]) for question, one in together.items())
-    assert bool(together) is (format is not FileFormat.ENCRYPTED)
+    assert (downloads.OtherName() in together.values()) is (format is FileFormat.XML)
 
 
 def asked(story: str, number: int) -> tuple[Twin, offers.Question]:

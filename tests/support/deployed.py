@@ -81,7 +81,7 @@ class Deployed:
         text = re.sub(r"listen (?:127\.0\.0\.1:)?(\d+)", rf"listen {proxy}:\1", text)
         connections = self._settings.get("GSPNP_HTTP_CONNECTIONS_PER_SOURCE")
         if connections is not None:  # for thousands of phones that have one address here, and each its own elsewhere
-            text = text.replace("limit_conn phones_of_one 100", f"limit_conn phones_of_one {2 * int(connections)}")
+            text = text.replace("limit_conn phones_of_one 100", f"limit_conn phones_of_one {4 * int(connections)}")
             text = text.replace("hash $remote_addr consistent", "least_conn")
             text = text.replace("worker_connections 4096", "worker_connections 16384")
             text = text.replace("worker_rlimit_nofile 16384", "worker_rlimit_nofile 65536")
