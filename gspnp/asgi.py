@@ -15,6 +15,7 @@ from devices import metrics
 from gspnp import broken_off
 from gspnp.bodies import CONSOLE_BYTES, bound
 from gspnp.console.routing import websocket_urlpatterns
+from gspnp.console.sharing import Sharing
 from gspnp.origin import SameOrigin
 from gspnp.proxies import TrustedProxies
 from gspnp.watched import Watched
@@ -24,6 +25,9 @@ broken_off.cut()
 metrics.watch_database()
 application = Watched(
     ProtocolTypeRouter(
-        {"http": TrustedProxies(http), "websocket": SameOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))}
+        {
+            "http": TrustedProxies(Sharing(http, "console:rows")),
+            "websocket": SameOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
+        }
     )
 )

@@ -44,8 +44,13 @@ class Choice:
 
 def chosen(user: Any) -> tuple[str, ...]:
     """The columns that this person sees, in order."""
-    row = ListColumns.objects.filter(user=user).values_list("names", flat=True).first()
-    return sensible(row) if row else DEFAULT
+    return chosen_by([user.pk]).get(user.pk, DEFAULT)
+
+
+def chosen_by(user_ids: Iterable[int]) -> dict[int, tuple[str, ...]]:
+    """The same of each of these who has chosen."""
+    rows = ListColumns.objects.filter(user__in=user_ids).values_list("user_id", "names")
+    return {user_id: sensible(names) for user_id, names in rows if names}
 
 
 def sensible(names: Iterable[str]) -> tuple[str, ...]:

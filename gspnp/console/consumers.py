@@ -15,6 +15,7 @@ import secrets
 import time
 from typing import Any
 
+from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from devices.mac import MacError, parse_mac
@@ -45,6 +46,12 @@ class LiveConsumer(AsyncWebsocketConsumer):
     _user = ""
     _may_change = False
     _open = ""  # MAC of the phone whose form is open there
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """As Channels does it, but for the look at old connections in the one thread that all consumers share: fifty
+        browsers that are told something at once waited there for each other. What is read here is read in threads of
+        `database_sync_to_async`, which looks at their connections each time."""
+        await getattr(self, get_handler_name(message))(message)
 
     async def connect(self) -> None:
         """Signed in and permitted, or the handshake is refused (403)."""

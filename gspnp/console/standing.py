@@ -8,19 +8,21 @@ deactivated, changed the password or lost the permission is told nothing more; n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from channels.db import database_sync_to_async
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model
+from django.contrib.auth.models import AbstractUser, Permission
 from django.contrib.sessions.models import Session
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from gspnp.console import sessions
-from gspnp.console.access import CHANGE, VIEW
+from gspnp.console.access import CHANGE, FORGET, VIEW
 
 MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
 
@@ -32,6 +34,8 @@ class Standing:
     user: str | None = None
     may_view: bool = False
     may_change: bool = False
+    may_forget: bool = False
+    user_id: int = 0
 
 
 NOBODY = Standing()
@@ -44,13 +48,14 @@ def read(keys: Iterable[str]) -> dict[str, Standing]:
     open_ones = {row.session_key: _decoded(row) for row in rows}
     ids = {_user_id(data) for data in open_ones.values()} - {None}
     users = get_user_model()._default_manager.filter(is_active=True, temporary_password=None).in_bulk(ids)
-    staff = [pk for pk, user in users.items() if user.is_staff]
-    viewers, changers = _holders(VIEW, staff), _holders(CHANGE, staff)
+    staff = [user for user in users.values() if user.is_staff]
+    holding = holders(staff, VIEW, CHANGE, FORGET)
     found = {}
     for key, data in open_ones.items():
         user = users.get(_user_id(data))
         if user is not None and _is_signed_in(data, user) and not sessions.is_over(data, int(now.timestamp())):
-            found[key] = Standing(user.get_username(), user.pk in viewers, user.pk in changers)
+            may = {permission: user.pk in who for permission, who in holding.items()}
+            found[key] = Standing(user.get_username(), may[VIEW], may[CHANGE], may[FORGET], user.pk)
     return found
 
 
@@ -75,23 +80,42 @@ def _is_signed_in(data: Mapping[str, Any], user: Any) -> bool:
     )
 
 
-def _holders(permission: str, users: list[int]) -> set[int]:
-    """Who of these has this permission; superusers have all."""
-    if not users:
-        return set()
-    holders = get_user_model()._default_manager.with_perm(permission, backend=MODEL_BACKEND)
-    return set(holders.filter(pk__in=users).values_list("pk", flat=True))
+def holders(users: Iterable[AbstractUser], *permissions: str) -> dict[str, set[int]]:
+    """Who of these, who are active, has which of these permissions, as Django's ModelBackend says it: superusers have
+    all, others their own and those of their groups. Two short look-ups, none if all are superusers."""
+    found: dict[str, set[int]] = {permission: set() for permission in permissions}
+    others = []
+    for user in users:
+        if not user.is_superuser:
+            others.append(user.pk)
+            continue
+        for has in found.values():
+            has.add(user.pk)
+    if not others:
+        return found
+    wanted = Q()
+    for app, codename in (permission.split(".", 1) for permission in permissions):
+        wanted |= Q(content_type__app_label=app, codename=codename)
+    for path in ("user", "group__user"):
+        rows = Permission.objects.filter(wanted, **{f"{path}__in": others})
+        for app, codename, user_id in rows.order_by().values_list("content_type__app_label", "codename", path):
+            found[f"{app}.{codename}"].add(user_id)
+    return found
 
 
-class Gathering:
+Found = TypeVar("Found")
+
+
+class Gathering(Generic[Found]):
     """Questions of one event loop: those that come while nobody reads are answered by one reading."""
 
-    def __init__(self) -> None:
-        self._asked: dict[str, asyncio.Future[Standing]] = {}
+    def __init__(self, read: Callable[[list[str]], Awaitable[Mapping[str, Found]]]) -> None:
+        self._read_all = read
+        self._asked: dict[str, asyncio.Future[Found | None]] = {}
         self._reading: asyncio.Task[None] | None = None
 
-    async def of(self, key: str) -> Standing:
-        """The standing of this session, read after this call. Raises what the database raises."""
+    async def of(self, key: str) -> Found | None:
+        """What there is of this session, read after this call. Raises what the database raises."""
         future = self._asked.get(key)
         if future is None:
             future = self._asked[key] = asyncio.get_running_loop().create_future()
@@ -104,22 +128,23 @@ class Gathering:
             await asyncio.sleep(0)  # the others who got the same message ask too
             asked, self._asked = self._asked, {}
             try:
-                found = await _read(list(asked))
+                found = await self._read_all(list(asked))
             except Exception as error:
                 for future in asked.values():
                     future.set_exception(error)
                     future.exception()  # whoever asked may have gone meanwhile
             else:
                 for key, future in asked.items():
-                    future.set_result(found.get(key, NOBODY))
+                    future.set_result(found.get(key))
 
 
 _read = database_sync_to_async(read, thread_sensitive=False)
-_gatherings: WeakKeyDictionary[asyncio.AbstractEventLoop, Gathering] = WeakKeyDictionary()
+_gatherings: WeakKeyDictionary[asyncio.AbstractEventLoop, Gathering[Standing]] = WeakKeyDictionary()
 
 
 async def of(key: str | None) -> Standing:
     """The standing of this session now."""
     if not key:
         return NOBODY
-    return await _gatherings.setdefault(asyncio.get_running_loop(), Gathering()).of(key)
+    gathering = _gatherings.setdefault(asyncio.get_running_loop(), Gathering(lambda keys: _read(keys)))
+    return await gathering.of(key) or NOBODY

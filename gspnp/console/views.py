@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.contrib import messages
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
-from django.utils import timezone
-from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from devices.models import Phone
-from gspnp.console import alarms, columns, filters, paths
+from gspnp.console import alarms, columns, filters, paths, sharing
 from gspnp.console.access import CHANGE, FORGET, VIEW, needs
 from gspnp.console.listening import listening
 from gspnp.console.phone_json import as_json
 from gspnp.console.rows import rows_of
-from gspnp.console.sharing import Sharing
+from gspnp.console.sharing import Reader
 from gspnp.console.shell import shell_context
 from gspnp.console.tables import ListQuery, read_page
 
@@ -35,37 +33,25 @@ def phones(request: HttpRequest) -> HttpResponse:
 @require_safe
 @needs(VIEW)
 def rows(request: HttpRequest) -> HttpResponse:
-    """Everything of the list that changes by itself, for the same parameters; whoever sees the same may share it."""
-    asked = _asked(request)
-    reader = (get_language(), timezone.get_current_timezone_name())
-    text = _rows.get((asked, reader), lambda: render_to_string("console/_rows.html", _context(asked)))
+    """Everything of the list that changes by itself, for the same parameters. Whoever sees the same may share it: it
+    depends on nothing else of the request than `Reader`, language and zone."""
+    reader = _reader(request)
+    text = render_to_string("console/_rows.html", _context(ListQuery.read(request.GET), reader))
+    sharing.made_for(request, reader)
     return HttpResponse(text)
 
 
-class _Asked(NamedTuple):
-    """All that the list of a person depends on, but for language and zone: nothing else of the request is looked at."""
-
-    query: ListQuery
-    columns: tuple[str, ...]
-    may_change: bool
-    may_forget: bool
-
-
-_rows: Sharing[str] = Sharing()
-
-
-def _asked(request: HttpRequest) -> _Asked:
+def _reader(request: HttpRequest) -> Reader:
     user = request.user
-    query, chosen = ListQuery.read(request.GET), columns.chosen(user)
-    return _Asked(query, chosen, user.has_perm(CHANGE), user.has_perm(FORGET))
+    return Reader(user.has_perm(CHANGE), user.has_perm(FORGET), columns.chosen(user))
 
 
 def _list_context(request: HttpRequest) -> dict[str, Any]:
-    return _context(_asked(request))
+    return _context(ListQuery.read(request.GET), _reader(request))
 
 
-def _context(asked: _Asked) -> dict[str, Any]:
-    page, heard = read_page(asked.query, asked.columns), listening()
+def _context(query: ListQuery, reader: Reader) -> dict[str, Any]:
+    page, heard = read_page(query, reader.columns), listening()
     return {
         "page": page,
         "listening": heard,
@@ -73,8 +59,8 @@ def _context(asked: _Asked) -> dict[str, Any]:
         "released": paths.open_ones(),
         "alarms": Phone.objects.exclude(alarm="").order_by("-alarm_at")[:5],
         **alarms.standing(),
-        "may_change": asked.may_change,
-        "may_forget": asked.may_forget,
+        "may_change": reader.may_change,
+        "may_forget": reader.may_forget,
     }
 
 

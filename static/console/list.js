@@ -17,7 +17,10 @@ import { onLongPress } from "./touch.js";
 import { gettext } from "./words.js";
 
 const REFRESH_MS = 60;
+const COUNTS_MS = 1000;
 const LISTENER_MS = 10000;
+// What happens to a phone that is not shown and changes nothing here but counts.
+const ELSEWHERE = new Set(["changed", "stage", "notify", "download", "reach"]);
 const SEARCH_MS = 200;
 const list = document.getElementById("list");
 const search = document.getElementById("search-text");
@@ -48,7 +51,18 @@ async function fetchRows() {
   }
 }
 
-const update = debounced(fetchRows, REFRESH_MS);
+// The server makes rows once for all who ask, and rests in between (gspnp/console/sharing.py): pages that each leave it
+// alone for a time of their own would only ask one after the other.
+const update = debounced(fetchRows, REFRESH_MS, REFRESH_MS);
+const updateCounts = debounced(async () => update(), COUNTS_MS);
+
+/** The list as it comes first has new phones on top: only what is shown, or is new, must be fetched at once. In any other
+ * one a phone may come and go with whatever happens to it. */
+function isElsewhere({ reload, events }) {
+  if (reload || location.search) return false;
+  const shown = new Set(rows().map((row) => row.dataset.mac));
+  return events.every(({ mac, kind }) => ELSEWHERE.has(kind) && !shown.has(mac));
+}
 
 function swapPage(page) {
   const before = new Map(rows().map((row) => [row.dataset.mac, row.dataset.firstSeen]));
@@ -288,6 +302,6 @@ markPicked();
 rove();
 prepareMenu(choose);
 prepareDrawer(update);
-follow({ onEvents: update, onPoll: update });
+follow({ onEvents: (message) => (isElsewhere(message) ? updateCounts() : update()), onPoll: update });
 setInterval(() => { if (!document.hidden) update(); }, LISTENER_MS);
 window.addEventListener("pagehide", () => { closeMenu(false); closeDrawer(); });

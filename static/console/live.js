@@ -141,8 +141,8 @@ export function follow({ onEvents, onPoll }) {
 }
 
 /** Call `work` at once, then at most every `ms`; never twice at a time, and once more if asked meanwhile. What took long
- * is left alone for as long: many pages that all ask a busy server again at once keep it busy. */
-export function debounced(work, ms) {
+ * is left alone for as long, at most `longest` ms: many pages that all ask a busy server again at once keep it busy. */
+export function debounced(work, ms, longest = LONGEST_PAUSE_MS) {
   let timer = 0;
   let running = false;
   let again = false;
@@ -161,7 +161,7 @@ export function debounced(work, ms) {
     } finally {
       running = false;
       endedAt = performance.now();
-      took = Math.min(endedAt - begunAt, LONGEST_PAUSE_MS);
+      took = Math.min(endedAt - begunAt, longest);
       if (again) {
         again = false;
         request();

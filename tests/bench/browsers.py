@@ -1,9 +1,10 @@
 """50 open lists of phones, and what happens to a phone: how long until each of them was told, and until it shows it.
 
 All four processes run, with a Redis, on SQLite and on PostgreSQL. Applied phones start up again, each once, at an even
-rate; each SUBSCRIBE changes what the list says of its phone. Times run from the SUBSCRIBE on the wire, as the phone's
-kernel sent it, to the WebSocket frame that covers its event at each of the 50 (told), and to the end of the rows that
-this page asked for after that, compressed, as its scripts do it (shown); every pair of a phone and a page counts.
+rate; each SUBSCRIBE changes what the list says of its phone. The 50 have those on top that were seen last, so that each
+change is one of what each of them shows. Times run from the SUBSCRIBE on the wire, as the phone's kernel sent it, to
+the WebSocket frame that covers its event at each of the 50 (told), and to the end of the rows that this page asked for
+after that, compressed, as its scripts do it (shown); every pair of a phone and a page counts.
 One more list is open in a Chromium on the phones' machine and looks at the last phone: when its row changed there
 is the page's own word (a MutationObserver). Pages, phones, Chromium and product share the cores. CPU is the console's
 while phones start up, of one core.

@@ -1,11 +1,11 @@
 """Many open lists in one process, without a browser: `python -m tests.bench.open_pages HOST SESSION COUNT`.
 
-Each does what static/console/live.js and list.js do: it opens the live WebSocket, says what it has seen last, and
-after each message fetches its rows, compressed, over a connection of its own, never twice at a time and no sooner than
-60 ms after the last time, or as long after it as that took. Prints "open" when all are; at the end of its input it
-prints, as JSON, for each page what it was told when ([newest event, at]), when its rows were fetched ([begun, done])
-and whether its socket is still open. page.py has the same with threads, for one page or a few: 50 of those would wait
-for each other.
+Each shows the phones that were seen last, so that whatever phone starts up comes to each of them, and does what
+static/console/live.js and list.js do: it opens the live WebSocket, says what it has seen last, and after each message
+fetches its rows, compressed, over a connection of its own, never twice at a time and no sooner than 60 ms after the
+last time. Prints "open" when all are; at the end of its input it prints, as JSON, for each page what it was told when
+([newest event, at]), when its rows were fetched ([begun, done]) and whether its socket is still open. page.py has the
+same with threads, for one page or a few: 50 of those would wait for each other.
 """
 
 import asyncio
@@ -21,7 +21,6 @@ from typing import Any
 from tests.bench.page import CONSOLE_PORT, CSRF, PING, PONG, REFRESH_SECONDS, TEXT
 
 HELLO_SECONDS = 60
-LONGEST_PAUSE_SECONDS = 2.0  # live.js, LONGEST_PAUSE_MS
 
 
 class OpenPage:
@@ -85,14 +84,14 @@ class OpenPage:
             await self._changed.wait()
             self._changed.clear()
             begun = time.time()
-            writer.write(f"GET /rows/ HTTP/1.1\r\n{self._head}\r\n".encode())
+            writer.write(f"GET /rows/?sort=-seen HTTP/1.1\r\n{self._head}\r\n".encode())
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             if not head.startswith("HTTP/1.1 200"):
                 raise RuntimeError(f"the rows: {head[:80]!r}")
             lines = (line.partition(":") for line in head.split("\r\n"))
             await reader.readexactly(next(int(value) for name, _, value in lines if name.lower() == "content-length"))
             self.fetched.append((begun, time.time()))
-            await asyncio.sleep(min(max(REFRESH_SECONDS, time.time() - begun), LONGEST_PAUSE_SECONDS))
+            await asyncio.sleep(REFRESH_SECONDS)
 
 
 async def _frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:

@@ -1,7 +1,9 @@
 """What only a browser shows: the width of the pages before the icon font has come, and what a click sends."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 from django.conf import settings
@@ -127,3 +129,43 @@ def test_a_page_that_said_too_much_waits_longer_before_it_connects_again(live_se
         waits["later"] = tries(60)
     assert waits["soon"] == 0
     assert waits["later"] >= 1
+
+
+def test_a_list_waits_for_nothing_that_it_shows(live_server, session):
+    """Of a phone that is not shown the list as it comes first has counts alone: these it fetches once a second."""
+    sockets, asked, answered = [], [], []
+    with narrow_page(live_server.url, session) as page:
+        page.clock.install()
+
+        def hello(socket) -> None:
+            sockets.append(socket)
+            socket.send(json.dumps({"type": "live.hello", "last": 0}))
+
+        def happen(kind: str, mac: str, milliseconds: int) -> int:
+            """How often the rows were fetched within this time after such an event."""
+            before = len(asked)
+            page.evaluate("document.addEventListener('gs:heard', () => (window.heard = true), { once: true })")
+            sockets[-1].send(json.dumps({"type": "live.events", "last": 1, "events": [{"mac": mac, "kind": kind}]}))
+            page.wait_for_function("window.heard")
+            page.evaluate("window.heard = false")
+            page.clock.run_for(milliseconds)
+            page.evaluate("() => 0")
+            while len(answered) < len(asked):
+                page.wait_for_event("requestfinished")
+            page.evaluate("() => 0")
+            return len(asked) - before
+
+        page.on("request", lambda request: "/rows/" in request.url and asked.append(request.url))
+        page.on("requestfinished", lambda request: "/rows/" in request.url and answered.append(request.url))
+        page.route_web_socket("**/ws/live", hello)
+        page.goto(f"{live_server.url}/")
+        page.wait_for_selector("[data-testid=connection][data-state=live]")
+        page.clock.pause_at(timezone.now() + timedelta(seconds=2))
+        first = happen("stage", "000B82FFFFFF", 100)
+        again = happen("stage", "000B82FFFFFF", 500), happen("stage", "000B82FFFFFF", 1000)
+        shown, new = happen("stage", cast.MAC, 200), happen("seen", "000B82FFFFFF", 200)
+        page.goto(f"{live_server.url}/?sort=-seen")
+        page.wait_for_selector("[data-testid=connection][data-state=live]")
+        sorted_by_it = happen("stage", "000B82FFFFFF", 200)
+    assert (first, again) == (1, (0, 1))
+    assert (shown, new, sorted_by_it) == (1, 1, 1)

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from devices.mac import colons
+from gspnp.console.drawn import row_html
 from gspnp.console.shell import is_plain_beyond_loopback
 from provisioning.effective import Origin
 from provisioning.gxp.layers import Level
@@ -30,6 +31,7 @@ NAMED = {
 register = template.Library()
 
 register.filter("colons", colons)
+register.simple_tag(row_html, name="phone_row")
 _BACKTICKED = re.compile(r"`([^`]+)`")
 
 
