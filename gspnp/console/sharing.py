@@ -30,6 +30,7 @@ from django.urls import reverse, set_script_prefix
 from gspnp.console import columns, standing, zone
 
 MADE_AT_ONCE = 2  # in a process; our choice: one that takes long does not hold up all others
+REST_SECONDS = 2.0  # at most, after one was made: a database that hung for a minute is no reason to wait another one
 # What a request says of its person, its browser or its way here. Everything else that it says must be the same.
 PERSONAL = frozenset((
     b"cookie", b"user-agent", b"referer", b"origin", b"x-csrftoken", b"x-request-id", b"x-forwarded-for", b"x-real-ip",
@@ -147,10 +148,11 @@ class _Rounds:
             try:
                 return await self._of_django(reader, scope)
             finally:
-                asyncio.get_running_loop().call_later(time.monotonic() - begun, self._go_on, kind, made)
+                rest = min(time.monotonic() - begun, REST_SECONDS)
+                asyncio.get_running_loop().call_later(rest, self._go_on, kind, made)
 
     def _go_on(self, kind: Hashable, made: asyncio.Event) -> None:
-        """The next one of this kind may be begun: it was left alone for as long as the last one took."""
+        """The next one of this kind may be begun: it was left alone for as long as the last one took, or long enough."""
         made.set()
         del self._made[kind]
 
