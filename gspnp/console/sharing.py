@@ -152,7 +152,7 @@ class _Rounds:
                 asyncio.get_running_loop().call_later(rest, self._go_on, kind, made)
 
     def _go_on(self, kind: Hashable, made: asyncio.Event) -> None:
-        """The next one of this kind may be begun: it was left alone for as long as the last one took, or long enough."""
+        """The next one of this kind may be begun: it was left alone for as long as the last one took, or longest."""
         made.set()
         del self._made[kind]
 
