@@ -52,8 +52,9 @@ class Reader(NamedTuple):
 
 
 def read(keys: Iterable[str]) -> dict[str, Reader]:
-    """Who reads in each of these sessions, for those who may see the list; from the database as it is now."""
-    viewers = {key: one for key, one in standing.read(keys).items() if one.may_view}
+    """Who reads in each of these sessions, for those who may see the list; from the database as it is now. A session
+    that is to be written first is Django's."""
+    viewers = {key: one for key, one in standing.read(keys).items() if one.may_view and one.has_times}
     chosen = columns.chosen_by({one.user_id for one in viewers.values()})
     return {
         key: Reader(one.may_change, one.may_forget, chosen.get(one.user_id, columns.DEFAULT))

@@ -36,6 +36,8 @@ class Standing:
     may_change: bool = False
     may_forget: bool = False
     user_id: int = 0
+    has_times: bool = False
+    """Whether the session says when it began (sessions.py): one from before an upgrade is yet to be told."""
 
 
 NOBODY = Standing()
@@ -57,7 +59,9 @@ def read(keys: Iterable[str]) -> dict[str, Standing]:
         user = users.get(_user_id(data))
         if user is not None and _is_signed_in(data, user) and not sessions.is_over(data, int(now.timestamp())):
             may = {permission: user.pk in who for permission, who in holding.items()}
-            found[key] = Standing(user.get_username(), may[VIEW], may[CHANGE], may[FORGET], user.pk)
+            found[key] = Standing(
+                user.get_username(), may[VIEW], may[CHANGE], may[FORGET], user.pk, sessions.BEGAN in data
+            )
     return found
 
 

@@ -309,3 +309,18 @@ def test_a_session_that_no_database_can_look_for_is_nobody_elses_failure():
     with CaptureQueriesContext(connection) as captured:
         assert set(standing.read([key, "a" * 31 + "\0"])) == {key}
     assert not any("aaaa" in query["sql"] for query in captured)
+
+
+def test_a_session_from_before_an_upgrade_is_given_its_times_also_beside_others():
+    """Without them it would never be idle for too long, as long as somebody else's request answers its page's."""
+    cast.seen()
+    timed, untimed = session_of(person("timed", "view_phone")), session_of(person("untimed", "view_phone"))
+    store = sessions_store(untimed)
+    del store[sessions.BEGAN], store[sessions.DONE]
+    store.save()
+
+    async def ask():
+        return await asyncio.gather(fetch(timed), fetch(untimed))
+
+    assert [one["status"] for one in run(ask())] == [HTTPStatus.OK] * 2
+    assert sessions.BEGAN in sessions_store(untimed)
