@@ -7,6 +7,7 @@ SAID = ("disk is full", "No space left on device")
 DISK_FULL = "53100"  # PostgreSQL's SQLSTATE. Source: its documentation, appendix A
 # SQLite calls these operational too; they are faults, and go by themselves no sooner than any other.
 FAULTS = ("no such ", "has no column", "syntax error")
+SQLITE_FAULT = "SQLITE_ERROR"  # wrong statements, whatever it says of them. Source: sqlite.org/rescode.html
 WORDS = "The disk of the database is full ({}). Make room on it and try again: nothing of this was stored."
 # A PostgreSQL that has no room for its log ends, and cannot start before it has: nobody is told why but its log.
 AWAY_WORDS = (
@@ -25,6 +26,8 @@ def is_full(error: BaseException) -> bool:
 def is_away(error: BaseException) -> bool:
     """Whether it can be done later: the database cannot be reached, is locked, or has no room."""
     if not isinstance(error, (OperationalError, InterfaceError)):
+        return False
+    if getattr(error.__cause__, "sqlite_errorname", "") == SQLITE_FAULT:
         return False
     return not any(words in str(error) for words in FAULTS)
 

@@ -288,10 +288,12 @@ def drop_all(notify_ids: Sequence[int], note: str) -> None:
 
 
 def drop_waiting(config_file_ids: Collection[int], note: str) -> None:
-    """The same for all that these versions owe of their configuration."""
+    """The same for all that these versions owe of their configuration, and for what was to be asked by itself: it has
+    been answered. What a person asks for is done."""
     open_ones = ("state", (NotifyState.WAITING, NotifyState.WITHHELD))
-    rows = batch.select(Notify, ("pk", "kind"), "config_file", config_file_ids, only_if=open_ones)
-    drop_all([pk for pk, kind in rows if kind == NotifyKind.PROFILE], note)
+    rows = batch.select(Notify, ("pk", "kind", "origin"), "config_file", config_file_ids, only_if=open_ones)
+    of_itself = NotifyOrigin.AUTOMATIC
+    drop_all([pk for pk, kind, origin in rows if kind == NotifyKind.PROFILE or origin == of_itself], note)
 
 
 def retire_older(phone_ids: Collection[int], kept: Collection[int], at: datetime) -> None:
@@ -302,10 +304,14 @@ def retire_older(phone_ids: Collection[int], kept: Collection[int], at: datetime
 
 
 def expire_commands(now: datetime) -> None:
-    """End commands that nobody could send in time, and say so: a phone must not restart long after the click."""
+    """End commands that nobody could send in time, and say so: a phone must not restart long after the click.
+
+    What nobody has clicked waits for its listener, for it is asked once: a phone that is silent would stay so.
+    """
     # Counted from its turn: one of a job may have been held back, and has another turn since.
     late = Notify.objects.filter(state=NotifyState.WAITING, next_at__lt=now - timedelta(seconds=COMMAND_SECONDS))
-    found = list(late.exclude(kind=NotifyKind.PROFILE).order_by("pk").values_list("pk", "phone_id", "kind"))
+    clicked = late.exclude(kind=NotifyKind.PROFILE).exclude(origin=NotifyOrigin.AUTOMATIC)
+    found = list(clicked.order_by("pk").values_list("pk", "phone_id", "kind"))
     if not found:
         return
     with transaction.atomic():

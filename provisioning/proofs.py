@@ -2,11 +2,12 @@
 
 When a building gets its power back, thousands of phones fetch within seconds, and each waits for the last bytes of its
 file until what they prove is committed. One transaction for all who wait is as many times cheaper: fewer statements,
-one commit. What is out of the ordinary (a key, a version that was overtaken, what may have been said before) goes the
-long way of downloads.record, in the same transaction.
+one commit. What is out of the ordinary (an encrypted file, a version that was overtaken, what may have been said
+before) goes the long way of downloads.record, which takes some milliseconds each: a few in one transaction.
 """
 
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ from provisioning.models import ConfigFile, Download, PathKind
 
 log = logging.getLogger(__name__)
 
+LONG_WAY_AT_ONCE = 8  # some 20 ms under SQLite's lock. Our choice
+PAUSE_SECONDS = 0.002  # between two transactions: SQLite's lock is not fair
 COLUMNS = (
     "phone", "config_file", "path_kind", "name", "status", "counts", "source_host", "user_agent", "at"
 )  # fmt: skip
@@ -48,13 +51,27 @@ def record_all(proofs: Sequence[Proof]) -> dict[Proof, Exception | None]:
     """
     try:
         with transaction.atomic():
-            _record_together(proofs)
-        return dict.fromkeys(proofs)
+            others = _record_together(proofs)
     except Exception as error:  # whatever is wrong with one of them, the others' phones wait for theirs
-        if len(proofs) == 1:
-            return {proofs[0]: error}
-        log.warning("%d downloads could not be stored together (%r); now one by one", len(proofs), error)
-        return {one: _alone(one) for one in proofs}
+        return _one_by_one(proofs, error)
+    stored: dict[Proof, Exception | None] = dict.fromkeys(proofs)
+    for few in batch.bites(others, LONG_WAY_AT_ONCE):
+        time.sleep(PAUSE_SECONDS)
+        try:
+            with transaction.atomic():
+                outbox.lock_phones(one.phone_id for one in few)
+                for one in few:
+                    _record(one)
+        except Exception as error:
+            stored |= _one_by_one(few, error)
+    return stored
+
+
+def _one_by_one(proofs: Sequence[Proof], error: Exception) -> dict[Proof, Exception | None]:
+    if len(proofs) == 1:
+        return {proofs[0]: error}
+    log.warning("%d downloads could not be stored together (%r); now one by one", len(proofs), error)
+    return {one: _alone(one) for one in proofs}
 
 
 def _alone(proof: Proof) -> Exception | None:
@@ -69,14 +86,14 @@ def _record(proof: Proof) -> None:
     downloads.record(proof.offer, 200, True, proof.source_host, proof.user_agent)
 
 
-def _record_together(proofs: Sequence[Proof]) -> None:
+def _record_together(proofs: Sequence[Proof]) -> list[Proof]:
+    """Those that are left, which are out of the ordinary."""
     outbox.lock_phones(one.phone_id for one in proofs)
     firsts, steadies, others = _sorted(proofs)
     _store([*firsts, *steadies])
     _fetched(firsts)
     _applied(steadies)
-    for one in others:
-        _record(one)
+    return others
 
 
 def _sorted(proofs: Sequence[Proof]) -> tuple[list[Proof], list[Proof], list[Proof]]:

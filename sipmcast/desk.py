@@ -48,6 +48,7 @@ PROBES = 3  # how often the kernel is made to ask for an address before it count
 PROBE_SECONDS = 0.7
 ORPHAN_SECONDS = 45.0  # a transaction ends after 32 s; one that is older belongs to a listener that is gone
 LOOPBACK_PREFIX = "127."
+UNATTENDED = (NotifyOrigin.JOB, NotifyOrigin.AUTOMATIC)  # of commands: no person looks at the one phone
 BURSTS_TOLD = 10  # sources of new phones that are told of at a time
 BURST_LOOK_SECONDS = 2.0
 
@@ -200,7 +201,7 @@ def _open(
         verdict = table.verify(row.source_host or "", row.mac, row.interface)
         if row.kind == NotifyKind.PROFILE and not _may_leave(row, verdict, leg, plan, now):
             continue
-        if row.kind != NotifyKind.PROFILE and verdict is Verdict.MISMATCH and row.origin == NotifyOrigin.JOB:
+        if row.kind != NotifyKind.PROFILE and verdict is Verdict.MISMATCH and row.origin in UNATTENDED:
             _leave_out(row, now)
             continue
         try:
@@ -255,8 +256,8 @@ def _may_leave(row: Due, verdict: Verdict, leg: Leg, plan: Plan, now: datetime) 
 
 
 def _leave_out(row: Due, now: datetime) -> None:
-    """A command of an order that would reach another device: a person who asks one phone may know better, nobody looks
-    at an order's."""
+    """A command that would reach another device, of an order or by itself: a person who asks one phone may know better,
+    nobody looks at those."""
     objection = trust.objection(standing(row, row, now, Verdict.MISMATCH), Verdict.MISMATCH) or ""
     log.warning("%s: %s left out: %s", colons(row.mac), row.kind, objection)
     with transaction.atomic():

@@ -13,13 +13,14 @@ STALE_SECONDS = 15.0  # a listener that has been silent for three beats counts a
 
 
 def is_fresh_at(now: datetime) -> models.Q:
-    """Listeners that were heard of within three beats.
+    """Listeners that were heard of within three beats, and were not stopped in order since.
 
     A beat in time to come is that of a listener whose clock is ahead, or one from before this clock was set back:
     which of them it is, the workers find out, who watch whether it moves (sipmcast/silence.py).
     """
     stands_still = models.Q(heartbeat_at__gt=now + timedelta(seconds=CLOCK_SLACK_SECONDS), alarmed_at__isnull=False)
-    return models.Q(heartbeat_at__gte=now - timedelta(seconds=STALE_SECONDS)) & ~stands_still
+    lately = models.Q(heartbeat_at__gte=now - timedelta(seconds=STALE_SECONDS), stopped_at__isnull=True)
+    return lately & ~stands_still
 
 
 class ListenerStatus(models.Model):
@@ -49,6 +50,8 @@ class ListenerStatus(models.Model):
     def is_fresh(self) -> bool:
         """Was it heard of within three beats? `is_fresh_at` is the same for a query."""
         now = timezone.now()
+        if self.stopped_at is not None:  # its last beat may be one of a clock that was set back since
+            return False
         if self.heartbeat_at > now + timedelta(seconds=CLOCK_SLACK_SECONDS) and self.alarmed_at is not None:
             return False
         return self.heartbeat_at >= now - timedelta(seconds=STALE_SECONDS)

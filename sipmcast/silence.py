@@ -110,7 +110,7 @@ def silent_sites() -> Mapping[str, str]:
     """Sites of whose listeners none is heard of: site -> the name of the one that was heard of last."""
     last: dict[str, str] = {}
     living: set[str] = set()
-    for row in ListenerStatus.objects.order_by("heartbeat_at").only("name", "site", "heartbeat_at"):
+    for row in ListenerStatus.objects.order_by("heartbeat_at").defer("counters", "warnings", "heard_at", "interfaces"):
         last[row.site] = row.name
         if row.is_fresh:
             living.add(row.site)

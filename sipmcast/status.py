@@ -64,7 +64,9 @@ def metrics_of_all() -> Iterable[Metric]:
     """What the database says of every site's listeners: one row each."""
     now, ages, fresh = timezone.now(), dict[str, float](), dict[str, float]()
     lately = ListenerStatus.objects.filter(heartbeat_at__gt=now - timedelta(days=TOLD_DAYS))
-    for row in lately.order_by("-heartbeat_at").only("site", "heartbeat_at", "alarmed_at")[:MAX_LISTENERS]:
+    for row in lately.order_by("-heartbeat_at").only("site", "heartbeat_at", "alarmed_at", "stopped_at")[
+        :MAX_LISTENERS
+    ]:
         site, is_fresh = row.site, row.is_fresh
         age = max(0.0 if is_fresh else STALE_SECONDS, (now - row.heartbeat_at).total_seconds())
         ages[site] = min(age, ages.get(site, age))

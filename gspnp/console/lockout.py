@@ -35,7 +35,6 @@ from django.utils.translation import gettext_lazy
 from unfold.forms import AuthenticationForm
 
 from devices import networks
-from devices.trust import CLOCK_SLACK_SECONDS
 
 UNKNOWN = "unknown name "
 TURNS, TURN_SECONDS = 64, 10.0
@@ -59,11 +58,11 @@ def keep_nothing_typed(instance: AccessAttempt, **_: object) -> None:
 
 
 def within_a_lock(name: str) -> Q:
-    """Rows whose time in that column is no longer ago than a lock lasts. One in time to come was stored before the
-    clock was set back: it would lock for as long as the clock was wrong, and counts no more."""
-    now = timezone.now()
-    since = now - timedelta(minutes=settings.GSPNP_LOGIN_LOCK_MINUTES)
-    return Q(**{f"{name}__range": (since, now + timedelta(seconds=CLOCK_SLACK_SECONDS))})
+    """Rows whose time in that column is no longer ago than a lock lasts. One further in time to come was stored before
+    the clock was set back: it would lock for as long as the clock was wrong, and counts no more. One that is not may be
+    another console's, whose clock is ahead: who tries there is not forgiven here."""
+    now, lock = timezone.now(), timedelta(minutes=settings.GSPNP_LOGIN_LOCK_MINUTES)
+    return Q(**{f"{name}__range": (now - lock, now + lock)})
 
 
 class Handler(AxesDatabaseHandler):
@@ -76,9 +75,9 @@ class Handler(AxesDatabaseHandler):
     def clean_expired_user_attempts(
         self, request: HttpRequest | None = None, credentials: dict[str, Any] | None = None
     ) -> int:
-        """Also those in time to come: the next wrong password would be counted on in their row."""
-        soon = timezone.now() + timedelta(seconds=CLOCK_SLACK_SECONDS)
-        gone, _rows = AccessAttempt.objects.filter(attempt_time__gt=soon).delete()
+        """Also those too far in time to come: the next wrong password would be counted on in their row."""
+        later = timezone.now() + timedelta(minutes=settings.GSPNP_LOGIN_LOCK_MINUTES)
+        gone, _rows = AccessAttempt.objects.filter(attempt_time__gt=later).delete()
         return gone + super().clean_expired_user_attempts(request, credentials)
 
 

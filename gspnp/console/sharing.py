@@ -30,6 +30,7 @@ from django.urls import reverse, set_script_prefix
 from gspnp.console import columns, standing, zone
 
 MADE_AT_ONCE = 2  # in a process; our choice: one that takes long does not hold up all others
+REST_SECONDS = 2.0  # at most, after one was made: a database that hung for a minute is no reason to wait another one
 # What a request says of its person, its browser or its way here. Everything else that it says must be the same.
 PERSONAL = frozenset((
     b"cookie", b"user-agent", b"referer", b"origin", b"x-csrftoken", b"x-request-id", b"x-forwarded-for", b"x-real-ip",
@@ -51,8 +52,9 @@ class Reader(NamedTuple):
 
 
 def read(keys: Iterable[str]) -> dict[str, Reader]:
-    """Who reads in each of these sessions, for those who may see the list; from the database as it is now."""
-    viewers = {key: one for key, one in standing.read(keys).items() if one.may_view}
+    """Who reads in each of these sessions, for those who may see the list; from the database as it is now. A session
+    that is to be written first is Django's."""
+    viewers = {key: one for key, one in standing.read(keys).items() if one.may_view and one.has_times}
     chosen = columns.chosen_by({one.user_id for one in viewers.values()})
     return {
         key: Reader(one.may_change, one.may_forget, chosen.get(one.user_id, columns.DEFAULT))
@@ -147,10 +149,11 @@ class _Rounds:
             try:
                 return await self._of_django(reader, scope)
             finally:
-                asyncio.get_running_loop().call_later(time.monotonic() - begun, self._go_on, kind, made)
+                rest = min(time.monotonic() - begun, REST_SECONDS)
+                asyncio.get_running_loop().call_later(rest, self._go_on, kind, made)
 
     def _go_on(self, kind: Hashable, made: asyncio.Event) -> None:
-        """The next one of this kind may be begun: it was left alone for as long as the last one took."""
+        """The next one of this kind may be begun: it was left alone for as long as the last one took, or longest."""
         made.set()
         del self._made[kind]
 

@@ -36,6 +36,8 @@ class Standing:
     may_change: bool = False
     may_forget: bool = False
     user_id: int = 0
+    has_times: bool = False
+    """Whether the session says when it began (sessions.py): one from before an upgrade is yet to be told."""
 
 
 NOBODY = Standing()
@@ -44,7 +46,9 @@ NOBODY = Standing()
 def read(keys: Iterable[str]) -> dict[str, Standing]:
     """The standing of each of these sessions, from the database as it is now."""
     now = timezone.now()
-    rows = Session.objects.filter(session_key__in=set(keys), expire_date__gt=now)
+    # Anybody's text: one that PostgreSQL refuses would be the failure of all who ask at this moment.
+    askable = {key for key in keys if "\0" not in key}
+    rows = Session.objects.filter(session_key__in=askable, expire_date__gt=now)
     open_ones = {row.session_key: _decoded(row) for row in rows}
     ids = {_user_id(data) for data in open_ones.values()} - {None}
     users = get_user_model()._default_manager.filter(is_active=True, temporary_password=None).in_bulk(ids)
@@ -55,7 +59,9 @@ def read(keys: Iterable[str]) -> dict[str, Standing]:
         user = users.get(_user_id(data))
         if user is not None and _is_signed_in(data, user) and not sessions.is_over(data, int(now.timestamp())):
             may = {permission: user.pk in who for permission, who in holding.items()}
-            found[key] = Standing(user.get_username(), may[VIEW], may[CHANGE], may[FORGET], user.pk)
+            found[key] = Standing(
+                user.get_username(), may[VIEW], may[CHANGE], may[FORGET], user.pk, sessions.BEGAN in data
+            )
     return found
 
 

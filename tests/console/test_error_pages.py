@@ -5,7 +5,7 @@ import re
 import psycopg
 import pytest
 from django.core import management
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.template import loader
 from django.test import Client
 from django.urls import reverse
@@ -124,6 +124,15 @@ def test_a_postgresql_that_speaks_another_language_is_full_too(monkeypatch):
     error.__cause__ = said
     assert full.is_full(error)
     assert not full.is_full(OperationalError("deadlock detected"))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("wrong", ["SELECT abs(1, 2, 3)", "SELECT x FROM (SELECT 1 AS x), (SELECT 2 AS x)"])
+def test_a_statement_of_ours_that_is_wrong_is_no_database_that_is_away(wrong):
+    """Its place in the code is all that helps, and no server has to be looked at."""
+    with pytest.raises(DatabaseError) as raised, transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(wrong)
+    assert full.in_words(raised.value) == ""
 
 
 def test_a_form_with_an_old_token_says_what_to_do(technician):

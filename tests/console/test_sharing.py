@@ -3,6 +3,8 @@ one that was made for somebody else."""
 
 import asyncio
 from http import HTTPStatus
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -10,8 +12,10 @@ from asgiref.testing import ApplicationCommunicator
 from channels.testing import HttpCommunicator
 from django.contrib.auth.models import Group, Permission, User
 from django.contrib.sessions.backends.db import SessionStore
+from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from devices.models import Account, Phone
@@ -284,3 +288,39 @@ def test_a_kept_row_is_the_one_that_would_be_made(client):
         assert kept == client.get(reverse("console:rows")).content
         seen.add(kept)
     assert len(seen) == len(changes)
+
+
+def test_what_a_database_kept_waiting_is_not_left_alone_for_as_long_again(monkeypatch):
+    """A minute in which the database hung says nothing of how busy this process is."""
+    cast.seen()
+    session = session_of(person("viewer", "view_phone"))
+    minutes = count(0, 60)
+    monkeypatch.setattr(sharing, "time", SimpleNamespace(monotonic=lambda: next(minutes)))
+
+    async def ask():
+        return [await fetch(session) for _ in range(2)]
+
+    assert [one["status"] for one in run(ask())] == [HTTPStatus.OK] * 2  # `fetch` waits for less than a minute
+
+
+def test_a_session_that_no_database_can_look_for_is_nobody_elses_failure():
+    """PostgreSQL refuses a text with a NUL: asked for together with others, it would refuse them all."""
+    key = session_of(person("viewer", "view_phone"))
+    with CaptureQueriesContext(connection) as captured:
+        assert set(standing.read([key, "a" * 31 + "\0"])) == {key}
+    assert not any("aaaa" in query["sql"] for query in captured)
+
+
+def test_a_session_from_before_an_upgrade_is_given_its_times_also_beside_others():
+    """Without them it would never be idle for too long, as long as somebody else's request answers its page's."""
+    cast.seen()
+    timed, untimed = session_of(person("timed", "view_phone")), session_of(person("untimed", "view_phone"))
+    store = sessions_store(untimed)
+    del store[sessions.BEGAN], store[sessions.DONE]
+    store.save()
+
+    async def ask():
+        return await asyncio.gather(fetch(timed), fetch(untimed))
+
+    assert [one["status"] for one in run(ask())] == [HTTPStatus.OK] * 2
+    assert sessions.BEGAN in sessions_store(untimed)

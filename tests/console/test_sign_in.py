@@ -86,6 +86,15 @@ def test_a_lock_does_not_last_for_as_long_as_the_clock_was_wrong(tess):
     assert locks(browser()), "and locks as before"
 
 
+def test_a_console_whose_clock_is_behind_forgives_no_tries_of_another_one(tess):
+    """Else whoever fails there now and then tries at the other one without end."""
+    assert locks(browser())
+    AccessAttempt.objects.update(attempt_time=timezone.now() + timedelta(minutes=2))
+    assert enter(browser("10.0.0.9"), "wrong").status_code == 200
+    assert enter(browser(), PASSWORD).status_code == 429
+    assert [one["host"] for one in lockout.locked()] == ["10.0.0.7"]
+
+
 def test_a_lock_after_the_clock_was_set_back_stands_in_the_list_of_changes(tess):
     assert locks(browser())
     Change.objects.update(at=timezone.now() + timedelta(hours=1))

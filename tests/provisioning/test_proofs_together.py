@@ -3,7 +3,7 @@
 from unittest.mock import patch
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 
 from devices import inventory
 from devices.models import Alarm, LiveEvent, Phone
@@ -172,3 +172,22 @@ def test_what_makes_phones_fetch_is_learned_for_each_model_and_firmware():
     firmware = Phone.objects.get(mac=some[0].mac).firmware
     assert learned == {(firmware, UrlForm.FILE), ("9.9.9.9", UrlForm.FOLDER)}
     url_forms.learn_all({})  # nobody: nothing
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_goes_the_long_way_holds_the_lock_for_a_few_at_a_time(settings, monkeypatch):
+    """Of encrypted files all do: two hundred in one transaction would keep everybody else out for half a second."""
+    settings.GSPNP_FILE_FORMAT = FileFormat.ENCRYPTED.value
+    made = [Twin(number, "first_time").proof() for number in range(proofs.LONG_WAY_AT_ONCE + 2)]
+    real, written, committed = downloads.record, [], []
+
+    def record(*args):
+        if not written:
+            transaction.on_commit(lambda: (committed.append(len(written)), written.clear()))
+        written.append(args)
+        real(*args)
+
+    monkeypatch.setattr(downloads, "record", record)
+    assert proofs.record_all(made) == dict.fromkeys(made)
+    assert committed == [proofs.LONG_WAY_AT_ONCE, 2]
+    assert Phone.objects.filter(stage="fetched").count() == len(made)

@@ -8,7 +8,7 @@ from devices import alarms, decoys, inventory
 from devices.choices import WAY, AlarmKind
 from devices.models import Phone
 from devices.trust import Verdict
-from provisioning import outbox
+from provisioning import outbox, starts
 from provisioning.models import Notify
 from sipmcast import desk
 from sipmcast.calls import Send
@@ -414,6 +414,33 @@ def test_where_the_table_does_not_know_phones_a_save_into_a_mismatch_is_sent_and
     table[cast.HOST] = Verdict.MISMATCH
     assert len(look().sends) == 1
     assert version.phone.events.filter(kind="alarm", text__contains="another device's MAC").exists()
+
+
+def test_a_question_that_nobody_asked_for_is_not_sent_to_another_device(version, table, clock):
+    """The phone took its file and another device has its address now: nobody looks at what is asked by itself."""
+    cast.fetched(version)
+    table[cast.HOST] = Verdict.MISMATCH
+    assert starts.ask_again([version.phone_id]) == {version.phone_id}
+    assert look().sends == []
+    phone = Phone.objects.get()
+    assert "different MAC" in phone.alarm
+    assert not phone.events.filter(text__startswith="Sent as asked").exists()
+
+
+def test_a_question_that_nobody_asked_for_waits_for_a_listener_that_was_away(version, clock):
+    """No click grows old: a phone that is asked once for a version is asked although its listener was killed."""
+    cast.fetched(version)
+    starts.ask_again([version.phone_id])
+    clock.forward(seconds=outbox.COMMAND_SECONDS + 60)
+    assert len(look().sends) == 1
+
+
+def test_a_phone_that_has_shown_its_file_meanwhile_is_not_asked_for_it(version, clock):
+    cast.fetched(version)
+    starts.ask_again([version.phone_id])
+    cast.download(cast.steady_path(version))
+    assert cast.stage(version) == "applied"
+    assert look().sends == []
 
 
 # --- alarms that belong to no phone -----------------------------------------------------------------------------------

@@ -271,6 +271,19 @@ def test_one_that_was_stopped_in_order_after_a_long_silence_is_no_alarm(watches)
     assert ListenerStatus.objects.get().heartbeat_at < timezone.now() - timedelta(seconds=STALE_SECONDS)
 
 
+def test_one_that_was_stopped_before_the_clock_was_set_right_does_not_seem_to_run(clock):
+    """Stop everything, set the clock back, forget to start: for an hour the page would say that phones are heard."""
+    clock.forward(hours=1)
+    beat()
+    status.stopped(HERE)
+    clock.forward(hours=-1)
+    assert not ListenerStatus.objects.get().is_fresh
+    assert not ListenerStatus.objects.filter(is_fresh_at(clock.at)).exists()
+    assert running() == []
+    beat()
+    assert ListenerStatus.objects.get().is_fresh and running()
+
+
 def test_the_workers_rounds_look():
     assert silence.look in work.also
 
