@@ -1,4 +1,4 @@
-"""The live WebSocket: joins the group, checks the user on every event, forwards; a reconnecting browser catches up.
+"""The live WebSocket: joins the tail, checks the user on every event, forwards; a reconnecting browser catches up.
 
 Who has a phone's form open is told to the others who have it open, and stored nowhere.
 
@@ -24,7 +24,6 @@ from gspnp.console.debounced import Debounced
 
 log = logging.getLogger(__name__)
 
-RENEW_SECONDS = 600.0  # the layer forgets a member after a day
 SESSION_ENDED, NO_PERMISSION, TOO_MUCH = 4401, 4403, 4429
 MAX_TEXT_CHARS = 200  # a browser says one small thing
 MAX_MESSAGES, MESSAGES_SECONDS = 20, 10.0  # live.js says one a second at most
@@ -40,7 +39,8 @@ class LiveConsumer(AsyncWebsocketConsumer):
     joined = False
     _closed = False
     _last = 0
-    _renewed_at = 0.0
+    _greeted = False
+    _missed = False  # something was told before it was greeted
     _heard_since = float("-inf")
     _heard = 0
     _user = ""
@@ -60,16 +60,18 @@ class LiveConsumer(AsyncWebsocketConsumer):
             return
         self._catching_up = Debounced(self._catch_up, CATCH_UP_SECONDS)
         self._answering = Debounced(self._answer, ANSWER_SECONDS)
-        tail.current().join()
+        tail.current().join(self)
         self.joined = True
         self._id = secrets.token_hex(4)
-        await self._renew()
         self._last = await tail.read_newest_id()
         await self.accept()
         await self.send(json.dumps({"type": "live.hello", "last": self._last}))
+        self._greeted = True
+        if self._missed:
+            await self._catching_up.ask()
 
     async def disconnect(self, code: int) -> None:
-        """Leave the group; the last one ends the tail."""
+        """Leave the tail; the last one ends it."""
         if self.joined:
             self.joined = False
             self._catching_up.stop()
@@ -77,8 +79,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
             try:
                 await self._attend("")
             finally:
-                await self.channel_layer.group_discard(tail.GROUP, self.channel_name)
-                await tail.current().leave()
+                await tail.current().leave(self)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """`{"since": id}`: the newest event that the page already shows. `{"open": MAC or null}`: the phone whose form
@@ -95,24 +96,30 @@ class LiveConsumer(AsyncWebsocketConsumer):
         if "open" in said:
             await self._attend(_mac(said["open"]))
 
-    async def live_events(self, message: dict[str, Any]) -> None:
-        """New events from the tail."""
+    async def hear(self, message: tail.Message) -> None:
+        """What the tail says."""
+        if not self._greeted:
+            self._missed = True
+        elif message["type"] == "live.events":
+            await self._hear_events(message)
+        else:
+            await self._hear_beat(message)
+
+    async def _hear_events(self, message: tail.Message) -> None:
         if message["last"] <= self._last:
             return
         if message["after"] > self._last:
-            await self._catch_up()  # a message was lost on the way: the table has it
+            await self._catch_up()  # one before it was missed: the table has it
         elif await self._is_permitted() and message["last"] > self._last:  # the table may have been read meanwhile
             self._last = message["last"]
             await self.send(message["text"])
 
-    async def live_beat(self, message: dict[str, Any]) -> None:
-        """Nothing new. It keeps the link alive, our membership too, and shows whether we are behind."""
+    async def _hear_beat(self, message: tail.Message) -> None:
+        """Nothing new. It keeps the link alive, and shows whether we are behind."""
         if message["last"] > self._last:
             await self._catching_up.ask()
         elif await self._is_permitted():
             await self.send(message["text"])
-        if time.monotonic() - self._renewed_at > RENEW_SECONDS:
-            await self._renew()
 
     async def live_present(self, message: dict[str, Any]) -> None:
         """Somebody opened or left the phone that is open here; who has just come is told of us."""
@@ -207,10 +214,6 @@ class LiveConsumer(AsyncWebsocketConsumer):
             return SESSION_ENDED
         self._user, self._may_change = found.user, found.may_change
         return None if found.may_view else NO_PERMISSION
-
-    async def _renew(self) -> None:
-        await self.channel_layer.group_add(tail.GROUP, self.channel_name)
-        self._renewed_at = time.monotonic()
 
 
 class Nowhere(AsyncWebsocketConsumer):

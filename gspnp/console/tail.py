@@ -2,6 +2,8 @@
 
 daphne has no lifespan, so the first browser starts the tail and the last one ends it. The rows are the carrier: a
 message says which ids it covers, and whoever has not got what came before reads the table itself.
+No channel layer stands between: fifty browsers would cost fifty messages through Redis each time, and none would hear
+of anything while Redis is away.
 Source: design, "Live seam".
 """
 
@@ -11,12 +13,11 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
-import secrets
+from contextvars import Context, copy_context
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from channels.db import database_sync_to_async
-from channels.layers import get_channel_layer
 
 from devices import live, said_of, wake
 from devices.models import LiveEvent
@@ -34,9 +35,9 @@ RETRY_SECONDS = 1.0
 IN_VAIN_SECONDS = 0.02  # after a look in vain: whoever rings for nothing does not make us look without end
 READ_ROWS = 1000
 MAX_CHANGED_PHONES = 200  # more in one message, and the browser is told to look at its list again
+HEARD_SECONDS = 5.0  # a browser for which something takes longer holds up no other. Our choice.
 
-# Each process tails the table itself, so its group is its own, also on a shared channel layer.
-GROUP = f"live.{os.getpid()}.{secrets.token_hex(4)}"
+Message = dict[str, Any]
 
 read_newest_id = database_sync_to_async(live.newest_id, thread_sensitive=False)
 read_after = database_sync_to_async(live.after, thread_sensitive=False)
@@ -60,11 +61,19 @@ def reload_text(after: int, last: int) -> str:
     return json.dumps({"type": "live.events", "first": after, "last": last, "reload": True}, separators=(",", ":"))
 
 
+class Browser(Protocol):
+    """Who is told."""
+
+    async def hear(self, message: Message) -> None:
+        """Pass on what the tail says: `type`, the ids `after` and `last` between which it tells, and the `text`."""
+
+
 class Tail:
     """One task that follows the table as long as there are browsers in this event loop."""
 
     def __init__(self) -> None:
-        self._browsers = 0
+        self._browsers: dict[Browser, Context] = {}
+        self._hearing: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._failing = False
 
@@ -75,18 +84,18 @@ class Tail:
     @property
     def is_well(self) -> bool:
         """Are browsers told of what happens, if there are any?"""
-        return self._browsers <= 0 or (self.running and not self._failing)
+        return not self._browsers or (self.running and not self._failing)
 
-    def join(self) -> None:
-        """A browser has come."""
-        self._browsers += 1
+    def join(self, browser: Browser) -> None:
+        """A browser has come; what it hears, it hears in the context that it came in."""
+        self._browsers[browser] = copy_context()
         if not self.running:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="live tail")
 
-    async def leave(self) -> None:
+    async def leave(self, browser: Browser) -> None:
         """A browser has gone."""
-        self._browsers -= 1
-        if self._browsers <= 0 and self._task is not None:
+        self._browsers.pop(browser, None)
+        if not self._browsers and self._task is not None:
             task, self._task = self._task, None
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -113,13 +122,13 @@ class Tail:
                 events = await read_after(last, READ_ROWS)
                 self._failing = False
                 if events:
-                    await self._send("live.events", after=last, last=events[-1].pk, text=as_text(events, last))
+                    await self._tell("live.events", after=last, last=events[-1].pk, text=as_text(events, last))
                     last, beat_at = events[-1].pk, loop.time() + BEAT_SECONDS
                     await asyncio.sleep(FEW_PAUSE_SECONDS if len(events) <= FEW_EVENTS else SEND_PAUSE_SECONDS)
                     continue
                 if loop.time() >= beat_at:
                     text = json.dumps({"type": "live.beat", "last": last})
-                    await self._send("live.beat", after=last, last=last, text=text)
+                    await self._tell("live.beat", after=last, last=last, text=text)
                     beat_at = loop.time() + BEAT_SECONDS
             except Exception as error:  # whatever the database or the layer says, browsers must not go deaf
                 self._failing = True
@@ -132,8 +141,22 @@ class Tail:
             with contextlib.suppress(TimeoutError):
                 was_woken = await asyncio.wait_for(woken.wait(), POLL_SECONDS)
 
-    async def _send(self, kind: str, **message: object) -> None:
-        await get_channel_layer().group_send(GROUP, {"type": kind, **message})
+    async def _tell(self, kind: str, **message: object) -> None:
+        """Tell all browsers, and wait until they have heard it: each hears one thing after the other."""
+        loop = asyncio.get_running_loop()
+        said = {"type": kind, **message}
+        hearing = {loop.create_task(one.hear(said), context=context) for one, context in self._browsers.items()}
+        if not hearing:
+            return
+        self._hearing |= hearing
+        for task in hearing:
+            task.add_done_callback(self._has_heard)
+        await asyncio.wait(hearing, timeout=HEARD_SECONDS)
+
+    def _has_heard(self, task: asyncio.Task[None]) -> None:
+        self._hearing.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("a browser could not be told something (%r)", error)
 
 
 _tails: WeakKeyDictionary[asyncio.AbstractEventLoop, Tail] = WeakKeyDictionary()

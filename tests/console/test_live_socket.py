@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
+from channels.layers import InMemoryChannelLayer
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import Permission, User
 from django.db import DatabaseError
@@ -282,12 +283,54 @@ async def test_a_lost_message_is_made_good_from_the_table():
         first = await next_events(socket)
         lost = await sync_to_async(happen)("two")
         # A message that claims to come after what this browser never got.
-        await tail.get_channel_layer().group_send(
-            tail.GROUP, {"type": "live.events", "after": lost + 1, "last": lost + 2, "text": "not for this browser"}
-        )
+        await tail.current()._tell("live.events", after=lost + 1, last=lost + 2, text="not for this browser")
         message = await next_events(socket)
         assert message["first"] == first["last"] + 1
         assert message["events"][0]["text"] == "two"
+
+
+async def test_browsers_are_told_while_the_channel_layer_tells_nobody_anything(monkeypatch):
+    async def away(*_: object) -> None:
+        raise ConnectionError("Redis is away")
+
+    for name in ("group_add", "group_send"):
+        monkeypatch.setattr(InMemoryChannelLayer, name, away)
+    _, session = await sync_to_async(make_viewer)()
+    async with open_socket(session) as socket:
+        await sync_to_async(happen)("one")
+        assert (await next_events(socket))["events"][0]["text"] == "one"
+
+
+async def test_what_happens_while_a_browser_is_greeted_is_told_right_after(monkeypatch):
+    _, session = await sync_to_async(make_viewer)()
+    read_newest_id, told = tail.read_newest_id, []
+
+    async def and_then_something_happens() -> int:
+        newest = await read_newest_id()
+        if not told:
+            told.append(await sync_to_async(happen)("meanwhile"))
+            await tail.current()._tell("live.events", after=newest, last=told[0], text="too early for this browser")
+        return newest
+
+    monkeypatch.setattr(tail, "read_newest_id", and_then_something_happens)
+    async with open_socket(session) as socket:
+        assert (await next_events(socket))["events"][0]["text"] == "meanwhile"
+
+
+async def test_a_browser_that_hears_slowly_holds_up_no_other_for_long(monkeypatch):
+    monkeypatch.setattr(tail, "HEARD_SECONDS", 0.05)
+    _, session = await sync_to_async(make_viewer)()
+
+    class Slow:
+        async def hear(self, message: tail.Message) -> None:
+            await asyncio.Event().wait()
+
+    async with open_socket(session) as socket:
+        tail.current().join(slow := Slow())
+        for text in ("one", "two"):
+            await sync_to_async(happen)(text)
+            assert (await next_events(socket))["events"][-1]["text"] == text
+        await tail.current().leave(slow)
 
 
 async def test_without_a_session_the_handshake_is_refused():
@@ -465,10 +508,11 @@ async def test_what_the_tail_tells_while_the_table_is_read_is_not_told_twice(mon
         return True
 
     async def read_after(last: int, limit: int) -> list[LiveEvent]:
-        await consumer.live_events({"after": 0, "last": 3, "text": "one to three"})
+        await consumer.hear({"type": "live.events", "after": 0, "last": 3, "text": "one to three"})
         return [LiveEvent(pk=number, mac=cast.MAC) for number in (1, 2)]
 
     monkeypatch.setattr(consumer, "send", send)
+    monkeypatch.setattr(consumer, "_greeted", True)
     monkeypatch.setattr(consumer, "_is_permitted", permitted)
     monkeypatch.setattr(tail, "read_after", read_after)
     await consumer._catch_up()

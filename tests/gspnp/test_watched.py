@@ -87,7 +87,7 @@ def test_a_redis_that_is_away_is_told_and_the_console_is_ready(monkeypatch):
 
 async def test_browsers_that_are_told_nothing_make_it_not_ready(monkeypatch):
     lost = tail.Tail()
-    lost._browsers = 1
+    lost._browsers = {object(): None}
     monkeypatch.setitem(tail._tails, __import__("asyncio").get_running_loop(), lost)
     assert not readiness.examine(watched.checks()).ready
 
