@@ -23,7 +23,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 chain = str(zlib.crc32(item.nodeid.partition("::")[0].encode()) % CHAINS) if group == "net" else ""
                 item.add_marker(pytest.mark.xdist_group(group + chain))
                 break
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    items.sort(key=_begins)
+
+
+def _begins(item: pytest.Item) -> int:
+    """First what takes one test minutes (all that is marked `db`, on PostgreSQL), then the groups, then the rest."""
+    group = item.get_closest_marker("xdist_group")
+    if group is None:
+        return 2
+    return int(group.args[0] != "postgresql")
 
 
 @pytest.fixture(autouse=True)
