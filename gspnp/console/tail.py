@@ -122,9 +122,11 @@ class Tail:
                 events = await read_after(last, READ_ROWS)
                 self._failing = False
                 if events:
+                    begun = loop.time()
                     await self._tell("live.events", after=last, last=events[-1].pk, text=as_text(events, last))
                     last, beat_at = events[-1].pk, loop.time() + BEAT_SECONDS
-                    await asyncio.sleep(FEW_PAUSE_SECONDS if len(events) <= FEW_EVENTS else SEND_PAUSE_SECONDS)
+                    pause = FEW_PAUSE_SECONDS if len(events) <= FEW_EVENTS else SEND_PAUSE_SECONDS
+                    await asyncio.sleep(begun + pause - loop.time())  # telling fifty takes a part of it
                     continue
                 if loop.time() >= beat_at:
                     text = json.dumps({"type": "live.beat", "last": last})
