@@ -43,11 +43,11 @@ demo: venv
 
 test: venv-dev
 	@.ci/packages
-	@$(PYTHON) -m pytest -n $(WORKERS) --dist loadgroup -m "not long" $(ARGS)
+	@$(PYTHON) -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not long" $(ARGS)
 
 test-long: venv-dev
 	@.ci/packages
-	@$(PYTHON) -m pytest -n $(WORKERS) --dist loadgroup -m long $(ARGS)
+	@$(PYTHON) -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m long $(ARGS)
 
 bench: venv-dev
 	@.ci/packages
