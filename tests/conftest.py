@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 GROUPS = ("net", "browser", "servers")
+LONGEST = ("postgresql", *GROUPS)
 CHAINS = 3  # of tests in network namespaces of their own: they wait most of the time, and no two share one
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(tryfirst=True, wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Tests of a group share one worker, so that one runs at a time (pytest-xdist, --dist loadgroup). What takes
-    longest begins first, so that nothing is waited for at the end."""
+    longest begins first, so that nothing is waited for at the end; after pytest-django has sorted by databases."""
     for item in items:
         if item.get_closest_marker("xdist_group"):
             continue
@@ -23,15 +24,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 chain = str(zlib.crc32(item.nodeid.partition("::")[0].encode()) % CHAINS) if group == "net" else ""
                 item.add_marker(pytest.mark.xdist_group(group + chain))
                 break
+    yield
     items.sort(key=_begins)
 
 
 def _begins(item: pytest.Item) -> int:
-    """First what takes one test minutes (all that is marked `db`, on PostgreSQL), then the groups, then the rest."""
+    """The groups in the order of what they take, all that is marked `db` once more on PostgreSQL among them; then the
+    rest, which is spread over whoever is free."""
     group = item.get_closest_marker("xdist_group")
     if group is None:
-        return 2
-    return int(group.args[0] != "postgresql")
+        return len(LONGEST) + 1
+    return next((at for at, name in enumerate(LONGEST) if group.args[0].startswith(name)), len(LONGEST))
 
 
 @pytest.fixture(autouse=True)
