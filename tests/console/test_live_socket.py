@@ -307,7 +307,7 @@ async def test_what_happens_while_a_browser_is_greeted_is_told_right_after(monke
 
     async def and_then_something_happens() -> int:
         newest = await read_newest_id()
-        if not told:
+        if not told and asyncio.current_task().get_name() != "live tail":  # which looks for where it begins, too
             told.append(await sync_to_async(happen)("meanwhile"))
             await tail.current()._tell("live.events", after=newest, last=told[0], text="too early for this browser")
         return newest
