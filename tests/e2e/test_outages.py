@@ -116,3 +116,5 @@ def all_is_well(deployed: Deployed, stories: list[dict[str, Any]]) -> None:
     assert deployed.rows(one_file) == [(PHONES, PHONES)]
     told = "SELECT state, count(*), count(DISTINCT phone_id) FROM provisioning_notify WHERE kind = 'profile' GROUP BY 1"
     assert deployed.rows(told) == [("delivered", PHONES, PHONES)]
+    open_ones = "SELECT kind, state FROM provisioning_notify WHERE state IN ('waiting', 'sending', 'withheld')"
+    assert deployed.rows(open_ones) == [], "what is asked by itself is answered, or not needed any more"
