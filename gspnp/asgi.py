@@ -1,5 +1,6 @@
 """The console door: HTTP by Django, WebSockets by Channels, both only under this machine's own names."""
 
+import gc
 import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gspnp.settings")
@@ -10,6 +11,7 @@ http = get_asgi_application()
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
+from django.urls import get_resolver
 
 from devices import metrics
 from gspnp import broken_off
@@ -31,3 +33,9 @@ application = Watched(
         }
     )
 )
+
+# What there is once every address is known stays: to look through all of it for garbage stops the whole console for a
+# tenth of a second, every other second while lists are open, and with it all who wait to be told something.
+get_resolver().url_patterns  # noqa: B018  (imports the views, as the first request would)
+gc.collect()
+gc.freeze()

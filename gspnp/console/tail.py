@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 # now" (devices/wake.py), and while it is away this is what remains.
 POLL_SECONDS = 0.1
 SEND_PAUSE_SECONDS = 0.1  # at most one message for the group in this time, in a storm
-# While so few phones change that a page can follow each, half of that: who just misses a message waits for the next.
-FEW_EVENTS, FEW_PAUSE_SECONDS = 20, 0.05
+# While so few phones change that a page can follow each, a third of that: who just misses a message waits for the next.
+FEW_EVENTS, FEW_PAUSE_SECONDS = 20, 0.03
 BEAT_SECONDS = 5.0  # says "the link is alive", and lets whoever missed something notice it
 RETRY_SECONDS = 1.0
 IN_VAIN_SECONDS = 0.02  # after a look in vain: whoever rings for nothing does not make us look without end

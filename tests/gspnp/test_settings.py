@@ -131,6 +131,16 @@ print(loaded)
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
 
 
+def test_the_console_looks_for_no_garbage_in_what_it_was_loaded_with():
+    code = """
+import gc, sys, gspnp.asgi
+assert "gspnp.console.views" in sys.modules  # as the first request would have loaded it
+print(len(gc.get_objects()) < gc.get_freeze_count())
+"""
+    done = run("-c", code)
+    assert (done.stdout.strip(), done.returncode) == ("True", 0), done.stderr
+
+
 def test_the_phones_door_may_open_as_many_descriptors_as_it_takes_connections():
     code = """
 import resource
