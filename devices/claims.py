@@ -39,7 +39,9 @@ def judge_claims(verify: Callable[[str, str, str], Verdict], site: str | None = 
         claimed_host__isnull=False,
         claimed_at__lte=now - timedelta(seconds=CLAIM_SETTLE_SECONDS),
     ).exclude(alarm__contains=CLAIM_WORDS, alarm_at__gte=F("claimed_at"))
-    for phone in ripe.order_by("pk")[:JUDGE_AT_ONCE]:
+    # Sorted here: asked to, SQLite would go through all phones, in this order.
+    oldest = sorted(ripe.order_by().values_list("pk", flat=True))[:JUDGE_AT_ONCE]
+    for phone in Phone.objects.filter(pk__in=oldest).order_by("pk"):
         if _is_heard_at_home(phone):
             _drop_claim(phone)
         elif verify(phone.claimed_host or "", phone.mac, phone.claimed_interface) is Verdict.MATCH:

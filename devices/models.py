@@ -117,9 +117,11 @@ class Phone(models.Model):
         indexes = (
             # Exactly the worker's question, asked twice a second: who is here now, and has no file?
             models.Index(name="phone_awaits_file", fields=("first_seen_at",), condition=Q(awaits_file=True)),
-            # The list's counts and the values to filter by come from these alone, without a look at any phone.
             # Few, and asked for in each round of the worker: whose file is of another site?
             models.Index(name="phone_site_moved", fields=("site_moved_at",), condition=Q(site_moved_at__isnull=False)),
+            # Few, and asked for twice a second: who is claimed to be elsewhere?
+            models.Index(name="phone_claimed", fields=("claimed_at",), condition=Q(claimed_host__isnull=False)),
+            # The list's counts and the values to filter by come from these alone, without a look at any phone.
             models.Index(name="phone_counts", fields=("stage", "online")),
             models.Index(name="phone_kinds", fields=("model", "firmware", "site", "vendor")),
             # Few, and asked for at every look at the list: who needs attention?

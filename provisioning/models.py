@@ -215,6 +215,7 @@ class Notify(models.Model):
             # Exactly the worker's question: what is due?
             models.Index(name="notify_due", fields=("next_at",), condition=Q(state="waiting")),
             models.Index(name="notify_under_way", fields=("claimed_by",), condition=Q(state="sending")),
+            models.Index(name="notify_withheld", fields=("phone",), condition=Q(state="withheld")),
             models.Index(name="notify_of_job", fields=("job", "next_at"), condition=Q(job__isnull=False)),
         )
 

@@ -5,7 +5,7 @@ before the first datagram, so that after a crash the same transaction goes on. T
 Which rows are due is in due.py, how they end in settling.py, when a phone is owed one in starts.py.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -156,8 +156,10 @@ def adoptable(claimed_by: str, lost: Iterable[int], left_before: datetime, site:
     and only that one reaches the phone. Oldest first; the datagram is read when it is used."""
     predecessor = Q(claimed_by__startswith=claimed_by.partition("#")[0] + "#") & ~Q(claimed_by=claimed_by)
     old = (Q(opened_at__lt=left_before) | Q(opened_at__isnull=True)) & heard_at(site)
+    # Sorted here: asked to, SQLite would go through all that ever was sent, in this order.
     rows = Notify.objects.filter(predecessor | old | Q(pk__in=list(lost)), state=NotifyState.SENDING)
-    return list(rows.select_related("phone").defer("datagram").order_by("id")[:ADOPT_LIMIT])
+    oldest = sorted(rows.order_by().values_list("pk", flat=True))[:ADOPT_LIMIT]
+    return list(Notify.objects.filter(pk__in=oldest).select_related("phone").defer("datagram").order_by("pk"))
 
 
 def take_over(notify: Notify, claimed_by: str) -> bool:
@@ -265,15 +267,21 @@ def withhold(row: Due, why: str, alarm: bool) -> None:
 
 def drop_unwanted() -> None:
     """Open rows of phones that were ignored or retired meanwhile: nothing more is sent to them."""
-    unwanted = Notify.objects.filter(state__in=OPEN_STATES).exclude(phone__stage__in=WAY)
-    found = dict(unwanted.values_list("pk", "phone_id"))
+    found = dict(_unwanted())
     if not found:  # an UPDATE would take SQLite's lock, four times a second, for nothing
         return
     with transaction.atomic():
         lock_phones(found.values())
         # Looked at again under the lock: somebody may have stopped ignoring one.
-        still = [pk for pk in unwanted.values_list("pk", flat=True) if pk in found]
+        still = [pk for pk, _ in _unwanted() if pk in found]
         _not_needed(still, "The phone is ignored or retired.", OPEN_STATES, timezone.now())
+
+
+def _unwanted() -> Iterator[tuple[int, int]]:
+    """(NOTIFY, phone) of each, one state after the other: each has an index, and what is over is not looked through."""
+    for state in OPEN_STATES:
+        rows = Notify.objects.filter(state=state).exclude(phone__stage__in=WAY)
+        yield from rows.order_by().values_list("pk", "phone_id")
 
 
 def drop_for(phone_id: int, note: str) -> None:
@@ -311,7 +319,7 @@ def expire_commands(now: datetime) -> None:
     # Counted from its turn: one of a job may have been held back, and has another turn since.
     late = Notify.objects.filter(state=NotifyState.WAITING, next_at__lt=now - timedelta(seconds=COMMAND_SECONDS))
     clicked = late.exclude(kind=NotifyKind.PROFILE).exclude(origin=NotifyOrigin.AUTOMATIC)
-    found = list(clicked.order_by("pk").values_list("pk", "phone_id", "kind"))
+    found = sorted(clicked.order_by().values_list("pk", "phone_id", "kind"))  # here: see `adoptable`
     if not found:
         return
     with transaction.atomic():

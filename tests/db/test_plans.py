@@ -21,6 +21,7 @@ from gspnp.console import figures
 from gspnp.console.filters import Counts
 from provisioning import downloads, keeping  # noqa: F401  (keeping registers its rules)
 from provisioning.models import ConfigFile, Download, Notify
+from sipmcast import desk
 from tests import cast
 
 pytestmark = [pytest.mark.db, pytest.mark.django_db(transaction=True)]
@@ -130,6 +131,14 @@ def test_events_and_downloads_are_found_by_an_index_however_many_there_are():
         for sql in asked(lambda path=path: client.get(path)):
             plan = plan_of(sql)
             assert not scans(plan).intersection(GROWING), f"{path}: {sql}\n{plan}"
+    legs = {(cast.LEG.interface, cast.LEG.host): cast.LEG}
+    for call in (  # several times a second, by each listener
+        lambda: desk.look(legs, "pbx#1", {}, 100, "berlin"),
+        lambda: desk.upkeep(legs, "pbx#1", [], "berlin"),
+    ):
+        for sql in asked(call):
+            plan = plan_of(sql)
+            assert not scans(plan).intersection((*GROWING, "devices_phone")), f"{sql}\n{plan}"
     plan = plans(lambda: (Counts().reaches, Counts().attention))
     for index in ("phone_silent", "phone_has_stopped", "phone_with_alarm", "phone_of_another_mac"):
         assert index in plan, plan
