@@ -76,6 +76,8 @@ class Journal:
         self._bytes = 0
         # In the order of their last change, so the oldest are the first to be stored and to be forgotten.
         self._exchanges: OrderedDict[Hashable, Exchange] = OrderedDict()
+        # Those with something unsaved, in the same order; what is stored by now goes when it is come across.
+        self._unsaved: OrderedDict[Hashable, Exchange] = OrderedDict()
         self._by_branch: dict[str, int] = {}
         self._by_request: dict[bytes, int] = {}
 
@@ -126,20 +128,20 @@ class Journal:
     def ripe(self, now: float, limit: int) -> list[Exchange]:
         """What is to be stored now, the longest quiet first; what is stored and over is forgotten."""
         found: list[Exchange] = []
-        over: list[Hashable] = []
-        for key, exchange in self._exchanges.items():
-            quiet = now - exchange.changed_at
-            if exchange.unsaved_since is not None:
-                if not exchange.has_news and now - exchange.stored_at < AGAIN_SECONDS:
-                    continue  # resends to phones that are off would else be most of what is written
-                if quiet >= QUIET_SECONDS or now - exchange.unsaved_since >= LATEST_SECONDS:
-                    found.append(exchange)
-                    if len(found) >= limit:
-                        break
-            elif quiet >= KEPT_SECONDS:
-                over.append(key)
-        for key in over:
-            self._forget(key)
+        saved: list[Hashable] = []
+        for key, exchange in self._unsaved.items():
+            if exchange.unsaved_since is None:
+                saved.append(key)
+                continue
+            if not exchange.has_news and now - exchange.stored_at < AGAIN_SECONDS:
+                continue  # resends to phones that are off would else be most of what is written
+            if now - exchange.changed_at >= QUIET_SECONDS or now - exchange.unsaved_since >= LATEST_SECONDS:
+                found.append(exchange)
+                if len(found) >= limit:
+                    break
+        for key in saved:
+            del self._unsaved[key]
+        self._forget_what_is_over(now)
         return found
 
     def stored(self, exchanges: Sequence[Exchange], taken_at: float) -> None:
@@ -152,9 +154,19 @@ class Journal:
     def _begin(self, key: Hashable, exchange: Exchange) -> None:
         if key in self._exchanges:
             self._forget(key)
-        self._exchanges[key] = exchange
+        self._exchanges[key] = self._unsaved[key] = exchange
         self._bytes += exchange.size
         self._hold_to_bounds()
+
+    def _forget_what_is_over(self, now: float) -> None:
+        over: list[Hashable] = []
+        for key, exchange in self._exchanges.items():
+            if now - exchange.changed_at < KEPT_SECONDS:
+                break
+            if exchange.unsaved_since is None:
+                over.append(key)
+        for key in over:
+            self._forget(key)
 
     def _say(self, key: Hashable, sent: bool, datagram: bytes, ours: Endpoint, theirs: Endpoint, now: float) -> None:
         """One message more; one that repeats an earlier one is counted there."""
@@ -190,6 +202,8 @@ class Journal:
         if exchange.unsaved_since is None:
             exchange.unsaved_since = now
         self._exchanges.move_to_end(key)
+        self._unsaved[key] = exchange
+        self._unsaved.move_to_end(key)
 
     def _hold_to_bounds(self) -> None:
         while len(self._exchanges) > self._max_exchanges or self._bytes > self._max_bytes:
@@ -199,6 +213,7 @@ class Journal:
 
     def _forget(self, key: Hashable) -> None:
         exchange = self._exchanges.pop(key)
+        self._unsaved.pop(key, None)
         self._bytes -= exchange.size
         for branch in exchange.branches:
             self._by_branch.pop(branch, None)

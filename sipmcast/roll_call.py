@@ -4,6 +4,8 @@ It keeps what was asked and what came back, and hands both to the database in ba
 side is reach.py and devices/inventory.py.
 """
 
+import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -22,7 +24,11 @@ from sipmcast.reach import Reached
 from sipmcast.rounds import Rounds
 from sipmcast.transaction import NoRoom
 
+log = logging.getLogger(__name__)
+
 FOLLOW_SECONDS = 15.0  # how often the list of phones to ask is read anew
+ASK_SECONDS = 0.02  # between two looks at who is to be asked: a few each time, for each costs the loop its turn
+IDLE_SECONDS = 0.25  # the same while there is nobody to ask
 RECORD_SECONDS = 1.0
 LOSE_AT_ONCE = 250
 ROOM_FOR_NOTIFIES = 4_000  # transactions that a roll call leaves free
@@ -58,14 +64,12 @@ class RollCall:
             rtt_ms = None if event.rtt_seconds is None else round(event.rtt_seconds * 1000, 1)
             self._ended.append(Reached(event.token, asked[0], event.answered, rtt_ms, asked[1]))
 
-    async def step(self, legs: Mapping[LegKey, Leg], listener: Listener, in_helper: InHelper) -> None:
-        """Do what is due: ask, record, look at the neighbour table."""
+    async def step(self, legs: Mapping[LegKey, Leg], in_helper: InHelper) -> None:
+        """Do what is due: see whom to ask, record, look at the neighbour table."""
         now = time.monotonic()
-        if self._rounds is not None:
-            if now >= self._follow_at:
-                self._follow_at = now + FOLLOW_SECONDS
-                await self._follow(self._rounds, set(legs), now, in_helper)
-            self._ask(self._rounds, legs, listener, now)
+        if self._rounds is not None and now >= self._follow_at:
+            self._follow_at = now + FOLLOW_SECONDS
+            await self._follow(self._rounds, set(legs), now, in_helper)
         if self._ended and now >= self._record_at:
             self._record_at = now + RECORD_SECONDS
             ended, self._ended = self._ended, []
@@ -76,6 +80,16 @@ class RollCall:
                 raise
         await self._verify(now, in_helper)
 
+    async def ask(self, listener: Listener) -> None:
+        """Ask whoever is due, until cancelled."""
+        while True:
+            try:
+                if self._rounds is not None:
+                    self._ask(self._rounds, listener, time.monotonic())
+            except Exception:
+                log.exception("somebody could not be asked whether it is there; it is in the next round")
+            await asyncio.sleep(ASK_SECONDS if self._rounds else IDLE_SECONDS)
+
     async def _follow(self, rounds: Rounds, places: set[LegKey], now: float, in_helper: InHelper) -> None:
         """Ask whoever is to be asked by now; whoever an interface led to that is gone, is lost."""
         lost = {one[0]: one[3] for one in self._phones.values() if one[3:] not in places}
@@ -84,8 +98,10 @@ class RollCall:
         self._phones = {phone[0]: phone for phone in await in_helper(reach.whom, places, self._site)}
         rounds.follow(self._phones, now)
 
-    def _ask(self, rounds: Rounds, legs: Mapping[LegKey, Leg], listener: Listener, now: float) -> None:
-        for phone_id in rounds.due(now):
+    def _ask(self, rounds: Rounds, listener: Listener, now: float) -> None:
+        due = rounds.due(now)
+        legs = {(leg.interface, leg.host): leg for leg in listener.legs} if due else {}
+        for phone_id in due:
             _, host, port, *place = self._phones[phone_id]
             leg = legs.get((place[0], place[1]))
             if leg is None or phone_id in self._asked or listener.agent.room < ROOM_FOR_NOTIFIES:
@@ -95,7 +111,8 @@ class RollCall:
             except NoRoom:
                 continue
             self._asked[phone_id] = (host, timezone.now())
-        listener.pump()
+        if due:
+            listener.pump()
 
     async def _verify(self, now: float, in_helper: InHelper) -> None:
         ripe: list[tuple[int, Sighting]] = []

@@ -19,8 +19,6 @@ from sipmcast.models import Transcript, TranscriptKind
 from sipmcast.redaction import redacted, visible
 from sipmcast.sip.uri import hostport
 
-AT_ONCE = 100  # exchanges in one transaction: some 10 ms under SQLite's lock
-
 Written = tuple[int, str, datetime, list[dict[str, Any]]]
 
 

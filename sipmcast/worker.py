@@ -1,7 +1,8 @@
 """The only file that knows both sides: agent ↔ inventory, outbox ↔ agent.
 
 Two loops, each with its own helper process for the database. One commits what was heard and then lets it be answered;
-nothing else may make it wait. The other looks after the outbox, reachability and the heartbeat. If the store takes
+nothing else may make it wait. The other looks after the outbox, reachability and the heartbeat; what was said is
+written down beside it (scribe.py). If the store takes
 longer than 200 ms or is away, phones are answered all the same, and what was heard is held in memory until it is back.
 """
 
@@ -11,8 +12,9 @@ import gc
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError
@@ -21,7 +23,7 @@ from devices.choices import WAY
 from devices.inventory import Heard
 from devices.mac import colons
 from devices.sighting import Sighting
-from sipmcast import desk, pulse, transcripts, watched
+from sipmcast import desk, pulse, watched
 from sipmcast.calls import Send
 from sipmcast.desk import STORE_AWAY
 from sipmcast.events import (
@@ -38,6 +40,7 @@ from sipmcast.helpers import Helper
 from sipmcast.listener import Listener
 from sipmcast.pulse import Pulse
 from sipmcast.roll_call import RollCall
+from sipmcast.scribe import Scribe
 from sipmcast.status import heartbeat, stopped
 from sipmcast.transaction import NoRoom
 from sipmcast.under_way import UnderWay
@@ -46,7 +49,9 @@ log = logging.getLogger(__name__)
 
 ANSWER_ANYWAY_SECONDS = 0.2
 POLL_SECONDS = 0.25
-LOOK_PAUSE_SECONDS = 0.05  # between two looks at the outbox, so that sightings have the database to themselves
+# Between two turns sightings have the database to themselves: for twice as long as the turn took, within these bounds.
+# A few phones are told at once, and thousands at a time.
+LOOK_PAUSE_SHARE, LEAST_LOOK_PAUSE_SECONDS, LOOK_PAUSE_SECONDS = 2.0, 0.005, 0.05
 STORE_AWAY_SECONDS = 1.0
 AFTER_FAILURE_SECONDS = 1.0
 SETTLE_AT_ONCE = 250
@@ -54,8 +59,6 @@ OWE_AT_ONCE = 250
 LINES_PER_SECOND = 50
 UPKEEP_SECONDS = 0.5
 TIDY_SECONDS = 300.0
-TRANSCRIPTS_SECONDS = 0.25  # between two batches of them: 400 a second, after everything else
-TRANSCRIPTS_WAIT_SECONDS = 5.0  # for a moment in which no phone waits; a flood must not keep them away for ever
 PROBED_AT_MOST = 10_000
 ALARM_SECONDS = 1.0
 GOODBYE_SECONDS = 3.0  # whoever stops us waits for five
@@ -82,12 +85,16 @@ class Worker:
         self._sighted = asyncio.Event()
         self._wake = asyncio.Event()
         self.pulse = Pulse(self._held)
-        self._upkeep_due = self._transcripts_due = 0.0
+        self._upkeep_due = 0.0
         self._tidy_due = time.monotonic() + TIDY_SECONDS
         self._lines = (0.0, 0)
         self._bursts: dict[str, int] = {}
         self._decoys: dict[tuple[str, str], int] = {}
         self._alarms_due = 0.0
+
+    def loops(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        """All that goes on until it is cancelled, each as a task of its own; if one ends, so does all."""
+        return self.hear(), self.look_after(), self.write_down(), self.roll_call.ask(self.listener)
 
     # --- from the agent, on the event loop --------------------------------------------------------------------------
 
@@ -235,7 +242,7 @@ class Worker:
     async def look_after(self) -> None:
         """See to NOTIFYs, reachability and the heartbeat, until cancelled."""
         while True:
-            more = False
+            more, begun = False, time.monotonic()
             try:
                 more = await self._step()
             except STORE_AWAY as error:
@@ -245,7 +252,8 @@ class Worker:
                 log.exception("a step failed; the next one is tried in %.0f s", AFTER_FAILURE_SECONDS)
                 await asyncio.sleep(AFTER_FAILURE_SECONDS)
             if not more:
-                await asyncio.sleep(LOOK_PAUSE_SECONDS)
+                pause = LOOK_PAUSE_SHARE * (time.monotonic() - begun)
+                await asyncio.sleep(min(max(pause, LEAST_LOOK_PAUSE_SECONDS), LOOK_PAUSE_SECONDS))
                 try:
                     async with asyncio.timeout(POLL_SECONDS):
                         await self._wake.wait()
@@ -272,12 +280,16 @@ class Worker:
             self.pulse.set_back(plan.set_back_seconds)
         self._carry_out(plan)
         await self._upkeep(legs)
-        await self.roll_call.step(legs, self.listener, self._in_outbox)
-        await self._write_down()
+        await self.roll_call.step(legs, self._in_outbox)
         await self._alarm()
         await self._beat()
         self.pulse.back()
         return plan.more or bool(self._started or self._settlements)
+
+    async def write_down(self) -> None:
+        """See to what was said, until cancelled. Whoever waits for an answer comes first."""
+        scribe = Scribe(self.listener.agent.journal, self._in_outbox, lambda: bool(self._held or self._unanswered))
+        await scribe.write(self._gone, STORE_AWAY_SECONDS)
 
     async def _upkeep(self, legs: dict) -> None:
         """What is rare: it is looked for now and then, and not at every turn of a boot storm."""
@@ -287,24 +299,6 @@ class Worker:
         self._upkeep_due = now + UPKEEP_SECONDS
         plan = await self._in_outbox(desk.upkeep, legs, self.claimed_by, self._under_way.ids(), self.site)
         self._carry_out(plan)
-
-    async def _write_down(self) -> None:
-        """Store a bite of what was said. Whoever waits for an answer comes first: until then it is kept in memory."""
-        now, journal = time.monotonic(), self.listener.agent.journal
-        pressed = bool(self._held or self._unanswered)
-        if now < self._transcripts_due + pressed * TRANSCRIPTS_WAIT_SECONDS:
-            return
-        self._transcripts_due = now + TRANSCRIPTS_SECONDS
-        some = journal.ripe(now, transcripts.AT_ONCE)
-        if not some:
-            return
-        try:
-            await self._in_outbox(transcripts.store, some, now, time.time())
-        except STORE_AWAY:
-            raise
-        except Exception:
-            log.exception("what was said with %d phones cannot be stored", len(some))
-        journal.stored(some, now)
 
     async def _alarm(self) -> None:
         """Say what strangers did, once a second at most."""

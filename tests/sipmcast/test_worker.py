@@ -12,7 +12,7 @@ import pytest
 from django.db import OperationalError
 
 from devices.inventory import Heard
-from sipmcast import desk, held, helpers, pulse, transcripts, worker
+from sipmcast import desk, held, helpers, pulse, scribe, transcripts, worker
 from sipmcast.calls import Send
 from sipmcast.events import NotifyTimedOut, PhoneSighted
 from sipmcast.journal import Journal
@@ -152,7 +152,7 @@ async def running(store):
     with patch.multiple(worker, STORE_AWAY_SECONDS=0.01, POLL_SECONDS=0.01, AFTER_FAILURE_SECONDS=0.01):
         made = worker.Worker("", "pbx#1", helpers.Thread("store"), helpers.Thread("outbox"))
         made.listener = Listener()
-        tasks = [asyncio.create_task(one) for one in (made.hear(), made.look_after())]
+        tasks = [asyncio.create_task(one) for one in made.loops()]
         yield made
         for task in tasks:
             task.cancel()
@@ -378,7 +378,7 @@ async def test_what_was_said_is_written_when_no_phone_waits_and_kept_while_the_s
             raise error
         return 1
 
-    with patch.object(transcripts, "store", store), patch.object(worker, "TRANSCRIPTS_SECONDS", 0.01):
+    with patch.object(transcripts, "store", store), patch.object(scribe, "IDLE_SECONDS", 0.01):
         log.heard("one", cast.MAC, b"SUBSCRIBE", (cast.HOST, 5060), cast.LEG, time.monotonic() - 10, True)
         await until(lambda: len(calls) == 2)  # away first, and then a fault of ours, which is not tried for ever
         log.heard("two", cast.OTHER_MAC, b"SUBSCRIBE", (cast.HOST, 5060), cast.LEG, time.monotonic() - 10, True)

@@ -92,7 +92,7 @@ async def listen(options: Options, site: str, keep_trying: bool) -> None:
         listener.look()
         if not listener.legs and not keep_trying:
             raise CommandError(" ".join(listener.trouble.values()) or "There is no interface to listen on.")
-        tasks = [asyncio.create_task(one) for one in (worker.hear(), worker.look_after(), listener.follow())]
+        tasks = [asyncio.create_task(one) for one in (*worker.loops(), listener.follow())]
         stop = asyncio.create_task(stopping.wait())
         done, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
         for task in done - {stop}:
