@@ -82,6 +82,8 @@ def main(arguments: list[str]) -> None:
     """Set Django up for this door, and serve."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "gspnp.settings_phones"
     django.setup()
+    from django.db.models.sql import compiler  # noqa: F401  (else the first phone would wait for it)
+
     from devices import metrics
 
     metrics.watch_database()

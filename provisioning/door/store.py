@@ -19,8 +19,9 @@ from django.db import connection
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# A connection to PostgreSQL that was used so lately is used again. One that is taken from the pool is tried first, and
-# set up: two round trips and more for one look.
+# A connection to PostgreSQL that was used so lately is used again: one that is taken from the pool is tried first, and
+# set up, two round trips and more for one look. One to SQLite is used for so long since it was opened: its file may be
+# another one by then, put back from a backup.
 KEPT_SECONDS = 0.5
 
 _thread = threading.local()
@@ -40,20 +41,17 @@ async def beside(work: Callable[[], T]) -> T:
 
 def asked(question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """The same from a thread that may block."""
-    if not _is_kept():
+    if time.monotonic() >= getattr(_thread, "kept_until", 0.0):
         _close_if_old()
+        _thread.kept_until = time.monotonic() + KEPT_SECONDS
     try:
         return question(*args, **kwargs)
     finally:
-        # An error may be one of the connection's.
-        may_keep = connection.vendor == "postgresql" and not connection.errors_occurred
-        _thread.kept_until = time.monotonic() + KEPT_SECONDS if may_keep else 0.0
-        if not may_keep:
+        if connection.errors_occurred:  # it may be the connection's
             _close_if_old()
-
-
-def _is_kept() -> bool:
-    return time.monotonic() < getattr(_thread, "kept_until", 0.0)
+            _thread.kept_until = 0.0
+        elif connection.vendor == "postgresql":
+            _thread.kept_until = time.monotonic() + KEPT_SECONDS
 
 
 def _close_if_old() -> None:
