@@ -9,7 +9,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def opened() -> object:
-    return store.asked(lambda: connection.ensure_connection() or connection.connection)
+    def used() -> object:
+        connection.ensure_connection()
+        return connection.connection
+
+    return store.asked(used)
 
 
 @pytest.fixture(autouse=True)
