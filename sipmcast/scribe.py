@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 AT_ONCE = 10  # exchanges in one transaction: a millisecond under SQLite's lock
 PAUSE_SECONDS = 0.025  # between two bites: 400 exchanges a second
 IDLE_SECONDS = 0.25  # until it looks again, if there was nothing to write
-# For a moment in which no phone waits. Five SUBSCRIBEs a second are enough for that there is none, each 200 ms after the
-# other, and a bite each time must still be more than what they and their NOTIFYs bring: 20 exchanges a second.
+# For a moment in which no phone waits; five SUBSCRIBEs a second leave none, for each of them counts for 200 ms. A bite
+# each time, 20 exchanges a second, is still more than what those and their NOTIFYs bring.
 WAIT_SECONDS = 0.5
 
 

@@ -403,7 +403,7 @@ async def test_phones_that_never_stop_coming_do_not_keep_what_was_said_from_bein
     with a NOTIFY each."""
     log, written, clock = Journal(), [], [1_000.0]
     for number in range(1_000):
-        log.heard(number, cast.MAC, b"SUBSCRIBE", (cast.HOST, 5060), cast.LEG, 900.0, True)
+        log.heard(f"{number}", cast.MAC, b"SUBSCRIBE", (cast.HOST, 5060), cast.LEG, 900.0, True)
 
     async def call(store, some, *when) -> None:
         written.extend(some)
