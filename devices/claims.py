@@ -41,7 +41,7 @@ def judge_claims(verify: Callable[[str, str, str], Verdict], site: str | None = 
     ).exclude(alarm__contains=CLAIM_WORDS, alarm_at__gte=F("claimed_at"))
     # Sorted here: asked to, SQLite would go through all phones, in this order.
     oldest = sorted(ripe.order_by().values_list("pk", flat=True))[:JUDGE_AT_ONCE]
-    for phone in Phone.objects.filter(pk__in=oldest).order_by("pk"):
+    for phone in ripe.filter(pk__in=oldest).order_by("pk"):  # asked again: one may be settled by now
         if _is_heard_at_home(phone):
             _drop_claim(phone)
         elif verify(phone.claimed_host or "", phone.mac, phone.claimed_interface) is Verdict.MATCH:

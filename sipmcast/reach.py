@@ -20,6 +20,7 @@ from provisioning.models import ConfigFile
 from sipmcast.events import LegKey
 
 BITE = 250
+WHOM_AT_ONCE = 2_000  # phones told to the listener at a time: to read so many costs its loop a millisecond
 NOBODY_ASKS = "Nobody can ask it any more: {} is gone, where it was heard."
 
 
@@ -34,17 +35,22 @@ class Reached:
     asked_at: datetime
 
 
-def whom(places: Collection[LegKey], site: str | None = None) -> list[tuple[int, str, int, str, str]]:
+def whom(places: Collection[LegKey], site: str | None = None, after: int = 0) -> list[tuple[int, str, int, str, str]]:
     """The phones with a configuration of ours that were heard at these places of this site: id, address, port, place.
 
-    Plain tuples, because thousands of them go from process to process.
+    Some of them, those with the lowest ids after `after`; none if there are no more. Plain tuples, because thousands of
+    them go from process to process.
     """
     there = {name for name, _ in places}
-    rows = Phone.objects.filter(
-        of_site("heard_site", site), stage__in=WAY, source_host__isnull=False, interface__in=there
-    )
     columns = ("pk", "source_host", "notify_port", "interface", "local_host")
-    return [row for row in rows.values_list(*columns).iterator() if row[3:] in places]
+    phones = Phone.objects.filter(
+        of_site("heard_site", site), stage__in=WAY, source_host__isnull=False, interface__in=there
+    ).order_by("pk")
+    while some := list(phones.filter(pk__gt=after).values_list(*columns)[:WHOM_AT_ONCE]):
+        if found := [row for row in some if row[3:] in places]:
+            return found
+        after = some[-1][0]
+    return []
 
 
 def record(ended: Sequence[Reached]) -> None:

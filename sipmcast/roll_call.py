@@ -47,6 +47,7 @@ class RollCall:
         self._site = site
         self._rounds = Rounds(interval_seconds) if interval_seconds else None
         self._phones: dict[int, tuple[int, str, int, str, str]] = {}
+        self._places: set[LegKey] = set()  # where those were heard
         self._asked: dict[int, tuple[str, datetime]] = {}
         self._ended: list[Reached] = []
         self._newly_heard: deque[tuple[float, int, Sighting]] = deque(maxlen=MAX_NEIGHBOURS)
@@ -91,12 +92,27 @@ class RollCall:
             await asyncio.sleep(ASK_SECONDS if self._rounds else IDLE_SECONDS)
 
     async def _follow(self, rounds: Rounds, places: set[LegKey], now: float, in_helper: InHelper) -> None:
-        """Ask whoever is to be asked by now; whoever an interface led to that is gone, is lost."""
-        lost = {one[0]: one[3] for one in self._phones.values() if one[3:] not in places}
+        """Ask whoever is to be asked by now; whoever an interface led to that is gone, is lost.
+
+        Bite by bite: to read a hundred thousand at once would stop the event loop for a tenth of a second.
+        """
+        is_gone = not self._places <= places
+        lost = {one[0]: one[3] for one in self._phones.values() if one[3:] not in places} if is_gone else {}
         for start in range(0, len(lost), LOSE_AT_ONCE):
             await in_helper(reach.lose, dict(list(lost.items())[start : start + LOSE_AT_ONCE]))
-        self._phones = {phone[0]: phone for phone in await in_helper(reach.whom, places, self._site)}
+        self._places |= places  # also if only some can be read
+        found: set[int] = set()
+        after = 0
+        while some := await in_helper(reach.whom, places, self._site, after):
+            after = some[-1][0]
+            new = {phone[0]: phone for phone in some}
+            found.update(new)
+            self._phones.update(new)
+            rounds.join(new, now)
+        for gone in self._phones.keys() - found:
+            del self._phones[gone]
         rounds.follow(self._phones, now)
+        self._places = places
 
     def _ask(self, rounds: Rounds, listener: Listener, now: float) -> None:
         due = rounds.due(now)

@@ -5,7 +5,7 @@ Pure: time is a monotonic number of seconds, passed in.
 
 import heapq
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 # Each wait is this part shorter or longer, so that phones that started together do not stay together. Our choice.
 JITTER = 0.2
@@ -32,8 +32,13 @@ class Rounds:
         wanted = set(phones)
         for gone in [phone for phone in self._due_at if phone not in wanted]:
             del self._due_at[gone]
-        for phone in wanted.difference(self._due_at):
-            self._plan(phone, now + self._chance.random() * self._interval)
+        self.join(wanted, now)
+
+    def join(self, phones: Iterable[int], now: float) -> None:
+        """Ask these phones too from now on."""
+        for phone in phones:
+            if phone not in self._due_at:
+                self._plan(phone, now + self._chance.random() * self._interval)
 
     def due(self, now: float) -> list[int]:
         """Whom to ask now; each is planned again at once."""

@@ -4,13 +4,14 @@ A desk phone is a GXP1628 at HOST, heard on `eth0` (our address there is OURS). 
 further on its way, by the functions that the product itself calls.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from unittest.mock import patch
 
 from asgiref.sync import async_to_sync
+from django.db import connection
 from django.test import override_settings
 
 from devices import inventory
@@ -77,6 +78,22 @@ def neighbours_say(verdict: Verdict, knows_phones: bool = False) -> Iterator[Non
         patch("sipmcast.neighbours.Neighbours.verify", lambda *question: verdict),
         patch("sipmcast.neighbours.knows_phones", lambda interface: knows_phones),
     ):
+        yield
+
+
+@contextmanager
+def before_query(number: int, act: Callable[[], object]) -> Iterator[None]:
+    """Somebody else does this just before so many queries have been made, counted from one."""
+    made = 0
+
+    def see(execute, sql, params, many, context):
+        nonlocal made
+        made += 1
+        if made == number:
+            act()
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(see):
         yield
 
 

@@ -20,6 +20,7 @@ from devices.models import LiveEvent, Phone
 from gspnp.console import figures
 from gspnp.console.filters import Counts
 from provisioning import downloads, keeping  # noqa: F401  (keeping registers its rules)
+from provisioning.firmware import pins
 from provisioning.models import ConfigFile, Download, Notify
 from sipmcast import desk
 from tests import cast
@@ -139,6 +140,9 @@ def test_events_and_downloads_are_found_by_an_index_however_many_there_are():
         for sql in asked(call):
             plan = plan_of(sql)
             assert not scans(plan).intersection((*GROWING, "devices_phone")), f"{sql}\n{plan}"
+    for sql in asked(pins.give_up):  # every few seconds, by the worker
+        if "held_back" in sql:
+            assert "file_of_an_upgrade" in plan_of(sql), f"{sql}\n{plan_of(sql)}"
     plan = plans(lambda: (Counts().reaches, Counts().attention))
     for index in ("phone_silent", "phone_has_stopped", "phone_with_alarm", "phone_of_another_mac"):
         assert index in plan, plan

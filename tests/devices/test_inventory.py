@@ -142,6 +142,14 @@ class TestClaims:
         assert not heard.accepted
         assert cast.owed(version.phone_id) is None
 
+    def test_a_claim_that_is_settled_while_they_are_looked_for_raises_no_alarm(self, version, clock):
+        self.claim()
+        clock.forward(1)
+        with cast.before_query(2, lambda: inventory.accept_claim(version.phone_id, cast.STRANGER, by="tess")):
+            inventory.judge_claims(cast.unknown)
+        phone = Phone.objects.get()
+        assert (phone.source_host, phone.alarm) == (cast.STRANGER, "")
+
     def test_another_stranger_raises_another_alarm(self, version, clock):
         self.claim()
         clock.forward(1)

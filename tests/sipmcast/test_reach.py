@@ -10,6 +10,7 @@ from provisioning.models import ConfigFile
 from sipmcast import reach
 from sipmcast.reach import Reached
 from sipmcast.roll_call import RollCall
+from sipmcast.rounds import Rounds
 from tests import cast
 
 pytestmark = [pytest.mark.django_db, pytest.mark.db]
@@ -58,6 +59,35 @@ class TestWhomToAsk:
         assert reach.whom({("eth0", "10.9.9.9")}) == []
         assert reach.whom(set()) == []
 
+    async def test_the_listener_is_told_of_a_few_at_a_time_and_forgets_who_is_not_there_any_more(self, monkeypatch):
+        """To read thousands at once would stop it."""
+        there = [(n, f"10.0.0.{n}", 5060, *(("eth9", "x") if n == 3 else (cast.LEG.interface, cast.LEG.host)))
+                 for n in range(1, 8)]  # fmt: skip
+        told: list[list[int]] = []
+
+        async def two(call, places, _site, after):
+            told.append([row[0] for row in there if row[0] > after and row[3:] in places][:2])
+            return [row for row in there if row[0] in told[-1]]
+
+        roll_call, rounds = RollCall(60.0), Rounds(60.0)
+        await roll_call._follow(rounds, set(cast.LEGS), 0.0, two)
+        assert told == [[1, 2], [4, 5], [6, 7], []]
+        assert set(roll_call._phones) == {1, 2, 4, 5, 6, 7} and len(rounds) == 6
+        there = there[4:]
+        await roll_call._follow(rounds, set(cast.LEGS), 0.0, two)
+        assert set(roll_call._phones) == {5, 6, 7} and len(rounds) == 3
+
+    def test_they_are_looked_for_in_bites_also_where_few_are_of_these_places(self, clock, monkeypatch):
+        monkeypatch.setattr(reach, "WHOM_AT_ONCE", 2)
+        phones = [cast.assigned(f"000B8200000{n}", f"10.0.0.{40 + n}").phone_id for n in range(7)]
+        Phone.objects.filter(pk__in=phones[1:5]).update(local_host="10.9.9.9")
+        found, after = [], 0
+        while some := reach.whom(set(cast.LEGS), None, after):
+            assert len(some) <= 2
+            found += [row[0] for row in some]
+            after = found[-1]
+        assert found == [phones[0], *phones[5:]]
+
 
 class TestLost:
     """The interface towards a phone went away."""
@@ -87,7 +117,7 @@ class TestLost:
         """By what it was asking before; a listener that has just begun says nothing."""
         told = []
         row = (7, cast.HOST, 5060, cast.LEG.interface, cast.LEG.host)
-        monkeypatch.setattr(reach, "whom", lambda places, _site: [row] if row[3:] in places else [])
+        monkeypatch.setattr(reach, "whom", lambda places, _site, after: [row] * (row[3:] in places and after < 7))
         monkeypatch.setattr(reach, "lose", told.append)
 
         async def at_once(call, *arguments):

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from unittest.mock import AsyncMock, patch
 
 import pytest
@@ -384,3 +385,31 @@ async def test_what_was_said_is_written_when_no_phone_waits_and_kept_while_the_s
         log.heard("two", cast.OTHER_MAC, b"SUBSCRIBE", (cast.HOST, 5060), cast.LEG, time.monotonic() - 10, True)
         await until(lambda: len(calls) == 3)
     assert calls == [[cast.MAC], [cast.MAC], [cast.OTHER_MAC]]
+
+
+async def test_a_fault_in_what_writes_down_what_was_said_does_not_end_the_listener(running):
+    log, looks = running.listener.agent.journal, []
+
+    def ripe(now, limit):
+        looks.append(now)
+        raise KeyError("ours")
+
+    with patch.object(log, "ripe", ripe):
+        await until(lambda: len(looks) == 3)
+
+
+async def test_phones_that_never_stop_coming_do_not_keep_what_was_said_from_being_written():
+    """Each counts for 200 ms: five a second are enough for that there is always one. More is written than these bring,
+    with a NOTIFY each."""
+    log, written, clock = Journal(), [], [1_000.0]
+    for number in range(1_000):
+        log.heard(f"{number}", cast.MAC, b"SUBSCRIBE", (cast.HOST, 5060), cast.LEG, 900.0, True)
+
+    async def call(store, some, *when) -> None:
+        written.extend(some)
+
+    made = scribe.Scribe(log, call, lambda: True)
+    with patch.object(scribe, "time", SimpleNamespace(monotonic=lambda: clock[0], time=lambda: clock[0])):
+        while clock[0] < 1_010.0:
+            clock[0] += await made.bite()
+    assert 150 < len(written) < 250  # in ten seconds
