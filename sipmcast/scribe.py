@@ -19,9 +19,7 @@ log = logging.getLogger(__name__)
 AT_ONCE = 10  # exchanges in one transaction: a millisecond under SQLite's lock
 PAUSE_SECONDS = 0.025  # between two bites: 400 exchanges a second
 IDLE_SECONDS = 0.25  # until it looks again, if there was nothing to write
-# For a moment in which no phone waits; five SUBSCRIBEs a second leave none, for each of them counts for 200 ms. A bite
-# each time, 20 exchanges a second, is still more than what those and their NOTIFYs bring.
-WAIT_SECONDS = 0.5
+WAIT_SECONDS = 0.5  # for a moment in which no phone waits; a flood must not keep it from its work for ever
 
 
 class Scribe:

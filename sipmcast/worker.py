@@ -287,9 +287,12 @@ class Worker:
         return plan.more or bool(self._started or self._settlements)
 
     async def write_down(self) -> None:
-        """See to what was said, until cancelled. Whoever waits for an answer comes first."""
-        scribe = Scribe(self.listener.agent.journal, self._in_outbox, lambda: bool(self._held or self._unanswered))
+        """See to what was said, until cancelled. Whoever waits for the store, and so for an answer, comes first."""
+        scribe = Scribe(self.listener.agent.journal, self._in_outbox, self._is_pressed)
         await scribe.write(self._gone, STORE_AWAY_SECONDS)
+
+    def _is_pressed(self) -> bool:
+        return bool(self._held) or self.pulse.storing_since is not None
 
     async def _upkeep(self, legs: dict) -> None:
         """What is rare: it is looked for now and then, and not at every turn of a boot storm."""
