@@ -7,8 +7,8 @@ from itertools import count
 from types import SimpleNamespace
 
 import pytest
-from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
+from channels.db import database_sync_to_async
 from channels.testing import HttpCommunicator
 from django.contrib.auth.models import Group, Permission, User
 from django.contrib.sessions.backends.db import SessionStore
@@ -57,7 +57,9 @@ async def fetch(session: str, query: str = "", **cookies: str) -> dict:
         (b"cookie", "; ".join(f"{name}={value}" for name, value in said.items()).encode()),
     ]
     asked = Fetch(application, "GET", reverse("console:rows") + query, headers=headers)
-    return await asked.get_response(timeout=BOUND_SECONDS)
+    answer = await asked.get_response(timeout=BOUND_SECONDS)
+    await asked.wait(timeout=BOUND_SECONDS)  # until it has given back its database connection
+    return answer
 
 
 @pytest.fixture
@@ -103,7 +105,7 @@ def test_those_who_ask_while_one_is_made_share_the_next_one(made):
         first = asyncio.create_task(fetch(sessions_[0]))
         await made.wait_begun()
         others = [asyncio.create_task(fetch(one)) for one in sessions_[1:]]
-        await sync_to_async(lambda: Phone.objects.update(vendor="Changed Meanwhile"))()
+        await database_sync_to_async(lambda: Phone.objects.update(vendor="Changed Meanwhile"))()
         made.let_go(2)
         return [await one for one in (first, *others)]
 

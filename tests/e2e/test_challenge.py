@@ -197,6 +197,10 @@ def test_a_challenge_from_where_the_phone_no_longer_is_collects_nothing(world: W
     assert phone.logins() == moved.logins() == []
 
 
+TRANSCRIPTS = """
+    SELECT t.messages FROM sipmcast_transcript t JOIN devices_phone p ON p.id = t.phone_id WHERE p.mac = ?
+"""
+
 # --- kill -9 in between -----------------------------------------------------------------------------------------------
 
 
@@ -211,6 +215,9 @@ def lost_challenge(world: World, phone: StrictPhone, lock: Lock) -> None:
 def challenge_not_stored(world: World, phone: StrictPhone, lock: Lock) -> None:
     """It dies when it has read the 401 and written nothing of it."""
     notify = phone.next_transaction()
+    # One helper writes both: what was said until now is to be stored before, then the 401 is the next that it is told.
+    said = lambda: any(notify.transaction[1] in row["messages"] for row in world.site.rows(TRANSCRIPTS, phone.mac))  # noqa: E731
+    wait_for(said, SOON_SECONDS, "what was said until now is stored")
     with world.site.nobody_writes():
         phone.challenge(notify, lock)
         heard = lambda: f"NOTIFY {last_row(world.site, phone.mac)['id']}: 401" in world.site.fresh_log("listen")  # noqa: E731

@@ -68,6 +68,8 @@ def test_what_stands_in_the_database_is_counted(clock):
 @pytest.mark.django_db
 def test_each_question_is_answered_from_an_index(clock):
     """However many phones there are, no row of one is looked at. Jobs, workers and listeners are few."""
+    if connection.vendor != "sqlite":
+        pytest.skip("these are SQLite's plans")
     cast.sent(cast.assigned())
     with CaptureQueriesContext(
         connection,
