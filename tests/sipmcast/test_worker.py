@@ -327,7 +327,7 @@ async def test_how_many_were_held_is_told_of_the_outage_and_not_of_its_end(runni
 
 def fallen(seconds_ago: float, made: pulse.Pulse, listener) -> None:
     """The store has been away for so long, and is back."""
-    with patch.object(pulse.time, "monotonic", lambda now=time.monotonic(): now - seconds_ago):
+    with patch.object(pulse.time, "monotonic", return_value=time.monotonic() - seconds_ago):
         made.gone(listener, AWAY, math.inf)
     made.back()
 
