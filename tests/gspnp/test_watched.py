@@ -12,6 +12,7 @@ from gspnp import watched
 from gspnp.asgi import application
 from gspnp.console import tail, views
 from provisioning import readiness
+from tests.support.servers import free_port
 
 READER, STRANGER = "127.0.0.1", "10.0.0.99"
 
@@ -86,7 +87,7 @@ def test_the_console_says_that_its_database_does_not_answer(monkeypatch, rf):
 
 def test_a_redis_that_is_away_is_told_and_the_console_is_ready(monkeypatch):
     monkeypatch.setattr(wake, "is_on", lambda: True)
-    monkeypatch.setitem(wake._away, "asked", True)
+    monkeypatch.setattr(wake, "_address", lambda: f"redis://127.0.0.1:{free_port()}/0")
     found = readiness.examine(watched.checks())
     assert found.ready and found.checks["redis"].startswith("away")
 
