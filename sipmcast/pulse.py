@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from devices.places import site_words
 from provisioning.clock_step import WORDS
-from sipmcast.held import Held
+from sipmcast.held import WAS_AWAY, Held
 from sipmcast.listener import Listener
 from sipmcast.models import HEARTBEAT_SECONDS
 from sipmcast.status import Said
@@ -133,10 +133,7 @@ class Pulse:
         self._note_held()
         now = time.monotonic()
         seconds, self._away_since, self._back_at = now - self._away_since, None, now
-        words = (
-            f"The database was away for {seconds:.0f} s; {self._most_held} phones were held meanwhile, "
-            f"{self.held.lost} were lost."
-        )
+        words = f"{WAS_AWAY} {seconds:.0f} s; {self._most_held} phones were held meanwhile, {self.held.lost} were lost."
         log.info("the database is back. %s", words)
         if now >= self._words_until or seconds >= self._away_seconds:  # a short one hides no long one
             self._words, self._away_seconds, self._words_until = words, seconds, now + RECALL_SECONDS
