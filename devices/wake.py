@@ -162,6 +162,6 @@ async def _ping() -> None:
 
     async with Redis.from_url(_address(), socket_connect_timeout=SEND_SECONDS, socket_timeout=SEND_SECONDS) as client:
         while True:
-            await asyncio.wait_for(client.ping(), SEND_SECONDS)
+            await asyncio.wait_for(client.execute_command("PING"), SEND_SECONDS)
             _is_there_now()
             await asyncio.sleep(PING_SECONDS)
