@@ -131,16 +131,17 @@ def _asked() -> Future[bool]:
 
 def _ask(asked: Future[bool]) -> None:
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+        finally:
+            connections.close_all()  # this thread's, before anybody goes on
     except (DatabaseError, OSError):
         asked.set_result(False)
     except BaseException as error:
         asked.set_exception(error)
     else:
         asked.set_result(True)
-    finally:
-        connections.close_all()  # this thread's
 
 
 _migrated = False
