@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 LAYER = "wake"  # in CHANNEL_LAYERS
 GROUP = "live.wake"
 SEND_SECONDS = 2.0  # after which Redis counts as away
+PING_SECONDS = 2.0  # between two questions whether it is there: who waits for its word never hears that it is gone
+ANSWER_SECONDS = 1.0  # for whoever asks now, and has others to ask
 RETRY_SECONDS = 2.0
 PAUSE_SECONDS = 0.01  # between two words
 MESSAGE = {"type": "live.wake"}
@@ -34,12 +36,46 @@ def _layer() -> Any:
     return get_channel_layer(LAYER)
 
 
+def _address() -> str:
+    """Whose secret it may hold: not to be logged."""
+    host = settings.CHANNEL_LAYERS[LAYER]["CONFIG"]["hosts"][0]
+    return host["address"] if isinstance(host, dict) else host
+
+
 def is_on() -> bool:
     """Whether this installation has a Redis."""
     return LAYER in settings.CHANNEL_LAYERS
 
 
+def answers() -> bool:
+    """Is Redis there now? It blocks for some seconds at most."""
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    bounds: dict[str, Any] = {"socket_connect_timeout": ANSWER_SECONDS, "socket_timeout": ANSWER_SECONDS}
+    try:
+        with redis.Redis.from_url(_address(), retry=Retry(NoBackoff(), 0), **bounds) as client:
+            client.ping()
+    except (redis.RedisError, OSError):
+        return False
+    return True
+
+
 _away = {"told": False, "asked": False}  # by either of those who talk to it
+
+
+def _is_away_now(who: str, error: BaseException) -> None:
+    was_away, _away[who] = is_away(), True
+    if not was_away:
+        log.warning("Redis is away (%s): pages look for changes by themselves until it is back", type(error).__name__)
+
+
+def _is_there_now() -> None:
+    was_away = is_away()
+    _away.update(told=False, asked=False)
+    if was_away:
+        log.info("Redis is back")
 
 
 def is_away() -> bool:
@@ -66,23 +102,16 @@ class _Bell:
         self._loop.call_soon_threadsafe(self._rung.set)
 
     async def _work(self) -> None:
-        is_away = False
         while True:
             await self._rung.wait()
             self._rung.clear()
             try:
                 await asyncio.wait_for(_layer().group_send(GROUP, MESSAGE), SEND_SECONDS)
             except Exception as error:  # whatever the network or its library says: pages look for themselves meanwhile
-                if not is_away:
-                    log.warning(
-                        "Redis cannot be told (%s); pages look by themselves until it is back", type(error).__name__
-                    )
-                is_away = _away["told"] = True
+                _is_away_now("told", error)
                 await asyncio.sleep(RETRY_SECONDS)
             else:
-                if is_away:
-                    log.info("Redis is back")
-                is_away = _away["told"] = False
+                _is_there_now()
                 await asyncio.sleep(PAUSE_SECONDS)
 
 
@@ -100,22 +129,39 @@ def _ring() -> None:
 
 async def listen(woken: asyncio.Event) -> None:
     """Set the event whenever somebody has committed something, for ever; if Redis is away, try again."""
-    is_away = False
     while True:
+        tasks: list[asyncio.Task[None]] = []
         try:
             layer = _layer()
             channel = await asyncio.wait_for(layer.new_channel(), SEND_SECONDS)
             await asyncio.wait_for(layer.group_add(GROUP, channel), SEND_SECONDS)
-            if is_away:
-                log.info("Redis is back")
-            is_away = _away["asked"] = False
-            while True:
-                await layer.receive(channel)
-                woken.set()
+            _is_there_now()
+            tasks = [asyncio.create_task(one) for one in (_hear(layer, channel, woken), _ping())]
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done.pop().result()
         except Exception as error:
-            if not is_away:
-                log.warning("Redis cannot be asked (%r); pages look by themselves until it is back", error)
-            is_away = _away["asked"] = True
-            with contextlib.suppress(Exception):
-                await layer.flush()
+            _is_away_now("asked", error)
+            with contextlib.suppress(Exception):  # before its channel is left, which would ask Redis
+                await asyncio.wait_for(layer.flush(), SEND_SECONDS)
             await asyncio.sleep(RETRY_SECONDS)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _hear(layer: Any, channel: str, woken: asyncio.Event) -> None:
+    while True:
+        await layer.receive(channel)
+        woken.set()
+
+
+async def _ping() -> None:
+    """Ask Redis whether it is there, for ever; it ends with an error when it is not."""
+    from redis.asyncio import Redis
+
+    async with Redis.from_url(_address(), socket_connect_timeout=SEND_SECONDS, socket_timeout=SEND_SECONDS) as client:
+        while True:
+            await asyncio.wait_for(client.execute_command("PING"), SEND_SECONDS)
+            _is_there_now()
+            await asyncio.sleep(PING_SECONDS)

@@ -1,7 +1,8 @@
 """Ask processes of this machine whether they are ready: `python -m gspnp.healthy console phones listen work`.
 
-For health checks of containers and supervisors: it says what each /readyz says, and exits 0 if all that are named are
-ready. Loads no Django, for it is started every few seconds.
+Of several of a kind each is named with its port: `console:8001 listen:5486`. For health checks of containers and
+supervisors: it says what each /readyz says, and exits 0 if all that are named are ready. Loads no Django, for it is
+started every few seconds.
 """
 
 from __future__ import annotations
@@ -20,17 +21,27 @@ SIDE_PORTS = {"listen": ("GSPNP_LISTEN_METRICS_PORT", 5484), "work": ("GSPNP_WOR
 PROCESSES = (*serve.DOORS, *SIDE_PORTS)
 
 
-def ask(process: str) -> tuple[bool, str]:
-    """Whether it is ready, and its own words. Raises SettingError."""
+def named(argument: str) -> tuple[str, int | None]:
+    """`listen` or `listen:5486`: the process, and the port if it is said. Raises ValueError."""
+    process, colon, port = argument.partition(":")
+    if process not in PROCESSES or (colon and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536)):
+        raise ValueError(argument)
+    return process, int(port) if colon else None
+
+
+def ask(process: str, port: int | None = None) -> tuple[bool, str]:
+    """Whether it is ready, and its own words; without a port the one of the settings is asked. Raises SettingError."""
     env = build_env()
     certificate = ""
     if process in serve.DOORS:
         door = serve.DOORS[process]
         certificate = door.certificate
         host, number = serve.address_of(door, env)
+        number = port or number
     else:
-        setting, port = SIDE_PORTS[process]
-        host, number = env.str("GSPNP_METRICS_BIND", "127.0.0.1").strip("[]"), env.int(setting, port, 0)
+        setting, default = SIDE_PORTS[process]
+        host = env.str("GSPNP_METRICS_BIND", "127.0.0.1").strip("[]")
+        number = port or env.int(setting, default, 0)
         if not number:
             return False, f"It cannot be asked: {setting} is 0. Give it a port."
     address = EVERYWHERE.get(host, host)
@@ -53,10 +64,15 @@ def ask(process: str) -> tuple[bool, str]:
 
 def main(arguments: list[str]) -> None:
     """Exit 0 if all of them are ready, else 1."""
-    if not arguments or not set(arguments) <= set(PROCESSES):
-        sys.exit(f"Say which: python -m gspnp.healthy {' '.join(PROCESSES)}")
     try:
-        answers = {process: ask(process) for process in arguments}
+        asked = {argument: named(argument) for argument in arguments}
+    except ValueError:
+        asked = {}
+    if not asked:
+        usage = f"python -m gspnp.healthy {' '.join(PROCESSES)}"
+        sys.exit(f"Say which: {usage} (of several of a kind with its port: listen:5486)")
+    try:
+        answers = {argument: ask(*one) for argument, one in asked.items()}
     except SettingError as error:
         sys.exit(str(error))
     sys.stdout.writelines(f"{process}: {words}\n" for process, (_, words) in answers.items())

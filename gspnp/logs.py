@@ -59,6 +59,18 @@ class AwayInWords(logging.Filter):
         return True
 
 
+class SaidOfRedis(logging.Filter):
+    """For what the channel layer says once a second while Redis is away, without naming it: devices/wake.py says it
+    once. All else it says in one line."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        record.exc_info = record.exc_text = None
+        theirs = sys.modules.get("redis.exceptions")
+        away = (OSError, theirs.ConnectionError, theirs.TimeoutError) if theirs else (OSError,)
+        return not isinstance(error, away)
+
+
 class Seldom(logging.Filter):
     """For what is said again and again while something is away: the first line passes, the next of its kind after five
     seconds, then after twice as long each time, up to five minutes. After as long a silence it begins anew."""
@@ -200,6 +212,7 @@ def configuration(level: str, form: str) -> dict[str, Any]:
             "line_only": {"()": "gspnp.logs.WithoutTraceback"},
             "away_in_words": {"()": "gspnp.logs.AwayInWords"},
             "seldom": {"()": "gspnp.logs.Seldom"},
+            "said_of_redis": {"()": "gspnp.logs.SaidOfRedis"},
         },
         "handlers": {"stderr": {"class": "gspnp.logs.Stderr", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": level},
@@ -209,7 +222,7 @@ def configuration(level: str, form: str) -> dict[str, Any]:
             "axes": {"level": "WARNING"},
             "daphne": {"level": "WARNING"},
             # Redis away is a line a second. A logger's filters do not reach what is below it.
-            "channels_redis.pubsub": {"filters": ["line_only"]},
+            "channels_redis.pubsub": {"filters": ["said_of_redis"]},
             # PostgreSQL away is several lines a second, one for each connection that the pool wants to have.
             "psycopg.pool": {"filters": ["seldom"]},
         },

@@ -132,7 +132,8 @@ def checks() -> Checks:
     def redis() -> Check:
         from devices import wake
 
-        words = "away: pages look for changes themselves" if wake.is_away() else OK
-        return Check(words if wake.is_on() else "not set", told_only=True)
+        if not wake.is_on():
+            return Check("not set", told_only=True)
+        return Check(OK if wake.answers() else "away: pages look for changes themselves", told_only=True)
 
     return {"live": live, "redis": redis}

@@ -5,13 +5,16 @@ A check that is not fine makes the process not ready, unless it is only told: wh
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, connections
 from django.db.migrations.executor import MigrationExecutor
 
 from devices.crypto import CannotDecrypt
@@ -19,8 +22,12 @@ from provisioning.models import ConfigFile
 
 log = logging.getLogger(__name__)
 
+DATABASE = "database"
 OK = "ok"
 AWAY = "cannot be asked"
+NOT_ASKED = "not asked"
+# Whoever asks us waits two seconds (the doctor) or five (a health check); a pool and a lost machine would take longer.
+ASK_SECONDS = 1.5
 BEHIND = "not migrated: run manage.py migrate"
 LOCKED = "GSPNP_FIELD_KEYS do not open what is stored"
 
@@ -58,10 +65,21 @@ class Readiness:
 
 
 def examine(checks: Checks) -> Readiness:
-    """Look at these; it blocks as long as they do, and raises nothing."""
-    found = {name: _looked_at(name, look) for name, look in checks.items()}
+    """Look at these; it blocks as long as they do, and raises nothing.
+
+    If the database cannot be asked, nothing else is asked of it.
+    """
+    found: dict[str, Check] = {}
+    for name, look in sorted(checks.items(), key=lambda one: one[0] != DATABASE):
+        away = name in STORE and found.get(DATABASE, Check(OK)).words == AWAY
+        found[name] = Check(NOT_ASKED) if away else _looked_at(name, look)
     ready = all(one.words == OK or one.told_only for one in found.values())
     return Readiness(ready, {name: one.words for name, one in found.items()})
+
+
+def without_database(checks: Checks) -> Readiness:
+    """What `examine` says of checks that all ask the database, when that does not answer."""
+    return Readiness(False, {name: AWAY if name == DATABASE else NOT_ASKED for name in checks})
 
 
 def _looked_at(name: str, look: Callable[[], Check]) -> Check:
@@ -74,11 +92,56 @@ def _looked_at(name: str, look: Callable[[], Check]) -> Check:
         return Check("cannot be told; the log says why")
 
 
+_asking_lock = threading.Lock()
+_asking: tuple[int, Future[bool]] = (0, Future())
+
+
 def database() -> Check:
-    """Does it answer?"""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-    return Check(OK)
+    """Does it answer, within 1.5 s?"""
+    return Check(OK if answers() else AWAY)
+
+
+def answers() -> bool:
+    """Does the database answer within 1.5 s? Raises nothing that the database's library does."""
+    try:
+        return _asked().result(ASK_SECONDS)
+    except TimeoutError:
+        return False
+
+
+async def answers_here() -> bool:
+    """The same for an event loop."""
+    try:
+        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(_asked())), ASK_SECONDS)
+    except TimeoutError:
+        return False
+
+
+def _asked() -> Future[bool]:
+    """A thread asks, for nothing bounds the wait for a machine that has vanished. While one waits none begins."""
+    global _asking
+    with _asking_lock:
+        owner, asked = _asking
+        if owner != os.getpid() or asked.done():  # a fork takes no thread along
+            asked = Future()
+            _asking = os.getpid(), asked
+            threading.Thread(target=_ask, args=(asked,), name="is the database there", daemon=True).start()
+    return asked
+
+
+def _ask(asked: Future[bool]) -> None:
+    try:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+        finally:
+            connections.close_all()  # this thread's, before anybody goes on
+    except (DatabaseError, OSError):
+        asked.set_result(False)
+    except BaseException as error:
+        asked.set_exception(error)
+    else:
+        asked.set_result(True)
 
 
 _migrated = False
@@ -104,5 +167,5 @@ def keys() -> Check:
     return Check(OK)
 
 
-STORE: Checks = {"database": database, "migrations": migrations, "keys": keys}
+STORE: Checks = {DATABASE: database, "migrations": migrations, "keys": keys}
 """What every process needs that asks the database itself."""

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import ParamSpec, TypeVar
@@ -101,6 +101,7 @@ class InAThread:
     def __init__(self, where: Where, checks: readiness.Checks) -> None:
         self._where, self._checks = where, checks
         self._asking = ThreadPoolExecutor(1, thread_name_prefix="metrics")
+        self._looking = ThreadPoolExecutor(1, thread_name_prefix="ready")  # it waits for no metrics
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="side port", daemon=True)
@@ -112,6 +113,7 @@ class InAThread:
             self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join(STOP_SECONDS)
         self._asking.shutdown(wait=False, cancel_futures=True)
+        self._looking.shutdown(wait=False, cancel_futures=True)
 
     def _run(self) -> None:
         try:
@@ -129,13 +131,13 @@ class InAThread:
         server.close()
 
     async def _ready(self) -> Readiness:
-        return await self._ask(readiness.examine, self._checks)
+        return await self._ask(self._looking, readiness.examine, self._checks)
 
     async def _show(self, accept: str) -> tuple[str, bytes]:
-        return await self._ask(metrics.exposition, accept)
+        return await self._ask(self._asking, metrics.exposition, accept)
 
-    async def _ask(self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._loop.run_in_executor(self._asking, partial(_asked, question, *args, **kwargs))
+    async def _ask(self, by: Executor, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._loop.run_in_executor(by, partial(_asked, question, *args, **kwargs))
 
 
 def _asked(question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -10,6 +10,9 @@ HELD_SIGHTINGS = 20_000
 # Transactions of one phone that wait for the store; a phone has one or two. Our choice.
 KEYS_PER_PHONE = 16
 
+# How a listener's words of an outage that is over begin; whoever reads them has nothing to do.
+WAS_AWAY = "The database was away for"
+
 Waiting = tuple[Sighting, list[TransactionKey]]
 
 

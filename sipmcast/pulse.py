@@ -1,13 +1,15 @@
 """A listener's own health: whether its store is away, and what it says of itself with each heartbeat."""
 
+import contextlib
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from devices.places import site_words
 from provisioning.clock_step import WORDS
-from sipmcast.held import Held
+from sipmcast.held import WAS_AWAY, Held
 from sipmcast.listener import Listener
 from sipmcast.models import HEARTBEAT_SECONDS
 from sipmcast.status import Said
@@ -36,7 +38,14 @@ class Pulse:
     """Since when a batch waits to be stored."""
     _shared: dict[str, float] = field(default_factory=dict)
     """Site whose listener hears the same starts -> until when that is said."""
+    _in_hand: int = 0
+    """How many are in that batch."""
+    _most_held: int = 0
+    """At any one moment since the store is away."""
     _away_since: float | None = None
+    _back_at: float = 0.0
+    _away_seconds: float = 0.0
+    """How long it was, the time that `_words` speak of."""
     _words: str = ""
     _words_until: float = 0.0
     _due_at: float = 0.0
@@ -90,24 +99,44 @@ class Pulse:
         """Does a batch wait to be stored for too long?"""
         return self.storing_since is not None and time.monotonic() - self.storing_since > SLOW_STORE_SECONDS
 
-    def gone(self, listener: Listener, error: Exception) -> None:
-        """The store did not answer, or refused; said once until it is back."""
+    @contextlib.contextmanager
+    def storing(self, count: int) -> Iterator[None]:
+        """So many phones are given to the store, until this ends."""
+        self.storing_since, self._in_hand = time.monotonic(), count
+        self._note_held()
+        try:
+            yield
+        finally:
+            self.storing_since, self._in_hand = None, 0
+
+    def _note_held(self) -> None:
+        """What the store is given is held too, until it has it: when it is back, that is what was taken first."""
+        self._most_held = max(self._most_held, len(self.held) + self._in_hand)
+
+    def gone(self, listener: Listener, error: Exception, since: float) -> None:
+        """The store did not answer, or refused; said once until it is back.
+
+        Who has waited `since` before it came back learns late what is over, and says nothing new.
+        """
+        if since < self._back_at:
+            return
         if self._away_since is None:
             log.error("the database is away (%s): phones are answered, what they say is held", error)
-            self._away_since = time.monotonic()
+            self._away_since, self._most_held = time.monotonic(), 0
             listener.agent.counters["store_away"] += 1
+        self._note_held()
 
     def back(self) -> None:
         """The store has done something for us."""
         if self._away_since is None or self.is_slow():
             return
+        self._note_held()
         now = time.monotonic()
-        self._words = (
-            f"The database was away for {now - self._away_since:.0f} s; {len(self.held)} phones were held meanwhile, "
-            f"{self.held.lost} were lost."
-        )
-        self._away_since, self._words_until = None, now + RECALL_SECONDS
-        log.info("the database is back. %s", self._words)
+        seconds, self._away_since, self._back_at = now - self._away_since, None, now
+        words = f"{WAS_AWAY} {seconds:.0f} s; {self._most_held} phones were held meanwhile, {self.held.lost} were lost."
+        log.info("the database is back. %s", words)
+        if now >= self._words_until or seconds >= self._away_seconds:  # a short one hides no long one
+            self._words, self._away_seconds, self._words_until = words, seconds, now + RECALL_SECONDS
 
 
 def _iso(posix_seconds: float) -> str:

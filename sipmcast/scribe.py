@@ -48,13 +48,14 @@ class Scribe:
         self._journal.stored(some, now)
         return PAUSE_SECONDS
 
-    async def write(self, away: Callable[[Exception], None], away_seconds: float) -> None:
-        """Go on until cancelled; `away` hears that the store is."""
+    async def write(self, away: Callable[[Exception, float], None], away_seconds: float) -> None:
+        """Go on until cancelled; `away` hears that the store is, and since when it was waited for."""
         while True:
+            begun = time.monotonic()
             try:
                 pause = await self.bite()
             except STORE_AWAY as error:
-                away(error)
+                away(error, begun)
                 pause = away_seconds
             except Exception:  # what can be missed first must not end the listener
                 log.exception("what was said is not written down; it is tried again in %.0f s", away_seconds)

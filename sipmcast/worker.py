@@ -143,7 +143,8 @@ class Worker:
         self._answer(overdue)
         self.listener.agent.counters["answered_unstored"] += self.listener.agent.counters["answered"] - answered
         if self.pulse.is_slow():
-            self._gone(TimeoutError(f"nothing was stored for {pulse.SLOW_STORE_SECONDS:.0f} s"))
+            words = f"nothing was stored for {pulse.SLOW_STORE_SECONDS:.0f} s"
+            self._gone(TimeoutError(words), self.pulse.storing_since or time.monotonic())
 
     def _answer(self, keys: Iterable[TransactionKey]) -> None:
         now = time.monotonic()
@@ -172,17 +173,16 @@ class Worker:
 
     async def _store_some(self, taken: list[Waiting]) -> list[Heard] | None:
         """Store one batch; None if the store is away, and must be left alone for a while. All are answered then."""
-        self.pulse.storing_since = time.monotonic()
+        begun = time.monotonic()
         try:
-            heard = await self._store(taken)
+            with self.pulse.storing(len(taken)):
+                heard = await self._store(taken)
         except STORE_AWAY as error:
             self._answer([key for _, keys in taken for key in keys])
             self._answer(self._held.release())
             self._held.give_back(taken)
-            self._gone(error)
+            self._gone(error, begun)
             return None
-        finally:
-            self.pulse.storing_since = None
         self.pulse.back()
         return heard
 
@@ -246,7 +246,7 @@ class Worker:
             try:
                 more = await self._step()
             except STORE_AWAY as error:
-                self._gone(error)
+                self._gone(error, begun)
                 await asyncio.sleep(STORE_AWAY_SECONDS)
             except Exception:
                 log.exception("a step failed; the next one is tried in %.0f s", AFTER_FAILURE_SECONDS)
@@ -373,8 +373,8 @@ class Worker:
             self._tidy_due = now + TIDY_SECONDS
             gc.collect()
 
-    def _gone(self, error: Exception) -> None:
-        self.pulse.gone(self.listener, error)
+    def _gone(self, error: Exception, since: float) -> None:
+        self.pulse.gone(self.listener, error, since)
 
     async def _in_outbox(self, call, *arguments):
         with watched.OUTBOX.time():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
@@ -21,6 +20,7 @@ from gspnp.console.rows import rows_of
 from gspnp.console.sharing import Reader
 from gspnp.console.shell import shell_context
 from gspnp.console.tables import ListQuery, read_page
+from provisioning import readiness
 
 
 @require_safe
@@ -105,9 +105,6 @@ def password_changed(request: HttpRequest) -> HttpResponse:
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
     """Whether this door can do its work: it answers, and its database does."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except DatabaseError:
+    if not readiness.answers():
         return HttpResponse("no database", status=503, content_type="text/plain")
     return HttpResponse("ok", content_type="text/plain")

@@ -13,14 +13,14 @@ from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 
 from devices import networks, said_of
 from devices.crypto import CannotDecrypt
 from devices.limits import Limits, source_of
 from devices.mac import colons
 from devices.wording import in_english
-from provisioning import attempts, downloads, offers, proofs
+from provisioning import attempts, downloads, offers, proofs, readiness
 from provisioning.door import again, crossing, guard, lookup, punctual, source, watch, watched
 from provisioning.door.http import FAILED, MALFORMED, NO_STORE, REFUSED, Answer, Request, Withdrawn, plain
 from provisioning.door.lookup import Stored
@@ -116,8 +116,7 @@ async def _not_before(begun: float) -> None:
 async def _answer(request: Request, host: str, begun: float) -> Answer:
     if request.path == "/healthz" and request.method in ("GET", "HEAD"):
         async with _turns.of(source_of(host)):
-            await in_store(_touch_database)
-        return plain("ok\n", 200)
+            return plain("ok\n", 200) if await readiness.answers_here() else FAILED
     of_itself = await watched.answer(request, _turns, host)
     if of_itself is not None:
         return of_itself
@@ -363,8 +362,3 @@ def _stored(request: Request, found: Stored) -> Answer:
 def _unreadable(path: str) -> str:
     """A bounded, printable hint at a path that no phone asks for; nothing of what may hold a secret."""
     return "something below /p/" if path.startswith("/p/") else repr(path[1:61])
-
-
-def _touch_database() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")

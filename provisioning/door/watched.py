@@ -71,6 +71,8 @@ async def answer(request: Request, turns: Turns, host: str) -> Answer | None:
 
     async def ready() -> Readiness:
         async with turns.of(source_of(host)):
+            if not await readiness.answers_here():  # and who waits for it beside the door keeps nobody waiting here
+                return readiness.without_database(readiness.STORE)
             return await beside(partial(readiness.examine, readiness.STORE))
 
     return await side_port.of_itself(request, ready)

@@ -18,7 +18,7 @@ from provisioning import certificates, crossing
 from provisioning import safety as defaults
 from sipmcast import sockets
 from sipmcast.doctor import dhcp, hearing, network, places, port, probing, safety, tls, verdicts
-from sipmcast.doctor.facts import Decoy, Door, Echo, Firewall, Heard, Machine, Setup
+from sipmcast.doctor.facts import Decoy, Door, Echo, Firewall, Heard, Machine, Setup, here
 from sipmcast.doctor.finding import Finding, Report, Section, unknown
 from sipmcast.doctor.machine import read_firewall, read_machine
 from sipmcast.models import ListenerStatus
@@ -109,7 +109,8 @@ def examine(chosen: Sequence[str] = (), *, probe: bool = True, ask_firewall: boo
     now = timezone.localtime()  # the reader's zone in the console
     setup, listeners = read_setup(), read_listeners(now)
     machine = read_machine(setup.port)
-    probes = ask(_to_ask(setup, chosen), setup, send=probe, ask_firewall=ask_firewall)
+    heard_on = [] if chosen else [name for one in here(listeners or (), machine.name) for name in one.interface_names]
+    probes = ask(_to_ask(setup, chosen, heard_on), setup, send=probe, ask_firewall=ask_firewall)
     if chosen:
         names = frozenset(one.name.partition(":")[0] for one in probes.interfaces)  # an alias is its interface
         machine = replace(machine, chosen=names)
@@ -124,11 +125,14 @@ def unknown_interfaces(chosen: Sequence[str]) -> list[str]:
     return [name for name in chosen if name not in known]
 
 
-def _to_ask(setup: Setup, chosen: Sequence[str]) -> list[Interface]:
-    """The interfaces that the listener would use by these settings, or the chosen ones; the loopback one last."""
+def _to_ask(setup: Setup, chosen: Sequence[str], heard_on: Sequence[str] = ()) -> list[Interface]:
+    """The chosen interfaces, or those that a listener would use by these settings and those that this machine's living
+    ones say that they use (they may have been told others); the loopback one last."""
     wanted = list(chosen) or ([*setup.interfaces, sockets.LOOPBACK] if setup.interfaces else [])
-    found = sorted(sockets.find_interfaces(wanted), key=lambda one: verdicts.is_loopback(one.host))
-    return found[:MAX_INTERFACES]
+    found = {one.index: one for one in sockets.find_interfaces(wanted)}
+    if heard_on:
+        found = {one.index: one for one in sockets.find_interfaces(heard_on)} | found
+    return sorted(found.values(), key=lambda one: verdicts.is_loopback(one.host))[:MAX_INTERFACES]
 
 
 def ask(interfaces: list[Interface], setup: Setup, *, send: bool, ask_firewall: bool) -> Probes:

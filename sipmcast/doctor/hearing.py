@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sipmcast.doctor.facts import Heard, ago, text
 from sipmcast.doctor.finding import Finding, ok, warning, wrong
+from sipmcast.held import WAS_AWAY
 
 LOOPBACK = "lo"
 # The listener's counters that tell why a phone is not in the list.
@@ -42,6 +43,7 @@ def judge_listeners(listeners: Sequence[Heard] | None, now: datetime) -> list[Fi
         return [wrong(title, "No listener has ever run. Until one does, no phone is heard.", START_REMEDY)]
     fresh = [one for one in listeners if one.fresh]
     findings = [finding for one in fresh for finding in _judge_fresh(one, now)]
+    findings += _judge_outages(fresh)
     findings += [_judge_silent(one, now, alone=not fresh) for one in listeners if not one.fresh]
     return findings
 
@@ -61,13 +63,22 @@ def _judge_fresh(one: Heard, now: datetime) -> list[Finding]:
         said = text(one.trouble) or "It listens on no interface."
         judge = warning if one.interfaces else wrong
         findings.append(judge(name, f"It says: {said}", "Do what it says; it tries again every 5 s."))
-    findings += [warning(name, f"It says: {text(said)}", "Do what it says.") for said in one.warnings]
+    to_do = (said for said in one.warnings if not said.startswith(WAS_AWAY))
+    findings += [warning(name, f"It says: {text(said)}", "Do what it says.") for said in to_do]
     findings += [
         warning(name, f"{count:,} {words}", remedy)
         for counter, (words, remedy) in COUNTED.items()
         if (count := one.counters.get(counter, 0))
     ]
     return findings
+
+
+def _judge_outages(fresh: Sequence[Heard]) -> list[Finding]:
+    """One outage is over for all of them, and nothing is left to do."""
+    said = [(text(one.name), text(words)) for one in fresh for words in one.warnings if words.startswith(WAS_AWAY)]
+    if not said:
+        return []
+    return [warning("The database", " ".join(f"{name} says: {words}" for name, words in said), "")]
 
 
 def _judge_silent(one: Heard, now: datetime, alone: bool) -> Finding:

@@ -98,12 +98,18 @@ def _judge_door(door: Door, setup: Setup) -> Finding:
     if door.distrust:
         why, remedy = DISTRUSTED.get(door.distrust, UNKNOWN_SIGNER)
         return warning(title, f"The door's certificate is not trusted on this machine: {why}.", remedy)
+    if door.status == 503:
+        return wrong(
+            title,
+            "It answers with status 503: the door's database is away, and until it is back phones get no new file "
+            "(or a proxy answers, and no door is behind it).",
+            "Look at DATABASE_URL and at the database's log.",
+        )
     if door.status:
         return wrong(
             title,
             f"Something answers there with status {door.status}, but not the phones' door as it should.",
-            "Is another web server on that port? Does a proxy pass /healthz and /p/ on to the phones' door? "
-            "503 means that the door's database is away.",
+            "Is another web server on that port? Does a proxy pass /healthz and /p/ on to the phones' door?",
         )
     return wrong(
         title,

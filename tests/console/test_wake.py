@@ -1,18 +1,23 @@
 """Redis says "look now", and nothing is lost or late for long while it is away. A real one, stopped and started."""
 
 import asyncio
+import logging
 import threading
+from collections.abc import Callable
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.test import AsyncClient
 
 from devices import wake
+from gspnp import watched
 from gspnp.console import tail
 from tests.console.test_live_socket import happen, make_viewer, next_events, open_socket
 from tests.support.redis_server import RedisServer, redis_server  # noqa: F401
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.servers]
 NEVER_SECONDS = 3600.0
+BOUND_SECONDS = 30.0
 
 
 @pytest.fixture
@@ -61,6 +66,37 @@ async def test_without_redis_pages_look_by_themselves_and_are_woken_again_when_i
         monkeypatch.setattr(tail, "POLL_SECONDS", NEVER_SECONDS)
         with_redis.start()
         assert "back 0" in await until_heard(socket, "back")
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(BOUND_SECONDS):
+        while not is_so():
+            await asyncio.sleep(0.02)
+
+
+async def test_a_redis_that_goes_while_nothing_happens_is_noticed_and_said_once(with_redis, monkeypatch, caplog):
+    """Who waits for its word never hears that it is gone: it has to be asked."""
+    monkeypatch.setattr(wake, "PING_SECONDS", 0.05)
+    monkeypatch.setattr(wake, "_away", dict.fromkeys(wake._away, False))
+    user, session = await sync_to_async(make_viewer)()
+    page = AsyncClient()
+    await page.aforce_login(user)
+    redis = watched.checks()["redis"]
+    async with open_socket(session) as socket:
+        assert "woken 0" in await until_heard(socket, "woken")
+        assert b"redis-away" not in (await page.get("/", follow=True)).content
+        assert (await asyncio.to_thread(redis)).words == "ok"
+        with_redis.kill()
+        await until(wake.is_away)
+        assert b"redis-away" in (await page.get("/", follow=True)).content
+        assert (await asyncio.to_thread(redis)).words.startswith("away")
+        with_redis.start()
+        await until(lambda: not wake.is_away())
+        assert b"redis-away" not in (await page.get("/", follow=True)).content
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [words for words in said if "edis" in words or "receive task" in words] == [
+        "Redis is away (ConnectionError): pages look for changes by themselves until it is back"
+    ]
 
 
 async def test_without_a_redis_nobody_is_called(settings):

@@ -10,8 +10,9 @@ from django.test import override_settings
 from devices import wake
 from gspnp import watched
 from gspnp.asgi import application
-from gspnp.console import tail
+from gspnp.console import tail, views
 from provisioning import readiness
+from tests.support.servers import free_port
 
 READER, STRANGER = "127.0.0.1", "10.0.0.99"
 
@@ -78,9 +79,15 @@ async def test_whether_it_is_ready_is_told_to_all_and_why_not_to_a_reader(monkey
     assert json.loads((await ask("/readyz"))[2])["checks"]["database"] == readiness.AWAY
 
 
+def test_the_console_says_that_its_database_does_not_answer(monkeypatch, rf):
+    monkeypatch.setattr(readiness, "answers", lambda: False)
+    answer = views.healthz(rf.get("/healthz"))
+    assert (answer.status_code, answer.content) == (503, b"no database")
+
+
 def test_a_redis_that_is_away_is_told_and_the_console_is_ready(monkeypatch):
     monkeypatch.setattr(wake, "is_on", lambda: True)
-    monkeypatch.setitem(wake._away, "asked", True)
+    monkeypatch.setattr(wake, "_address", lambda: f"redis://127.0.0.1:{free_port()}/0")
     found = readiness.examine(watched.checks())
     assert found.ready and found.checks["redis"].startswith("away")
 

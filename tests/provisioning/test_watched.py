@@ -6,6 +6,8 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import Future
 
 import pytest
 from cryptography.fernet import Fernet
@@ -120,6 +122,41 @@ def test_a_database_with_all_its_tables_and_our_keys_is_ready(clock):
     assert readiness.examine(readiness.STORE) == readiness.Readiness(
         True, {"database": OK, "migrations": OK, "keys": OK}
     )
+
+
+@pytest.fixture
+def hanging(monkeypatch) -> Iterator[list[str]]:
+    """The database accepts a question and says nothing; who asked."""
+    asked, released = [], threading.Event()
+
+    class Silent:
+        def cursor(self):
+            asked.append(threading.current_thread().name)
+            released.wait(BOUND_SECONDS)
+            raise OperationalError("at last")
+
+    monkeypatch.setattr(readiness, "connection", Silent())
+    monkeypatch.setattr(readiness, "ASK_SECONDS", 0.05)
+    monkeypatch.setattr(readiness, "_asking", (0, Future()))
+    yield asked
+    released.set()
+
+
+def test_a_database_that_says_nothing_is_waited_for_once_and_not_by_every_check(hanging):
+    words = {"database": readiness.AWAY, "migrations": readiness.NOT_ASKED, "keys": readiness.NOT_ASKED}
+    loop = {"rounds": lambda: Check(OK)}
+    for _ in range(3):
+        found = readiness.examine(readiness.STORE | loop)
+        assert (found.ready, found.checks) == (False, words | {"rounds": OK})
+    assert len(hanging) == 1  # in a thread that waits still
+
+
+def test_the_door_says_soon_that_the_database_says_nothing(hanging):
+    with override_settings(GSPNP_METRICS_NETWORKS=["127.0.0.0/8"]):
+        told = cast.ask("/readyz", host="127.0.0.1")
+    assert json.loads(told.body)["checks"]["keys"] == readiness.NOT_ASKED
+    assert [told.status, cast.ask("/healthz").status] == [503, 503]
+    assert len(hanging) == 1
 
 
 @pytest.mark.django_db

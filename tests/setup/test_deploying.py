@@ -149,6 +149,30 @@ def test_health_checks_name_what_can_be_asked():
         assert test[-1] == name.split("-")[0]
 
 
+def test_of_two_listeners_each_is_asked_at_its_own_port(monkeypatch, capsys):
+    """The second one may have no port at all, and the first one is ready."""
+    asked = []
+
+    class Link:
+        def __init__(self, host, port, timeout) -> None:
+            asked.append(port)
+
+        def request(self, *_) -> None:
+            raise OSError("Connection refused")
+
+        def close(self) -> None:
+            """Never open."""
+
+    monkeypatch.setattr(healthy.http.client, "HTTPConnection", Link)
+    with pytest.raises(SystemExit) as ended:
+        healthy.main(["listen", "listen:5486", "console:8001"])
+    assert ended.value.code == 1 and asked == [5484, 5486, 8001]
+    assert "listen:5486: It does not answer at port 5486" in capsys.readouterr().out
+    for wrong in ("listen:", "listen:0", "listen:x", "nobody:1", "listen:99999"):
+        with pytest.raises(SystemExit, match="Say which"):
+            healthy.main(["listen", wrong])
+
+
 # --- what makes the secrets -------------------------------------------------------------------------------------------
 
 

@@ -5,10 +5,12 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from sipmcast.doctor import hearing, places, port
+from sipmcast import sockets
+from sipmcast.doctor import examine, hearing, places, port
 from sipmcast.doctor.facts import Adapter, Heard, Machine, Program, Setup
-from sipmcast.doctor.finding import Finding, State
+from sipmcast.doctor.finding import Finding, Section, State
 from sipmcast.doctor.tables import Membership, UdpSocket
+from sipmcast.sockets import Interface
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 GROUP = "224.0.1.75"
@@ -224,6 +226,13 @@ def test_listeners_are_alive_troubled_silent_or_unknown():
     assert "database" in judge(None, NOW)[0].words
 
 
+def test_an_outage_that_is_over_is_one_finding_for_all_and_asks_for_nothing():
+    words = "The database was away for 77 s; 12 phones were held meanwhile, 0 were lost."
+    three = [replace(LISTENER, name=f"pbx/{site}/x", warnings=(words,)) for site in ("bonn", "berlin", "köln")]
+    (judged,) = [one for one in hearing.judge_listeners(three, NOW) if one.state is not State.OK]
+    assert (judged.title, judged.remedy) == ("The database", "") and judged.words.count("77 s") == 3
+
+
 def test_where_nothing_was_heard_is_said_for_each_lan():
     heard = replace(LISTENER, heard_at={"eth0": NOW - timedelta(minutes=3)})
     judged = by_title(hearing.judge_last_heard([heard], NOW))
@@ -234,3 +243,33 @@ def test_where_nothing_was_heard_is_said_for_each_lan():
     assert judged["eth1"].state is State.WARNING and "VLAN" in judged["eth1"].remedy
     (both,) = hearing.judge_last_heard([LISTENER], NOW)
     assert both.title == "eth0, eth1 on pbx", "the same advice is given once"
+
+
+@pytest.mark.parametrize(("chosen", "asked"), [((), ["v1", "v2", "lo"]), (("eth7",), ["eth7"])])
+def test_where_a_listener_was_told_to_hear_the_doctor_looks_too(monkeypatch, chosen, asked):
+    """By the settings alone it would look at the loopback interface only."""
+    names = ("lo", "v1", "v2", "eth7")
+    found = {
+        name: Interface(name, number, "127.0.0.1" if name == "lo" else f"10.0.{number}.1")
+        for number, name in enumerate(names, 1)
+    }
+    listeners = [
+        replace(LISTENER, interfaces=("v1 (10.0.2.1)", "lo (127.0.0.1)")),
+        replace(LISTENER, interfaces=("v2 (10.0.3.1)",)),
+        replace(LISTENER, interfaces=("eth7 (10.0.4.1)",), fresh=False),
+    ]
+    looked: list[str] = []
+    monkeypatch.setattr(sockets, "find_interfaces", lambda said: [found[name] for name in said or ["lo"]])
+    monkeypatch.setattr(examine, "read_setup", lambda: SETUP)
+    monkeypatch.setattr(examine, "read_listeners", lambda now: listeners)
+    monkeypatch.setattr(examine, "read_machine", lambda number: MACHINE)
+    monkeypatch.setattr(examine, "_certificates", lambda now: ())
+    monkeypatch.setattr(examine, "_safety", lambda: Section("safety", "", ()))
+
+    def ask(interfaces, setup, **_):
+        looked.extend(one.name for one in interfaces)
+        return examine.Probes(interfaces)
+
+    monkeypatch.setattr(examine, "ask", ask)
+    examine.examine(chosen)
+    assert looked == asked

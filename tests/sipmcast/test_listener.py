@@ -2,10 +2,14 @@
 
 import asyncio
 from types import SimpleNamespace
+from unittest.mock import Mock
+
+from django.core.management import call_command
 
 from sipmcast import listener as listener_module
 from sipmcast.agent import Agent
 from sipmcast.listener import OVER_LIMIT_SOURCES, SERVE_LIMIT, Listener, Options
+from sipmcast.management.commands import listen_pnp
 from tests import cast
 
 
@@ -55,3 +59,13 @@ async def test_who_passes_the_limit_is_noted_for_an_alarm_and_forged_addresses_c
     for at in range(0, len(forged), 100):
         listener._read(heard(forged[at : at + 100]), True)  # type: ignore[arg-type]
     assert len(listener.over_limit) == OVER_LIMIT_SOURCES
+
+
+def test_a_listener_says_that_it_starts_before_anything_that_takes_its_time(monkeypatch, caplog):
+    for name in ("gc", "asyncio", "listen"):
+        monkeypatch.setattr(listen_pnp, name, Mock())
+    said: list[str] = []
+    listen_pnp.gc.collect.side_effect = lambda: said.extend(caplog.messages)
+    caplog.set_level("INFO", listen_pnp.__name__)
+    call_command("listen_pnp")
+    assert said and said[0].startswith("starting")

@@ -1,6 +1,7 @@
 """The worker between agent and store: stored first and answered then, or answered all the same and held."""
 
 import asyncio
+import math
 import threading
 import time
 from collections import Counter
@@ -310,6 +311,43 @@ async def test_what_happened_while_the_store_was_away_is_told_when_it_is_back(ru
     store.error = None
     await until(lambda: store.macs)
     assert "The database was away" in running.pulse.warnings(0, time.monotonic())[0]
+
+
+async def test_how_many_were_held_is_told_of_the_outage_and_not_of_its_end(running, store):
+    """When the store has taken the first ones it is back, and they are held no longer."""
+    store.error = AWAY
+    with patch.object(worker, "STORE_AWAY_SECONDS", 0.01):
+        for number in range(120):
+            running.deliver(heard(number))
+        await until(lambda: len(running.listener.agent.answered) == 120)
+        store.error = None
+        await until(lambda: len(store.macs) == 120)
+    assert "; 120 phones were held meanwhile, 0 were lost" in running.pulse.warnings(0, time.monotonic())[0]
+
+
+def fallen(seconds_ago: float, made: pulse.Pulse, listener) -> None:
+    """The store has been away for so long, and is back."""
+    with patch.object(pulse.time, "monotonic", return_value=time.monotonic() - seconds_ago):
+        made.gone(listener, AWAY, math.inf)
+    made.back()
+
+
+def test_who_learns_late_that_the_store_was_away_says_nothing_new():
+    made, fake, before = pulse.Pulse(held.Held()), Listener(), time.monotonic()
+    fallen(40.0, made, fake)
+    made.gone(fake, AWAY, before)  # its wait began before the store was back
+    assert not made.is_away and fake.agent.counters["store_away"] == 1
+    made.gone(fake, AWAY, time.monotonic())
+    assert made.is_away
+
+
+def test_a_short_outage_does_not_hide_a_long_one_while_that_is_told():
+    made, fake = pulse.Pulse(held.Held()), Listener()
+    fallen(40.0, made, fake)
+    fallen(0.0, made, fake)
+    assert "away for 40 s" in made.warnings(0, time.monotonic())[0]
+    fallen(50.0, made, fake)
+    assert "away for 50 s" in made.warnings(0, time.monotonic())[0]
 
 
 async def test_that_the_clock_was_set_back_is_said_for_an_hour(running, store):

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from devices import wake
 from devices.mac import colons
 from gspnp.console.drawn import row_html
 from gspnp.console.shell import is_plain_beyond_loopback
@@ -39,6 +40,12 @@ _BACKTICKED = re.compile(r"`([^`]+)`")
 def plain_http(context: Context) -> bool:
     """Whether passwords that are typed into this page cross a network in the clear: for pages of the shell."""
     return is_plain_beyond_loopback(context["request"])
+
+
+@register.simple_tag
+def redis_is_away() -> bool:
+    """Whether this process could not reach Redis when it tried last; a page that is open lets it try (tail.py)."""
+    return wake.is_on() and wake.is_away()
 
 
 OCCASIONS = {

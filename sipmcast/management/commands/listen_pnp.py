@@ -52,6 +52,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, **options):
+        log.info("starting; it says where it listens as soon as it does")
         listening = Options(
             interfaces=options["interface"] or _configured_interfaces(),
             group=options["group"],
