@@ -313,6 +313,22 @@ def test_every_unit_is_hardened_and_only_the_listener_has_a_capability():
         assert started.count(command) == 1
 
 
+def started_by_the_units() -> list[str]:
+    """What the units start, as it would stand in a Procfile."""
+    lines = re.findall(r"(?m)^ExecStart=/opt/gspnp/\.venv/bin/(.+)$", "\n".join(units().values()))
+    return [line.split(" --site", 1)[0].removesuffix(" $LISTEN") for line in lines]
+
+
+def test_units_containers_and_procfile_start_the_same():
+    """One that lacked --keep-trying ended some seconds into an outage of the database."""
+    procfile = (BASE_DIR / "Procfile").read_text().splitlines()
+    wanted = {line.partition(": exec ")[2] for line in procfile if line}
+    assert len(wanted) == 4
+    assert set(started_by_the_units()) == wanted
+    commands = (compose.services()[name]["command"] for name in OURS if name != "prepare")
+    assert {" ".join(one).replace("python-raw", "python") for one in commands} == wanted
+
+
 # --- several doors on one data folder ---------------------------------------------------------------------------------
 
 
