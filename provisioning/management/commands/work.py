@@ -187,7 +187,7 @@ def _try(do: Callable[[], T], what: str, keep_trying: bool) -> T | None:
 
 
 def _answers() -> bool:
-    """Whether the database can be asked: True, or the error. Whoever looks for jobs says at each beginning that he begins."""
+    """True if the database can be asked, else its error. Whoever looks for jobs says each time that he begins."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     return True
