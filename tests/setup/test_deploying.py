@@ -238,6 +238,19 @@ def test_what_is_nobodys_business_does_not_reach_the_builder(path):
     assert not reaches_the_builder(path)
 
 
+def test_the_image_has_the_tools_of_the_servers_version_from_its_own_debian():
+    """A pg_dump that is older than the server makes no backup."""
+    server = re.fullmatch(r"postgres:(\d+)-\w+", compose.services()["postgres"]["image"])
+    assert server is not None
+    runtime = [rest for word, rest in instructions() if word == "FROM"][-1]
+    debian = {"bookworm": "15", "trixie": "17"}[runtime.rpartition("-")[2]]
+    assert debian == server[1]
+    runs = [rest for word, rest in instructions() if word == "RUN" and f"postgresql-client-{debian}" in rest]
+    assert len(runs) == 1 and "purge" not in runs[0]
+    text = (BASE_DIR / "docs" / "deploying.md").read_text(encoding="utf-8")
+    assert "postgresql-client" in text[text.index("## Without containers") :]
+
+
 # --- nginx.conf -------------------------------------------------------------------------------------------------------
 
 
@@ -283,7 +296,7 @@ def test_systemd_takes_the_units(tmp_path):
     for path in folder.rglob("*.*"):
         if path.is_file():
             path.write_text(path.read_text().replace("/opt/gspnp/.venv/bin/python", "/bin/true"))
-    names = [f"gspnp-{one}.service" for one in ("console@8000", "phones@5481", "listen", "work", "prepare")]
+    names = [f"gspnp-{one}.service" for one in ("console@8000", "phones@5481", "listen", "listen@a", "work", "prepare")]
     done = subprocess.run(
         [require("systemd-analyze"), "verify", "--man=no", "gspnp.target", *names],
         env=os.environ | {"SYSTEMD_UNIT_PATH": f"{folder}:"}, capture_output=True, text=True, check=False,
@@ -296,27 +309,28 @@ def test_every_unit_is_hardened_and_only_the_listener_has_a_capability():
     found = units()
     assert set(found) == {
         "gspnp.target", "gspnp-prepare.service", "gspnp-console@.service", "gspnp-phones@.service",
-        "gspnp-listen.service", "gspnp-work.service",
+        "gspnp-listen.service", "gspnp-listen@.service", "gspnp-work.service",
     }  # fmt: skip
     shared = (DEPLOY / "systemd" / "gspnp-.service.d" / "hardening.conf").read_text()
     for line in ("User=gspnp", "NoNewPrivileges=yes", "ProtectSystem=strict", "CapabilityBoundingSet=", "UMask=0077"):
         assert f"\n{line}\n" in shared
     for name, text in found.items():
-        assert ("CAP_" in text) == (name == "gspnp-listen.service"), name
+        assert ("CAP_" in text) == ("listen" in name), name
         if name.endswith(".service") and name != "gspnp-prepare.service":
-            assert "\nRestart=always\n" in text and "Requires=gspnp-prepare.service" in text
+            assert "\nRestart=always\n" in text
+            assert ("gspnp-prepare" in text) == (name != "gspnp-listen@.service"), "elsewhere nobody migrates"
     prepare = found["gspnp-prepare.service"]
     assert "\nRestart=" not in prepare, "a first failure would fail all that require it, for good"
     assert "until " in prepare and "\nTimeoutStartSec=infinity\n" in prepare
     started = " ".join(found.values())
     for command in ("gspnp.prepare", "gspnp.serve console", "gspnp.serve phones", "listen_pnp", "manage.py work"):
-        assert started.count(command) == 1
+        assert started.count(command) == (2 if command == "listen_pnp" else 1)
 
 
 def started_by_the_units() -> list[str]:
     """What the units start, as it would stand in a Procfile."""
-    lines = re.findall(r"(?m)^ExecStart=/opt/gspnp/\.venv/bin/(.+)$", "\n".join(units().values()))
-    return [line.split(" --site", 1)[0].removesuffix(" $LISTEN") for line in lines]
+    lines = re.findall(r"(?m)^ExecStart=.*/opt/gspnp/\.venv/bin/(python.+)$", "\n".join(units().values()))
+    return [line.removesuffix(" --site %i") for line in lines if "gspnp.prepare" not in line]
 
 
 def test_units_containers_and_procfile_start_the_same():
