@@ -149,6 +149,32 @@ def test_health_checks_name_what_can_be_asked():
         assert test[-1] == name.split("-")[0]
 
 
+def test_prometheus_beside_the_containers_is_let_in_everywhere():
+    """As the shipped file stands, nobody can read a metric of a container."""
+    more = compose.FILE.parent / "docs" / "monitoring" / "compose.yml"
+    done = subprocess.run(
+        [require("docker-compose"), "-f", str(compose.FILE), "-f", str(more), "config", "--quiet"],
+        cwd=BASE_DIR, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    added = compose.content(more)
+    services = added["services"]
+    reader = services["prometheus"]["networks"]["watch"]["ipv4_address"]
+    targets = re.findall(r'"([\w.-]+):(\d+)"', (more.parent / "prometheus-compose.yml").read_text())
+    (config,) = added["networks"]["watch"]["ipam"]["config"]
+    hosts = {name: name for name in OURS[1:]} | {"listen": config["gateway"]}  # it is on the host's network
+    ports = {"console-1": "8000", "console-2": "8000", "phones-1": "5481", "phones-2": "5481"}
+    ports |= {"listen": str(healthy.SIDE_PORTS["listen"][1]), "work": str(healthy.SIDE_PORTS["work"][1])}
+    assert set(targets) == {(host, ports[name]) for name, host in hosts.items()}
+    for name in OURS[1:]:
+        environment = services[name]["environment"]
+        assert reader in environment["GSPNP_METRICS_NETWORKS"].split(",")
+        bind = {"listen": config["gateway"], "work": "0.0.0.0"}.get(name)  # noqa: S104
+        assert environment.get("GSPNP_METRICS_BIND") == bind
+        assert name == "listen" or "watch" in services[name]["networks"]
+    assert all(port.startswith("127.0.0.1:") for port in services["prometheus"]["ports"])
+
+
 # --- what makes the secrets -------------------------------------------------------------------------------------------
 
 
