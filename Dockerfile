@@ -1,7 +1,7 @@
 # gspnp in one image; each process of docker-compose.yml is this image with another command. No secret is in it: keys and
 # passwords come at run time, by the environment or by the file that GSPNP_ENV_FILE names (docs/deploying.md).
 
-FROM python:3.12-slim-bookworm AS packages
+FROM python:3.12-slim-trixie AS packages
 WORKDIR /build
 COPY requirements.txt .
 # Files with the hashes of requirements.txt and no others, and nothing that would have to be compiled here.
@@ -9,7 +9,7 @@ RUN python -m venv --without-pip /opt/venv \
  && pip --disable-pip-version-check --no-cache-dir --python /opt/venv/bin/python install \
         --require-hashes --only-binary :all: -r requirements.txt
 
-FROM python:3.12-slim-bookworm
+FROM python:3.12-slim-trixie
 # Fixed numbers: whoever owns secrets and volumes outside has to know them.
 RUN groupadd --gid 10001 gspnp \
  && useradd --uid 10001 --gid gspnp --no-create-home --home-dir /data --shell /usr/sbin/nologin gspnp \
@@ -22,6 +22,11 @@ RUN apt-get update \
  && install -m 755 "$(readlink -f /usr/local/bin/python3)" /opt/venv/bin/python-raw \
  && setcap cap_net_raw+ep /opt/venv/bin/python-raw \
  && apt-get purge -y --auto-remove libcap2-bin \
+ && rm -rf /var/lib/apt/lists/*
+# For manage.py backup and restore: pg_dump and pg_restore of the major version of docker-compose.yml's server, which is the one
+# that this Debian has.
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends postgresql-client-17 \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /app
 COPY manage.py Procfile ./

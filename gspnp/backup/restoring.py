@@ -1,4 +1,4 @@
-"""Bringing a backup back: looked through first, put into place last, and what was there is kept."""
+"""Bringing a backup back: looked through first, put into place last; what was there is kept (SQLite's)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,14 @@ def restore(source: Path, keys_folder: Path | None, *, force: bool) -> list[str]
     there = running() if has_data else []
     refused = [f"gspnp runs: {', '.join(there)}. Stop it first."] if there else []
     if has_data and not force:
-        refused.append("There is a database already. With --force it is replaced, and kept beside the new one.")
+        refused.append(
+            "There is a database already. "
+            + (
+                "With --force it is replaced, and kept beside the new one."
+                if database.kind() == archive.SQLITE
+                else "With --force its content is replaced, and gone then: take a backup of it first."
+            )
+        )
     if refused:
         raise BackupError(" ".join(refused))
     try:

@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -20,6 +21,7 @@ from cryptography.fernet import Fernet
 from gspnp.backup import database
 from gspnp.env import BASE_DIR, Env, Layers
 from tests.support.canaries import leaks_of_file, leaks_of_folder, leaks_of_rows
+from tests.support.deployed import Deployed
 from tests.support.manage import Ready, state_of
 from tests.support.servers import free_port, postgresql  # noqa: F401
 from tests.support.site import COMMAND_SECONDS, wait_for
@@ -395,7 +397,8 @@ def test_postgresql_is_backed_up_and_brought_back_by_its_own_tools(postgresql, t
     assert "taken away" in house.manage("rotate_keys", "--drop-old")
     assert house.shell(TELL) == before
     house.shell("from devices.models import Phone; Phone.objects.all().delete()")
-    assert "already" in house.manage("restore", str(archive), "--keys", str(keys), ends=1)
+    refused = house.manage("restore", str(archive), "--keys", str(keys), ends=1)
+    assert "already" in refused and "gone then: take a backup of it first" in refused and "kept" not in refused
     house.manage("restore", str(archive), "--keys", str(keys), "--force")
     assert house.shell(TELL) == before
     sqlite = House(tmp_path / "other")
@@ -429,3 +432,22 @@ def test_a_backup_of_sqlite_comes_back_into_postgresql(filled, backed_up, postgr
     assert "already" in other.manage("restore", str(archive), "--keys", str(keys), ends=1)
     other.manage("restore", str(archive), "--keys", str(keys), "--force")
     assert other.shell(ROWS) == filled[0].shell(ROWS)
+
+
+@pytest.mark.long
+@pytest.mark.servers
+def test_one_machine_with_sqlite_comes_into_the_containers_as_it_is_written(filled, backed_up, postgresql, tmp_path):  # noqa: F811
+    """docs/deploying.md, "From one machine with SQLite": the keys of make-secrets are new ones, and open nothing."""
+    archive, keys = backed_up
+    text = (BASE_DIR / "docs" / "deploying.md").read_text(encoding="utf-8")
+    deployed = Deployed(tmp_path, postgresql)
+    refused = deployed.run("work", ["python", "manage.py", "restore", str(archive)])
+    assert refused.returncode == 1 and "do not open" in refused.stderr
+    (written,) = re.findall(r'sudo (sed -i ".*GSPNP_FIELD_KEYS.*" secrets/gspnp\.env)', text)
+    (place,) = re.findall(r"paste -sd, (\S+)/field-keys", written)
+    subprocess.run(["sh", "-c", written.replace(place, str(keys))], cwd=tmp_path, check=True)
+    assert "The backup is back" in deployed.manage("restore", str(archive))
+    assert deployed.run("prepare").returncode == 0
+    assert deployed.manage("shell", "--no-imports", "-v", "0", "-c", TELL) == filled[0].shell(TELL)
+    again = deployed.run("work", ["python", "manage.py", "restore", str(archive)])
+    assert "gone then" in again.stderr

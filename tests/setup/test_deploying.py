@@ -173,6 +173,32 @@ def test_of_two_listeners_each_is_asked_at_its_own_port(monkeypatch, capsys):
             healthy.main(["listen", wrong])
 
 
+def test_prometheus_beside_the_containers_is_let_in_everywhere():
+    """As the shipped file stands, nobody can read a metric of a container."""
+    more = compose.FILE.parent / "docs" / "monitoring" / "compose.yml"
+    done = subprocess.run(
+        [require("docker-compose"), "-f", str(compose.FILE), "-f", str(more), "config", "--quiet"],
+        cwd=BASE_DIR, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    added = compose.content(more)
+    services = added["services"]
+    reader = services["prometheus"]["networks"]["watch"]["ipv4_address"]
+    targets = re.findall(r'"([\w.-]+):(\d+)"', (more.parent / "prometheus-compose.yml").read_text())
+    (config,) = added["networks"]["watch"]["ipam"]["config"]
+    hosts = {name: name for name in OURS[1:]} | {"listen": config["gateway"]}  # it is on the host's network
+    ports = {"console-1": "8000", "console-2": "8000", "phones-1": "5481", "phones-2": "5481"}
+    ports |= {"listen": str(healthy.SIDE_PORTS["listen"][1]), "work": str(healthy.SIDE_PORTS["work"][1])}
+    assert set(targets) == {(host, ports[name]) for name, host in hosts.items()}
+    for name in OURS[1:]:
+        environment = services[name]["environment"]
+        assert reader in environment["GSPNP_METRICS_NETWORKS"].split(",")
+        bind = {"listen": config["gateway"], "work": "0.0.0.0"}.get(name)  # noqa: S104
+        assert environment.get("GSPNP_METRICS_BIND") == bind
+        assert name == "listen" or "watch" in services[name]["networks"]
+    assert all(port.startswith("127.0.0.1:") for port in services["prometheus"]["ports"])
+
+
 # --- what makes the secrets -------------------------------------------------------------------------------------------
 
 
@@ -262,6 +288,19 @@ def test_what_is_nobodys_business_does_not_reach_the_builder(path):
     assert not reaches_the_builder(path)
 
 
+def test_the_image_has_the_tools_of_the_servers_version_from_its_own_debian():
+    """A pg_dump that is older than the server makes no backup."""
+    server = re.fullmatch(r"postgres:(\d+)-\w+", compose.services()["postgres"]["image"])
+    assert server is not None
+    runtime = [rest for word, rest in instructions() if word == "FROM"][-1]
+    debian = {"bookworm": "15", "trixie": "17"}[runtime.rpartition("-")[2]]
+    assert debian == server[1]
+    runs = [rest for word, rest in instructions() if word == "RUN" and f"postgresql-client-{debian}" in rest]
+    assert len(runs) == 1 and "purge" not in runs[0]
+    text = (BASE_DIR / "docs" / "deploying.md").read_text(encoding="utf-8")
+    assert "postgresql-client" in text[text.index("## Without containers") :]
+
+
 # --- nginx.conf -------------------------------------------------------------------------------------------------------
 
 
@@ -307,7 +346,7 @@ def test_systemd_takes_the_units(tmp_path):
     for path in folder.rglob("*.*"):
         if path.is_file():
             path.write_text(path.read_text().replace("/opt/gspnp/.venv/bin/python", "/bin/true"))
-    names = [f"gspnp-{one}.service" for one in ("console@8000", "phones@5481", "listen", "work", "prepare")]
+    names = [f"gspnp-{one}.service" for one in ("console@8000", "phones@5481", "listen", "listen@a", "work", "prepare")]
     done = subprocess.run(
         [require("systemd-analyze"), "verify", "--man=no", "gspnp.target", *names],
         env=os.environ | {"SYSTEMD_UNIT_PATH": f"{folder}:"}, capture_output=True, text=True, check=False,
@@ -320,21 +359,38 @@ def test_every_unit_is_hardened_and_only_the_listener_has_a_capability():
     found = units()
     assert set(found) == {
         "gspnp.target", "gspnp-prepare.service", "gspnp-console@.service", "gspnp-phones@.service",
-        "gspnp-listen.service", "gspnp-work.service",
+        "gspnp-listen.service", "gspnp-listen@.service", "gspnp-work.service",
     }  # fmt: skip
     shared = (DEPLOY / "systemd" / "gspnp-.service.d" / "hardening.conf").read_text()
     for line in ("User=gspnp", "NoNewPrivileges=yes", "ProtectSystem=strict", "CapabilityBoundingSet=", "UMask=0077"):
         assert f"\n{line}\n" in shared
     for name, text in found.items():
-        assert ("CAP_" in text) == (name == "gspnp-listen.service"), name
+        assert ("CAP_" in text) == ("listen" in name), name
         if name.endswith(".service") and name != "gspnp-prepare.service":
-            assert "\nRestart=always\n" in text and "Requires=gspnp-prepare.service" in text
+            assert "\nRestart=always\n" in text
+            assert ("gspnp-prepare" in text) == (name != "gspnp-listen@.service"), "elsewhere nobody migrates"
     prepare = found["gspnp-prepare.service"]
     assert "\nRestart=" not in prepare, "a first failure would fail all that require it, for good"
     assert "until " in prepare and "\nTimeoutStartSec=infinity\n" in prepare
     started = " ".join(found.values())
     for command in ("gspnp.prepare", "gspnp.serve console", "gspnp.serve phones", "listen_pnp", "manage.py work"):
-        assert started.count(command) == 1
+        assert started.count(command) == (2 if command == "listen_pnp" else 1)
+
+
+def started_by_the_units() -> list[str]:
+    """What the units start, as it would stand in a Procfile."""
+    lines = re.findall(r"(?m)^ExecStart=.*/opt/gspnp/\.venv/bin/(python.+)$", "\n".join(units().values()))
+    return [line.removesuffix(" --site %i") for line in lines if "gspnp.prepare" not in line]
+
+
+def test_units_containers_and_procfile_start_the_same():
+    """One that lacked --keep-trying ended some seconds into an outage of the database."""
+    procfile = (BASE_DIR / "Procfile").read_text().splitlines()
+    wanted = {line.partition(": exec ")[2] for line in procfile if line}
+    assert len(wanted) == 4
+    assert set(started_by_the_units()) == wanted
+    commands = (compose.services()[name]["command"] for name in OURS if name != "prepare")
+    assert {" ".join(one).replace("python-raw", "python") for one in commands} == wanted
 
 
 # --- several doors on one data folder ---------------------------------------------------------------------------------

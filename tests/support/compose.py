@@ -24,10 +24,10 @@ json.dump({"content": content, "faults": faults}, sys.stdout)
 
 
 @cache
-def _read() -> dict[str, Any]:
+def _read(file: Path = FILE) -> dict[str, Any]:
     require("docker-compose")
     done = subprocess.run(
-        [DEBIAN_PYTHON, "-c", READ, str(FILE)], capture_output=True, text=True, timeout=60, check=False
+        [DEBIAN_PYTHON, "-c", READ, str(file)], capture_output=True, text=True, timeout=60, check=False
     )
     if "ModuleNotFoundError" in done.stderr:
         missing("the compose specification's schema is not installed: apt-get install docker-compose")
@@ -35,9 +35,9 @@ def _read() -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def content() -> dict[str, Any]:
-    """The whole file."""
-    return _read()["content"]
+def content(file: Path = FILE) -> dict[str, Any]:
+    """The whole file; docker-compose.yml if none is named."""
+    return _read(file)["content"]
 
 
 def services() -> dict[str, dict[str, Any]]:

@@ -8,13 +8,14 @@ import contextlib
 import gc
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import close_old_connections
+from django.db import close_old_connections, connection
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.crypto import get_random_string
@@ -28,6 +29,7 @@ from provisioning.importing import undoing
 from provisioning.jobs import alive, arrivals, moves, runner
 from provisioning.jobs.alive import AWAY
 from provisioning.jobs.models import Job, JobFailure, JobState
+from provisioning.jobs.outage import Outage
 from provisioning.jobs.rounds import also
 from provisioning.phonebook import books
 from provisioning.plain import files as plain_files
@@ -41,6 +43,9 @@ AGAIN_MINUTES = 60  # after which a phone whose next step could not be written i
 SWEEP_SECONDS = 60.0  # between two sweeps, if the last one came to its end
 LOOK_SECONDS = 0.5  # between two looks into the queue of jobs, and for phones that were plugged in
 
+WAITS_SECONDS = 5.0  # for a connection: settings.py, the pool's timeout
+
+_outage = Outage()
 _failed_sweeps: list[str] = []  # rules that failed; said with what failed in the rounds
 
 T = TypeVar("T")
@@ -55,7 +60,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--keep-trying",
             action="store_true",
-            help="if the database is away, say so and try again every 5 s",
+            help="if the database is away, say so once and try again every 5 s",
         )
 
     def handle(self, **options):
@@ -78,6 +83,8 @@ class Command(BaseCommand):
         try:
             while not self._died and _jobs(self._worker, keep_trying):
                 stopping.wait(EVERY_SECONDS)
+                while not self._died and not _try(_answers, "a look for the database", keep_trying):
+                    stopping.wait(EVERY_SECONDS)
                 self._worker = _worker()
         finally:
             stopping.set()
@@ -107,7 +114,7 @@ def _jobs(worker: Worker, keep_trying: bool) -> bool:
         if not keep_trying:
             raise
         if isinstance(error, AWAY):
-            log.error("the database is away (%s); trying again in %.0f s", error, EVERY_SECONDS)
+            _outage.gone(error, time.monotonic() - WAITS_SECONDS, EVERY_SECONDS)
         else:
             log.exception("a look for jobs failed; the next one is in %.0f s", EVERY_SECONDS)
         close_old_connections()
@@ -162,11 +169,14 @@ def _sweeps(stopping: threading.Event, keep_trying: bool) -> None:
 
 def _try(do: Callable[[], T], what: str, keep_trying: bool) -> T | None:
     """Do it; None if it failed and is tried again. Without `keep_trying` the error goes on."""
+    began = time.monotonic()
     try:
         close_old_connections()
-        return do()
+        done = do()
+        _outage.back(began)
+        return done
     except AWAY as error:
-        log.error("the database is away (%s); trying again in %.0f s", error, EVERY_SECONDS)
+        _outage.gone(error, began, EVERY_SECONDS)
         if not keep_trying:
             raise
     except Exception:
@@ -174,6 +184,13 @@ def _try(do: Callable[[], T], what: str, keep_trying: bool) -> T | None:
         if not keep_trying:
             raise
     return None
+
+
+def _answers() -> bool:
+    """True if the database can be asked, else its error. Whoever looks for jobs says each time that he begins."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return True
 
 
 def _round(started_at: datetime, failed: list[str]) -> list[str]:
