@@ -11,6 +11,7 @@ import { prepareOrders } from "./order.js";
 import { preparePops } from "./pops.js";
 import { markPicked, prepareSelection, selectionKey } from "./select.js";
 import { pageUrl } from "./paging.js";
+import { lift, stand } from "./standing.js";
 import { parse, remember, swapContent, swapRows, updateRows } from "./swap.js";
 import { announce, toast } from "./toast.js";
 import { refresh } from "./times.js";
@@ -22,6 +23,7 @@ const COUNTS_MS = 1000;
 const LISTENER_MS = 10000;
 // What happens to a phone that is not shown and changes nothing here but counts.
 const ELSEWHERE = new Set(["changed", "stage", "notify", "download", "reach"]);
+const UNREAD = "rows-unread";
 const SEARCH_MS = 200;
 const list = document.getElementById("list");
 const search = document.getElementById("search-text");
@@ -36,14 +38,17 @@ const rowOf = (node) => node.closest?.("tr[data-mac]");
 
 // --- what the server says -----------------------------------------------------------------------------------------
 
-async function fetchRows() {
+/** `asks` says that a person has asked for them, who is told at once why there are none. */
+async function fetchRows(asks = false) {
   const asked = location.search;
   try {
     const answer = await send(`${list.dataset.rowsUrl}${asked}`);
     if (!answer.ok) {
-      toast(await wordsOf(answer), "bad");
+      if (asks) toast(await wordsOf(answer), "bad");
+      else if (answer.status !== 503) stand(UNREAD, await wordsOf(answer));
       return;
     }
+    lift(UNREAD);
     const page = parse(await answer.text());
     if (asked === location.search) swapPage(page);
     else update();
@@ -55,12 +60,12 @@ async function fetchRows() {
 /** What the person has asked for: nothing is held any more. */
 function fetchAnew() {
   letGo();
-  return fetchRows();
+  return fetchRows(true);
 }
 
 // The server makes rows once for all who ask, and rests in between (gspnp/console/sharing.py): pages that each leave it
 // alone for a time of their own would only ask one after the other.
-const update = debounced(fetchRows, REFRESH_MS, REFRESH_MS);
+const update = debounced(() => fetchRows(), REFRESH_MS, REFRESH_MS);
 const updateAnew = () => {
   letGo();
   update();
