@@ -44,10 +44,33 @@ def test_a_listener_that_is_gone_warns_of_nothing_and_one_of_several_is_named(co
     now = timezone.now()
     ListenerStatus.objects.update(warnings=[BUFFER])
     other = ListenerStatus.objects.create(name="annex", started_at=now, heartbeat_at=now, warnings=[BUFFER])
-    assert "The listener annex" in console.get("/").content.decode()
+    assert "2 listeners (annex, lab)" in console.get("/").content.decode()
     ListenerStatus.objects.filter(pk=other.pk).update(heartbeat_at=now - timedelta(minutes=1))
     words = console.get("/").content.decode()
     assert "The listener annex:" not in words and BUFFER in words
+
+
+def test_what_several_say_is_said_once_with_their_names(console, phone, listener):
+    now = timezone.now()
+    ListenerStatus.objects.update(warnings=[BUFFER, FLOOD])
+    for name, words in (("annex", FLOOD.replace("3,100", "98")), ("berlin", FLOOD), ("cellar", FLOOD), ("depot", FLOOD)):
+        ListenerStatus.objects.create(name=name, started_at=now, heartbeat_at=now, warnings=[words], trouble="eth9 is gone")
+    page = console.get("/").content.decode()
+    assert page.count('data-testid="listener-warning"') == 2
+    assert page.count('data-testid="listener-trouble"') == 1
+    assert "5 listeners (annex, berlin, cellar, …)" in page and "4 listeners (annex, berlin, cellar, …) say:" in page
+    assert "The listener lab:" in page, "what one says alone has its name"
+
+
+def test_many_that_are_silent_are_one_notice(console, phone, listener):
+    before = timezone.now() - timedelta(minutes=4)
+    for name in ("annex", "berlin", "cellar"):
+        ListenerStatus.objects.create(name=name, started_at=before, heartbeat_at=before)
+    page = console.get("/").content.decode()
+    assert page.count('data-testid="listener-silent"') == 1
+    assert "3 listeners are silent" in page and "annex" in page and "cellar" in page
+    shown = console.get("/listeners/").content.decode()
+    assert (shown.count("Listens on"), shown.count("Listened on")) == (1, 3)
 
 
 def test_a_count_that_grows_is_the_same_warning_and_another_address_is_not(console, phone, listener):
