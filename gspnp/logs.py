@@ -196,7 +196,10 @@ def role_of(arguments: Sequence[str]) -> str:
 
 def is_errand(arguments: Sequence[str]) -> bool:
     """Whether a process with this command line does one thing for the person who started it, and ends."""
-    return PurePath(arguments[0] if arguments else "").name == "manage.py" and role_of(arguments) not in ("listen", "work")
+    return PurePath(arguments[0] if arguments else "").name == "manage.py" and role_of(arguments) not in (
+        "listen",
+        "work",
+    )
 
 
 def configuration(level: str, form: str) -> dict[str, Any]:

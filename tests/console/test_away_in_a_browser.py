@@ -29,7 +29,9 @@ def test_a_page_that_could_not_be_shown_comes_back_by_itself(live_server, sessio
         page = context.new_page()
         page.clock.install()
         page.route("**/healthz", lambda route: route.fulfill(status=503, body="no database"))
-        page.route(f"{live_server.url}/?q=1", lambda route: route.fulfill(status=503, body=away, content_type="text/html"))
+        page.route(
+            f"{live_server.url}/?q=1", lambda route: route.fulfill(status=503, body=away, content_type="text/html")
+        )
         page.goto(f"{live_server.url}/?q=1")
         with page.expect_response("**/healthz"):
             page.clock.run_for(4000)

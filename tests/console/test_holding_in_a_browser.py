@@ -1,4 +1,4 @@
-"""Phones that come while somebody points at a row: it stays that phone, and nothing is kept from whoever points no more."""
+"""Phones that come while somebody points at a row: it stays that phone; whoever points no more sees all of them."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -94,8 +94,8 @@ def opened(live_server, administrator, listener) -> Callable[[], Iterator[List]]
 
 
 def with_new_phones(opened, alarm: bool = False) -> str:
-    """What the server says once two phones more were heard, one of those that were there is another stage on, and, if so,
-    one has an alarm; all is as before after it."""
+    """What the server says once two phones more were heard and one that was there has come further, perhaps with an
+    alarm; all is as before after it."""
     for number, mac in enumerate(NEW_MACS):
         cast.seen(mac, f"10.0.0.{40 + number}")
     Phone.objects.filter(mac=cast.OTHER_MAC).update(stage="fetched", **({"alarm": "It claims."} if alarm else {}))

@@ -202,7 +202,9 @@ def test_the_chips_count_what_a_search_or_another_filter_leaves(console):
     assert 'data-testid="nothing-found"' in nothing and re.search(r'data-chip="all".*?<b data-count>0<', nothing)
 
 
-def test_with_listeners_at_two_sites_the_list_says_where_a_phone_is_until_a_person_wants_it_otherwise(console, listener):
+def test_with_listeners_at_two_sites_the_list_says_where_a_phone_is_until_a_person_wants_it_otherwise(
+    console, listener
+):
     phone = cast.seen()
     assert 'class="gs-col-site"' not in console.get("/").content.decode()
     now = timezone.now()

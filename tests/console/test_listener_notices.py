@@ -53,8 +53,15 @@ def test_a_listener_that_is_gone_warns_of_nothing_and_one_of_several_is_named(co
 def test_what_several_say_is_said_once_with_their_names(console, phone, listener):
     now = timezone.now()
     ListenerStatus.objects.update(warnings=[BUFFER, FLOOD])
-    for name, words in (("annex", FLOOD.replace("3,100", "98")), ("berlin", FLOOD), ("cellar", FLOOD), ("depot", FLOOD)):
-        ListenerStatus.objects.create(name=name, started_at=now, heartbeat_at=now, warnings=[words], trouble="eth9 is gone")
+    for name, words in (
+        ("annex", FLOOD.replace("3,100", "98")),
+        ("berlin", FLOOD),
+        ("cellar", FLOOD),
+        ("depot", FLOOD),
+    ):
+        ListenerStatus.objects.create(
+            name=name, started_at=now, heartbeat_at=now, warnings=[words], trouble="eth9 is gone"
+        )
     page = console.get("/").content.decode()
     assert page.count('data-testid="listener-warning"') == 2
     assert page.count('data-testid="listener-trouble"') == 1
@@ -144,3 +151,11 @@ def test_an_account_without_a_password_is_said_to_be_one(console):
     assert re.search(hint, console.get(f"{URL}assign/").content.decode())
     cast.save(phone)
     assert re.search(r'data-no-password role="status" hidden', console.get(f"{URL}assign/").content.decode())
+
+
+@pytest.mark.parametrize("page", ["/", "/overview/"])
+def test_how_a_listener_is_started_is_said_for_every_way_of_running(console, phone, page):
+    ListenerStatus.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))
+    words = console.get(page).content.decode()
+    for way in ("<code>gspnp-listen</code>", "<code>listen</code>", "<code>make run</code>"):
+        assert way in words

@@ -24,7 +24,9 @@ class Command(BaseCommand):
             self.stdout.write("No phone was seen yet. Plug one in, or try: manage.py simulate_phones --interface lo")
             return
         width = max(len("SITE"), *(len(phone.site) for phone in phones))
-        self.stdout.write(f"{'MAC':<18} {'MODEL':<9} {'FIRMWARE':<12} {'ADDRESS':<16} {'SITE':<{width}} {'STAGE':<9} WHY")
+        self.stdout.write(
+            f"{'MAC':<18} {'MODEL':<9} {'FIRMWARE':<12} {'ADDRESS':<16} {'SITE':<{width}} {'STAGE':<9} WHY"
+        )
         for phone in phones:
             self.stdout.write(
                 f"{colons(phone.mac):<18} {phone.model:<9} {phone.firmware:<12} {phone.source_host or '-':<16} "
