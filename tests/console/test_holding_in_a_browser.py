@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
 from django.conf import settings
+from django.test import Client
 from django.utils import timezone
 from playwright.sync_api import Page, WebSocketRoute
 
@@ -58,10 +59,14 @@ class List:
 
 
 @pytest.fixture
-def opened(live_server, administrator, listener) -> Callable[[], Iterator[List]]:
+def client(administrator, listener) -> Client:
     cast.seen()
     cast.seen(cast.OTHER_MAC, "10.0.0.30")
-    client = signed_in(administrator)
+    return signed_in(administrator)
+
+
+@pytest.fixture
+def opened(live_server, client) -> Callable[[], AbstractContextManager[List]]:
     session = client.cookies[settings.SESSION_COOKIE_NAME].value
 
     @contextmanager
@@ -86,27 +91,23 @@ def opened(live_server, administrator, listener) -> Callable[[], Iterator[List]]
             page.clock.pause_at(timezone.now() + timedelta(seconds=2))
             yield List(page, sockets, says)
 
-    def rows() -> str:
-        return client.get("/rows/").content.decode()
-
-    list_page.rows = rows
     return list_page
 
 
-def with_new_phones(opened, alarm: bool = False) -> str:
+def with_new_phones(client: Client, alarm: bool = False) -> str:
     """What the server says once two phones more were heard and one that was there has come further, perhaps with an
     alarm; all is as before after it."""
     for number, mac in enumerate(NEW_MACS):
         cast.seen(mac, f"10.0.0.{40 + number}")
     Phone.objects.filter(mac=cast.OTHER_MAC).update(stage="fetched", **({"alarm": "It claims."} if alarm else {}))
-    html = opened.rows()
+    html = client.get("/rows/").content.decode()
     Phone.objects.filter(mac__in=NEW_MACS).delete()
     Phone.objects.filter(mac=cast.OTHER_MAC).update(stage="seen", alarm="")
     return html
 
 
-def test_a_row_that_a_mouse_points_at_stays_that_phone(opened):
-    after = with_new_phones(opened, alarm=True)
+def test_a_row_that_a_mouse_points_at_stays_that_phone(opened, client):
+    after = with_new_phones(client, alarm=True)
     before = [cast.OTHER_MAC, cast.MAC]
     with opened() as here:
         point = here.point_at(cast.OTHER_MAC)
@@ -129,8 +130,8 @@ def test_a_row_that_a_mouse_points_at_stays_that_phone(opened):
 
 
 @pytest.mark.parametrize("how", ["elsewhere", "rests", "key", "finger"])
-def test_whoever_points_no_more_sees_all(opened, how):
-    after = with_new_phones(opened)
+def test_whoever_points_no_more_sees_all(opened, client, how):
+    after = with_new_phones(client)
     with opened() as here:
         here.point_at(cast.OTHER_MAC)
         here.hear(after)
@@ -151,8 +152,8 @@ def test_whoever_points_no_more_sees_all(opened, how):
     assert held == [cast.OTHER_MAC, cast.MAC]
 
 
-def test_where_nobody_points_phones_come_in_at_once(opened):
-    after = with_new_phones(opened)
+def test_where_nobody_points_phones_come_in_at_once(opened, client):
+    after = with_new_phones(client)
     with opened() as here:
         here.hear(after)
         assert here.shows([*reversed(NEW_MACS), cast.OTHER_MAC, cast.MAC])
