@@ -194,6 +194,14 @@ def role_of(arguments: Sequence[str]) -> str:
     return "console" if is_console else program.removesuffix(".py")[:40]
 
 
+def is_errand(arguments: Sequence[str]) -> bool:
+    """Whether a process with this command line does one thing for the person who started it, and ends."""
+    return PurePath(arguments[0] if arguments else "").name == "manage.py" and role_of(arguments) not in (
+        "listen",
+        "work",
+    )
+
+
 def configuration(level: str, form: str) -> dict[str, Any]:
     """LOGGING of both doors' settings."""
     text = {
@@ -224,7 +232,8 @@ def configuration(level: str, form: str) -> dict[str, Any]:
             # Redis away is a line a second. A logger's filters do not reach what is below it.
             "channels_redis.pubsub": {"filters": ["said_of_redis"]},
             # PostgreSQL away is several lines a second, one for each connection that the pool wants to have.
-            "psycopg.pool": {"filters": ["seldom"]},
+            # A command that ends by it says so itself, in words.
+            "psycopg.pool": {"filters": ["seldom"], "level": "ERROR" if is_errand(sys.argv) else "WARNING"},
         },
     }
 

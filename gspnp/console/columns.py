@@ -10,6 +10,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from gspnp.console.models import ListColumns
+from sipmcast.models import ListenerStatus
 
 ALWAYS = "mac"  # a row is its MAC; the box to select it and its buttons stand at the edges and are no columns
 LABELS: dict[str, Promise] = {
@@ -28,6 +29,7 @@ LABELS: dict[str, Promise] = {
     "new": _("First seen"),
 }
 DEFAULT = ("stage", "mac", "vendor", "model", "firmware", "address", "extension", "seen")
+WITH_SITE = ("stage", "mac", "vendor", "model", "firmware", "address", "site", "extension", "seen")
 UNSORTED = frozenset({"others"})
 NEWEST_FIRST = frozenset({"seen", "new"})
 
@@ -42,9 +44,16 @@ class Choice:
     always: bool
 
 
+def usual() -> tuple[str, ...]:
+    """The columns of whoever has not chosen: where a phone is, as soon as there are listeners at several sites."""
+    sites = ListenerStatus.objects.order_by().values("site").distinct()[:2]
+    return WITH_SITE if len(sites) > 1 else DEFAULT
+
+
 def chosen(user: Any) -> tuple[str, ...]:
     """The columns that this person sees, in order."""
-    return chosen_by([user.pk]).get(user.pk, DEFAULT)
+    own = chosen_by([user.pk]).get(user.pk)
+    return usual() if own is None else own
 
 
 def chosen_by(user_ids: Iterable[int]) -> dict[int, tuple[str, ...]]:
@@ -62,7 +71,7 @@ def sensible(names: Iterable[str]) -> tuple[str, ...]:
 def choose(user: Any, names: Iterable[str]) -> tuple[str, ...]:
     """Keep this person's choice; what is chosen now. The usual ones are no choice: they may change with the product."""
     now = sensible(names)
-    if now == DEFAULT:
+    if now == usual():
         ListColumns.objects.filter(user=user).delete()
     else:
         ListColumns.objects.update_or_create(user=user, defaults={"names": list(now)})

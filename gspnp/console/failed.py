@@ -22,11 +22,21 @@ def failed(request: HttpRequest) -> HttpResponse:
     error = sys.exc_info()[1]
     if error is None or not is_away(error):
         return HttpResponse(loader.get_template(ERROR_500_TEMPLATE_NAME).render(), status=500)
-    if is_full(error):
-        words = _("The disk of the database is full. Make room on it and try again: nothing of this was stored.")
-    else:
-        words = _("The database is away. Nothing of this was stored; try it again in a moment.")
+    looks = request.method in ("GET", "HEAD")  # nobody wanted to store anything
+    words = _words(is_full(error), looks)
     headers = {"Retry-After": str(RETRY_SECONDS)}
     if "text/html" not in request.headers.get("Accept", ""):  # a script of ours, which shows the words
-        return JsonResponse({"message": words}, status=503, headers=headers)
-    return HttpResponse(loader.get_template("503.html").render({"words": words}), status=503, headers=headers)
+        said = {"message": words, "away": not is_full(error)}
+        return JsonResponse(said, status=503, headers=headers)
+    page = loader.get_template("503.html").render({"words": words, "looks": looks})
+    return HttpResponse(page, status=503, headers=headers)
+
+
+def _words(full: bool, looks: bool) -> str:
+    if full and looks:
+        return _("The disk of the database is full. Make room on it and try again.")
+    if full:
+        return _("The disk of the database is full. Make room on it and try again: nothing of this was stored.")
+    if looks:
+        return _("The database is away. Try it again in a moment.")
+    return _("The database is away. Nothing of this was stored; try it again in a moment.")

@@ -16,22 +16,23 @@ from devices.models import Alarm, Phone
 from sipmcast.models import ListenerStatus
 
 LISTENER_AWAY = gettext_lazy("Waiting for the listener, which is not running.")
+NAMED = 3  # listeners that say the same thing; all stand on the page of listeners. Our choice.
 _NUMBER = re.compile(r"\d[\d,]*[.,;:]?")
 
 
 @dataclass(frozen=True)
 class Remark:
-    """What a listener says of itself. `speaker` names it if there are several."""
+    """What a listener says of itself. `speaker` names it if there are several; it may be `many` that say the same."""
 
     speaker: str
     words: str
     is_one_of_several: bool = False
+    many: int = 1
 
     @property
     def key(self) -> str:
         """The same while only its counts grow: a person who has put it aside is not told of each. Addresses stay."""
-        words = " ".join("#" if _NUMBER.fullmatch(word) else word for word in self.words.split())
-        return f"{self.speaker}: {words}"
+        return f"{self.speaker}: {_uncounted(self.words)}"
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,27 @@ def _undismissed(silent: list[ListenerStatus]) -> list[ListenerStatus]:
 
 
 def _remarks(fresh: list[ListenerStatus], said: Iterable[tuple[ListenerStatus, str]]) -> list[Remark]:
+    """One for all that say the same, but for its counts: what befalls a whole site befalls each of its listeners."""
     several = len(fresh) > 1
-    named = (Remark(_speaker(row, several), words, several) for row, words in said if words)
-    return list(dict.fromkeys(named))
+    alike: dict[str, dict[ListenerStatus, str]] = {}
+    for row, words in said:
+        if words:
+            alike.setdefault(_uncounted(words), {}).setdefault(row, words)
+    return [
+        Remark(_speakers(list(group), several), next(iter(group.values())), several, len(group))
+        for group in alike.values()
+    ]
+
+
+def _speakers(rows: list[ListenerStatus], several: bool) -> str:
+    if len(rows) == 1:
+        return _speaker(rows[0], several)
+    names = ", ".join([*(row.name for row in rows[:NAMED]), *(["…"] if len(rows) > NAMED else [])])
+    return _("%(count)d listeners (%(names)s)") % {"count": len(rows), "names": names}
+
+
+def _uncounted(words: str) -> str:
+    return " ".join("#" if _NUMBER.fullmatch(word) else word for word in words.split())
 
 
 def _speaker(row: ListenerStatus, several: bool) -> str:

@@ -17,6 +17,7 @@ def as_json(phone: Phone) -> dict:
         "contact": phone.contact,
         "address": phone.source_host,
         "alarm": phone.alarm,
+        "site": phone.site,
         "neighbour": phone.neighbour,
         "online": phone.online,
         "online_at": _iso(phone.online_at),

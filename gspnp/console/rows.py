@@ -42,8 +42,8 @@ LISTED = gettext_lazy("Listed")
 NOT_HEARD = gettext_lazy("It is listed, and was not heard yet. Assign it, or plug it in.")
 FILE_COMES = gettext_lazy("It was plugged in: its file is being made.")
 NO_WORKER = gettext_lazy(
-    "It was plugged in, and nobody makes its file: the worker is not running. Start everything with make run, or the "
-    "worker alone with manage.py work."
+    "It was plugged in, and nobody makes its file: the worker is not running. Start it: the unit gspnp-work, the "
+    "service work of the containers, or by hand make run for everything and manage.py work for it alone."
 )
 JUST_SECONDS = 10  # a phone that was read a moment before its NOTIFY was answered is still "assigned". Our choice.
 FILE_SECONDS = 30  # a worker makes it within two. Our choice.

@@ -56,10 +56,8 @@ def read(keys: Iterable[str]) -> dict[str, Reader]:
     that is to be written first is Django's."""
     viewers = {key: one for key, one in standing.read(keys).items() if one.may_view and one.has_times}
     chosen = columns.chosen_by({one.user_id for one in viewers.values()})
-    return {
-        key: Reader(one.may_change, one.may_forget, chosen.get(one.user_id, columns.DEFAULT))
-        for key, one in viewers.items()
-    }
+    usual = columns.usual()
+    return {key: Reader(one.may_change, one.may_forget, chosen.get(one.user_id, usual)) for key, one in viewers.items()}
 
 
 _read = database_sync_to_async(read, thread_sensitive=False)

@@ -17,7 +17,7 @@ from django.utils.functional import Promise
 from devices.choices import OUT_OF_SIGHT, Stage
 from devices.models import Account, Phone
 from gspnp.console import filters, narrow
-from gspnp.console.columns import DEFAULT, LABELS, NEWEST_FIRST, UNSORTED
+from gspnp.console.columns import DEFAULT, LABELS, NEWEST_FIRST, UNSORTED, WITH_SITE
 from gspnp.console.filters import ATTENTION, REACHES, Chip, Counts, CountsWithin, Removable
 from gspnp.console.paging import MAX_PAGE, PAGE_ROWS, QUERY_CHARS, Paged, UrlQuery, page_within
 from gspnp.console.rows import SHOWN_ACCOUNTS
@@ -142,7 +142,7 @@ def read_page(query: ListQuery, names: Sequence[str] = DEFAULT) -> Page:
         reach_chips=filters.reach_chips(shown, counts),
         removable=filters.removable(shown),
         columns=[_column(shown, name) for name in names],
-        own_columns=tuple(names) != DEFAULT,
+        own_columns=tuple(names) not in (DEFAULT, WITH_SITE),
         query=shown,
     )
 

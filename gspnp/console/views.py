@@ -77,7 +77,7 @@ def offered_filters(request: HttpRequest) -> HttpResponse:
 def list_columns(request: HttpRequest) -> HttpResponse:
     """The reader's own columns: which there are, and the choice that is kept."""
     if request.method == "POST":
-        columns.choose(request.user, request.POST.getlist("column") or columns.DEFAULT)
+        columns.choose(request.user, request.POST.getlist("column") or columns.usual())
     return render(request, "console/_columns.html", {"choices": columns.choices(columns.chosen(request.user))})
 
 

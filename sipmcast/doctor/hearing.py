@@ -25,7 +25,10 @@ COUNTED = {
         "They appear when they start again. Look at the database.",
     ),
 }
-START_REMEDY = "Start everything with `make run`, or the listener alone with `manage.py listen_pnp`."
+START_REMEDY = (
+    "Start it: the unit gspnp-listen, the service listen of the containers, or by hand `make run` for everything and "
+    "`manage.py listen_pnp` for it alone."
+)
 SILENCE_REMEDY = (
     "Switch a phone in that network off and on: phones announce themselves only while they start. If it stays so, "
     "the phone is in another VLAN, a switch filters multicast (IGMP snooping without a querier), or Plug and Play "

@@ -52,7 +52,8 @@ def _nobody_here(machine: Machine, others: Sequence[str]) -> Finding:
     return wrong(
         "No interface is listened on",
         f"No listener runs on this machine. Its interfaces: {places}.",
-        "Start everything with `make run`, or the listener alone with `manage.py listen_pnp`.",
+        "Start it: the unit gspnp-listen, the service listen of the containers, or by hand `make run` for everything "
+        "and `manage.py listen_pnp` for it alone.",
     )
 
 

@@ -114,7 +114,8 @@ def _judge_door(door: Door, setup: Setup) -> Finding:
     return wrong(
         title,
         f"No answer: {text(door.fault)}. A phone that is told this address cannot fetch its file.",
-        f"Is the process `phones` running (`make run`)? Does a firewall let TCP port {setup.phones_port} in? "
+        "Is the process `phones` running (the unit gspnp-phones@, the service phones of the containers, `make run`)? "
+        f"Does a firewall let TCP port {setup.phones_port} in? "
         + (
             "Does the name in GSPNP_PUBLIC_URL lead here?"
             if setup.public_url

@@ -2,6 +2,7 @@
 
 import { copy, perform } from "./actions.js";
 import { closeDrawer, openDrawer, prepareDrawer } from "./drawer.js";
+import { holds, letGo, prepareHolding } from "./holding.js";
 import { hush, putAside } from "./hush.js";
 import { debounced, follow } from "./live.js";
 import { closeMenu, menuIsOpen, openMenu, prepareMenu } from "./menu.js";
@@ -10,7 +11,8 @@ import { prepareOrders } from "./order.js";
 import { preparePops } from "./pops.js";
 import { markPicked, prepareSelection, selectionKey } from "./select.js";
 import { pageUrl } from "./paging.js";
-import { parse, remember, swapContent, swapRows } from "./swap.js";
+import { lift, stand } from "./standing.js";
+import { parse, remember, swapContent, swapRows, updateRows } from "./swap.js";
 import { announce, toast } from "./toast.js";
 import { refresh } from "./times.js";
 import { onLongPress } from "./touch.js";
@@ -21,6 +23,7 @@ const COUNTS_MS = 1000;
 const LISTENER_MS = 10000;
 // What happens to a phone that is not shown and changes nothing here but counts.
 const ELSEWHERE = new Set(["changed", "stage", "notify", "download", "reach"]);
+const UNREAD = "rows-unread";
 const SEARCH_MS = 200;
 const list = document.getElementById("list");
 const search = document.getElementById("search-text");
@@ -35,14 +38,17 @@ const rowOf = (node) => node.closest?.("tr[data-mac]");
 
 // --- what the server says -----------------------------------------------------------------------------------------
 
-async function fetchRows() {
+/** `asks` says that a person has asked for them, who is told at once why there are none. */
+async function fetchRows(asks = false) {
   const asked = location.search;
   try {
     const answer = await send(`${list.dataset.rowsUrl}${asked}`);
     if (!answer.ok) {
-      toast(await wordsOf(answer), "bad");
+      if (asks) toast(await wordsOf(answer), "bad");
+      else if (answer.status !== 503) stand(UNREAD, await wordsOf(answer));
       return;
     }
+    lift(UNREAD);
     const page = parse(await answer.text());
     if (asked === location.search) swapPage(page);
     else update();
@@ -51,9 +57,19 @@ async function fetchRows() {
   }
 }
 
+/** What the person has asked for: nothing is held any more. */
+function fetchAnew() {
+  letGo();
+  return fetchRows(true);
+}
+
 // The server makes rows once for all who ask, and rests in between (gspnp/console/sharing.py): pages that each leave it
 // alone for a time of their own would only ask one after the other.
-const update = debounced(fetchRows, REFRESH_MS, REFRESH_MS);
+const update = debounced(() => fetchRows(), REFRESH_MS, REFRESH_MS);
+const updateAnew = () => {
+  letGo();
+  update();
+};
 const updateCounts = debounced(async () => update(), COUNTS_MS);
 
 /** The list as it comes first has new phones on top: only what is shown, or is new, must be fetched at once. In any other
@@ -66,24 +82,27 @@ function isElsewhere({ reload, events }) {
 
 function swapPage(page) {
   const before = new Map(rows().map((row) => [row.dataset.mac, row.dataset.firstSeen]));
+  const held = holds(page);
   const typed = pageNumber()?.value;
   const isTyping = document.activeElement === pageNumber() && typed !== pageNumber()?.defaultValue;
   for (const id of ["notices", "chips", "pager"]) {
     const [old, fresh] = [document.getElementById(id), page.getElementById(id)];
-    swapContent(old, fresh);
+    if (!held?.keeps(id)) swapContent(old, fresh);
   }
   if (isTyping && pageNumber()) pageNumber().value = typed;
   hush();
   const fresh = page.getElementById("rows");
   if (fresh && body()) {
     swapContent(list.querySelector("thead"), page.querySelector("thead"));
-    swapRows(body(), fresh);
+    if (held) updateRows(body(), fresh);
+    else swapRows(body(), fresh);
   } else swapContent(document.getElementById("listing"), page.getElementById("listing"));
   // New on the page, or listed before and plugged in now.
   rows().filter((row) => before.get(row.dataset.mac) !== row.dataset.firstSeen).forEach(welcome);
   mark();
   markPicked();
   rove();
+  held?.stay();
 }
 
 /** A row that was not on the page: if the phone is new, it slides in and is marked until it is touched. */
@@ -110,7 +129,7 @@ function touch(row) {
 function goTo(url, remembered = true) {
   if (remembered) history.pushState(null, "", url);
   else history.replaceState(null, "", url);
-  return fetchRows();
+  return fetchAnew();
 }
 
 function followLink(url) {
@@ -151,7 +170,7 @@ list.addEventListener("click", (event) => {
   else if (what === "copy-text") copy(document.getElementById(button.dataset.from).textContent);
   else if (what === "hush") putAside(button, () => rows()[0] ?? search);
   else if (what === "accept" || what === "dismiss") {
-    perform(what, button.dataset.name, button.dataset.url, button.dataset.host).then(update);
+    perform(what, button.dataset.name, button.dataset.url, button.dataset.host).then(updateAnew);
   }
   else if (what === "menu") {
     const box = button.getBoundingClientRect();
@@ -161,7 +180,7 @@ list.addEventListener("click", (event) => {
 
 window.addEventListener("popstate", () => {
   search.value = new URLSearchParams(location.search).get("q") ?? "";
-  fetchRows();
+  fetchAnew();
 });
 
 let typing = 0;
@@ -194,7 +213,7 @@ function choose(what, row, host = row.dataset.host, go = null) {
   else if (what === "copy") copy(colons);
   else if (what === "timeline") location.assign(phoneUrl);
   else if (what === "swap") location.assign(`${phoneUrl}swap/`);
-  else perform(what, name, `${phoneUrl}${what}/`, host).then(update);
+  else perform(what, name, `${phoneUrl}${what}/`, host).then(updateAnew);
 }
 
 list.addEventListener("contextmenu", (event) => {
@@ -289,8 +308,9 @@ function onRowKey(event) {
 
 remember(document);
 prepareSelection(list);
-prepareOrders(update);
-preparePops(followLink, fetchRows);
+prepareOrders(updateAnew);
+preparePops(followLink, fetchAnew);
+prepareHolding(list, update);
 onLongPress(list, "tr[data-mac]", (row, x, y) => {
   touch(row);
   openMenu(row, x, y);
@@ -301,7 +321,7 @@ mark();
 markPicked();
 rove();
 prepareMenu(choose);
-prepareDrawer(update);
+prepareDrawer(updateAnew);
 follow({ onEvents: (message) => (isElsewhere(message) ? updateCounts() : update()), onPoll: update });
 setInterval(() => { if (!document.hidden) update(); }, LISTENER_MS);
 window.addEventListener("pagehide", () => { closeMenu(false); closeDrawer(); });

@@ -1,6 +1,6 @@
 // The link to the server: one WebSocket that reconnects by itself and catches up; polling while it cannot be had.
 
-import { sessionEnded, signedIn } from "./net.js";
+import { AWAY, databaseAway, sessionEnded, signedIn } from "./net.js";
 import { lift, stand } from "./standing.js";
 import { gettext } from "./words.js";
 
@@ -9,8 +9,8 @@ const LAST_RETRY_MS = 15000;
 const TOO_MUCH_RETRY_MS = 60000; // the server found that this page says too much
 const SPEAK_MS = 1000;
 const SILENT_MS = 12000; // the server says something every 5 s
-const ASKED_MS = 4000; // whether it is there at all
-const AWAY = "server-away";
+const ASKED_MS = 8000; // whether it is there at all: it waits 5 s for its database
+const NO_DATABASE = "no database"; // what /healthz says then
 const POLL_MS = 5000;
 const LONGEST_PAUSE_MS = 2000;
 const WORDS = {
@@ -85,6 +85,10 @@ export function follow({ onEvents, onPoll }) {
       const answer = await fetch("/healthz", { cache: "no-store", signal: AbortSignal.timeout(ASKED_MS) });
       if (answer.status < 502) {
         lift(AWAY);
+        return;
+      }
+      if (answer.status === 503 && (await answer.text()) === NO_DATABASE) {
+        databaseAway();
         return;
       }
     } catch {

@@ -5,6 +5,7 @@ import { toast } from "./toast.js";
 import { gettext } from "./words.js";
 
 const ENDED = "session-ended";
+export const AWAY = "server-away";
 const root = () => document.getElementById("console");
 
 /** The CSRF token of now: a sign-in, in another tab too, makes another one than the page came with. */
@@ -22,7 +23,20 @@ export async function send(url, { method = "GET", body = null, signal } = {}) {
     throw new Refused("signed out");
   }
   if (answer.status !== 403 && answer.status < 500) signedIn();
+  if (answer.ok) lift(AWAY);
+  else if (method === "GET" && (await isAway(answer))) databaseAway();
   return answer;
+}
+
+/** Whether our server answers, and its database does not: a proxy in front of a server that is away says 503 too. */
+async function isAway(answer) {
+  if (answer.status !== 503 || !(answer.headers.get("content-type") || "").includes("json")) return false;
+  return Boolean((await answer.clone().json()).away);
+}
+
+/** Say so until it is over. */
+export function databaseAway() {
+  stand(AWAY, gettext("The database is away. What stands here is not up to date; it goes on by itself as soon as the database is back."));
 }
 
 /** POST with the address that the person saw, and show the answer's words. Returns whether it was done. */

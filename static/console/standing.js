@@ -7,14 +7,18 @@ const lines = (id) => document.querySelectorAll(`[data-standing="${id}"]`);
 /** Whether the line stands. */
 export const stands = (id) => lines(id).length > 0;
 
-/** Show `words`, and a link `{ label, url }` that leaves alone what is typed in a dialog. Once for each place. */
+/** Show `words`, and a link `{ label, url }` that leaves alone what is typed in a dialog. Once for each place; other words
+ * take the place of those before. */
 export function stand(id, words, link = null) {
   for (const place of places()) {
-    if (place.querySelector(`:scope > [data-standing="${id}"]`)) continue;
+    const before = place.querySelector(`:scope > [data-standing="${id}"]`);
+    if (before?.dataset.words === words) continue;
+    before?.remove();
     const line = document.createElement("p");
     line.className = "gs-notice gs-notice-bad gs-standing";
     line.setAttribute("role", "alert");
     line.dataset.standing = line.dataset.testid = id;
+    line.dataset.words = words;
     line.append(words);
     if (link) line.append(" ", linkOf(link, place.matches("dialog")));
     place.prepend(line);

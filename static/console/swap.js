@@ -79,6 +79,13 @@ export function swapRows(old, fresh) {
   refresh(old);
 }
 
+/** Make the rows that are in both as in `fresh`, each where it stands; none comes or goes. */
+export function updateRows(old, fresh) {
+  const wanted = new Map([...fresh.rows].map((row) => [row.dataset.mac, row]));
+  for (const row of old.rows) if (wanted.has(row.dataset.mac)) updateRow(row, wanted.get(row.dataset.mac));
+  refresh(old);
+}
+
 /** Put a row in its place. Moving an element takes its focus away, so that is given back. */
 function moveBefore(body, row, at) {
   const focused = row.contains(document.activeElement) ? document.activeElement : null;

@@ -1,5 +1,7 @@
 // Short messages in the corner, above everything, also said to a screen reader.
 
+import { gettext } from "./words.js";
+
 const SHOWN_MS = { good: 6000, bad: 12000 };
 const OFFERED_MS = 20000; // with a button
 const ABOVE_FOOT_PX = 12;
@@ -19,6 +21,7 @@ export function toast(words, kind = "good", offer = null, about = "") {
   icon.textContent = kind === "good" ? "check_circle" : "error";
   const text = document.createElement("span");
   text.textContent = words;
+  text.dataset.words = "";
   note.append(icon, text);
   const leave = () => {
     note.remove();
@@ -30,6 +33,20 @@ export function toast(words, kind = "good", offer = null, about = "") {
   toFront();
   announce(words);
   setTimeout(leave, offer ? OFFERED_MS : (SHOWN_MS[kind] ?? SHOWN_MS.good));
+}
+
+// What was said of a phone that is about to be told something is over once it has come for its file; what can be undone
+// can be for as long as before.
+document.addEventListener("gs:heard", ({ detail }) => {
+  for (const { mac, kind } of detail.events ?? []) if (kind === "download") overtaken(mac);
+});
+
+function overtaken(mac) {
+  for (const note of document.querySelectorAll(`#gs-toasts [data-about="${CSS.escape(mac)}"]`)) {
+    if (note.classList.contains("gs-toast-bad")) continue;
+    if (note.querySelector("button, a")) note.querySelector("[data-words]").textContent = gettext("The phone has come for its file.");
+    else note.click();
+  }
 }
 
 function shortcut(text) {

@@ -66,8 +66,12 @@ def test_a_database_that_is_full_or_away_is_said_to_people_and_to_scripts(consol
     page = answer.content.decode()
     assert (answer.status_code, answer["Retry-After"]) == (503, "10")
     assert 'data-testid="error-page"' in page and words in page and "connection" not in page
+    assert "stored" not in page and 'data-testid="try-again"' in page, "nobody wanted to store anything"
     answer = console.get("/healthz", headers={"accept": "*/*"})
     assert answer.status_code == 503 and words in answer.json()["message"]
+    assert answer.json()["away"] == (words == "The database is away")
+    posted = console.post("/healthz", headers={"accept": "text/html,*/*"}).content.decode()
+    assert "stored" in posted and "again.js" not in posted, "a form is not sent anew by itself"
 
 
 def test_the_log_says_it_in_one_line_and_of_a_fault_where_it_is(console, monkeypatch, caplog):

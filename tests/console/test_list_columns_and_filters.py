@@ -3,11 +3,13 @@
 import re
 
 import pytest
+from django.utils import timezone
 
 from devices.models import Phone
 from gspnp.console import columns
 from gspnp.console.models import ListColumns
 from gspnp.console.tables import PAGE_ROWS, SORTS
+from sipmcast.models import ListenerStatus
 from tests import cast
 from tests.console.conftest import signed_in
 from tests.console.test_phone_list import macs, row
@@ -198,3 +200,20 @@ def test_the_chips_count_what_a_search_or_another_filter_leaves(console):
     assert chips("/?only=alarm")[0]["all"] == "1"
     nothing = console.get("/?q=nosuchphone").content.decode()
     assert 'data-testid="nothing-found"' in nothing and re.search(r'data-chip="all".*?<b data-count>0<', nothing)
+
+
+def test_with_listeners_at_two_sites_the_list_says_where_a_phone_is_until_a_person_wants_it_otherwise(
+    console, listener
+):
+    phone = cast.seen()
+    assert 'class="gs-col-site"' not in console.get("/").content.decode()
+    now = timezone.now()
+    ListenerStatus.objects.create(name="annex", site="annex", started_at=now, heartbeat_at=now)
+    Phone.objects.filter(pk=phone.pk).update(site="annex")
+    page = console.get("/").content.decode()
+    assert re.search(r'<td class="gs-col-site"[^>]*>annex</td>', page)
+    assert re.search(r'data-testid="site">annex<', console.get(f"/phones/{cast.MAC}/").content.decode())
+    console.post("/columns/", {"column": list(columns.DEFAULT)})
+    assert 'class="gs-col-site"' not in console.get("/").content.decode()
+    console.post("/columns/", {})
+    assert 'class="gs-col-site"' in console.get("/").content.decode()

@@ -44,10 +44,40 @@ def test_a_listener_that_is_gone_warns_of_nothing_and_one_of_several_is_named(co
     now = timezone.now()
     ListenerStatus.objects.update(warnings=[BUFFER])
     other = ListenerStatus.objects.create(name="annex", started_at=now, heartbeat_at=now, warnings=[BUFFER])
-    assert "The listener annex" in console.get("/").content.decode()
+    assert "2 listeners (annex, lab)" in console.get("/").content.decode()
     ListenerStatus.objects.filter(pk=other.pk).update(heartbeat_at=now - timedelta(minutes=1))
     words = console.get("/").content.decode()
     assert "The listener annex:" not in words and BUFFER in words
+
+
+def test_what_several_say_is_said_once_with_their_names(console, phone, listener):
+    now = timezone.now()
+    ListenerStatus.objects.update(warnings=[BUFFER, FLOOD])
+    for name, words in (
+        ("annex", FLOOD.replace("3,100", "98")),
+        ("berlin", FLOOD),
+        ("cellar", FLOOD),
+        ("depot", FLOOD),
+    ):
+        ListenerStatus.objects.create(
+            name=name, started_at=now, heartbeat_at=now, warnings=[words], trouble="eth9 is gone"
+        )
+    page = console.get("/").content.decode()
+    assert page.count('data-testid="listener-warning"') == 2
+    assert page.count('data-testid="listener-trouble"') == 1
+    assert "5 listeners (annex, berlin, cellar, …)" in page and "4 listeners (annex, berlin, cellar, …) say:" in page
+    assert "The listener lab:" in page, "what one says alone has its name"
+
+
+def test_many_that_are_silent_are_one_notice(console, phone, listener):
+    before = timezone.now() - timedelta(minutes=4)
+    for name in ("annex", "berlin", "cellar"):
+        ListenerStatus.objects.create(name=name, started_at=before, heartbeat_at=before)
+    page = console.get("/").content.decode()
+    assert page.count('data-testid="listener-silent"') == 1
+    assert "3 listeners are silent" in page and "annex" in page and "cellar" in page
+    shown = console.get("/listeners/").content.decode()
+    assert (shown.count("Listens on"), shown.count("Listened on")) == (1, 3)
 
 
 def test_a_count_that_grows_is_the_same_warning_and_another_address_is_not(console, phone, listener):
@@ -121,3 +151,11 @@ def test_an_account_without_a_password_is_said_to_be_one(console):
     assert re.search(hint, console.get(f"{URL}assign/").content.decode())
     cast.save(phone)
     assert re.search(r'data-no-password role="status" hidden', console.get(f"{URL}assign/").content.decode())
+
+
+@pytest.mark.parametrize("page", ["/", "/overview/"])
+def test_how_a_listener_is_started_is_said_for_every_way_of_running(console, phone, page):
+    ListenerStatus.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))
+    words = console.get(page).content.decode()
+    for way in ("<code>gspnp-listen</code>", "<code>listen</code>", "<code>make run</code>"):
+        assert way in words

@@ -10,6 +10,7 @@ from provisioning import attempts
 from tests import cast
 from tests.console.conftest import signed_in
 from tests.console.test_settings_in_a_browser import NARROW, WIDE, browser_page
+from tests.support.browser import chromium
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -61,3 +62,36 @@ def test_each_show_says_of_what(live_server, session):
         page.goto(f"{live_server.url}/phones/{cast.MAC}/settings/")
         for name in ("Show: Admin password", "Show: User password"):
             expect(page.get_by_role("button", name=name)).to_have_count(1)
+
+
+def test_whoever_comes_to_sign_in_types_at_once(live_server, db):
+    with chromium() as browser:
+        page = browser.new_page()
+        page.goto(f"{live_server.url}/")
+        expect(page.locator("input[name=username]")).to_be_focused()
+        page.keyboard.type("tess")
+        page.keyboard.press("Tab")
+        page.keyboard.type("wrong")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("[role=alert]")
+        expect(page.locator("input[name=password]")).to_be_focused()
+
+
+def test_a_message_of_what_a_phone_gets_now_does_not_outlive_its_coming(live_server, session):
+    with browser_page(live_server.url, session, WIDE) as page:
+        page.goto(f"{live_server.url}/")
+        page.evaluate(
+            """async ([mac, other]) => {
+              const { toast } = await import("/static/console/toast.js");
+              const offer = { label: "Undo", run: () => {} };
+              toast("The phone gets its NOTIFY now.", "good", offer, mac);
+              toast("That one gets it now.", "good", offer, other);
+              const events = [{ mac, kind: "download" }];
+              document.dispatchEvent(new CustomEvent("gs:heard", { detail: { type: "live.events", events } }));
+            }""",
+            [cast.MAC, cast.OTHER_MAC],
+        )
+        mine = page.locator(f"[data-about='{cast.MAC}']")
+        expect(mine).to_contain_text("has come for its file")
+        expect(mine.get_by_test_id("toast-button")).to_be_visible()
+        expect(page.locator(f"[data-about='{cast.OTHER_MAC}']")).to_contain_text("gets it now")

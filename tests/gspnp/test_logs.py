@@ -170,3 +170,13 @@ def test_what_is_said_again_and_again_while_the_database_is_away_becomes_rare_an
 def test_the_pools_of_postgresql_say_it_that_way():
     filters = logs.configuration("INFO", "text")["loggers"][psycopg_pool.pool.logger.name]["filters"]
     assert filters == ["seldom"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "level"),
+    [(["manage.py", "phones"], "ERROR"), (["manage.py", "work", "--keep-trying"], "WARNING"),
+     (["manage.py", "listen_pnp"], "WARNING"), (["/x/gspnp/phones.py", "3"], "WARNING")],
+)  # fmt: skip
+def test_a_command_that_ends_says_what_is_away_in_its_own_words_alone(monkeypatch, arguments, level):
+    monkeypatch.setattr(sys, "argv", arguments)
+    assert logs.configuration("INFO", "text")["loggers"]["psycopg.pool"]["level"] == level

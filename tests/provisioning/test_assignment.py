@@ -338,6 +338,7 @@ class TestCommands:
 
     def test_phones_lists_the_contracts_fields_and_no_secret(self):
         version = cast.assigned()
+        Phone.objects.update(site="berlin")
         out, table = io.StringIO(), io.StringIO()
         call_command("phones", "--json", stdout=out)
         call_command("phones", stdout=table)
@@ -345,7 +346,9 @@ class TestCommands:
         assert {"mac", "vendor", "model", "firmware", "stage", "stage_reason", "contact", "first_seen_at",
                 "last_seen_at"} <= set(phone)  # fmt: skip
         assert (phone["mac"], phone["stage"]) == (cast.MAC, "assigned")
-        assert "assigned" in table.getvalue()
+        assert phone["site"] == "berlin"
+        head, line = table.getvalue().splitlines()
+        assert line[head.index("SITE") :].split()[:2] == ["berlin", "assigned"]
         for secret in (cast.PASSWORD, version.first_secret, version.steady_secret):
             assert secret not in out.getvalue() + table.getvalue()
 

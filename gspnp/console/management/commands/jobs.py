@@ -51,7 +51,10 @@ class Command(BaseCommand):
                 shown = line
                 self.stdout.write(shown)
             if job.state == JobState.WAITING and patience and time.monotonic() > patience:
-                self.stderr.write("No worker has taken it yet. `make run` starts one; alone it is `manage.py work`.")
+                self.stderr.write(
+                    "No worker has taken it yet. Start it: the unit gspnp-work, the service work of the containers, or "
+                    "by hand `make run` for everything and `manage.py work` for it alone."
+                )
                 patience = 0.0
             time.sleep(LOOK_SECONDS)
         return job

@@ -23,9 +23,12 @@ class Command(BaseCommand):
         if not phones:
             self.stdout.write("No phone was seen yet. Plug one in, or try: manage.py simulate_phones --interface lo")
             return
-        self.stdout.write(f"{'MAC':<18} {'MODEL':<9} {'FIRMWARE':<12} {'ADDRESS':<16} {'STAGE':<9} WHY")
+        width = max(len("SITE"), *(len(phone.site) for phone in phones))
+        self.stdout.write(
+            f"{'MAC':<18} {'MODEL':<9} {'FIRMWARE':<12} {'ADDRESS':<16} {'SITE':<{width}} {'STAGE':<9} WHY"
+        )
         for phone in phones:
             self.stdout.write(
                 f"{colons(phone.mac):<18} {phone.model:<9} {phone.firmware:<12} {phone.source_host or '-':<16} "
-                f"{phone.stage:<9} {phone.alarm or phone.stage_reason}".rstrip()
+                f"{phone.site or '-':<{width}} {phone.stage:<9} {phone.alarm or phone.stage_reason}".rstrip()
             )

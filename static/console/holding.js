@@ -1,0 +1,104 @@
+// Who points at a row means that phone. While a mouse moves over the rows none comes in, goes or changes its place, and no
+// notice above pushes them down: what changes in a row is shown, and a bar says what waits. Whoever points no more has the whole truth at once.
+
+import { gettext, ngettext } from "./words.js";
+
+const REST_MS = 10000; // a mouse that lies still for so long points at nothing. Our choice.
+
+let at = null; // { x, y } of the mouse
+let timer = 0;
+let takeIn = () => {};
+let waits = false;
+const waiting = new Map(); // MAC -> when it was first seen
+
+const bar = () => document.getElementById("held");
+const macs = (body) => [...body.rows].map((row) => row.dataset.mac);
+const notices = (page) => page.getElementById("notices").childElementCount;
+
+/** Wire it up once, for the element around the rows; `work()` fetches what waited. */
+export function prepareHolding(list, work) {
+  takeIn = work;
+  list.addEventListener("pointermove", (event) => {
+    const { clientX: x, clientY: y } = event;
+    if (event.pointerType !== "mouse" || !event.target.closest("#rows tr, #held")) letGo();
+    else if (x !== at?.x || y !== at?.y) {
+      at = { x, y };
+      rest();
+    }
+  });
+  list.addEventListener("wheel", () => { if (at) rest(); }, { passive: true });
+  list.addEventListener("pointerleave", letGo);
+  list.addEventListener("pointerdown", (event) => { if (event.pointerType !== "mouse") letGo(); });
+  list.addEventListener("click", (event) => { if (event.target.closest("#held")) letGo(); });
+  document.addEventListener("keydown", (event) => {
+    if (!["Shift", "Control", "Alt", "Meta"].includes(event.key)) letGo();
+  });
+  document.addEventListener("visibilitychange", letGo);
+}
+
+function rest() {
+  clearTimeout(timer);
+  timer = setTimeout(letGo, REST_MS);
+}
+
+/** Nothing is pointed at any more. */
+export function letGo() {
+  clearTimeout(timer);
+  at = null;
+  const waited = waits;
+  quiet();
+  if (waited) takeIn();
+}
+
+function quiet() {
+  waits = false;
+  waiting.clear();
+  if (bar()) bar().hidden = true;
+}
+
+const pointedAt = () => document.elementFromPoint(at.x, at.y)?.closest("#rows tr, #held");
+
+/** Whether the rows stay where they are although the server has those of `page`: null if they do not. Else `keeps(id)`
+ * says what is not to be replaced, and `stay()` puts the row below the mouse there again when one above has become higher. */
+export function holds(page) {
+  const [body, fresh] = [document, page].map((one) => one.getElementById("rows"));
+  const row = at && !document.hidden && body && fresh ? pointedAt() : null;
+  if (!row) {
+    quiet();
+    return null;
+  }
+  const noticed = notices(page) !== notices(document);
+  say(body, fresh, noticed);
+  if (row !== bar() && pointedAt() === bar()) bar().hidden = true; // it never comes between the mouse and a row
+  const top = row.getBoundingClientRect().top;
+  return {
+    keeps: (id) => id === "notices" && noticed,
+    stay: () => scrollerOf(row).scrollBy(0, row.getBoundingClientRect().top - top),
+  };
+}
+
+function scrollerOf(element) {
+  for (let one = element.parentElement; one && one !== document.body; one = one.parentElement) {
+    if (one.scrollHeight > one.clientHeight && /auto|scroll/.test(getComputedStyle(one).overflowY)) return one;
+  }
+  return window;
+}
+
+function say(body, fresh, noticed) {
+  const here = macs(body);
+  for (const { dataset } of fresh.rows) if (!here.includes(dataset.mac)) waiting.set(dataset.mac, dataset.firstSeen);
+  const same = here.join() === macs(fresh).join();
+  if (same) waiting.clear();
+  waits = noticed || !same;
+  const words = [same ? "" : wordsOfRows(body), noticed ? gettext("other notices") : ""];
+  bar().querySelector("[data-held]").textContent = words.filter(Boolean).join(" · ");
+  bar().hidden = !waits;
+}
+
+function wordsOfRows(body) {
+  if (!waiting.size) return gettext("another order");
+  const newest = Math.max(...[...body.rows].map((row) => Date.parse(row.dataset.firstSeen)));
+  const isNew = [...waiting.values()].every((seen) => Date.parse(seen) > newest);
+  if (isNew) return ngettext("{count} new phone", "{count} new phones", waiting.size);
+  return ngettext("{count} more phone", "{count} more phones", waiting.size);
+}
