@@ -3,7 +3,8 @@
 
 import { gettext, ngettext } from "./words.js";
 
-const REST_MS = 10000; // a mouse that lies still for so long points at nothing. Our choice.
+// A mouse that lies still for so long points at nothing: a new phone is to be seen within two seconds. Our choice.
+const REST_MS = 1500;
 
 let at = null; // { x, y } of the mouse
 let timer = 0;

@@ -43,7 +43,7 @@ class List:
         with self.page.expect_response("**/*rows/*"):
             events = [{"mac": NEW_MACS[0], "kind": "seen"}]
             self.sockets[-1].send(json.dumps({"type": "live.events", "last": 1, "events": events}))
-            self.page.clock.run_for(3000)
+            self.page.clock.run_for(500)
         self.page.clock.run_for(50)
 
     def macs(self) -> list[str]:
@@ -139,7 +139,7 @@ def test_whoever_points_no_more_sees_all(opened, client, how):
         if how == "elsewhere":
             here.page.mouse.move(5, 5)
         elif how == "rests":
-            here.page.clock.run_for(10_000)
+            here.page.clock.run_for(1_500)
         elif how == "key":
             here.page.keyboard.press("ArrowDown")
         else:
