@@ -34,7 +34,8 @@ LOSE_AT_ONCE = 250
 ROOM_FOR_NOTIFIES = 4_000  # transactions that a roll call leaves free
 # Our 200 makes the kernel ask who has the address; the answer needs a moment.
 NEIGHBOUR_SECONDS = 1.5
-NEIGHBOURS_AT_ONCE = 250
+NEIGHBOURS_AT_ONCE = 250  # in a turn
+NEIGHBOURS_BITE = 50  # in one transaction: phones that wait for the store wait for it too
 MAX_NEIGHBOURS = 20_000
 
 InHelper = Callable[..., Awaitable[Any]]
@@ -135,8 +136,8 @@ class RollCall:
         while self._newly_heard and self._newly_heard[0][0] <= now and len(ripe) < NEIGHBOURS_AT_ONCE:
             _, phone_id, sighting = self._newly_heard.popleft()
             ripe.append((phone_id, sighting))
-        if ripe:
-            await in_helper(_record_verdicts, ripe)
+        for start in range(0, len(ripe), NEIGHBOURS_BITE):
+            await in_helper(_record_verdicts, ripe[start : start + NEIGHBOURS_BITE])
 
 
 def _record_verdicts(heard: list[tuple[int, Sighting]]) -> None:
