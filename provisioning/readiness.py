@@ -124,8 +124,8 @@ def _asked() -> Future[bool]:
         owner, asked = _asking
         if owner != os.getpid() or asked.done():  # a fork takes no thread along
             asked = Future()
-            _asking = os.getpid(), asked
             threading.Thread(target=_ask, args=(asked,), name="is the database there", daemon=True).start()
+            _asking = os.getpid(), asked  # not before somebody will answer it
     return asked
 
 

@@ -45,6 +45,7 @@ class Pulse:
     _away_since: float | None = None
     _back_at: float = 0.0
     _away_seconds: float = 0.0
+    _lost_said: int = 0
     """How long it was, the time that `_words` speak of."""
     _words: str = ""
     _words_until: float = 0.0
@@ -135,7 +136,9 @@ class Pulse:
         seconds, self._away_since, self._back_at = now - self._away_since, None, now
         words = f"{WAS_AWAY} {seconds:.0f} s; {self._most_held} phones were held meanwhile, {self.held.lost} were lost."
         log.info("the database is back. %s", words)
-        if now >= self._words_until or seconds >= self._away_seconds:  # a short one hides no long one
+        # A short one hides no long one, unless it has lost something.
+        if now >= self._words_until or seconds >= self._away_seconds or self.held.lost > self._lost_said:
+            self._lost_said = self.held.lost
             self._words, self._away_seconds, self._words_until = words, seconds, now + RECALL_SECONDS
 
 

@@ -137,7 +137,11 @@ class RollCall:
             _, phone_id, sighting = self._newly_heard.popleft()
             ripe.append((phone_id, sighting))
         for start in range(0, len(ripe), NEIGHBOURS_BITE):
-            await in_helper(_record_verdicts, ripe[start : start + NEIGHBOURS_BITE])
+            try:
+                await in_helper(_record_verdicts, ripe[start : start + NEIGHBOURS_BITE])
+            except BaseException:
+                self._newly_heard.extendleft((now, *one) for one in reversed(ripe[start:]))
+                raise
 
 
 def _record_verdicts(heard: list[tuple[int, Sighting]]) -> None:

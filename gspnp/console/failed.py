@@ -28,7 +28,9 @@ def failed(request: HttpRequest) -> HttpResponse:
     if "text/html" not in request.headers.get("Accept", ""):  # a script of ours, which shows the words
         said = {"message": words, "away": not is_full(error)}
         return JsonResponse(said, status=503, headers=headers)
-    page = loader.get_template("503.html").render({"words": words, "looks": looks})
+    page = loader.get_template("503.html").render(
+        {"words": words, "looks": looks, "returns": looks and not is_full(error)}
+    )
     return HttpResponse(page, status=503, headers=headers)
 
 

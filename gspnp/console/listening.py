@@ -94,14 +94,17 @@ def _undismissed(silent: list[ListenerStatus]) -> list[ListenerStatus]:
 
 
 def _remarks(fresh: list[ListenerStatus], said: Iterable[tuple[ListenerStatus, str]]) -> list[Remark]:
-    """One for all that say the same, but for its counts: what befalls a whole site befalls each of its listeners."""
+    """One for all that say the same, but for its counts: what befalls a whole site befalls each of its listeners.
+
+    Whoever lost most is quoted.
+    """
     several = len(fresh) > 1
     alike: dict[str, dict[ListenerStatus, str]] = {}
     for row, words in said:
         if words:
             alike.setdefault(_uncounted(words), {}).setdefault(row, words)
     return [
-        Remark(_speakers(list(group), several), next(iter(group.values())), several, len(group))
+        Remark(_speakers(list(group), several), max(group.values(), key=_figures), several, len(group))
         for group in alike.values()
     ]
 
@@ -114,7 +117,15 @@ def _speakers(rows: list[ListenerStatus], several: bool) -> str:
 
 
 def _uncounted(words: str) -> str:
-    return " ".join("#" if _NUMBER.fullmatch(word) else word for word in words.split())
+    """Without its counts; a site may be called by a number, which is none."""
+    said = words.split()
+    counts = (_NUMBER.fullmatch(word) and before != "site" for before, word in zip(["", *said], said, strict=False))
+    return " ".join("#" if is_count else word for is_count, word in zip(counts, said, strict=True))
+
+
+def _figures(words: str) -> list[int]:
+    """Its counts, the last one first: what was lost stands at the end."""
+    return [int(re.sub(r"\D", "", word)) for word in words.split() if _NUMBER.fullmatch(word)][::-1]
 
 
 def _speaker(row: ListenerStatus, several: bool) -> str:

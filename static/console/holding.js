@@ -29,7 +29,13 @@ export function prepareHolding(list, work) {
   });
   list.addEventListener("wheel", () => { if (at) rest(); }, { passive: true });
   list.addEventListener("pointerleave", letGo);
-  list.addEventListener("pointerdown", (event) => { if (event.pointerType !== "mouse") letGo(); });
+  list.addEventListener("pointerdown", (event) => {
+    if (event.pointerType !== "mouse") letGo();
+    else if (event.target.closest("#rows tr")) {
+      at = { x: event.clientX, y: event.clientY }; // until it is up again the row stays under it
+      rest();
+    }
+  });
   list.addEventListener("click", (event) => { if (event.target.closest("#held")) letGo(); });
   document.addEventListener("keydown", (event) => {
     if (!["Shift", "Control", "Alt", "Meta"].includes(event.key)) letGo();

@@ -30,6 +30,7 @@ const search = document.getElementById("search-text");
 const openedAt = Date.now();
 const untouched = new Set(JSON.parse(sessionStorage.getItem("gspnp.new") || "[]"));
 const announced = new Map(); // MAC -> when it came
+let shown = location.search; // of what the rows are
 
 const body = () => document.getElementById("rows");
 const rows = () => [...(body()?.rows ?? [])];
@@ -50,8 +51,11 @@ async function fetchRows(asks = false) {
     }
     lift(UNREAD);
     const page = parse(await answer.text());
-    if (asked === location.search) swapPage(page);
-    else update();
+    if (asked === location.search) {
+      if (asks || asked !== shown) letGo(); // a mouse may have come onto the rows since: they are those of another question
+      shown = asked;
+      swapPage(page);
+    } else update();
   } catch (error) {
     if (!(error instanceof Refused || error instanceof TypeError)) throw error;
   }

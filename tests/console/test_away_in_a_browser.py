@@ -22,7 +22,7 @@ def session(live_server, administrator, listener) -> str:
 
 
 def test_a_page_that_could_not_be_shown_comes_back_by_itself(live_server, session):
-    away = loader.get_template("503.html").render({"words": AWAY["message"], "looks": True})
+    away = loader.get_template("503.html").render({"words": AWAY["message"], "looks": True, "returns": True})
     with chromium() as browser:
         context = browser.new_context()
         context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}])

@@ -69,6 +69,17 @@ def test_what_several_say_is_said_once_with_their_names(console, phone, listener
     assert "The listener lab:" in page, "what one says alone has its name"
 
 
+def test_of_several_that_say_the_same_whoever_lost_most_is_quoted(console, phone, listener):
+    now, words = timezone.now(), "The database was away for {} s; {} phones were held meanwhile, {} were lost."
+    both = ["A listener at site 12 hears the same phones.", "A listener at site 14 hears the same phones."]
+    ListenerStatus.objects.update(warnings=[words.format(30, 12, 0), *both])
+    said = [words.format(3, 20_000, 5_312)]
+    ListenerStatus.objects.create(name="annex", started_at=now, heartbeat_at=now, warnings=said)
+    page = console.get("/").content.decode()
+    assert "5312 were lost" in page and "away for 30 s" not in page
+    assert all(one in page for one in both), "sites may be called by numbers"
+
+
 def test_many_that_are_silent_are_one_notice(console, phone, listener):
     before = timezone.now() - timedelta(minutes=4)
     for name in ("annex", "berlin", "cellar"):

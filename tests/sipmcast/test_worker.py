@@ -348,6 +348,9 @@ def test_a_short_outage_does_not_hide_a_long_one_while_that_is_told():
     assert "away for 40 s" in made.warnings(0, time.monotonic())[0]
     fallen(50.0, made, fake)
     assert "away for 50 s" in made.warnings(0, time.monotonic())[0]
+    made.held.lost = 7  # what was lost is said however short it was
+    fallen(3.0, made, fake)
+    assert "7 were lost" in made.warnings(0, time.monotonic())[0]
 
 
 async def test_that_the_clock_was_set_back_is_said_for_an_hour(running, store):
