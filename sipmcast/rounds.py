@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterable
 
 # Each wait is this part shorter or longer, so that phones that started together do not stay together. Our choice.
 JITTER = 0.2
-# However late we are, not more at once than this many times what a second brings on average. Our choice.
+# However late we are, not more at once than this many times what the time since the last look brings on average, and
+# one: where few phones are late, each look asks one of them. Our choice.
 CATCH_UP = 3.0
 LATE_SECONDS = 1.0
 
