@@ -77,6 +77,9 @@ class Tail:
         self._task: asyncio.Task[None] | None = None
         self._failing = False
 
+    def __len__(self) -> int:
+        return len(self._browsers)
+
     @property
     def running(self) -> bool:
         return self._task is not None and not self._task.done()
@@ -167,6 +170,11 @@ _tails: WeakKeyDictionary[asyncio.AbstractEventLoop, Tail] = WeakKeyDictionary()
 def current() -> Tail:
     """The tail of the running event loop."""
     return _tails.setdefault(asyncio.get_running_loop(), Tail())
+
+
+def open_pages() -> int:
+    """How many browsers are told things in the running event loop."""
+    return len(current())
 
 
 def is_well() -> bool:
