@@ -71,6 +71,7 @@ PARTS: dict[str, Callable[[int], Part]] = {
     "boot": boot.main,
     "busy": busy.main,
     "console": console.main,
+    "list": _other("console_list", "The list of phones, among ten million events"),
     "browsers": browsers.main,
     "latency": answer_latency.main,
     "refusals": refusals.main,

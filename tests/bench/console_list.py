@@ -1,9 +1,9 @@
-"""The list of phones among 100,000: `python -m tests.bench.console_list`.
+"""The list of phones among 100,000, with ten million events: `python -m tests.bench.console_list`.
 
 Milliseconds of the server for one answer, from the request to the bytes, in this process: middleware, session, every
 query, templates; without the network and the browser. The phones are mixed: four fifths applied, most of these online,
-some ignored, some with an alarm or stopped on their way; seven models, four sites, an account each. *worst* is the
-slowest of the repeats that follow one that nobody counted.
+some ignored, some with an alarm or stopped on their way; seven models, four sites, an account each, and a hundred
+events of the last hundred days. *worst* is the slowest of the repeats that follow one that nobody counted.
 """
 
 import gc
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 PHONES = 100_000
+EVENTS_EACH = 100
 AT_ONCE = 2_000
 REPEATS = 7
 CHILD = "--child"
@@ -110,9 +111,23 @@ def fill() -> None:
             Phone(**_phone(number, stage, chance, now)) for number, stage in zip(numbers, drawn, strict=True)
         )
         Account.objects.bulk_create(_accounts(phones, chance))
+    _happen(now)
     if connection.vendor == "postgresql":  # which does so by itself, some time later; SQLite never does
         with connection.cursor() as cursor:
             cursor.execute("VACUUM ANALYZE")
+
+
+def _happen(now: Any) -> None:
+    """One event of each phone a day, the oldest day first, as they would have come."""
+    from django.db import connection
+
+    statement = (
+        "INSERT INTO devices_liveevent (phone_id, mac, kind, stage, text, at)"
+        " SELECT id, mac, 'notify', stage, 'NOTIFY sent to 10.0.0.1:5060.', %s FROM devices_phone ORDER BY id"
+    )
+    for days in range(EVENTS_EACH, 0, -1):
+        with connection.cursor() as cursor:
+            cursor.execute(statement, [connection.ops.adapt_datetimefield_value(now - timedelta(days=days))])
 
 
 def _phone(number: int, stage: str, chance: random.Random, now: Any) -> dict[str, Any]:
