@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 
 from devices.places import site_words
 from provisioning.clock_step import WORDS
+from provisioning.outage import Outage
 from sipmcast.held import WAS_AWAY, Held
 from sipmcast.listener import Listener
 from sipmcast.models import HEARTBEAT_SECONDS
@@ -36,14 +38,14 @@ class Pulse:
     """When a heartbeat was stored last."""
     storing_since: float | None = None
     """Since when a batch waits to be stored."""
+    outage: Outage = field(default_factory=Outage)
+    """Of the store."""
     _shared: dict[str, float] = field(default_factory=dict)
     """Site whose listener hears the same starts -> until when that is said."""
     _in_hand: int = 0
     """How many are in that batch."""
     _most_held: int = 0
     """At any one moment since the store is away."""
-    _away_since: float | None = None
-    _back_at: float = 0.0
     _away_seconds: float = 0.0
     _lost_said: int = 0
     """How long it was, the time that `_words` speak of."""
@@ -94,11 +96,16 @@ class Pulse:
     @property
     def is_away(self) -> bool:
         """Is the store away, as far as we know?"""
-        return self._away_since is not None
+        return self.outage.is_on
+
+    @property
+    def waiting_since(self) -> float:
+        """Since when a batch waits to be stored: not longer than the store is back, for what was before is over."""
+        return math.inf if self.storing_since is None else max(self.storing_since, self.outage.back_at)
 
     def is_slow(self) -> bool:
         """Does a batch wait to be stored for too long?"""
-        return self.storing_since is not None and time.monotonic() - self.storing_since > SLOW_STORE_SECONDS
+        return time.monotonic() - self.waiting_since > SLOW_STORE_SECONDS
 
     @contextlib.contextmanager
     def storing(self, count: int) -> Iterator[None]:
@@ -115,25 +122,23 @@ class Pulse:
         self._most_held = max(self._most_held, len(self.held) + self._in_hand)
 
     def gone(self, listener: Listener, error: Exception, since: float) -> None:
-        """The store did not answer, or refused; said once until it is back.
-
-        Who has waited `since` before it came back learns late what is over, and says nothing new.
-        """
-        if since < self._back_at:
-            return
-        if self._away_since is None:
+        """The store, waited for since then, did not answer, or refused; said once until it is back."""
+        if self.outage.gone(since):
             log.error("the database is away (%s): phones are answered, what they say is held", error)
-            self._away_since, self._most_held = time.monotonic(), 0
+            self._most_held = 0
             listener.agent.counters["store_away"] += 1
-        self._note_held()
+        if self.is_away:
+            self._note_held()
 
     def back(self) -> None:
-        """The store has done something for us."""
-        if self._away_since is None or self.is_slow():
+        """The store has done something for us just now, whenever that began."""
+        if not self.is_away or self.is_slow():
             return
         self._note_held()
         now = time.monotonic()
-        seconds, self._away_since, self._back_at = now - self._away_since, None, now
+        seconds = self.outage.back(now)
+        if seconds is None:
+            return
         words = f"{WAS_AWAY} {seconds:.0f} s; {self._most_held} phones were held meanwhile, {self.held.lost} were lost."
         log.info("the database is back. %s", words)
         # A short one hides no long one, unless it has lost something.

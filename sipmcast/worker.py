@@ -144,7 +144,7 @@ class Worker:
         self.listener.agent.counters["answered_unstored"] += self.listener.agent.counters["answered"] - answered
         if self.pulse.is_slow():
             words = f"nothing was stored for {pulse.SLOW_STORE_SECONDS:.0f} s"
-            self._gone(TimeoutError(words), self.pulse.storing_since or time.monotonic())
+            self._gone(TimeoutError(words), self.pulse.waiting_since)
 
     def _answer(self, keys: Iterable[TransactionKey]) -> None:
         now = time.monotonic()
