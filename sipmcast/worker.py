@@ -58,6 +58,7 @@ SETTLE_AT_ONCE = 250
 OWE_AT_ONCE = 250
 LINES_PER_SECOND = 50
 UPKEEP_SECONDS = 0.5
+THOROUGH_SECONDS = 10.0  # between two looks through all that waits
 TIDY_SECONDS = 300.0
 PROBED_AT_MOST = 10_000
 ALARM_SECONDS = 1.0
@@ -85,7 +86,7 @@ class Worker:
         self._sighted = asyncio.Event()
         self._wake = asyncio.Event()
         self.pulse = Pulse(self._held)
-        self._upkeep_due = 0.0
+        self._upkeep_due = self._thorough_due = 0.0
         self._tidy_due = time.monotonic() + TIDY_SECONDS
         self._lines = (0.0, 0)
         self._bursts: dict[str, int] = {}
@@ -264,6 +265,7 @@ class Worker:
         """One turn of everything; is there more to do at once?"""
         legs = {(leg.interface, leg.host): leg for leg in self.listener.legs}
         await self._settle(legs)
+        await self._upkeep(legs)  # first: what has come too late must not leave because its listener is back
         while self._started:
             some = dict(self._started.popitem() for _ in range(min(OWE_AT_ONCE, len(self._started))))
             try:
@@ -278,7 +280,6 @@ class Worker:
         if plan.set_back_seconds:
             self.pulse.set_back(plan.set_back_seconds)
         self._carry_out(plan)
-        await self._upkeep(legs)
         await self.roll_call.step(legs, self._in_outbox)
         await self._alarm()
         await self._beat()
@@ -298,9 +299,12 @@ class Worker:
         now = time.monotonic()
         if now < self._upkeep_due:
             return
+        thorough = now >= self._thorough_due
+        sending = self._under_way.ids()
+        self._carry_out(await self._in_outbox(desk.upkeep, legs, self.claimed_by, sending, self.site, thorough))
         self._upkeep_due = now + UPKEEP_SECONDS
-        plan = await self._in_outbox(desk.upkeep, legs, self.claimed_by, self._under_way.ids(), self.site)
-        self._carry_out(plan)
+        if thorough:
+            self._thorough_due = now + THOROUGH_SECONDS
 
     async def _alarm(self) -> None:
         """Say what strangers did, once a second at most."""
