@@ -1,4 +1,4 @@
-"""A listener's own health: whether its store is away, and what it says of itself with each heartbeat."""
+"""A listener's own health: whom it heard, whether its store is away, what it says of itself with each heartbeat."""
 
 import contextlib
 import logging
@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from devices.mac import colons
 from devices.places import site_words
+from devices.sighting import Sighting
 from provisioning.clock_step import WORDS
 from provisioning.outage import Outage
 from sipmcast.held import WAS_AWAY, Held
@@ -19,6 +21,7 @@ from sipmcast.status import Said
 log = logging.getLogger(__name__)
 
 SLOW_STORE_SECONDS = 1.0
+LINES_PER_SECOND = 50
 RECALL_SECONDS = 3600.0  # how long the console is told that the store was away
 SHARED_SECONDS = 86_400.0  # how long it is told that two sites hear one LAN, since a phone showed it last
 SAME_LAN = (
@@ -40,6 +43,8 @@ class Pulse:
     """Since when a batch waits to be stored."""
     outage: Outage = field(default_factory=Outage)
     """Of the store."""
+    _lines: tuple[float, int] = (0.0, 0)
+    """How many were logged in the second that began then."""
     _shared: dict[str, float] = field(default_factory=dict)
     """Site whose listener hears the same starts -> until when that is said."""
     _in_hand: int = 0
@@ -84,6 +89,16 @@ class Pulse:
             said.append(f"The kernel has thrown away {drops:,} datagrams that came faster than they were read.")
         self._shared = {site: until for site, until in self._shared.items() if now < until}
         return said + [SAME_LAN.format(site_words(site)) for site in sorted(self._shared)]
+
+    def heard(self, sighting: Sighting, words: str) -> None:
+        """A line for each phone, but a boot storm must not fill the disk: the events in the store have them all."""
+        self.last_heard[sighting.interface] = sighting.heard_at
+        second, lines = self._lines
+        now = time.monotonic()
+        self._lines = (second, lines + 1) if now - second < 1.0 else (now, 1)
+        if self._lines[1] <= LINES_PER_SECOND:
+            words = words.format(sighting.source_host, sighting.source_port, sighting.vendor)
+            log.info("%s: %s", colons(sighting.mac), words)
 
     def set_back(self, seconds: float) -> None:
         """This machine's clock was, also before we started."""
