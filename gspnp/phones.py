@@ -31,7 +31,8 @@ async def serve(listening: socket.socket, recording: tuple[int, socket.socket]) 
     from devices import certificates, networks
     from devices.renewals import Keeper
     from provisioning.door import recorder
-    from provisioning.door.app import admitted, limits_of, respond, settled
+    from provisioning.door.app import admitted, limits_of, respond
+    from provisioning.door.delivery import settled
     from provisioning.door.sockets import Listener
     from provisioning.door.tls import Opening
     from provisioning.door.wire import Connection, Room

@@ -15,16 +15,18 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import DatabaseError
 
-from devices import metrics, said_of
+from devices import metrics, said_of, wake
 from devices.metrics import REGISTRY
 from gspnp.console import tail
 from provisioning import readiness
+from provisioning.asked import Shared
 from provisioning.readiness import OK, Check, Checks
 
 log = logging.getLogger(__name__)
 
 HEADER = said_of.HEADER.encode()
 TRY_AGAIN_LATER = 1013  # registered for WebSockets beside RFC 6455 7.4
+REDIS_SECONDS = 1.0  # one answer of Redis holds so long: who asks often must not make it a dial for each
 CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
 SECONDS = prometheus_client.Histogram(
@@ -123,6 +125,16 @@ def _is_reader(scope: dict, peer: str) -> bool:
     return metrics.may_read(peer, (name.decode("latin-1") for name, _ in scope["headers"]))
 
 
+_redis = Shared(wake.answers, REDIS_SECONDS)
+
+
+def _redis_answers() -> bool:
+    try:
+        return _redis().result(readiness.ASK_SECONDS)
+    except TimeoutError:
+        return False
+
+
 def checks() -> Checks:
     """What the console needs beside the database."""
 
@@ -130,10 +142,8 @@ def checks() -> Checks:
         return Check(OK if tail.is_well() else "browsers are not told of changes: the log says why")
 
     def redis() -> Check:
-        from devices import wake
-
         if not wake.is_on():
             return Check("not set", told_only=True)
-        return Check(OK if wake.answers() else "away: pages look for changes themselves", told_only=True)
+        return Check(OK if _redis_answers() else "away: pages look for changes themselves", told_only=True)
 
     return {"live": live, "redis": redis}

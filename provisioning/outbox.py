@@ -23,15 +23,17 @@ from provisioning.due import Due, due, heard_at, read
 from provisioning.models import OPEN_STATES, ConfigFile, Job, Notify, NotifyKind, NotifyOrigin, NotifyState
 
 __all__ = [
-    "FIRST_PATH_HOURS", "SEALED", "SEALED_OF_NOTIFY", "TOO_LATE", "TRANSACTION_SECONDS", "AddressMoved", "Due",
-    "Forgotten", "Opening", "adoptable", "after_the_last", "claim", "current_file", "drop", "drop_all", "drop_for",
-    "drop_unwanted", "drop_waiting", "due", "enqueue", "expire_commands", "lock_phones", "notify_again", "open_row",
-    "put_off", "put_off_all", "read", "reopen", "retire_older", "still_sending", "take_over", "withhold",
+    "FIRST_PATH_HOURS", "SEALED", "SEALED_OF_NOTIFY", "TOO_LATE", "TRANSACTION_SECONDS", "UNWANTED", "AddressMoved",
+    "Due", "Forgotten", "Opening", "adoptable", "after_the_last", "claim", "current_file", "drop", "drop_all",
+    "drop_for", "drop_unwanted", "drop_waiting", "due", "enqueue", "expire_commands", "lock_phones", "notify_again",
+    "open_row", "put_off", "put_off_all", "read", "reopen", "retire_older", "still_sending", "take_over",
+    "withhold",
 ]  # fmt: skip
 
 TRANSACTION_SECONDS = 32.0  # RFC 3261 17.1.2.2, timer F: 64 * T1
 FIRST_PATH_HOURS = 24
 COMMAND_SECONDS = 120  # a command is meant for now: nobody wants a restart an hour after the click. Our choice.
+UNWANTED = "The phone is ignored or retired."
 TOO_LATE = "Not sent in time: no listener was there. Ask again."
 ADOPT_LIMIT = 500  # transactions of a listener that is gone, taken over in one look
 SEALED = sealed_names(ConfigFile)  # what a lost key makes unreadable: loaded only when needed
@@ -265,21 +267,24 @@ def withhold(row: Due, why: str, alarm: bool) -> None:
                 inventory.raise_alarm(row.phone_id, why)
 
 
-def drop_unwanted() -> None:
-    """Open rows of phones that were ignored or retired meanwhile: nothing more is sent to them."""
-    found = dict(_unwanted())
+def drop_unwanted(states: Collection[str] = OPEN_STATES) -> None:
+    """Rows in these states of phones that were ignored or retired meanwhile: nothing more is sent to them.
+
+    Those that are under way are few; all that wait are looked through, a twentieth of a second where 100,000 do.
+    """
+    found = dict(_unwanted(states))
     if not found:  # an UPDATE would take SQLite's lock, four times a second, for nothing
         return
     with transaction.atomic():
         lock_phones(found.values())
         # Looked at again under the lock: somebody may have stopped ignoring one.
-        still = [pk for pk, _ in _unwanted() if pk in found]
-        _not_needed(still, "The phone is ignored or retired.", OPEN_STATES, timezone.now())
+        still = [pk for pk, _ in _unwanted(states) if pk in found]
+        _not_needed(still, UNWANTED, OPEN_STATES, timezone.now())
 
 
-def _unwanted() -> Iterator[tuple[int, int]]:
+def _unwanted(states: Collection[str]) -> Iterator[tuple[int, int]]:
     """(NOTIFY, phone) of each, one state after the other: each has an index, and what is over is not looked through."""
-    for state in OPEN_STATES:
+    for state in states:
         rows = Notify.objects.filter(state=state).exclude(phone__stage__in=WAY)
         yield from rows.order_by().values_list("pk", "phone_id")
 

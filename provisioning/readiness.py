@@ -8,16 +8,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
 
-from django.db import DatabaseError, connection, connections
+from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from devices.crypto import CannotDecrypt
+from provisioning.asked import Shared, apart
 from provisioning.models import ConfigFile
 
 log = logging.getLogger(__name__)
@@ -26,7 +25,8 @@ DATABASE = "database"
 OK = "ok"
 AWAY = "cannot be asked"
 NOT_ASKED = "not asked"
-# Whoever asks us waits two seconds (the doctor) or five (a health check); a pool and a lost machine would take longer.
+# For each check. Whoever asks us waits two seconds (the doctor) or five (a health check); a lost machine would take
+# longer.
 ASK_SECONDS = 1.5
 BEHIND = "not migrated: run manage.py migrate"
 LOCKED = "GSPNP_FIELD_KEYS do not open what is stored"
@@ -92,8 +92,19 @@ def _looked_at(name: str, look: Callable[[], Check]) -> Check:
         return Check("cannot be told; the log says why")
 
 
-_asking_lock = threading.Lock()
-_asking: tuple[int, Future[bool]] = (0, Future())
+def _is_there() -> bool:
+    def select() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+
+    try:
+        apart(select)
+    except (DatabaseError, OSError):
+        return False
+    return True
+
+
+_there = Shared(_is_there)
 
 
 def database() -> Check:
@@ -104,7 +115,7 @@ def database() -> Check:
 def answers() -> bool:
     """Does the database answer within 1.5 s? Raises nothing that the database's library does."""
     try:
-        return _asked().result(ASK_SECONDS)
+        return _there().result(ASK_SECONDS)
     except TimeoutError:
         return False
 
@@ -112,59 +123,45 @@ def answers() -> bool:
 async def answers_here() -> bool:
     """The same for an event loop."""
     try:
-        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(_asked())), ASK_SECONDS)
+        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(_there())), ASK_SECONDS)
     except TimeoutError:
         return False
 
 
-def _asked() -> Future[bool]:
-    """A thread asks, for nothing bounds the wait for a machine that has vanished. While one waits none begins."""
-    global _asking
-    with _asking_lock:
-        owner, asked = _asking
-        if owner != os.getpid() or asked.done():  # a fork takes no thread along
-            asked = Future()
-            threading.Thread(target=_ask, args=(asked,), name="is the database there", daemon=True).start()
-            _asking = os.getpid(), asked  # not before somebody will answer it
-    return asked
-
-
-def _ask(asked: Future[bool]) -> None:
-    try:
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT 1")
-        finally:
-            connections.close_all()  # this thread's, before anybody goes on
-    except (DatabaseError, OSError):
-        asked.set_result(False)
-    except BaseException as error:
-        asked.set_exception(error)
-    else:
-        asked.set_result(True)
-
-
 _migrated = False
-_lock = threading.Lock()
+
+
+def _is_migrated() -> bool:
+    global _migrated
+
+    def plan() -> list[Any]:
+        executor = MigrationExecutor(connection)
+        return executor.migration_plan(executor.loader.graph.leaf_nodes())
+
+    _migrated = _migrated or not apart(plan)
+    return _migrated
+
+
+def _opens() -> bool:
+    newest = ConfigFile.objects.order_by("-pk").values_list("first_secret", flat=True)
+    try:
+        apart(newest.first)  # opened as it is read
+    except CannotDecrypt:
+        return False
+    return True
+
+
+_all_tables, _our_keys = Shared(_is_migrated), Shared(_opens)
 
 
 def migrations() -> Check:
     """Has it all the tables of this program? Once it had them nobody takes them away under a running process."""
-    global _migrated
-    with _lock:
-        if not _migrated:
-            executor = MigrationExecutor(connection)
-            _migrated = not executor.migration_plan(executor.loader.graph.leaf_nodes())
-    return Check(OK if _migrated else BEHIND)
+    return Check(OK if _migrated or _all_tables().result(ASK_SECONDS) else BEHIND)
 
 
 def keys() -> Check:
     """Do our keys open what was encrypted last?"""
-    try:
-        ConfigFile.objects.order_by("-pk").values_list("first_secret", flat=True).first()  # opened as it is read
-    except CannotDecrypt:
-        return Check(LOCKED)
-    return Check(OK)
+    return Check(OK if _our_keys().result(ASK_SECONDS) else LOCKED)
 
 
 STORE: Checks = {DATABASE: database, "migrations": migrations, "keys": keys}

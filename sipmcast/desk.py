@@ -20,7 +20,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from devices import alarms, crypto, decoys, inventory, trust
-from devices.choices import AlarmKind, EventKind
+from devices.choices import WAY, AlarmKind, EventKind
 from devices.inventory import Heard
 from devices.mac import colons
 from devices.models import Phone
@@ -29,7 +29,7 @@ from devices.sighting import Sighting
 from devices.trust import Verdict
 from provisioning import clock_step, outbox, settling, starts, url_forms
 from provisioning.assignment import base_url_changed
-from provisioning.models import Notify, NotifyKind, NotifyOrigin
+from provisioning.models import OPEN_STATES, Notify, NotifyKind, NotifyOrigin, NotifyState
 from provisioning.outbox import Due
 from sipmcast import calls, neighbours
 from sipmcast.calls import Send
@@ -164,11 +164,20 @@ def look(
     return plan
 
 
-def upkeep(legs: Mapping[LegKey, Leg], claimed_by: str, sending: Collection[int], site: str | None = None) -> Plan:
-    """What is rare: phones ignored meanwhile, claims that are ripe, transactions to give up or to go on with."""
+def upkeep(
+    legs: Mapping[LegKey, Leg],
+    claimed_by: str,
+    sending: Collection[int],
+    site: str | None = None,
+    thorough: bool = True,
+) -> Plan:
+    """What is rare: phones ignored meanwhile, claims that are ripe, transactions to give up or to go on with.
+
+    `thorough`: look through all that waits too, and not only what is under way.
+    """
     now = timezone.now()
     plan = Plan()
-    outbox.drop_unwanted()
+    outbox.drop_unwanted(OPEN_STATES if thorough else [NotifyState.SENDING])
     outbox.expire_commands(now)
     moved = inventory.judge_claims(neighbours.snapshot().verify, site)
     if moved:
@@ -191,8 +200,7 @@ def _open(
     now: datetime,
 ) -> None:
     """Send the due NOTIFYs that are still wanted, and whose phones' addresses may be told a secret."""
-    outbox.drop_all([row.pk for row in due if _fetched_meanwhile(row)], "The phone fetched by its own path.")
-    leaving = starts.hold_to_limits([row for row in due if not _fetched_meanwhile(row)], now)
+    leaving = starts.hold_to_limits(_wanted(due), now)
     forms = url_forms.choose(leaving, now)
     opened: list[tuple[Due, outbox.Opening]] = []
     doubtful: list[Due] = []
@@ -224,6 +232,14 @@ def _open(
     for row in doubtful:
         words = f"Sent as asked, although the neighbour table shows another device's MAC at {row.source_host}."
         inventory.tell(row.phone_id, EventKind.ALARM, words)
+
+
+def _wanted(due: Sequence[Due]) -> list[Due]:
+    """Those that are wanted still; the others are ended."""
+    ours = [row for row in due if row.stage in WAY]
+    outbox.drop_all([row.pk for row in due if row.stage not in WAY], outbox.UNWANTED)
+    outbox.drop_all([row.pk for row in ours if _fetched_meanwhile(row)], "The phone fetched by its own path.")
+    return [row for row in ours if not _fetched_meanwhile(row)]
 
 
 def _fetched_meanwhile(row: Due) -> bool:

@@ -1,9 +1,9 @@
-"""The only file that knows both sides: agent ↔ inventory, outbox ↔ agent.
+"""Where both sides meet: agent ↔ inventory, outbox ↔ agent (sending.py).
 
 Two loops, each with its own helper process for the database. One commits what was heard and then lets it be answered;
 nothing else may make it wait. The other looks after the outbox, reachability and the heartbeat; what was said is
-written down beside it (scribe.py). If the store takes
-longer than 200 ms or is away, phones are answered all the same, and what was heard is held in memory until it is back.
+written down beside it (scribe.py). If the store takes longer than 200 ms or is away, phones are answered all the same,
+and what was heard is held in memory until it is back.
 """
 
 import asyncio
@@ -22,9 +22,7 @@ from django.db import DatabaseError
 from devices.choices import WAY
 from devices.inventory import Heard
 from devices.mac import colons
-from devices.sighting import Sighting
 from sipmcast import desk, pulse, watched
-from sipmcast.calls import Send
 from sipmcast.desk import STORE_AWAY
 from sipmcast.events import (
     Event,
@@ -41,9 +39,9 @@ from sipmcast.listener import Listener
 from sipmcast.pulse import Pulse
 from sipmcast.roll_call import RollCall
 from sipmcast.scribe import Scribe
+from sipmcast.sending import Sending
 from sipmcast.status import heartbeat, stopped
-from sipmcast.transaction import NoRoom
-from sipmcast.under_way import UnderWay
+from sipmcast.strangers import Strangers
 
 log = logging.getLogger(__name__)
 
@@ -54,15 +52,12 @@ POLL_SECONDS = 0.25
 LOOK_PAUSE_SECONDS = 0.05
 STORE_AWAY_SECONDS = 1.0
 AFTER_FAILURE_SECONDS = 1.0
-SETTLE_AT_ONCE = 250
 OWE_AT_ONCE = 250
-LINES_PER_SECOND = 50
 UPKEEP_SECONDS = 0.5
+THOROUGH_SECONDS = 10.0  # between two looks through all that waits
 TIDY_SECONDS = 300.0
 PROBED_AT_MOST = 10_000
-ALARM_SECONDS = 1.0
 GOODBYE_SECONDS = 3.0  # whoever stops us waits for five
-DECOYS_HELD = 200  # announced by so many, and not yet told
 
 Stored = tuple[list[Waiting], list[Heard]]  # a batch, and what came of each phone in it
 
@@ -79,18 +74,14 @@ class Worker:
         self._held = Held()
         self._unanswered: deque[tuple[float, TransactionKey]] = deque()
         self._started: dict[int, datetime] = {}
-        self._settlements: list[NotifyAnswered | NotifyTimedOut] = []
-        self._under_way = UnderWay()
+        self._sending = Sending()
         self._probed: dict[int, int] = {}
         self._sighted = asyncio.Event()
         self._wake = asyncio.Event()
         self.pulse = Pulse(self._held)
-        self._upkeep_due = 0.0
+        self._upkeep_due = self._thorough_due = 0.0
         self._tidy_due = time.monotonic() + TIDY_SECONDS
-        self._lines = (0.0, 0)
-        self._bursts: dict[str, int] = {}
-        self._decoys: dict[tuple[str, str], int] = {}
-        self._alarms_due = 0.0
+        self._strangers = Strangers()
 
     def loops(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """All that goes on until it is cancelled, each as a task of its own; if one ends, so does all."""
@@ -101,29 +92,19 @@ class Worker:
     def deliver(self, event: Event) -> None:
         """Take an event of the agent; called on the event loop."""
         if isinstance(event, PhoneSighted):
-            self._say(event.sighting, "SUBSCRIBE from {0}:{1}")
+            self.pulse.heard(event.sighting, "SUBSCRIBE from {0}:{1}")
             self._held.add(event.sighting, [event.key])
             self._answer_in_time(event.key)
             self._sighted.set()
         elif isinstance(event, ForeignSighted):
-            self._say(event.sighting, "{2} at {0} is not ours")
+            self.pulse.heard(event.sighting, "{2} at {0} is not ours")
             self._held.add(event.sighting, [])
             self._sighted.set()
         elif isinstance(event, NotifyAnswered | NotifyTimedOut):
-            self._settlements.append(event)
+            self._sending.ended(event)
             self._wake.set()
         elif isinstance(event, PingEnded):
             self.roll_call.ended(event)
-
-    def _say(self, sighting: Sighting, words: str) -> None:
-        """A line for each phone, but a boot storm must not fill the disk: the events in the store have them all."""
-        self.pulse.last_heard[sighting.interface] = sighting.heard_at
-        second, lines = self._lines
-        now = time.monotonic()
-        self._lines = (second, lines + 1) if now - second < 1.0 else (now, 1)
-        if self._lines[1] <= LINES_PER_SECOND:
-            words = words.format(sighting.source_host, sighting.source_port, sighting.vendor)
-            log.info("%s: %s", colons(sighting.mac), words)
 
     def _answer_in_time(self, key: TransactionKey) -> None:
         """Whatever the store does, this one is answered after 200 ms. One timer serves all."""
@@ -144,7 +125,7 @@ class Worker:
         self.listener.agent.counters["answered_unstored"] += self.listener.agent.counters["answered"] - answered
         if self.pulse.is_slow():
             words = f"nothing was stored for {pulse.SLOW_STORE_SECONDS:.0f} s"
-            self._gone(TimeoutError(words), self.pulse.storing_since or time.monotonic())
+            self._gone(TimeoutError(words), self.pulse.waiting_since)
 
     def _answer(self, keys: Iterable[TransactionKey]) -> None:
         now = time.monotonic()
@@ -219,7 +200,7 @@ class Worker:
         try:
             with watched.STORE.time():
                 stored = await self._store_helper.run(desk.store, [sighting for sighting, _ in taken], self.site)
-            self._note(stored)
+            self._strangers.note(stored)
             return stored.heard
         except STORE_AWAY:
             raise
@@ -228,14 +209,6 @@ class Worker:
                 log.exception("%s: this sighting cannot be stored and is dropped", colons(taken[0][0].mac))
                 return []
             return [heard for one in taken for heard in await self._store([one])]
-
-    def _note(self, stored: desk.Stored) -> None:
-        """What is to be alarmed of, once everybody is answered. Bounded: addresses can be forged."""
-        for source, count in stored.bursts:
-            self._bursts[source] = max(count, self._bursts.get(source, 0))
-        for announced in stored.decoys:
-            if announced in self._decoys or len(self._decoys) < DECOYS_HELD:
-                self._decoys[announced] = self._decoys.get(announced, 0) + 1
 
     # --- the outbox and all else --------------------------------------------------------------------------------------
 
@@ -263,7 +236,8 @@ class Worker:
     async def _step(self) -> bool:
         """One turn of everything; is there more to do at once?"""
         legs = {(leg.interface, leg.host): leg for leg in self.listener.legs}
-        await self._settle(legs)
+        await self._sending.settle(self.listener, legs, self._in_outbox)
+        await self._upkeep(legs)  # first: what has come too late must not leave because its listener is back
         while self._started:
             some = dict(self._started.popitem() for _ in range(min(OWE_AT_ONCE, len(self._started))))
             try:
@@ -277,13 +251,12 @@ class Worker:
         self._probed = plan.probed if len(plan.probed) < PROBED_AT_MOST else {}
         if plan.set_back_seconds:
             self.pulse.set_back(plan.set_back_seconds)
-        self._carry_out(plan)
-        await self._upkeep(legs)
+        self._sending.carry_out(self.listener, plan)
         await self.roll_call.step(legs, self._in_outbox)
-        await self._alarm()
+        await self._strangers.tell(self.listener, self._in_outbox)
         await self._beat()
         self.pulse.back()
-        return plan.more or bool(self._started or self._settlements)
+        return plan.more or bool(self._started or self._sending.is_behind)
 
     async def write_down(self) -> None:
         """See to what was said, until cancelled. Whoever waits for the store, and so for an answer, comes first."""
@@ -298,65 +271,13 @@ class Worker:
         now = time.monotonic()
         if now < self._upkeep_due:
             return
+        thorough = now >= self._thorough_due
+        sending = self._sending.ids()
+        plan = await self._in_outbox(desk.upkeep, legs, self.claimed_by, sending, self.site, thorough)
+        self._sending.carry_out(self.listener, plan)
         self._upkeep_due = now + UPKEEP_SECONDS
-        plan = await self._in_outbox(desk.upkeep, legs, self.claimed_by, self._under_way.ids(), self.site)
-        self._carry_out(plan)
-
-    async def _alarm(self) -> None:
-        """Say what strangers did, once a second at most."""
-        now = time.monotonic()
-        if not (self._bursts or self._decoys or self.listener.over_limit) or now < self._alarms_due:
-            return
-        self._alarms_due = now + ALARM_SECONDS
-        bursts, self._bursts = self._bursts, {}
-        decoys, self._decoys = self._decoys, {}
-        over, self.listener.over_limit = self.listener.over_limit, {}
-        try:
-            await self._in_outbox(desk.alarm, bursts, decoys, over)
-        except STORE_AWAY:
-            self._bursts, self._decoys = bursts | self._bursts, decoys | self._decoys
-            self.listener.over_limit = over | self.listener.over_limit
-            raise
-
-    async def _settle(self, legs: dict) -> None:
-        some, self._settlements = self._settlements[:SETTLE_AT_ONCE], self._settlements[SETTLE_AT_ONCE:]
-        if not some:
-            return
-        try:
-            sends = await self._in_outbox(desk.settle, some, legs)
-        except BaseException:
-            self._settlements = [*some, *self._settlements]
-            raise
-        self._under_way.end(event.token for event in some)
-        self._send(sends)
-        self.listener.pump()
-
-    def _carry_out(self, plan: desk.Plan) -> None:
-        self._send(plan.sends)
-        self._under_way.end(plan.cancelled)
-        for notify_id in plan.cancelled:
-            self.listener.agent.cancel(notify_id)
-        for leg, host in plan.probes:
-            self.listener.probe(leg, host)
-        self.listener.pump()
-
-    def _send(self, sends: Iterable[Send]) -> None:
-        agent, now = self.listener.agent, time.monotonic()
-        for send in sends:
-            replaced = self._under_way.begin(send.notify_id, send.about)
-            if replaced is not None:
-                agent.cancel(replaced)
-            log.debug("NOTIFY %d to %s:%d from %s:%d", send.notify_id, *send.target, send.leg.host, send.leg.port)
-            try:
-                agent.notify(
-                    send.notify_id, send.datagram, send.branch, send.target, send.leg, now, elapsed=send.elapsed_seconds
-                )
-            except NoRoom:
-                self._under_way.end([send.notify_id])  # its row is under way: `upkeep` comes back to it
-                agent.counters["notify_no_room"] += 1
-            except ValueError as error:
-                log.error("NOTIFY %d cannot be sent: %s", send.notify_id, error)
-                self._settlements.append(NotifyTimedOut(send.notify_id))
+        if thorough:
+            self._thorough_due = now + THOROUGH_SECONDS
 
     async def _beat(self) -> None:
         now = time.monotonic()

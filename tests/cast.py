@@ -21,6 +21,7 @@ from devices.sighting import Sighting
 from devices.trust import Verdict
 from provisioning import assignment, downloads, outbox, paths, plan, settling, starts
 from provisioning.door import app as door
+from provisioning.door import delivery
 from provisioning.door.http import Request, path_of
 from provisioning.gxp.config import AccountConfig, KeyConfig
 from provisioning.gxp.files import FileFormat
@@ -298,7 +299,7 @@ async def _answered(request: Request, hang_up_after: int | None) -> Answer:
         await given.pieces.aclose()
     if given.taken is not None:
         given.taken()
-    await door.settled()
+    await delivery.settled()
     return answer
 
 

@@ -19,7 +19,7 @@ PURE = (
     "devices/limits.py", "sipmcast/fair.py", "sipmcast/rounds.py", "sipmcast/held.py", "sipmcast/under_way.py",
     "devices/newcomers.py",
     "provisioning/gxp/*.py", "provisioning/tables/*.py", "provisioning/paths.py", "provisioning/door/http.py",
-    "provisioning/door/names.py", "provisioning/door/http_login.py",
+    "provisioning/starting.py", "provisioning/door/names.py", "provisioning/door/http_login.py",
     "devices/address.py",
     "devices/mac.py", "devices/catalog.py", "devices/sighting.py", "devices/trust.py",
 )  # fmt: skip

@@ -14,6 +14,7 @@ from django.utils.translation import gettext, gettext_lazy
 from devices.choices import WAY, Neighbour, Stage
 from devices.models import Account, Phone
 from gspnp.console.listening import Listening
+from provisioning import starting
 from provisioning.gxp.firmware import Hole, holes, order
 from provisioning.models import OPEN_STATES, ConfigFile, Notify, NotifyKind, NotifyState
 
@@ -41,10 +42,7 @@ OPEN_WORDS = {
 LISTED = gettext_lazy("Listed")
 NOT_HEARD = gettext_lazy("It is listed, and was not heard yet. Assign it, or plug it in.")
 FILE_COMES = gettext_lazy("It was plugged in: its file is being made.")
-NO_WORKER = gettext_lazy(
-    "It was plugged in, and nobody makes its file: the worker is not running. Start it: the unit gspnp-work, the "
-    "service work of the containers, or by hand make run for everything and manage.py work for it alone."
-)
+NO_WORKER = gettext_lazy("It was plugged in, and nobody makes its file: the worker is not running.")
 JUST_SECONDS = 10  # a phone that was read a moment before its NOTIFY was answered is still "assigned". Our choice.
 FILE_SECONDS = 30  # a worker makes it within two. Our choice.
 ONLINE, OFFLINE, UNKNOWN = "online", "offline", "unknown"
@@ -208,7 +206,9 @@ def _words(phone: Phone, owed: Notify | None, listening: Listening) -> tuple[str
 
 def _file_comes(phone: Phone) -> tuple[str, bool]:
     late = phone.first_seen_at is not None and timezone.now() - phone.first_seen_at > timedelta(seconds=FILE_SECONDS)
-    return str(NO_WORKER if late else FILE_COMES), late
+    if not late:
+        return str(FILE_COMES), False
+    return f"{NO_WORKER} {gettext(starting.WORKER).replace('`', '')}", True
 
 
 # --- is it there? -------------------------------------------------------------------------------------------------

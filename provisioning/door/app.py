@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import Coroutine
 from functools import lru_cache
 from typing import Any
 
@@ -18,46 +17,29 @@ from django.db import DatabaseError
 from devices import networks, said_of
 from devices.crypto import CannotDecrypt
 from devices.limits import Limits, source_of
-from devices.mac import colons
-from devices.wording import in_english
-from provisioning import attempts, downloads, offers, proofs, readiness
-from provisioning.door import again, crossing, guard, lookup, punctual, source, watch, watched
-from provisioning.door.http import FAILED, MALFORMED, NO_STORE, REFUSED, Answer, Request, Withdrawn, plain
+from provisioning import attempts, offers, readiness
+from provisioning.door import again, crossing, delivery, guard, lookup, punctual, source, watch, watched
+from provisioning.door.delivery import TURNS
+from provisioning.door.http import FAILED, MALFORMED, REFUSED, Answer, Request, plain
 from provisioning.door.lookup import Stored
 from provisioning.door.store import in_store
 from provisioning.door.together import Together
-from provisioning.door.turns import Turns
 from provisioning.downloads import Offer, OtherName
-from provisioning.etags import matches
 from provisioning.firmware import serving
-from provisioning.models import AttemptKind, Release
 from provisioning.plain import heard, lead, missed
-from provisioning.proofs import Proof
-from provisioning.release import windows
 from provisioning.repeats import Repeat
 
 log = logging.getLogger(__name__)
 
-HELD_BACK_BYTES = 64  # the end of a file that proves something leaves only after the proof is committed
-# A client that breaks off resets the connection within a round trip of what it got. Waiting this long before the
-# commit lets us see that; a phone on its way to a reboot does not notice. Our choice.
-GRACE_SECONDS = 0.05
-# Those whose wait ends within so long of each other end it together, half of that sooner or later: what many prove in
-# one transaction costs each little.
-GRACE_STEP_SECONDS = 0.02
 # No refusal leaves earlier after its request. Look-ups that find a row take some microseconds more than others, and
 # what a phone may not have must not be told from what is not there by that. Our choice; many times what they take.
 REFUSAL_SECONDS = 0.01
 # A source may be so late before its rate counts: a site of 1,000 phones behind one address starts and is served.
 BURST_SECONDS = 40.0
-PROOFS_AT_ONCE = 200  # in one transaction, which has SQLite's lock for some 20 ms; 64 would have it for 5, four times
 RESERVE_SHARE = 0.2  # of what all together may ask for, kept for sources that ask for little
 # Requests that anybody may make stand in the log, but a flood must not fill the disk: the alarms count it.
 LINES_PER_SECOND, LINES_PER_SOURCE, LINES_BURST_SECONDS = 40.0, 2.0, 20.0
 
-_given_back: set[asyncio.Task[None]] = set()
-_turns = Turns()
-_proofs = Together(proofs.record_all, PROOFS_AT_ONCE)
 _offers = Together(offers.find_all)
 
 
@@ -115,25 +97,25 @@ async def _not_before(begun: float) -> None:
 
 async def _answer(request: Request, host: str, begun: float) -> Answer:
     if request.path == "/healthz" and request.method in ("GET", "HEAD"):
-        async with _turns.of(source_of(host)):
+        async with TURNS.of(source_of(host)):
             return plain("ok\n", 200) if await readiness.answers_here() else FAILED
-    of_itself = await watched.answer(request, _turns, host)
+    of_itself = await watched.answer(request, TURNS, host)
     if of_itself is not None:
         return of_itself
     is_heard = _is_heard(request, host)
     wanted = lookup.wanted(request.path if is_heard else MALFORMED)
     if is_heard and not again.is_at_once() and again.may_be(request):
-        async with _turns.of(source_of(host)):
+        async with TURNS.of(source_of(host)):
             repeat = await again.find_beside(request)
         if repeat is not None and crossing.is_open_for(request, repeat.path_base):
             return again.answer(request, repeat, host)
     if wanted.firmware is not None:
-        async with _turns.of(source_of(host)):
+        async with TURNS.of(source_of(host)):
             image = await serving.firmware(request, wanted.firmware, host)
         _say(host, "asked for firmware %s%s", wanted.firmware.version or "(any)", "" if image else ": refused")
         if image is not None:
             return image
-    async with _turns.of(source_of(host)):
+    async with TURNS.of(source_of(host)):
         found = await _find(wanted, host)
     kind = ""
     if found is not None and not crossing.is_open(request, wanted, found):
@@ -141,15 +123,15 @@ async def _answer(request: Request, host: str, begun: float) -> Answer:
         found, kind = None, "plain_http"
     if isinstance(found, Stored):
         _say(host, "asked for %s", found.what)
-        return _stored(request, found)
+        return delivery.stored(request, found)
     if isinstance(found, Offer):
         if found.release is not None:
-            return await _serve_released(request, found, found.release, host)
+            return await delivery.serve_released(request, found, found.release, host)
         no = guard.refusal(request, found, host)
         if no is not None:
             watched.refused("login")
             return no
-        return await _serve(request, found, host)
+        return await delivery.serve(request, found, host)
     by_design = isinstance(found, OtherName)
     watched.refused(kind or watched.kind_of(wanted, heard=is_heard, by_design=by_design))
     local_host = source.local(request)
@@ -159,7 +141,7 @@ async def _answer(request: Request, host: str, begun: float) -> Answer:
     if led is not None:
         watch.in_vain(wanted, request.path, host)
         await _not_before(begun)
-        return _stored(request, Stored("what leads here", *led))
+        return delivery.stored(request, Stored("what leads here", *led))
     if is_heard:
         _note(request, wanted, host, by_design=by_design)
     if not by_design:
@@ -225,138 +207,6 @@ def _note(request: Request, wanted: lookup.Wanted, host: str, *, by_design: bool
         attempts.refused(ask, host)
     else:
         attempts.refused_elsewhere(request.path, host)
-
-
-async def _serve(request: Request, offer: Offer, host: str) -> Answer:
-    tag, agent = f'"{offer.etag}"', request.header("user-agent")
-    kind = in_english(offer.path_kind.label).lower()
-    log.info("%s: %s asked for %s by its %s", colons(offer.mac), host, offer.name, kind)
-    headers = (("ETag", tag), NO_STORE)
-    length = len(offer.content)
-    if request.method == "HEAD":
-        watched.download("head")
-        attempts.fruitless(AttemptKind.HEAD, offer.mac, offer.name, length, host)
-        return Answer(200, offer.content_type, length=length, headers=headers)
-    if matches(request.header("if-none-match"), tag):
-        if not again.noted(offer, 304, host, agent):
-            async with _turns.of(source_of(host)):
-                await in_store(downloads.record, offer, 304, True, host, agent)
-        watched.download("not_modified")
-        return Answer(304, headers=headers)
-    pieces = _pieces(offer, "range" not in request.headers, host, agent)
-    return Answer(200, offer.content_type, pieces=pieces, length=length, headers=headers)
-
-
-async def _pieces(offer: Offer, counts: bool, host: str, agent: str) -> AsyncGenerator[bytes]:
-    """The file; what proves a stage is committed before the last bytes leave, and not at all if the client is gone."""
-    recorded = False
-    try:
-        yield offer.content[:-HELD_BACK_BYTES]
-        if offer.moves and counts:
-            await _grace()
-        if not counts:
-            attempts.fruitless(AttemptKind.PART, offer.mac, offer.name, len(offer.content), host)
-        if counts and offer.moves:
-            # No turn is waited for: what is nearly done is finished before another one is begun.
-            failed = await _proofs.ask(Proof(offer, host, agent))
-            if failed is not None:
-                raise failed
-        elif not (counts and again.noted(offer, 200, host, agent)):
-            async with _turns.of(source_of(host)):
-                await in_store(downloads.record, offer, 200, counts, host, agent)
-        recorded = True
-        watched.download("complete" if counts else "part")
-        yield offer.content[-HELD_BACK_BYTES:]
-    except (GeneratorExit, asyncio.CancelledError):
-        if not recorded:
-            attempts.fruitless(AttemptKind.BROKEN, offer.mac, offer.name, len(offer.content), host)
-        raise
-    finally:
-        if not recorded:
-            watched.download("broken_off")
-            missed.broken_off()
-
-
-async def _grace() -> None:
-    now = asyncio.get_running_loop().time()
-    step = math.ceil((now + GRACE_SECONDS) / GRACE_STEP_SECONDS - 0.5)
-    await asyncio.sleep(step * GRACE_STEP_SECONDS - now)
-
-
-async def _serve_released(request: Request, offer: Offer, release: Release, host: str) -> Answer:
-    """A file by its plain name: whole, and to one request at a time. Nobody gets a part of it, nor learns its ETag."""
-    agent, length = request.header("user-agent"), len(offer.content)
-    if "range" in request.headers:
-        watched.refused("busy")
-        attempts.fruitless(AttemptKind.PART, offer.mac, offer.name, length, host)
-        return REFUSED
-    if request.method == "HEAD":
-        watched.download("head")
-        attempts.fruitless(AttemptKind.HEAD, offer.mac, offer.name, length, host)
-        return Answer(200, offer.content_type, length=length, headers=(NO_STORE,))
-    in_hand = windows.fresh_name()
-    try:
-        if not await in_store(windows.begin, release, in_hand):
-            watched.refused("busy")
-            log.info("%s asked for %s, which another request has in hand: refused", host, offer.name)
-            return REFUSED
-    except asyncio.CancelledError:
-        _afterwards(in_store(windows.give_back, release, in_hand))
-        raise
-    log.info("%s: %s asked for %s, which is released to it", colons(offer.mac), host, offer.name)
-    pieces = _released_pieces(offer, release, in_hand, host, agent)
-    return Answer(200, offer.content_type, pieces=pieces, length=length, headers=(NO_STORE,))
-
-
-async def _released_pieces(
-    offer: Offer, release: Release, in_hand: str, host: str, agent: str
-) -> AsyncGenerator[bytes]:
-    """The file; what let it out is closed before the last bytes leave."""
-    recorded = False
-    try:
-        yield offer.content[:-HELD_BACK_BYTES]
-        await _grace()
-        if not await in_store(downloads.record_released, offer, in_hand, host, agent):
-            raise Withdrawn
-        recorded = True
-        watched.download("complete")
-        yield offer.content[-HELD_BACK_BYTES:]
-    finally:
-        if not recorded:
-            watched.download("broken_off")
-            missed.broken_off()
-            attempts.fruitless(AttemptKind.BROKEN, offer.mac, offer.name, len(offer.content), host)
-            _afterwards(in_store(windows.give_back, release, in_hand))
-
-
-def _afterwards(work: Coroutine[Any, Any, None]) -> None:
-    """Do it although whoever asked is gone; what fails is over when its time is."""
-
-    async def do() -> None:
-        try:
-            await work
-        except DatabaseError as error:
-            log.warning("a download that broke off is not given back before its time (%s)", error)
-
-    task = asyncio.get_running_loop().create_task(do())
-    _given_back.add(task)
-    task.add_done_callback(_given_back.discard)
-
-
-async def settled() -> None:
-    """Wait for what is still to be written of those who are gone, and of those who fetched again."""
-    await asyncio.gather(*_given_back)
-    await in_store(again.flush)
-
-
-def _stored(request: Request, found: Stored) -> Answer:
-    """XML that proves nothing, whole or by its ETag."""
-    tag = f'"{found.etag}"'
-    headers = (("ETag", tag), NO_STORE)
-    if matches(request.header("if-none-match"), tag):
-        return Answer(304, headers=headers)
-    body = b"" if request.method == "HEAD" else found.content
-    return Answer(200, "text/xml", body, length=len(found.content), headers=headers)
 
 
 def _unreadable(path: str) -> str:

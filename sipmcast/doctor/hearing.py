@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from provisioning import starting
 from sipmcast.doctor.facts import Heard, ago, text
 from sipmcast.doctor.finding import Finding, ok, warning, wrong
 from sipmcast.held import WAS_AWAY
@@ -25,10 +26,6 @@ COUNTED = {
         "They appear when they start again. Look at the database.",
     ),
 }
-START_REMEDY = (
-    "Start it: the unit gspnp-listen, the service listen of the containers, or by hand `make run` for everything and "
-    "`manage.py listen_pnp` for it alone."
-)
 SILENCE_REMEDY = (
     "Switch a phone in that network off and on: phones announce themselves only while they start. If it stays so, "
     "the phone is in another VLAN, a switch filters multicast (IGMP snooping without a querier), or Plug and Play "
@@ -43,7 +40,7 @@ def judge_listeners(listeners: Sequence[Heard] | None, now: datetime) -> list[Fi
         return [wrong(title, "The database does not answer, so nobody knows whether a listener runs.",
                       "Look at DATABASE_URL and at the database's log.")]  # fmt: skip
     if not listeners:
-        return [wrong(title, "No listener has ever run. Until one does, no phone is heard.", START_REMEDY)]
+        return [wrong(title, "No listener has ever run. Until one does, no phone is heard.", starting.LISTENER)]
     fresh = [one for one in listeners if one.fresh]
     findings = [finding for one in fresh for finding in _judge_fresh(one, now)]
     findings += _judge_outages(fresh)
@@ -87,7 +84,7 @@ def _judge_outages(fresh: Sequence[Heard]) -> list[Finding]:
 def _judge_silent(one: Heard, now: datetime, alone: bool) -> Finding:
     words = f"Its last sign of life was {ago(one.heartbeat_at, now)}: it is dead, or its database is away."
     if alone:
-        return wrong(text(one.name), f"{words} No phone is heard.", START_REMEDY)
+        return wrong(text(one.name), f"{words} No phone is heard.", starting.LISTENER)
     return warning(text(one.name), words, "Start it again; if it is gone for good, forget it on the page of listeners.")
 
 

@@ -24,7 +24,7 @@ STAGES = (
     ("sipmcast.agent", "parse_message"), ("sipmcast.agent", "sighting_from"),
     ("sipmcast.agent", "Agent._response"), ("sipmcast.agent", "Agent.answer"), ("sipmcast.agent", "Agent.notify"),
     ("sipmcast.worker", "Worker.deliver"), ("sipmcast.worker", "Worker._answer"),
-    ("sipmcast.worker", "Worker._answer_overdue"), ("sipmcast.worker", "Worker._send"),
+    ("sipmcast.worker", "Worker._answer_overdue"), ("sipmcast.sending", "Sending._send"),
     ("sipmcast.held", "Held.take"), ("sipmcast.roll_call", "RollCall.heard"),
     ("sipmcast.desk", "store"), ("sipmcast.desk", "owe"), ("sipmcast.desk", "look"), ("sipmcast.desk", "settle"),
     ("sipmcast.desk", "_open"), ("sipmcast.desk", "_resume"), ("sipmcast.calls", "first"),

@@ -10,7 +10,7 @@ from django.db import OperationalError
 
 from provisioning.importing.models import PhoneImport
 from tests import cast
-from tests.console.test_import_pages import streamed
+from tests.support.import_pages import streamed
 
 OTHER = "000B82000002"
 

@@ -12,7 +12,8 @@ from django.test import AsyncClient
 from devices import wake
 from gspnp import watched
 from gspnp.console import tail
-from tests.console.test_live_socket import happen, make_viewer, next_events, open_socket
+from provisioning.asked import Shared
+from tests.support.live_socket import happen, make_viewer, next_events, open_socket
 from tests.support.redis_server import RedisServer, redis_server  # noqa: F401
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.servers]
@@ -81,6 +82,7 @@ async def test_a_redis_that_goes_while_nothing_happens_is_noticed_and_said_once(
     user, session = await sync_to_async(make_viewer)()
     page = AsyncClient()
     await page.aforce_login(user)
+    monkeypatch.setattr(watched, "_redis", Shared(wake.answers))  # asked each time
     redis = watched.checks()["redis"]
     async with open_socket(session) as socket:
         assert "woken 0" in await until_heard(socket, "woken")

@@ -180,3 +180,16 @@ def test_the_pools_of_postgresql_say_it_that_way():
 def test_a_command_that_ends_says_what_is_away_in_its_own_words_alone(monkeypatch, arguments, level):
     monkeypatch.setattr(sys, "argv", arguments)
     assert logs.configuration("INFO", "text")["loggers"]["psycopg.pool"]["level"] == level
+
+
+def test_a_process_whose_log_nobody_reads_any_more_goes_on():
+    """As when what keeps the log was restarted: phones are answered all the same."""
+    read, write = os.pipe()
+    os.close(read)
+    handler = logs.Stderr(os.fdopen(write, "w", buffering=1))
+    said = logging.Logger("of a test")
+    said.addHandler(handler)
+    for number in range(3):
+        said.error("line %d", number)
+    with pytest.raises(BrokenPipeError):  # it was really broken
+        handler.stream.close()

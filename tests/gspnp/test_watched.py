@@ -1,8 +1,11 @@
 """The console's door as those see it who watch; to everybody else there is nothing."""
 
 import json
+import threading
+from collections.abc import Iterator
 
 import pytest
+import redis
 from asgiref.testing import ApplicationCommunicator
 from django.db import OperationalError
 from django.test import override_settings
@@ -12,6 +15,8 @@ from gspnp import watched
 from gspnp.asgi import application
 from gspnp.console import tail, views
 from provisioning import readiness
+from provisioning.asked import Shared
+from tests.support.redis_server import redis_server  # noqa: F401
 from tests.support.servers import free_port
 
 READER, STRANGER = "127.0.0.1", "10.0.0.99"
@@ -85,10 +90,39 @@ def test_the_console_says_that_its_database_does_not_answer(monkeypatch, rf):
     assert (answer.status_code, answer.content) == (503, b"no database")
 
 
-def test_a_redis_that_is_away_is_told_and_the_console_is_ready(monkeypatch):
+@pytest.fixture
+def with_redis(monkeypatch) -> Iterator[None]:
+    """This console has one, which nobody has asked yet."""
     monkeypatch.setattr(wake, "is_on", lambda: True)
+    monkeypatch.setattr(watched, "_redis", Shared(wake.answers, watched.REDIS_SECONDS))
+    yield
+
+
+@pytest.mark.usefixtures("with_redis")
+def test_a_redis_that_is_away_is_told_and_the_console_is_ready(monkeypatch):
     monkeypatch.setattr(wake, "_address", lambda: f"redis://127.0.0.1:{free_port()}/0")
     found = readiness.examine(watched.checks())
+    assert found.ready and found.checks["redis"].startswith("away")
+
+
+@pytest.mark.usefixtures("with_redis")
+def test_who_asks_often_makes_no_dial_to_redis_for_each(redis_server, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(wake, "_address", lambda: redis_server.url)
+    monkeypatch.setattr(watched, "_redis", Shared(wake.answers, 3600.0))
+    with redis.Redis.from_url(redis_server.url) as client:
+        before = client.info("stats")["total_connections_received"]
+        for _ in range(20):
+            assert readiness.examine(watched.checks()).checks["redis"] == "ok"
+        assert client.info("stats")["total_connections_received"] == before + 1
+
+
+@pytest.mark.usefixtures("with_redis")
+def test_a_redis_that_says_nothing_holds_up_no_answer(monkeypatch):
+    monkeypatch.setattr(readiness, "ASK_SECONDS", 0.05)
+    released = threading.Event()
+    monkeypatch.setattr(watched, "_redis", Shared(lambda: released.wait(20)))
+    found = readiness.examine(watched.checks())
+    released.set()
     assert found.ready and found.checks["redis"].startswith("away")
 
 

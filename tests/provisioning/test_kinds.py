@@ -16,7 +16,7 @@ from provisioning.layers import store
 from provisioning.layers.scope import phones_under
 from provisioning.models import OPEN_STATES, Notify, NotifyKind
 from tests import cast
-from tests.provisioning.test_orders import carried_out, ordered, phones
+from tests.support.orders import carried_out, ordered, phones
 
 pytestmark = [pytest.mark.django_db, pytest.mark.db]
 

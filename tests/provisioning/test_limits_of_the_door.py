@@ -12,11 +12,12 @@ from devices import alarms, decoys, newcomers
 from devices.choices import AlarmKind
 from devices.models import Alarm, LiveEvent, Phone
 from provisioning import attempts
-from provisioning.door import app, later, watch
+from provisioning.door import app, delivery, later, watch
 from provisioning.door.http import Request
 from provisioning.door.names import ALL, BURST, BURST_OF_ALL, SLOW_BURST, Names
 from provisioning.door.store import in_store
 from provisioning.door.turns import AT_ONCE, Turns
+from provisioning.downloads import Offer
 from provisioning.models import PathKind
 from provisioning.plain import heard, missed
 from tests import cast
@@ -172,15 +173,15 @@ async def test_downloads_of_one_address_are_written_in_turn_too(monkeypatch, hea
         await asyncio.sleep(0.01)
         there.pop()
 
-    monkeypatch.setattr(app, "in_store", in_store)
-    monkeypatch.setattr(app.downloads.Offer, "etag", "tag")
-    monkeypatch.setattr(app.downloads.Offer, "content_type", "text/xml")
-    offer = app.downloads.Offer(cast.MAC, None, b"x" * 100, None, PathKind.STEADY, "cfg", False)
+    monkeypatch.setattr(delivery, "in_store", in_store)
+    monkeypatch.setattr(Offer, "etag", "tag")
+    monkeypatch.setattr(Offer, "content_type", "text/xml")
+    offer = Offer(cast.MAC, None, b"x" * 100, None, PathKind.STEADY, "cfg", False)
     tag = {name: '"tag"' for name in headers}
     request = Request("GET", "/p", tag, SCANNER)
 
     async def download() -> None:
-        given = await app._serve(request, offer, SCANNER)
+        given = await delivery.serve(request, offer, SCANNER)
         if given.pieces is not None:
             assert b"".join([piece async for piece in given.pieces]) == offer.content
 

@@ -6,8 +6,8 @@ import logging
 import pytest
 from django.db import OperationalError
 
-from provisioning.jobs.outage import Outage
 from provisioning.management.commands import work
+from provisioning.outage import Outage
 
 AWAY = OperationalError("connection refused")
 
@@ -25,43 +25,33 @@ def now() -> Now:
 
 
 @pytest.fixture
-def outage(now, caplog) -> Outage:
-    caplog.set_level(logging.INFO)
+def outage(now) -> Outage:
     return Outage(now)
 
 
-def test_three_loops_say_one_line_however_often_they_try(outage, now, caplog):
-    for _ in range(3):
-        for _ in ("rounds", "arrivals", "jobs"):
-            outage.gone(AWAY, now(), 5)
-        now.seconds += 10
-    outage.back(now())
-    outage.back(now())
-    assert [(one.levelname, one.getMessage()) for one in caplog.records] == [
-        ("ERROR", "the database is away (connection refused); trying again every 5 s"),
-        ("INFO", "the database is back after 30 s"),
-    ]
+def test_three_loops_have_one_piece_of_news_however_often_they_try(outage, now):
+    news = [outage.gone(now()) for _ in range(9)]
+    now.seconds += 30
+    assert (news.count(True), outage.is_on) == (1, True)
+    assert [outage.back(now()), outage.back(now()), outage.is_on] == [30.0, None, False]
 
 
-def test_a_try_that_has_waited_since_before_it_came_back_begins_no_second_outage(outage, now, caplog):
-    outage.gone(AWAY, now(), 5)
+def test_a_try_that_has_waited_since_before_it_came_back_begins_no_second_outage(outage, now):
+    outage.gone(now())
     waited_since = now.seconds = 140.0
     now.seconds = 140.5
     outage.back(now())
     now.seconds = 140.7
-    outage.gone(AWAY, waited_since, 5)
-    assert len(caplog.records) == 2
+    assert not outage.gone(waited_since)
     now.seconds = 150.0
-    outage.gone(AWAY, now(), 5)
-    assert len(caplog.records) == 3
+    assert outage.gone(now())
 
 
-def test_what_began_before_the_outage_does_not_end_it(outage, now, caplog):
+def test_what_began_before_the_outage_does_not_end_it(outage, now):
     began = now()
     now.seconds = 101.0
-    outage.gone(AWAY, now(), 5)
-    outage.back(began)
-    assert len(caplog.records) == 1
+    outage.gone(now())
+    assert outage.back(began) is None and outage.is_on
 
 
 @pytest.mark.django_db
@@ -93,12 +83,14 @@ def test_a_worker_looks_for_jobs_again_only_when_the_database_answers(monkeypatc
     monkeypatch.setattr(work, "_worker", Looking)
     monkeypatch.setattr(work, "_answers", answers)
     monkeypatch.setattr(work, "EVERY_SECONDS", 0.001)
-    monkeypatch.setattr(work, "WAITS_SECONDS", 0.0)
+    monkeypatch.setattr(work, "_waits_seconds", lambda: 0.0)
     monkeypatch.setattr(work.watched, "begin", lambda threads: contextlib.ExitStack())
     for loop in ("_rounds", "_arrivals", "_sweeps"):
         monkeypatch.setattr(work, loop, idle)
     work.Command().handle(once=False, keep_trying=True)
     assert begun == [3, 0]
-    said = [one.getMessage() for one in caplog.records]
-    assert len([line for line in said if "is away" in line]) == 1
-    assert len([line for line in said if "is back" in line]) == 1
+    said = [(one.levelname, one.getMessage()) for one in caplog.records if "the database" in one.getMessage()]
+    assert said == [
+        ("ERROR", "the database is away (connection refused); trying again every 0 s"),
+        ("INFO", "the database is back after 0 s"),
+    ]

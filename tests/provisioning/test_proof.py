@@ -11,7 +11,7 @@ from asgiref.sync import async_to_sync
 from devices import inventory
 from devices.models import LiveEvent, Phone
 from provisioning import downloads, paths
-from provisioning.door import app
+from provisioning.door import delivery
 from provisioning.models import Download, Notify, NotifyOrigin
 from provisioning.outbox import enqueue
 from tests import cast
@@ -87,7 +87,7 @@ def test_a_client_that_hangs_up_before_the_end_proves_nothing(version, fetched_b
 
 def body_of(version, path):
     offer = downloads.find(paths.read(path), cast.HOST)
-    return app._pieces(offer, True, cast.HOST, "")
+    return delivery.pieces_of(offer, True, cast.HOST, "")
 
 
 def test_the_stage_has_moved_before_the_last_bytes_leave(version):

@@ -7,7 +7,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
 
 import pytest
 from cryptography.fernet import Fernet
@@ -20,6 +19,7 @@ from devices.alarms import raise_alarm
 from devices.choices import AlarmKind
 from devices.models import Phone
 from provisioning import facts, readiness, side_port, watched
+from provisioning.asked import Shared
 from provisioning.jobs import alive
 from provisioning.models import Notify
 from provisioning.readiness import OK, Check
@@ -137,7 +137,7 @@ def hanging(monkeypatch) -> Iterator[list[str]]:
 
     monkeypatch.setattr(readiness, "connection", Silent())
     monkeypatch.setattr(readiness, "ASK_SECONDS", 0.05)
-    monkeypatch.setattr(readiness, "_asking", (0, Future()))
+    monkeypatch.setattr(readiness, "_there", Shared(readiness._is_there))
     yield asked
     released.set()
 
@@ -159,7 +159,7 @@ def test_the_door_says_soon_that_the_database_says_nothing(hanging):
     assert len(hanging) == 1
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 def test_other_keys_make_it_not_ready_and_say_which_setting(clock):
     cast.assigned()
     with override_settings(GSPNP_FIELD_KEYS=[Fernet.generate_key().decode()]):

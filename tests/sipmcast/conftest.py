@@ -1,4 +1,4 @@
-"""A machine with real sockets on a real LAN, for the tests of the listener's sockets."""
+"""A machine with real sockets on a real LAN, for the tests of the listener's sockets; and an agent without any."""
 
 import os
 import socket
@@ -9,8 +9,14 @@ import pytest
 
 from sipmcast import sockets
 from sipmcast.sockets import LegSockets
+from tests.support.agent_bench import Bench
 from tests.support.legs import GROUP, PORT, sip_socket
 from tests.support.netns import Host, Lab, Lan, inside
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
 
 
 @pytest.fixture(scope="module")

@@ -118,10 +118,17 @@ class TestSending:
         assert left == "not_needed"
         assert "fetched by its own path" not in note
 
+    def test_a_phone_ignored_since_anybody_looked_through_what_waits_is_sent_nothing(self, version):
+        inventory.ignore(version.phone_id, "tess")
+        rare = desk.upkeep(cast.LEGS, ME, set(), thorough=False)
+        assert rare.sends == desk.look(cast.LEGS, ME, {}, 1000).sends == []
+        assert state(version) == ("not_needed", outbox.UNWANTED)
+
     def test_a_phone_ignored_while_its_notify_is_under_way_hears_no_more(self, version):
         (send,) = look().sends
         inventory.ignore(version.phone_id, "tess")
-        assert look(sending=[send.notify_id]).cancelled == [send.notify_id]
+        rare = desk.upkeep(cast.LEGS, ME, {send.notify_id}, thorough=False)
+        assert rare.cancelled == [send.notify_id]
         assert look(ME_AFTER_A_CRASH).sends == []
 
     def test_superseded_and_forgotten_transactions_are_cancelled(self, version):

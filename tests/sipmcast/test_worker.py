@@ -14,6 +14,7 @@ import pytest
 from django.db import OperationalError
 
 from devices.inventory import Heard
+from provisioning.outage import Outage
 from sipmcast import desk, held, helpers, pulse, scribe, transcripts, worker
 from sipmcast.calls import Send
 from sipmcast.events import NotifyTimedOut, PhoneSighted
@@ -82,6 +83,7 @@ class Store:
         self.plans: list[desk.Plan] = []
         self.decoys: set[str] = set()
         self.alarms: list[tuple] = []
+        self.looks: list[str] = []
 
     def store(self, sightings, _site) -> desk.Stored:
         if self.error:
@@ -116,11 +118,13 @@ class Store:
         return []
 
     def look(self, *_: object) -> desk.Plan:
+        self.looks.append("look")
         if self.error:
             raise self.error
         return self.plans.pop(0) if self.plans else desk.Plan()
 
     def upkeep(self, *_: object) -> desk.Plan:
+        self.looks.append("upkeep")
         if self.error:
             raise self.error
         return desk.Plan()
@@ -325,32 +329,68 @@ async def test_how_many_were_held_is_told_of_the_outage_and_not_of_its_end(runni
     assert "; 120 phones were held meanwhile, 0 were lost" in running.pulse.warnings(0, time.monotonic())[0]
 
 
-def fallen(seconds_ago: float, made: pulse.Pulse, listener) -> None:
+class Ago:
+    """A clock that goes so many seconds after the real one."""
+
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() - self.seconds
+
+
+def pulse_of(ago: Ago) -> pulse.Pulse:
+    return pulse.Pulse(held.Held(), outage=Outage(ago))
+
+
+def fallen(seconds_ago: float, made: pulse.Pulse, ago: Ago, listener) -> None:
     """The store has been away for so long, and is back."""
-    with patch.object(pulse.time, "monotonic", return_value=time.monotonic() - seconds_ago):
-        made.gone(listener, AWAY, math.inf)
+    ago.seconds = seconds_ago
+    made.gone(listener, AWAY, math.inf)
+    ago.seconds = 0.0
     made.back()
 
 
 def test_who_learns_late_that_the_store_was_away_says_nothing_new():
-    made, fake, before = pulse.Pulse(held.Held()), Listener(), time.monotonic()
-    fallen(40.0, made, fake)
+    ago, fake, before = Ago(), Listener(), time.monotonic()
+    made = pulse_of(ago)
+    fallen(40.0, made, ago, fake)
     made.gone(fake, AWAY, before)  # its wait began before the store was back
     assert not made.is_away and fake.agent.counters["store_away"] == 1
     made.gone(fake, AWAY, time.monotonic())
     assert made.is_away
 
 
+def test_a_batch_given_to_the_store_just_before_it_was_back_that_hangs_is_the_next_outage():
+    ago, fake = Ago(), Listener()
+    made = pulse_of(ago)
+    with made.storing(1):
+        made.storing_since = time.monotonic() - 30.5
+        with patch.object(pulse, "SLOW_STORE_SECONDS", 60.0):  # it did not hang yet when the store was back
+            fallen(30.0, made, ago, fake)
+        assert not made.is_away and not made.is_slow()
+        made.outage.back_at = time.monotonic() - 30.0
+        assert made.is_slow()
+        made.gone(fake, AWAY, made.waiting_since)
+    assert made.is_away and fake.agent.counters["store_away"] == 2
+
+
 def test_a_short_outage_does_not_hide_a_long_one_while_that_is_told():
-    made, fake = pulse.Pulse(held.Held()), Listener()
-    fallen(40.0, made, fake)
-    fallen(0.0, made, fake)
+    ago, fake = Ago(), Listener()
+    made = pulse_of(ago)
+    fallen(40.0, made, ago, fake)
+    fallen(0.0, made, ago, fake)
     assert "away for 40 s" in made.warnings(0, time.monotonic())[0]
-    fallen(50.0, made, fake)
+    fallen(50.0, made, ago, fake)
     assert "away for 50 s" in made.warnings(0, time.monotonic())[0]
     made.held.lost = 7  # what was lost is said however short it was
-    fallen(3.0, made, fake)
+    fallen(3.0, made, ago, fake)
     assert "7 were lost" in made.warnings(0, time.monotonic())[0]
+
+
+async def test_what_has_come_too_late_is_ended_before_anything_leaves(running, store):
+    """Its listener was away for an hour: no phone restarts now because somebody clicked then."""
+    await until(lambda: "look" in store.looks)
+    assert store.looks[:2] == ["upkeep", "look"]
 
 
 async def test_that_the_clock_was_set_back_is_said_for_an_hour(running, store):

@@ -10,13 +10,14 @@ from django.template import Context
 from django.utils import timezone
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext, gettext_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from devices import wake
 from devices.mac import colons
 from gspnp.console.drawn import row_html
 from gspnp.console.shell import is_plain_beyond_loopback
+from provisioning import starting
 from provisioning.effective import Origin
 from provisioning.gxp.layers import Level
 from provisioning.models import Notify, NotifyOrigin, NotifyState
@@ -117,6 +118,12 @@ def _time(at: datetime | None, kind: str) -> SafeString | str:
         kind,
         f"{at:%Y-%m-%d %H:%M}",
     )
+
+
+@register.simple_tag
+def start_words(what: str) -> SafeString:
+    """How the `worker` or a `listener` is started."""
+    return with_code(gettext(starting.OF[what]))
 
 
 @register.filter

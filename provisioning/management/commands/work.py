@@ -29,8 +29,8 @@ from provisioning.importing import undoing
 from provisioning.jobs import alive, arrivals, moves, runner
 from provisioning.jobs.alive import AWAY
 from provisioning.jobs.models import Job, JobFailure, JobState
-from provisioning.jobs.outage import Outage
 from provisioning.jobs.rounds import also
+from provisioning.outage import Outage
 from provisioning.phonebook import books
 from provisioning.plain import files as plain_files
 from provisioning.release import windows as releases
@@ -42,8 +42,6 @@ FIRMWARE_JOB = "Next step of firmware"
 AGAIN_MINUTES = 60  # after which a phone whose next step could not be written is tried again
 SWEEP_SECONDS = 60.0  # between two sweeps, if the last one came to its end
 LOOK_SECONDS = 0.5  # between two looks into the queue of jobs, and for phones that were plugged in
-
-WAITS_SECONDS = 5.0  # for a connection: settings.py, the pool's timeout
 
 _outage = Outage()
 _failed_sweeps: list[str] = []  # rules that failed; said with what failed in the rounds
@@ -114,12 +112,18 @@ def _jobs(worker: Worker, keep_trying: bool) -> bool:
         if not keep_trying:
             raise
         if isinstance(error, AWAY):
-            _outage.gone(error, time.monotonic() - WAITS_SECONDS, EVERY_SECONDS)
+            _gone(error, time.monotonic() - _waits_seconds())
         else:
             log.exception("a look for jobs failed; the next one is in %.0f s", EVERY_SECONDS)
         close_old_connections()
         return True
     return False
+
+
+def _waits_seconds() -> float:
+    """How long a try waits for the database before it fails, as the settings say."""
+    options = connection.settings_dict["OPTIONS"]
+    return options.get("pool", options)["timeout"]
 
 
 def _worker() -> Worker:
@@ -173,10 +177,10 @@ def _try(do: Callable[[], T], what: str, keep_trying: bool) -> T | None:
     try:
         close_old_connections()
         done = do()
-        _outage.back(began)
+        _back(began)
         return done
     except AWAY as error:
-        _outage.gone(error, began, EVERY_SECONDS)
+        _gone(error, began)
         if not keep_trying:
             raise
     except Exception:
@@ -184,6 +188,16 @@ def _try(do: Callable[[], T], what: str, keep_trying: bool) -> T | None:
         if not keep_trying:
             raise
     return None
+
+
+def _gone(error: Exception, began: float) -> None:
+    if _outage.gone(began):
+        log.error("the database is away (%s); trying again every %.0f s", error, EVERY_SECONDS)
+
+
+def _back(began: float) -> None:
+    if (seconds := _outage.back(began)) is not None:
+        log.info("the database is back after %.0f s", seconds)
 
 
 def _answers() -> bool:

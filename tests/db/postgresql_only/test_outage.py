@@ -16,7 +16,7 @@ from gspnp.console import consumers, tail
 from sipmcast import desk
 from sipmcast.desk import STORE_AWAY
 from tests import cast
-from tests.console.test_live_socket import make_viewer, next_events, open_socket
+from tests.support.live_socket import make_viewer, next_events, open_socket
 from tests.support.servers import running
 from tests.support.site import wait_for
 

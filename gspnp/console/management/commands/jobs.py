@@ -5,6 +5,7 @@ import time
 from django.core.management.base import BaseCommand, CommandError
 
 from devices.mac import colons
+from provisioning import starting
 from provisioning.jobs import kinds, runner, standing
 from provisioning.models import Job, JobState
 
@@ -51,10 +52,7 @@ class Command(BaseCommand):
                 shown = line
                 self.stdout.write(shown)
             if job.state == JobState.WAITING and patience and time.monotonic() > patience:
-                self.stderr.write(
-                    "No worker has taken it yet. Start it: the unit gspnp-work, the service work of the containers, or "
-                    "by hand `make run` for everything and `manage.py work` for it alone."
-                )
+                self.stderr.write(f"No worker has taken it yet. {starting.WORKER}")
                 patience = 0.0
             time.sleep(LOOK_SECONDS)
         return job
