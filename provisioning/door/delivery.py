@@ -33,9 +33,14 @@ from provisioning.release import windows
 log = logging.getLogger(__name__)
 
 HELD_BACK_BYTES = 64  # the end of a file that proves something leaves only after the proof is committed
-# A client that breaks off resets the connection within a round trip of what it got. Waiting this long before the
-# commit lets us see that; a phone on its way to a reboot does not notice. Our choice.
+# A client that breaks off resets the connection as soon as it has got what it does not want. To wait so long before the
+# commit, from when its machine has all but the end, lets us see that; a phone on its way to a reboot does not notice.
+# Our choice.
 GRACE_SECONDS = 0.05
+# Who has lost its power, or its network, acknowledges nothing and resets nothing: it has not got its file. A datagram
+# that was lost is sent again within a second, several times over in this.
+ARRIVAL_SECONDS = 15.0
+LOOK_SECONDS = 0.02  # between two looks whether it has arrived
 # Those whose wait ends within so long of each other end it together, half of that sooner or later: what many prove in
 # one transaction costs each little.
 GRACE_STEP_SECONDS = 0.02
@@ -63,17 +68,17 @@ async def serve(request: Request, offer: Offer, host: str) -> Answer:
                 await in_store(downloads.record, offer, 304, True, host, agent)
         watched.download("not_modified")
         return Answer(304, headers=headers)
-    pieces = pieces_of(offer, "range" not in request.headers, host, agent)
+    pieces = pieces_of(request, offer, "range" not in request.headers, host)
     return Answer(200, offer.content_type, pieces=pieces, length=length, headers=headers)
 
 
-async def pieces_of(offer: Offer, counts: bool, host: str, agent: str) -> AsyncGenerator[bytes]:
+async def pieces_of(request: Request, offer: Offer, counts: bool, host: str) -> AsyncGenerator[bytes]:
     """The file; what proves a stage is committed before the last bytes leave, and not at all if the client is gone."""
-    recorded = False
+    recorded, agent = False, request.header("user-agent")
     try:
         yield offer.content[:-HELD_BACK_BYTES]
         if offer.moves and counts:
-            await _grace()
+            await _grace(request)
         if not counts:
             attempts.fruitless(AttemptKind.PART, offer.mac, offer.name, len(offer.content), host)
         if counts and offer.moves:
@@ -87,7 +92,7 @@ async def pieces_of(offer: Offer, counts: bool, host: str, agent: str) -> AsyncG
         recorded = True
         watched.download("complete" if counts else "part")
         yield offer.content[-HELD_BACK_BYTES:]
-    except (GeneratorExit, asyncio.CancelledError):
+    except (GeneratorExit, asyncio.CancelledError, Withdrawn):
         if not recorded:
             attempts.fruitless(AttemptKind.BROKEN, offer.mac, offer.name, len(offer.content), host)
         raise
@@ -97,7 +102,20 @@ async def pieces_of(offer: Offer, counts: bool, host: str, agent: str) -> AsyncG
             missed.broken_off()
 
 
-async def _grace() -> None:
+async def _grace(request: Request) -> None:
+    """Until a client that does not want the rest would have said so. Raises Withdrawn if nothing arrives."""
+    await _sleep_in_step()
+    if request.has_arrived():
+        return
+    until = asyncio.get_running_loop().time() + ARRIVAL_SECONDS
+    while not request.has_arrived():
+        if asyncio.get_running_loop().time() >= until:
+            raise Withdrawn
+        await asyncio.sleep(LOOK_SECONDS)
+    await _sleep_in_step()
+
+
+async def _sleep_in_step() -> None:
     now = asyncio.get_running_loop().time()
     step = math.ceil((now + GRACE_SECONDS) / GRACE_STEP_SECONDS - 0.5)
     await asyncio.sleep(step * GRACE_STEP_SECONDS - now)
@@ -105,7 +123,7 @@ async def _grace() -> None:
 
 async def serve_released(request: Request, offer: Offer, release: Release, host: str) -> Answer:
     """A file by its plain name: whole, and to one request at a time. Nobody gets a part of it, nor learns its ETag."""
-    agent, length = request.header("user-agent"), len(offer.content)
+    length = len(offer.content)
     if "range" in request.headers:
         watched.refused("busy")
         attempts.fruitless(AttemptKind.PART, offer.mac, offer.name, length, host)
@@ -124,18 +142,18 @@ async def serve_released(request: Request, offer: Offer, release: Release, host:
         _afterwards(in_store(windows.give_back, release, in_hand))
         raise
     log.info("%s: %s asked for %s, which is released to it", colons(offer.mac), host, offer.name)
-    pieces = _released_pieces(offer, release, in_hand, host, agent)
+    pieces = _released_pieces(request, offer, release, in_hand, host)
     return Answer(200, offer.content_type, pieces=pieces, length=length, headers=(NO_STORE,))
 
 
 async def _released_pieces(
-    offer: Offer, release: Release, in_hand: str, host: str, agent: str
+    request: Request, offer: Offer, release: Release, in_hand: str, host: str
 ) -> AsyncGenerator[bytes]:
     """The file; what let it out is closed before the last bytes leave."""
-    recorded = False
+    recorded, agent = False, request.header("user-agent")
     try:
         yield offer.content[:-HELD_BACK_BYTES]
-        await _grace()
+        await _grace(request)
         if not await in_store(downloads.record_released, offer, in_hand, host, agent):
             raise Withdrawn
         recorded = True

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import logging
 import socket
+import struct
+import termios
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +23,24 @@ HIGH_WATER_BYTES, LOW_WATER_BYTES = 65_536, 16_384  # of what waits to be sent, 
 FULL_SECONDS = 1.0  # until it is tried again to accept, when no descriptor or no memory was left
 FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
+_INT = struct.Struct("@i")
+
 log = logging.getLogger(__name__)
+
+
+def has_arrived(transport: asyncio.BaseTransport) -> bool:
+    """Whether the other machine has acknowledged all that was written, as far as the kernel can say (tcp(7), SIOCOUTQ).
+
+    That its program has read it nobody can say; of a proxy it is the proxy's machine.
+    """
+    connection = transport.get_extra_info("socket")
+    if connection is None or (isinstance(transport, asyncio.WriteTransport) and transport.get_write_buffer_size()):
+        return connection is None
+    try:
+        waiting = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, b"\0" * _INT.size)
+    except (OSError, ValueError):  # it is closed, and whoever writes learns that
+        return True
+    return _INT.unpack(waiting) == (0,)
 
 
 class Listener:

@@ -12,11 +12,13 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Protocol
 
 import httptools
 
 from provisioning.door.http import FAILED, MALFORMED, Answer, Request, Withdrawn, path_of
+from provisioning.door.sockets import has_arrived
 
 log = logging.getLogger(__name__)
 
@@ -191,7 +193,10 @@ class Connection(asyncio.Protocol):
         assert self._parser is not None
         method = self._parser.get_method().decode("latin-1")
         target = self._target.decode("latin-1")
-        request = Request(method, path_of(self._target), self._headers, self._peer, self._local, self._secure, target)
+        request = Request(
+            method, path_of(self._target), self._headers, self._peer, self._local, self._secure, target,
+            partial(has_arrived, self._transport),
+        )  # fmt: skip
         self._begin()
         if len(self._requests) + self._answered >= WAITING_REQUESTS:
             raise _TooMuch

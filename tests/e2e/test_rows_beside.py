@@ -1,4 +1,4 @@
-"""Where many lists are open, a process beside the console makes their rows: the same ones, and if it dies, the console."""
+"""Where many lists are open a process beside the console makes their rows, the same ones; if it dies, the console."""
 
 import os
 import signal

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -76,6 +77,25 @@ def server() -> Iterator[Server]:
 def connected(server: Server) -> Iterator[socket.socket]:
     with socket.create_connection(server.address, timeout=20) as connection:
         yield connection
+
+
+def test_what_the_other_machine_has_is_told_from_what_is_still_on_its_way(server: Server):
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)  # its machine takes so much and no more
+        connection.settimeout(20)
+        connection.connect(server.address)
+        connection.sendall(b"GET /file HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert connection.recv(1) == b"H"
+        request = server.asked[0]
+        assert not request.has_arrived()
+        got = b""
+        while not got.endswith(FILE):
+            got += connection.recv(65536)
+        deadline = time.monotonic() + 20
+        while not request.has_arrived() and time.monotonic() < deadline:  # an acknowledgement may come 40 ms later
+            time.sleep(0.005)
+        assert request.has_arrived()
+    assert request.has_arrived(), "of a connection that is closed nothing is waited for"
 
 
 def everything(connection: socket.socket) -> bytes:

@@ -10,9 +10,10 @@ from asgiref.sync import async_to_sync
 
 from devices import inventory
 from devices.models import LiveEvent, Phone
-from provisioning import downloads, paths
+from provisioning import attempts, downloads, paths
 from provisioning.door import delivery
-from provisioning.models import Download, Notify, NotifyOrigin
+from provisioning.door.http import Request, Withdrawn
+from provisioning.models import Attempt, AttemptKind, Download, Notify, NotifyOrigin
 from provisioning.outbox import enqueue
 from tests import cast
 
@@ -85,9 +86,37 @@ def test_a_client_that_hangs_up_before_the_end_proves_nothing(version, fetched_b
     assert cast.proofs(version) == before
 
 
-def body_of(version, path):
+def body_of(version, path, has_arrived=lambda: True):
     offer = downloads.find(paths.read(path), cast.HOST)
-    return delivery.pieces_of(offer, True, cast.HOST, "")
+    request = Request("GET", path, {}, cast.HOST, has_arrived=has_arrived)
+    return delivery.pieces_of(request, offer, True, cast.HOST)
+
+
+def test_what_never_arrives_proves_nothing(version, monkeypatch):
+    """Its power is gone, or its network: it acknowledges nothing, and closes nothing."""
+    monkeypatch.setattr(delivery, "ARRIVAL_SECONDS", 0.05)
+    before = cast.proofs(version)
+
+    async def never(body):
+        await anext(body)
+        with pytest.raises(Withdrawn):
+            await anext(body)
+
+    async_to_sync(never)(body_of(version, cast.first_path(version), lambda: False))
+    assert cast.proofs(version) == before
+    attempts.flush()
+    assert Attempt.objects.get().kind == AttemptKind.BROKEN
+
+
+def test_what_arrives_late_proves_as_much(version):
+    looks = iter([False, False, True])
+    body = body_of(version, cast.first_path(version), lambda: next(looks))
+
+    async def whole():
+        return b"".join([piece async for piece in body])
+
+    assert async_to_sync(whole)() == bytes(version.content)
+    assert cast.proofs(version)[0] == "fetched"
 
 
 def test_the_stage_has_moved_before_the_last_bytes_leave(version):
