@@ -75,6 +75,10 @@ class Listening:
     names: Mapping[str, str] = field(default_factory=dict)
     """Site -> a listener of it, also one that does not run."""
 
+    @property
+    def at_several_sites(self) -> bool:
+        return len(self.names) > 1
+
     def tells(self, phone: Phone) -> bool:
         """Does a listener run that sends this phone what it is owed: one of the site where it was heard last?"""
         return self.running and (phone.heard_site is None or phone.heard_site in self.sites)
