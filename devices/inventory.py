@@ -104,14 +104,14 @@ def assign(
     live.append([live.event(phone, EventKind.STAGE, f"{told_as}{by}.", now)])
 
 
-def renew(phone_ids: Sequence[int], words: str, now: datetime) -> set[int]:
-    """Start the way of these phones anew for a new version of their files; which are still on it. The caller has
-    locked them, in its own transaction. What a person confirmed of their addresses stays as it is."""
-    phones = batch.select(Phone, ("pk", "mac", "stage"), "pk", phone_ids)
+def renew(texts: Mapping[int, str], now: datetime) -> set[int]:
+    """Start the way of these phones anew for a new version of their files: phone -> what is told; which are still on
+    it. The caller has locked them, in its own transaction. What a person confirmed of their addresses stays."""
+    phones = batch.select(Phone, ("pk", "mac", "stage"), "pk", list(texts))
     there = [(pk, mac) for pk, mac, stage in phones if stage in WAY]
     batch.write(Phone, [pk for pk, _ in there], stage=Stage.ASSIGNED, stage_reason="", stage_at=now)
     kind, stage = EventKind.STAGE.value, Stage.ASSIGNED.value
-    live.append_rows([(pk, mac, kind, stage, words[: live.TEXT_CHARS], now) for pk, mac in there])
+    live.append_rows([(pk, mac, kind, stage, texts[pk][: live.TEXT_CHARS], now) for pk, mac in there])
     return {pk for pk, _ in there}
 
 

@@ -10,7 +10,6 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from gspnp.console.models import ListColumns
-from sipmcast.models import ListenerStatus
 
 ALWAYS = "mac"  # a row is its MAC; the box to select it and its buttons stand at the edges and are no columns
 LABELS: dict[str, Promise] = {
@@ -44,19 +43,17 @@ class Choice:
     always: bool
 
 
-def usual() -> tuple[str, ...]:
+def usual(several_sites: bool) -> tuple[str, ...]:
     """The columns of whoever has not chosen: where a phone is, as soon as there are listeners at several sites."""
-    sites = ListenerStatus.objects.order_by().values("site").distinct()[:2]
-    return WITH_SITE if len(sites) > 1 else DEFAULT
+    return WITH_SITE if several_sites else DEFAULT
 
 
-def chosen(user: Any) -> tuple[str, ...]:
-    """The columns that this person sees, in order."""
-    own = chosen_by([user.pk]).get(user.pk)
-    return usual() if own is None else own
+def own(user: Any) -> tuple[str, ...] | None:
+    """The columns that this person has chosen, in order; None: they may change with the sites and with the product."""
+    return own_of([user.pk]).get(user.pk)
 
 
-def chosen_by(user_ids: Iterable[int]) -> dict[int, tuple[str, ...]]:
+def own_of(user_ids: Iterable[int]) -> dict[int, tuple[str, ...]]:
     """The same of each of these who has chosen."""
     rows = ListColumns.objects.filter(user__in=user_ids).values_list("user_id", "names")
     return {user_id: sensible(names) for user_id, names in rows if names}
@@ -68,14 +65,15 @@ def sensible(names: Iterable[str]) -> tuple[str, ...]:
     return found if ALWAYS in found else (ALWAYS, *found)
 
 
-def choose(user: Any, names: Iterable[str]) -> tuple[str, ...]:
-    """Keep this person's choice; what is chosen now. The usual ones are no choice: they may change with the product."""
-    now = sensible(names)
-    if now == usual():
+def choose(user: Any, names: Iterable[str]) -> tuple[str, ...] | None:
+    """Keep this person's choice, also of what is usual just now; without names there is none any more. What is chosen
+    now."""
+    chosen = tuple(names)
+    if not chosen:
         ListColumns.objects.filter(user=user).delete()
-    else:
-        ListColumns.objects.update_or_create(user=user, defaults={"names": list(now)})
-    return now
+        return None
+    ListColumns.objects.update_or_create(user=user, defaults={"names": list(sensible(chosen))})
+    return sensible(chosen)
 
 
 def choices(names: Iterable[str]) -> list[Choice]:

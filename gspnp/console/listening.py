@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -22,17 +23,38 @@ _NUMBER = re.compile(r"\d[\d,]*[.,;:]?")
 
 @dataclass(frozen=True)
 class Remark:
-    """What a listener says of itself. `speaker` names it if there are several; it may be `many` that say the same."""
+    """What listeners say of themselves: name -> words, which are alike but for their counts. Who lost most comes first,
+    and is quoted. `is_one_of_several`: there are others, so that the speaker is named."""
 
-    speaker: str
-    words: str
+    said: Mapping[str, str]
     is_one_of_several: bool = False
-    many: int = 1
+
+    @property
+    def words(self) -> str:
+        return next(iter(self.said.values()))
+
+    @property
+    def many(self) -> int:
+        return len(self.said)
+
+    @property
+    def speaker(self) -> str:
+        names = sorted(self.said)
+        if self.many > 1:
+            shown = ", ".join([*names[:NAMED], *(["…"] if self.many > NAMED else [])])
+            return _("%(count)d listeners (%(names)s)") % {"count": self.many, "names": shown}
+        return _("The listener %(name)s") % {"name": names[0]} if self.is_one_of_several else _("The listener")
 
     @property
     def key(self) -> str:
-        """The same while only its counts grow: a person who has put it aside is not told of each. Addresses stay."""
-        return f"{self.speaker}: {_uncounted(self.words)}"
+        """The same while only counts grow; addresses stay. A person puts it aside for each listener that says it
+        (static/console/hush.js): he is told of another one, and of none again because another one says it too."""
+        return _uncounted(self.words)
+
+    @property
+    def said_json(self) -> str:
+        """`said` for the script, in its order: [[name, words], …]."""
+        return json.dumps(list(self.said.items()))
 
 
 @dataclass(frozen=True)
@@ -52,6 +74,10 @@ class Listening:
     sites: frozenset[str] = frozenset()
     names: Mapping[str, str] = field(default_factory=dict)
     """Site -> a listener of it, also one that does not run."""
+
+    @property
+    def at_several_sites(self) -> bool:
+        return len(self.names) > 1
 
     def tells(self, phone: Phone) -> bool:
         """Does a listener run that sends this phone what it is owed: one of the site where it was heard last?"""
@@ -86,34 +112,32 @@ def listening() -> Listening:
 
 
 def _undismissed(silent: list[ListenerStatus]) -> list[ListenerStatus]:
+    """Without those whose alarm a person has dismissed; beyond a number one alarm stands for several of them."""
     if not any(row.alarmed_at for row in silent):
         return silent
-    alarms = Alarm.objects.filter(kind=AlarmKind.LISTENER, dismissed_at=None)
-    stand = set(alarms.values_list("source", flat=True))
-    return [row for row in silent if row.alarmed_at is None or row.name in stand or SEVERAL in stand]
+    alarms = Alarm.objects.filter(kind=AlarmKind.LISTENER)
+    stand = set(alarms.filter(dismissed_at=None).values_list("source", flat=True))
+    over = dict(alarms.exclude(dismissed_at=None).order_by("dismissed_at").values_list("source", "dismissed_at"))
+
+    def stands(row: ListenerStatus) -> bool:
+        if row.alarmed_at is None or row.name in stand:
+            return True
+        dismissed_at = over.get(row.name)
+        return SEVERAL in stand and (dismissed_at is None or dismissed_at < row.alarmed_at)
+
+    return [row for row in silent if stands(row)]
 
 
 def _remarks(fresh: list[ListenerStatus], said: Iterable[tuple[ListenerStatus, str]]) -> list[Remark]:
-    """One for all that say the same, but for its counts: what befalls a whole site befalls each of its listeners.
-
-    Whoever lost most is quoted.
-    """
-    several = len(fresh) > 1
-    alike: dict[str, dict[ListenerStatus, str]] = {}
+    """One for all that say the same, but for its counts: what befalls a whole site befalls each of its listeners."""
+    alike: dict[str, dict[str, str]] = {}
     for row, words in said:
         if words:
-            alike.setdefault(_uncounted(words), {}).setdefault(row, words)
+            alike.setdefault(_uncounted(words), {}).setdefault(row.name, words)
     return [
-        Remark(_speakers(list(group), several), max(group.values(), key=_figures), several, len(group))
+        Remark(dict(sorted(group.items(), key=lambda one: _figures(one[1]), reverse=True)), len(fresh) > 1)
         for group in alike.values()
     ]
-
-
-def _speakers(rows: list[ListenerStatus], several: bool) -> str:
-    if len(rows) == 1:
-        return _speaker(rows[0], several)
-    names = ", ".join([*(row.name for row in rows[:NAMED]), *(["…"] if len(rows) > NAMED else [])])
-    return _("%(count)d listeners (%(names)s)") % {"count": len(rows), "names": names}
 
 
 def _uncounted(words: str) -> str:
@@ -126,7 +150,3 @@ def _uncounted(words: str) -> str:
 def _figures(words: str) -> list[int]:
     """Its counts, the last one first: what was lost stands at the end."""
     return [int(re.sub(r"\D", "", word)) for word in words.split() if _NUMBER.fullmatch(word)][::-1]
-
-
-def _speaker(row: ListenerStatus, several: bool) -> str:
-    return _("The listener %(name)s") % {"name": row.name} if several else _("The listener")

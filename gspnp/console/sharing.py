@@ -43,16 +43,15 @@ class Reader(NamedTuple):
 
     may_change: bool
     may_forget: bool
-    columns: tuple[str, ...]
+    columns: tuple[str, ...] | None  # of their own; else the usual ones
 
 
 def read(keys: Iterable[str]) -> dict[str, Reader]:
     """Who reads in each of these sessions, for those who may see the list; from the database as it is now. A session
     that is to be written first is Django's."""
     viewers = {key: one for key, one in standing.read(keys).items() if one.may_view and one.has_times}
-    chosen = columns.chosen_by({one.user_id for one in viewers.values()})
-    usual = columns.usual()
-    return {key: Reader(one.may_change, one.may_forget, chosen.get(one.user_id, usual)) for key, one in viewers.items()}
+    own = columns.own_of({one.user_id for one in viewers.values()})
+    return {key: Reader(one.may_change, one.may_forget, own.get(one.user_id)) for key, one in viewers.items()}
 
 
 _read = database_sync_to_async(read, thread_sensitive=False)

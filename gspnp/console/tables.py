@@ -17,7 +17,7 @@ from django.utils.functional import Promise
 from devices.choices import OUT_OF_SIGHT, Stage
 from devices.models import Account, Phone
 from gspnp.console import filters, narrow
-from gspnp.console.columns import DEFAULT, LABELS, NEWEST_FIRST, UNSORTED, WITH_SITE
+from gspnp.console.columns import DEFAULT, LABELS, NEWEST_FIRST, UNSORTED
 from gspnp.console.filters import ATTENTION, REACHES, Chip, Counts, CountsWithin, Removable
 from gspnp.console.paging import MAX_PAGE, PAGE_ROWS, QUERY_CHARS, Paged, UrlQuery, page_within
 from gspnp.console.rows import SHOWN_ACCOUNTS
@@ -127,8 +127,9 @@ class Page(Paged):
         return len(self.phones)
 
 
-def read_page(query: ListQuery, names: Sequence[str] = DEFAULT) -> Page:
-    """The phones that this URL shows, with these columns; a page beyond the end is the last one."""
+def read_page(query: ListQuery, own: Sequence[str] | None = None, usual: Sequence[str] = DEFAULT) -> Page:
+    """The phones that this URL shows, with the reader's own columns or the usual ones. A page beyond the end is the
+    last one."""
     counts = _counts(query)
     ids, number, total = _ids(query, counts)
     found = {phone.pk: phone for phone in Phone.objects.filter(pk__in=ids).prefetch_related(SHOWN_ACCOUNTS)}
@@ -141,8 +142,8 @@ def read_page(query: ListQuery, names: Sequence[str] = DEFAULT) -> Page:
         chips=filters.stage_chips(shown, counts),
         reach_chips=filters.reach_chips(shown, counts),
         removable=filters.removable(shown),
-        columns=[_column(shown, name) for name in names],
-        own_columns=tuple(names) not in (DEFAULT, WITH_SITE),
+        columns=[_column(shown, name) for name in (own or usual)],
+        own_columns=own is not None,
         query=shown,
     )
 

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from devices.models import Phone
 from gspnp.console import alarms, columns, filters, making, paths
 from gspnp.console.access import CHANGE, FORGET, VIEW, needs
-from gspnp.console.listening import listening
+from gspnp.console.listening import Listening, listening
 from gspnp.console.phone_json import as_json
 from gspnp.console.rows import rows_of
 from gspnp.console.sharing import Reader
@@ -27,7 +27,9 @@ from provisioning import readiness
 @needs(VIEW)
 def phones(request: HttpRequest) -> HttpResponse:
     """The console's first page."""
-    return render(request, "console/list.html", shell_context(request, _("Phones")) | _list_context(request))
+    shell = shell_context(request, _("Phones"))
+    context = _context(ListQuery.read(request.GET), _reader(request), shell["listening"])
+    return render(request, "console/list.html", shell | context)
 
 
 @require_safe
@@ -36,22 +38,18 @@ def rows(request: HttpRequest) -> HttpResponse:
     """Everything of the list that changes by itself, for the same parameters. Whoever sees the same may share it: it
     depends on nothing else of the request than `Reader`, language and zone."""
     reader = _reader(request)
-    text = render_to_string("console/_rows.html", _context(ListQuery.read(request.GET), reader))
+    text = render_to_string("console/_rows.html", _context(ListQuery.read(request.GET), reader, listening()))
     making.made_for(request, reader)
     return HttpResponse(text)
 
 
 def _reader(request: HttpRequest) -> Reader:
     user = request.user
-    return Reader(user.has_perm(CHANGE), user.has_perm(FORGET), columns.chosen(user))
+    return Reader(user.has_perm(CHANGE), user.has_perm(FORGET), columns.own(user))
 
 
-def _list_context(request: HttpRequest) -> dict[str, Any]:
-    return _context(ListQuery.read(request.GET), _reader(request))
-
-
-def _context(query: ListQuery, reader: Reader) -> dict[str, Any]:
-    page, heard = read_page(query, reader.columns), listening()
+def _context(query: ListQuery, reader: Reader, heard: Listening) -> dict[str, Any]:
+    page = read_page(query, reader.columns, columns.usual(heard.at_several_sites))
     return {
         "page": page,
         "listening": heard,
@@ -77,8 +75,11 @@ def offered_filters(request: HttpRequest) -> HttpResponse:
 def list_columns(request: HttpRequest) -> HttpResponse:
     """The reader's own columns: which there are, and the choice that is kept."""
     if request.method == "POST":
-        columns.choose(request.user, request.POST.getlist("column") or columns.usual())
-    return render(request, "console/_columns.html", {"choices": columns.choices(columns.chosen(request.user))})
+        shown = columns.choose(request.user, request.POST.getlist("column"))
+    else:
+        shown = columns.own(request.user)
+    usual = columns.usual(listening().at_several_sites)
+    return render(request, "console/_columns.html", {"choices": columns.choices(shown or usual)})
 
 
 @require_safe

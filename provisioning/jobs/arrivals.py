@@ -25,6 +25,7 @@ from provisioning import outbox, plan, rendering
 from provisioning.gxp.config import ConfigError
 from provisioning.importing.models import UNSETTLED, ImportRow, RowState
 from provisioning.jobs.alive import AWAY
+from provisioning.jobs.ours import BY
 from provisioning.jobs.rerender import OUR_FAULT, STORED_AT_ONCE, UNREADABLE, Made, insert_versions, owe_notifies
 from provisioning.layers import stack, store
 from provisioning.models import Notify, NotifyOrigin, NotifyState, SettingsLayer
@@ -35,7 +36,6 @@ log = logging.getLogger(__name__)
 CHUNK = 100  # phones read at once
 WHY = "It was plugged in."
 MADE = "Its file was made: it is here now."
-BY = "gspnp"
 CLOSED = f"{UNREADABLE} Then open it and save."
 
 Reasons = dict[int, tuple[int, str]]  # phone -> (the version of its row, why no file can be made for it)

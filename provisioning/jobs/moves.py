@@ -8,12 +8,11 @@ from django.utils import timezone
 
 from devices import inventory
 from devices.models import Phone
-from provisioning.jobs import runner
+from provisioning.jobs import ours, runner
 from provisioning.jobs.models import Job, JobState
 from provisioning.jobs.telling import BELIEVED
 from provisioning.models import Notify, NotifyState
 
-JOB = "Phones heard at another site"
 AT_ONCE = 500
 
 
@@ -31,15 +30,15 @@ def follow() -> int:
             transaction.set_rollback(True)
             return 0
         if moved:
-            runner.start(JOB, {"phones": moved}, by="gspnp")
+            runner.start(ours.MOVED, {"phones": moved}, by=ours.BY)
     return len(moved)
 
 
 def _are_still_told() -> bool:
     """Is a job of ours at work, or phones of one yet to have their turn? Who had it and waits for a listener keeps
     nobody waiting, nor does what somebody paused."""
-    if Job.objects.filter(title=JOB, state__in=(JobState.WAITING, JobState.RUNNING)).exists():
+    if Job.objects.filter(title=ours.MOVED, state__in=(JobState.WAITING, JobState.RUNNING)).exists():
         return True
     now = timezone.now()
-    owed = Notify.objects.filter(job__title=JOB, state=NotifyState.WAITING)
+    owed = Notify.objects.filter(job__title=ours.MOVED, state=NotifyState.WAITING)
     return owed.filter(next_at__gt=now, next_at__lte=now + BELIEVED).exists()

@@ -21,7 +21,7 @@ from devices.mac import colons
 from devices.models import Phone
 from provisioning import file_key, outbox, plan, rendering
 from provisioning.gxp.config import ConfigError, Problem
-from provisioning.jobs import telling
+from provisioning.jobs import ours, telling
 from provisioning.jobs.chunks import Outcome, by_ids
 from provisioning.layers import stack, store
 from provisioning.models import OPEN_STATES, ConfigFile, Job, JobFailure, Notify, NotifyKind, NotifyOrigin, NotifyState
@@ -122,7 +122,7 @@ def _next(job: Job, phone: Phone, current: ConfigFile, rows: _Rows) -> Made | No
     before = rows.layers[phone.pk]
     layers = rendering.with_passwords(before, phone.known_model)
     wanted = Wanted(phone, phone.known_model, plan.draft_of(phone), layers, base, **rows.switched_on[phone.pk])
-    version = rendering.next_version(wanted, current, by=job.created_by, why=job.title)
+    version = rendering.next_version(wanted, current, by=job.created_by, why=ours.why(job, phone))
     if version is None:
         rendering.note_step(wanted, current)
         return None
@@ -151,7 +151,7 @@ def _store(job: Job, made: Sequence[Made]) -> tuple[int, list[int]]:
             if numbers.get(one.phone_id) == one.number - 1 and saves.get(one.phone_id) == one.phone.version
         ]
         # Who was ignored or forgotten since is not there any more.
-        there = inventory.renew([one.phone_id for one in same], f"{job.title}, by {job.created_by}.", now)
+        there = inventory.renew({one.phone_id: ours.words(job, one.phone) for one in same}, now)
         good = [one for one in same if one.phone_id in there]
         for one in good:
             one.created_at = now

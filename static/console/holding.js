@@ -1,6 +1,8 @@
 // Who points at a row means that phone. While a mouse moves over the rows none comes in, goes or changes its place, and no
-// notice above pushes them down: what changes in a row is shown, and a bar says what waits. Whoever points no more has the whole truth at once.
+// notice above pushes them down: what changes in a row is shown, that its phone is gone too, and a bar says what waits. Whoever
+// points no more has the whole truth at once.
 
+import { toast } from "./toast.js";
 import { gettext, ngettext } from "./words.js";
 
 // A mouse that lies still for so long points at nothing: a new phone is to be seen within two seconds. Our choice.
@@ -11,6 +13,7 @@ let timer = 0;
 let takeIn = () => {};
 let waits = false;
 const waiting = new Map(); // MAC -> when it was first seen
+const forgotten = new Set(); // MACs
 
 const bar = () => document.getElementById("held");
 const macs = (body) => [...body.rows].map((row) => row.dataset.mac);
@@ -41,6 +44,18 @@ export function prepareHolding(list, work) {
     if (!["Shift", "Control", "Alt", "Meta"].includes(event.key)) letGo();
   });
   document.addEventListener("visibilitychange", letGo);
+  document.addEventListener("gs:heard", ({ detail }) => {
+    for (const one of detail.events ?? []) if (one.kind === "forgotten") forgotten.add(one.mac);
+  });
+  for (const press of ["click", "contextmenu"]) list.addEventListener(press, refuse, true);
+}
+
+/** Nothing can be done any more with a phone that is gone: its page would be none, and the list would have been left. */
+function refuse(event) {
+  if (!event.target.closest("tr[data-gone]")) return;
+  event.preventDefault();
+  event.stopPropagation();
+  toast(gettext("This phone is not listed any more."), "bad");
 }
 
 function rest() {
@@ -72,6 +87,7 @@ export function holds(page) {
   const row = at && !document.hidden && body && fresh ? pointedAt() : null;
   if (!row) {
     quiet();
+    forgotten.clear();
     return null;
   }
   const noticed = notices(page) !== notices(document);
@@ -80,7 +96,10 @@ export function holds(page) {
   const top = row.getBoundingClientRect().top;
   return {
     keeps: (id) => id === "notices" && noticed,
-    stay: () => scrollerOf(row).scrollBy(0, row.getBoundingClientRect().top - top),
+    stay: () => {
+      markGone(body, fresh);
+      scrollerOf(row).scrollBy(0, row.getBoundingClientRect().top - top);
+    },
   };
 }
 
@@ -91,19 +110,25 @@ function scrollerOf(element) {
   return window;
 }
 
+function markGone(body, fresh) {
+  const there = macs(fresh);
+  for (const row of body.rows) row.toggleAttribute("data-gone", forgotten.has(row.dataset.mac) && !there.includes(row.dataset.mac));
+}
+
 function say(body, fresh, noticed) {
   const here = macs(body);
   for (const { dataset } of fresh.rows) if (!here.includes(dataset.mac)) waiting.set(dataset.mac, dataset.firstSeen);
   const same = here.join() === macs(fresh).join();
   if (same) waiting.clear();
   waits = noticed || !same;
-  const words = [same ? "" : wordsOfRows(body), noticed ? gettext("other notices") : ""];
+  const left = here.filter((mac) => !macs(fresh).includes(mac)).length;
+  const words = [same ? "" : wordsOfRows(body, left), noticed ? gettext("other notices") : ""];
   bar().querySelector("[data-held]").textContent = words.filter(Boolean).join(" · ");
   bar().hidden = !waits;
 }
 
-function wordsOfRows(body) {
-  if (!waiting.size) return gettext("another order");
+function wordsOfRows(body, left) {
+  if (!waiting.size) return left ? ngettext("{count} phone less", "{count} phones less", left) : gettext("another order");
   const newest = Math.max(...[...body.rows].map((row) => Date.parse(row.dataset.firstSeen)));
   const isNew = [...waiting.values()].every((seen) => Date.parse(seen) > newest);
   if (isNew) return ngettext("{count} new phone", "{count} new phones", waiting.size);

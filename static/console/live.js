@@ -1,7 +1,7 @@
 // The link to the server: one WebSocket that reconnects by itself and catches up; polling while it cannot be had.
 
 import { AWAY, databaseAway, sessionEnded, signedIn } from "./net.js";
-import { lift, stand } from "./standing.js";
+import { lift, stand, stands } from "./standing.js";
 import { gettext } from "./words.js";
 
 const FIRST_RETRY_MS = 500;
@@ -14,19 +14,25 @@ const NO_DATABASE = "no database"; // what /healthz says then
 const POLL_MS = 5000;
 const LONGEST_PAUSE_MS = 2000;
 const WORDS = {
-  live: gettext("live"), connecting: gettext("connecting"), reconnecting: gettext("reconnecting"), ended: gettext("signed out"),
+  live: gettext("live"), stale: gettext("not up to date"), connecting: gettext("connecting"),
+  reconnecting: gettext("reconnecting"), ended: gettext("signed out"),
 };
+let link = ""; // how it is
 
 const heard = (detail) => document.dispatchEvent(new CustomEvent("gs:heard", { detail }));
 
-/** Say on the page how its link to the server is. */
-export function show(state) {
+/** Say on the page how its link to the server is; a live one is of no use while the server has no data. */
+export function show(newLink) {
+  link = newLink;
+  const state = link === "live" && stands(AWAY) ? "stale" : link;
   for (const place of document.querySelectorAll("[data-testid=connection]")) {
     if (place.dataset.state === state) continue;
     place.dataset.state = state;
     place.querySelector("[data-state-text]").textContent = WORDS[state];
   }
 }
+
+document.addEventListener("gs:standing", () => { if (link) show(link); });
 
 /** Follow events. `onEvents(message)` gets what is new, `onPoll()` is called instead while there is no link. */
 export function follow({ onEvents, onPoll }) {

@@ -7,6 +7,8 @@ const lines = (id) => document.querySelectorAll(`[data-standing="${id}"]`);
 /** Whether the line stands. */
 export const stands = (id) => lines(id).length > 0;
 
+const changed = () => document.dispatchEvent(new CustomEvent("gs:standing"));
+
 /** Show `words`, and a link `{ label, url }` that leaves alone what is typed in a dialog. Once for each place; other words
  * take the place of those before. */
 export function stand(id, words, link = null) {
@@ -23,11 +25,14 @@ export function stand(id, words, link = null) {
     if (link) line.append(" ", linkOf(link, place.matches("dialog")));
     place.prepend(line);
   }
+  changed();
 }
 
 /** It is over. */
 export function lift(id) {
+  if (!stands(id)) return;
   for (const line of lines(id)) line.remove();
+  changed();
 }
 
 function linkOf({ label, url }, inNewTab) {

@@ -97,7 +97,7 @@ function updateRow(row, wanted) {
   for (const { name, value } of wanted.attributes) {
     if (name !== "class" && name !== "tabindex" && row.getAttribute(name) !== value) row.setAttribute(name, value);
   }
-  for (const name of ["data-assigned", "data-alarm"]) if (!wanted.hasAttribute(name)) row.removeAttribute(name);
+  for (const name of ["data-assigned", "data-alarm", "data-gone"]) if (!wanted.hasAttribute(name)) row.removeAttribute(name);
   if (columnsOf(row) !== columnsOf(wanted)) {
     swapCells(row, wanted);
     return;

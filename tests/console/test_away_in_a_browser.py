@@ -69,7 +69,12 @@ def test_a_list_says_that_the_database_is_away_once_and_not_of_what_nobody_did(l
         line = page.get_by_test_id("server-away")
         expect(line).to_contain_text("The database is away")
         toasts = page.get_by_test_id("toast").count()
+        link = page.get_by_test_id("connection")
+        expect(link).to_have_attribute("data-state", "stale")
+        said = link.inner_text()
         page.unroute("**/rows/*")
         happen(page)
         expect(line).to_have_count(0)
+        expect(link).to_have_attribute("data-state", "live")
     assert toasts == 0
+    assert "live" not in said and "not up to date" in said

@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 from django.test import Client
 from django.utils import timezone
-from playwright.sync_api import Page, WebSocketRoute
+from playwright.sync_api import Page, Route, WebSocketRoute
 
 from devices.models import Phone
 from tests import cast
@@ -37,11 +37,11 @@ class List:
         self.page.mouse.move(x, y)
         return x, y
 
-    def hear(self, html: str) -> None:
+    def hear(self, html: str, mac: str = NEW_MACS[0], kind: str = "seen") -> None:
         """The server has this from now on, tells of it, and it is on the page."""
         self.says[:] = [html]
         with self.page.expect_response("**/*rows/*"):
-            events = [{"mac": NEW_MACS[0], "kind": "seen"}]
+            events = [{"mac": mac, "kind": kind}]
             self.sockets[-1].send(json.dumps({"type": "live.events", "last": 1, "events": events}))
             self.page.clock.run_for(500)
         self.page.clock.run_for(50)
@@ -150,6 +150,53 @@ def test_whoever_points_no_more_sees_all(opened, client, how):
         seen = here.shows([*reversed(NEW_MACS), cast.OTHER_MAC, cast.MAC])
     assert seen
     assert held == [cast.OTHER_MAC, cast.MAC]
+
+
+@pytest.mark.parametrize("how", ["late", "at the second attempt"])
+def test_what_was_asked_for_is_shown_although_a_mouse_has_come_onto_the_rows(opened, client, how):
+    found = client.get(f"/rows/?q={cast.OTHER_MAC}").content.decode()
+    with opened() as here:
+        asked: list[Route] = []
+        here.page.route("**/rows/?q=*", lambda route: asked.append(route))
+        here.page.locator("#search-text").fill(cast.OTHER_MAC)
+        with here.page.expect_request("**/rows/?q=*"):
+            here.page.clock.run_for(250)
+        here.point_at(cast.MAC)
+        if how == "late":
+            with here.page.expect_response("**/rows/?q=*"):
+                asked[0].fulfill(body=found, content_type="text/html")
+        else:
+            here.page.unroute("**/rows/?q=*")
+            with here.page.expect_response("**/rows/?q=*"):
+                asked[0].fulfill(status=503, body="{}", content_type="application/json")
+            here.hear(found)
+        here.page.clock.run_for(100)
+        shown = here.macs()
+        bar = here.page.locator("#held").is_hidden()
+    assert shown == [cast.OTHER_MAC]
+    assert bar
+
+
+def test_a_phone_that_is_forgotten_below_a_mouse_is_seen_to_be_gone_and_leaves_nothing_to_click(opened, client):
+    Phone.objects.filter(mac=cast.OTHER_MAC).delete()
+    after = client.get("/rows/").content.decode()
+    cast.seen(cast.OTHER_MAC, "10.0.0.30")
+    with opened() as here:
+        x, y = here.point_at(cast.OTHER_MAC)
+        here.hear(after, cast.OTHER_MAC, "forgotten")
+        stays = here.page.evaluate(POINTED, (x, y))
+        said = here.page.locator("#held").inner_text()
+        gone = here.page.locator("tr[data-gone]").get_attribute("data-mac")
+        here.page.locator(f'tr[data-mac="{cast.OTHER_MAC}"] [data-key=page]').click()
+        told = here.page.get_by_test_id("toast").inner_text()
+        address = here.page.url
+        here.page.mouse.move(5, 5)
+        left = here.shows([cast.MAC])
+    assert stays == gone == cast.OTHER_MAC
+    assert said.splitlines()[-1] == "1 phone less"
+    assert "not listed any more" in told
+    assert address.endswith("/"), "the list was left for a page that does not exist"
+    assert left
 
 
 def test_where_nobody_points_phones_come_in_at_once(opened, client):

@@ -3,6 +3,8 @@
 import re
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from devices.models import Phone
@@ -217,3 +219,27 @@ def test_with_listeners_at_two_sites_the_list_says_where_a_phone_is_until_a_pers
     assert 'class="gs-col-site"' not in console.get("/").content.decode()
     console.post("/columns/", {})
     assert 'class="gs-col-site"' in console.get("/").content.decode()
+
+
+@pytest.mark.parametrize("chosen", [columns.DEFAULT, columns.WITH_SITE])
+@pytest.mark.parametrize("sites", [("",), ("", "annex")])
+def test_a_choice_stays_one_although_it_is_usual_here_or_elsewhere(console, listener, chosen, sites):
+    cast.seen()
+    now = timezone.now()
+    for number, site in enumerate(sites[1:]):
+        ListenerStatus.objects.create(name=f"annex{number}", site=site, started_at=now, heartbeat_at=now)
+    assert "<tr data-own>" not in console.get("/").content.decode()
+    console.post("/columns/", {"column": list(chosen)})
+    assert "<tr data-own>" in console.get("/").content.decode(), "it is shown as it was chosen, whatever room there is"
+    ListenerStatus.objects.exclude(pk=listener.pk).delete()
+    assert heads(console.get("/")) == list(chosen)
+    ListenerStatus.objects.create(name="later", site="later", started_at=now, heartbeat_at=now)
+    assert heads(console.get("/")) == heads(console.get("/rows/")) == list(chosen)
+
+
+@pytest.mark.parametrize("page", ["/", "/rows/"])
+def test_the_list_asks_for_the_listeners_once(console, listener, page):
+    cast.assigned()
+    with CaptureQueriesContext(connection) as made:
+        console.get(page)
+    assert sum("sipmcast_listenerstatus" in query["sql"] for query in made.captured_queries) == 1

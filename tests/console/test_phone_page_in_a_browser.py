@@ -106,3 +106,11 @@ def test_without_a_script_the_timeline_still_pages(live_server, session):
         assert page.locator("[data-event]").count() == 64
         page.click("[data-kind=notify]")
         assert page.locator("[data-event]").count() == 31
+
+
+def test_on_a_telephone_a_known_hole_has_the_whole_width_for_its_words(live_server, session):
+    with browser_page(live_server.url, session, width=360) as page:
+        page.goto(f"{live_server.url}/phones/{cast.MAC}/")
+        facts, hole = page.locator(".gs-facts").last.bounding_box(), page.get_by_test_id("hole").bounding_box()
+    assert hole["width"] > 0.95 * facts["width"]
+    assert hole["height"] < 120, "a column of single words"

@@ -193,7 +193,7 @@ def test_an_answer_for_other_rights_than_were_known_is_given_to_nobody(monkeypat
     session = session_of(person("changer", "view_phone", "change_phone"))
 
     async def out_of_date(keys):
-        return {key: Reader(may_change=False, may_forget=False, columns=columns.DEFAULT) for key in keys}
+        return {key: Reader(may_change=False, may_forget=False, columns=None) for key in keys}
 
     asked = []
     real = sharing._make

@@ -13,6 +13,31 @@ from tests.console.test_settings_in_a_browser import NARROW, WIDE, browser_page
 from tests.support.browser import chromium
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+CONTRASTS = """() => {
+  const context = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const light = (colour) => {
+    context.clearRect(0, 0, 1, 1);
+    context.fillStyle = colour;
+    context.fillRect(0, 0, 1, 1);
+    const [r, g, b] = [...context.getImageData(0, 0, 1, 1).data].map((one) => {
+      const part = one / 255;
+      return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const contrast = (one, other) => {
+    const [low, high] = [light(one), light(other)].sort((a, b) => a - b);
+    return (high + 0.05) / (low + 0.05);
+  };
+  const pop = getComputedStyle(document.getElementById("columns"));
+  const empty = document.querySelector("#columns input[type=checkbox]:not(:checked)");
+  const ticked = document.querySelector("#columns input[type=checkbox]:checked:not(:disabled)");
+  const mark = getComputedStyle(ticked, "::before");
+  return {
+    edge: contrast(getComputedStyle(empty).borderTopColor, pop.backgroundColor),
+    mark: contrast(mark.backgroundColor, getComputedStyle(ticked).backgroundColor),
+  };
+}"""
 
 
 @pytest.fixture
@@ -95,3 +120,15 @@ def test_a_message_of_what_a_phone_gets_now_does_not_outlive_its_coming(live_ser
         expect(mine).to_contain_text("has come for its file")
         expect(mine.get_by_test_id("toast-button")).to_be_visible()
         expect(page.locator(f"[data-about='{cast.OTHER_MAC}']")).to_contain_text("gets it now")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_box_can_be_told_from_its_background(live_server, session, theme):
+    """Its edge, and the mark in it: a contrast of three at least, as WCAG 1.4.11 wants it."""
+    with browser_page(live_server.url, session, color_scheme=theme) as page:
+        page.goto(f"{live_server.url}/")
+        page.click("[data-pop=columns]")
+        page.wait_for_selector("#columns:popover-open")
+        found = page.evaluate(CONTRASTS)
+    assert set(found) == {"edge", "mark"}
+    assert all(contrast >= 3 for contrast in found.values()), found

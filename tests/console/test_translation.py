@@ -293,8 +293,8 @@ def test_the_page_before_a_change_of_many_phones(administrator, world, pseudo, a
 @pytest.mark.parametrize("running", [True, False])
 def test_the_first_page_and_the_notices(pseudo, running):
     known = Listening(
-        running=running, interfaces=["eth7"], troubles=[Remark("otto", "otto")],
-        warnings=[Remark("otto", "otto", True)],
+        running=running, interfaces=["eth7"], troubles=[Remark({"otto": "otto"})],
+        warnings=[Remark({"otto": "otto"}, True)],
         last_at=cast.NOON,
     )  # fmt: skip
     alarm = {"mac": cast.MAC, "alarm": "otto", "alarm_at": cast.NOON, "claimed_host": cast.STRANGER}

@@ -103,7 +103,17 @@ def test_a_phone_that_moved_gets_the_file_of_its_new_site_by_one_job():
     Phone.objects.update(last_seen_at=timezone.now() - timedelta(minutes=5))
     hear("munich", source_host="10.0.0.21")
     assert moves.follow() == 1 and moves.follow() == 0
-    assert Job.objects.get().title == moves.JOB
+    assert Job.objects.count() == 1
+
+
+def test_the_page_of_a_phone_says_that_it_moved_in_words_for_one_phone():
+    assigned("berlin")
+    Phone.objects.update(site="munich", heard_site="munich", site_moved_at=timezone.now(), local_host="10.0.1.1")
+    moves.follow()
+    runner.run.call(Job.objects.get().pk)
+    told = LiveEvent.objects.filter(mac=cast.MAC, kind="stage").latest("pk")
+    assert told.text == "Heard at site munich: its file is made anew."
+    assert ConfigFile.objects.filter(phone__mac=cast.MAC).latest("number").why == "Heard at site munich"
 
 
 def test_of_many_that_move_no_more_are_told_at_a_time_than_one_job_tells(clock, monkeypatch):

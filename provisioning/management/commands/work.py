@@ -26,7 +26,7 @@ from provisioning import keeping, stuck, watched  # noqa: F401  (keeping registe
 from provisioning.firmware import pins
 from provisioning.handout import giving
 from provisioning.importing import undoing
-from provisioning.jobs import alive, arrivals, moves, runner
+from provisioning.jobs import alive, arrivals, moves, ours, runner
 from provisioning.jobs.alive import AWAY
 from provisioning.jobs.models import Job, JobFailure, JobState
 from provisioning.jobs.rounds import also
@@ -38,7 +38,6 @@ from provisioning.release import windows as releases
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 5.0
-FIRMWARE_JOB = "Next step of firmware"
 AGAIN_MINUTES = 60  # after which a phone whose next step could not be written is tried again
 SWEEP_SECONDS = 60.0  # between two sweeps, if the last one came to its end
 LOOK_SECONDS = 0.5  # between two looks into the queue of jobs, and for phones that were plugged in
@@ -240,14 +239,14 @@ def follow_firmware() -> None:
     Who could not be rendered is left alone for a while, and whose job somebody has cancelled until a path is set: it
     would begin again every few seconds.
     """
-    jobs = Job.objects.filter(title=FIRMWARE_JOB)
+    jobs = Job.objects.filter(title=ours.FIRMWARE)
     if jobs.filter(state__in=(JobState.WAITING, JobState.RUNNING)).exists():
         return
     ids = set(pins.behind())
     if not ids:
         return
     since = timezone.now() - timedelta(minutes=AGAIN_MINUTES)
-    failed = JobFailure.objects.filter(job__title=FIRMWARE_JOB, job__created_at__gt=since)
+    failed = JobFailure.objects.filter(job__title=ours.FIRMWARE, job__created_at__gt=since)
     ids -= set(failed.values_list("phone", flat=True))
     # A cancelled one stays cancelled until somebody sets a path anew.
     cancelled = Q(state=JobState.CANCELLED, created_at__gte=pins.set_at() or since)
@@ -255,4 +254,4 @@ def follow_firmware() -> None:
     for scope in jobs.filter(stopped).values_list("scope", flat=True):
         ids -= set(scope.get("phones", []))
     if ids:
-        runner.start(FIRMWARE_JOB, {"phones": sorted(ids)}, by="gspnp")
+        runner.start(ours.FIRMWARE, {"phones": sorted(ids)}, by=ours.BY)
