@@ -33,14 +33,9 @@ def begin_request(peer: str, given: str, trusted: Sequence[str]) -> str:
     return chosen
 
 
-def in_course_of(request: str) -> None:
-    """What follows in this task, or process, belongs to the request with this id, which another one took in."""
-    _request_id.set(request)
-
-
 def of_no_request() -> None:
     """What follows in this task belongs to none: it was only begun in the course of one."""
-    in_course_of("")
+    _request_id.set("")
 
 
 def site() -> str:

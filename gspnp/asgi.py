@@ -16,8 +16,6 @@ from django.urls import get_resolver
 from devices import metrics
 from gspnp import broken_off
 from gspnp.bodies import CONSOLE_BYTES, bound
-from gspnp.console import tail
-from gspnp.console.beside import Beside
 from gspnp.console.routing import websocket_urlpatterns
 from gspnp.console.sharing import Sharing
 from gspnp.origin import SameOrigin
@@ -30,7 +28,7 @@ metrics.watch_database()
 application = Watched(
     ProtocolTypeRouter(
         {
-            "http": TrustedProxies(Sharing(http, "console:rows", Beside(tail.open_pages))),
+            "http": TrustedProxies(Sharing(http, "console:rows")),
             "websocket": SameOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
         }
     )

@@ -11,19 +11,23 @@ refused.
 from __future__ import annotations
 
 import asyncio
+import io
 import time
 from collections.abc import Awaitable, Callable, Hashable, Iterable, MutableMapping
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from channels.db import database_sync_to_async
 from django.conf import settings
+from django.core.handlers.asgi import ASGIRequest, get_script_prefix
+from django.core.handlers.base import BaseHandler
+from django.core.signals import request_started
+from django.http import HttpRequest
 from django.http.cookie import parse_cookie
-from django.urls import reverse
+from django.urls import reverse, set_script_prefix
 
-from gspnp.console import columns, making, standing, zone
-from gspnp.console.beside import Beside
+from gspnp.console import columns, standing, zone
 
 MADE_AT_ONCE = 2  # in a process; our choice: one that takes long does not hold up all others
 REST_SECONDS = 2.0  # at most, after one was made: a database that hung for a minute is no reason to wait another one
@@ -33,6 +37,7 @@ PERSONAL = frozenset((
     b"accept", b"cache-control", b"pragma", b"priority", b"connection", b"dnt",
 ))  # fmt: skip
 PERSONAL_PREFIX = b"sec-"
+_MADE_FOR = "gspnp.made_for"
 
 Message = MutableMapping[str, Any]
 Application = Callable[[Any, Any, Any], Awaitable[None]]
@@ -55,14 +60,20 @@ def read(keys: Iterable[str]) -> dict[str, Reader]:
 
 
 _read = database_sync_to_async(read, thread_sensitive=False)
-_make = database_sync_to_async(making.make, thread_sensitive=False)
+
+
+def made_for(request: HttpRequest, reader: Reader) -> None:
+    """The view says for whom its answer was made: nobody else gets it, whatever was known of this person before."""
+    made = getattr(request, "scope", {}).get(_MADE_FOR)
+    if made is not None:
+        made.append(reader)
 
 
 class Sharing:
-    """ASGI middleware for the address of one view, which says `made_for`. What it says is made beside, if it can be."""
+    """ASGI middleware for the address of one view, which says `made_for`."""
 
-    def __init__(self, app: Application, route: str, beside: Beside | None = None) -> None:
-        self._app, self._route, self._beside = app, route, beside
+    def __init__(self, app: Application, route: str) -> None:
+        self._app, self._route = app, route
         self._rounds: WeakKeyDictionary[asyncio.AbstractEventLoop, _Rounds] = WeakKeyDictionary()
 
     @cached_property
@@ -85,7 +96,7 @@ class Sharing:
         session = cookies.get(settings.SESSION_COOKIE_NAME)
         if not session:
             return None
-        rounds = self._rounds.setdefault(asyncio.get_running_loop(), _Rounds(self._beside))
+        rounds = self._rounds.setdefault(asyncio.get_running_loop(), _Rounds())
         try:
             reader = await rounds.readers.of(session)
         except Exception:  # a database that fails is answered for by Django
@@ -111,8 +122,7 @@ def _is_personal(name: bytes) -> bool:
 class _Rounds:
     """What is asked for in one event loop: of each kind one is made at a time, and one waits."""
 
-    def __init__(self, beside: Beside | None) -> None:
-        self._beside = beside
+    def __init__(self) -> None:
         self.readers: standing.Gathering[Reader] = standing.Gathering(lambda keys: _read(keys))
         self._room = asyncio.Semaphore(MADE_AT_ONCE)
         self._asked: dict[Hashable, asyncio.Task[list[Message] | None]] = {}
@@ -146,15 +156,40 @@ class _Rounds:
 
     async def _of_django(self, reader: Reader, scope: Any) -> list[Message] | None:
         """Its answer, if that may be given to others: made for such a reader, a page, and without a cookie."""
+        made: list[Reader] = []
         try:
-            made = await self._beside.make(scope) if self._beside is not None else None
-            made = made or await _make(scope)
+            response = await _respond({**scope, _MADE_FOR: made})
         except Exception:  # so does each who asks, and is answered for it
             return None
-        if made.status != 200 or made.readers != [reader] or made.has_cookies:
+        if response.status_code != 200 or made != [reader] or response.cookies:
             return None
-        headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in made.headers]
+        headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in response.items()]
         return [
             {"type": "http.response.start", "status": 200, "headers": headers},
-            {"type": "http.response.body", "body": made.body},
+            {"type": "http.response.body", "body": response.content},
         ]
+
+
+class _InOneThread(BaseHandler):
+    """Django with all its middleware as a plain call. Its ASGI handler goes from a thread to the event loop and back
+    for each middleware and waits there for its turn each time: far longer than the work takes, while the loop tells
+    fifty pages something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.load_middleware()
+
+    def __call__(self, scope: Any) -> Any:
+        set_script_prefix(get_script_prefix(scope))
+        request_started.send(sender=type(self), scope=scope)
+        response = self.get_response(ASGIRequest(scope, io.BytesIO()))
+        response.close()  # it sends request_finished
+        return response
+
+
+@cache
+def _handler() -> _InOneThread:
+    return _InOneThread()
+
+
+_respond = database_sync_to_async(lambda scope: _handler()(scope), thread_sensitive=False)

@@ -77,9 +77,6 @@ class Tail:
         self._task: asyncio.Task[None] | None = None
         self._failing = False
 
-    def __len__(self) -> int:
-        return len(self._browsers)
-
     @property
     def running(self) -> bool:
         return self._task is not None and not self._task.done()
@@ -170,11 +167,6 @@ _tails: WeakKeyDictionary[asyncio.AbstractEventLoop, Tail] = WeakKeyDictionary()
 def current() -> Tail:
     """The tail of the running event loop."""
     return _tails.setdefault(asyncio.get_running_loop(), Tail())
-
-
-def open_pages() -> int:
-    """How many browsers are told things in the running event loop."""
-    return len(current())
 
 
 def is_well() -> bool:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from devices.models import Phone
-from gspnp.console import alarms, columns, filters, making, paths
+from gspnp.console import alarms, columns, filters, paths, sharing
 from gspnp.console.access import CHANGE, FORGET, VIEW, needs
 from gspnp.console.listening import Listening, listening
 from gspnp.console.phone_json import as_json
@@ -39,7 +39,7 @@ def rows(request: HttpRequest) -> HttpResponse:
     depends on nothing else of the request than `Reader`, language and zone."""
     reader = _reader(request)
     text = render_to_string("console/_rows.html", _context(ListQuery.read(request.GET), reader, listening()))
-    making.made_for(request, reader)
+    sharing.made_for(request, reader)
     return HttpResponse(text)
 
 

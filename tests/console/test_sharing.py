@@ -22,7 +22,6 @@ from devices.models import Account, Phone
 from gspnp.asgi import application
 from gspnp.console import columns, drawn, sessions, sharing, standing
 from gspnp.console.access import CHANGE, FORGET, VIEW
-from gspnp.console.making import Made
 from gspnp.console.sharing import Reader
 from tests import cast
 
@@ -66,9 +65,9 @@ async def fetch(session: str, query: str = "", **cookies: str) -> dict:
 @pytest.fixture
 def made(monkeypatch):
     """What Django is asked for on behalf of many; each making waits until it is let go."""
-    real, makings = sharing._make, Makings()
+    real, makings = sharing._respond, Makings()
 
-    async def make(scope):
+    async def respond(scope):
         makings.count += 1
         makings.begun.release()
         await makings.goes_on.acquire()
@@ -76,7 +75,7 @@ def made(monkeypatch):
             raise ValueError("cannot be made")
         return await real(scope)
 
-    monkeypatch.setattr(sharing, "_make", make)
+    monkeypatch.setattr(sharing, "_respond", respond)
     return makings
 
 
@@ -196,14 +195,14 @@ def test_an_answer_for_other_rights_than_were_known_is_given_to_nobody(monkeypat
         return {key: Reader(may_change=False, may_forget=False, columns=None) for key in keys}
 
     asked = []
-    real = sharing._make
+    real = sharing._respond
 
-    async def make(scope):
+    async def respond(scope):
         asked.append(scope["path"])
         return await real(scope)
 
     monkeypatch.setattr(sharing, "_read", out_of_date)
-    monkeypatch.setattr(sharing, "_make", make)
+    monkeypatch.setattr(sharing, "_respond", respond)
     answer = run(fetch(session))
     assert asked
     assert ASSIGN in answer["body"]  # by Django itself, as this person is now
@@ -233,12 +232,12 @@ def test_an_answer_with_a_cookie_is_no_ones(monkeypatch):
     cast.seen()
     session = session_of(person("viewer", "view_phone"))
 
-    async def make(scope):
+    async def respond(scope):
         response = HttpResponse("of somebody else")
         response.set_cookie("sessionid", "of somebody else")
-        return Made(200, [], response.content, bool(response.cookies), [Reader(False, False, columns.DEFAULT)])
+        return response
 
-    monkeypatch.setattr(sharing, "_make", make)
+    monkeypatch.setattr(sharing, "_respond", respond)
     answer = run(fetch(session))
     assert b"of somebody else" not in answer["body"]
     assert answer["status"] == HTTPStatus.OK
