@@ -12,14 +12,15 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections
+from django.db import DEFAULT_DB_ALIAS, connections
 
 T = TypeVar("T")
 
 # In seconds and milliseconds: who asks has given up long before the pool's own bounds.
 BOUNDS = {"connect_timeout": 2, "tcp_user_timeout": 2_000}
+FULL = ("too many clients", "too many connections", "connection slots are reserved")
 
 
 class Shared(Generic[T]):
@@ -51,50 +52,23 @@ class Shared(Generic[T]):
             asked.set_result(answer)
 
 
-class _Own:
-    """This process's connection beside the pool: kept, for a server that has no place left is there too."""
-
-    def __init__(self) -> None:
-        ours = connections[DEFAULT_DB_ALIAS]
-        options = {name: value for name, value in ours.settings_dict["OPTIONS"].items() if name != "pool"}
-        self.turn = threading.Lock()
-        self.connection: Any = type(ours)({**ours.settings_dict, "OPTIONS": options | BOUNDS}, DEFAULT_DB_ALIAS)
-        self.connection.inc_thread_sharing()  # one thread at a time
-
-
-_own: dict[int, _Own] = {}  # by process
-
-
 def apart(question: Callable[[], T]) -> T:
-    """Ask the database in this thread, which ends with it, over a connection that is not the pool's.
+    """Ask the database in this thread, which ends with it, over a connection that is opened for it and closed.
 
-    A kept one whose server was restarted is opened anew. SQLite has no pool, and a file may be replaced: its
-    connection is closed each time.
+    One that is kept would go on after the password has changed, and wait for what another one waits for.
     """
-    if not connection.settings_dict["OPTIONS"].get("pool"):
-        try:
-            return question()
-        finally:
-            connections.close_all()  # this thread's, before anybody goes on
-    own = _own.get(os.getpid()) or _own.setdefault(os.getpid(), _Own())
-    with own.turn:
-        connections[DEFAULT_DB_ALIAS] = own.connection
-        was_open = own.connection.connection is not None
-        try:
-            return question()
-        except DatabaseError:
-            own.connection.close()
-            if not was_open:
-                raise
-        try:
-            return question()
-        except DatabaseError:
-            own.connection.close()
-            raise
+    ours = connections[DEFAULT_DB_ALIAS]
+    if ours.settings_dict["OPTIONS"].get("pool"):
+        options = {name: value for name, value in ours.settings_dict["OPTIONS"].items() if name != "pool"} | BOUNDS
+        connections[DEFAULT_DB_ALIAS] = type(ours)({**ours.settings_dict, "OPTIONS": options}, DEFAULT_DB_ALIAS)
+    try:
+        return question()
+    finally:
+        connections.close_all()  # this thread's, before anybody goes on
+        connections[DEFAULT_DB_ALIAS] = ours
 
 
-def forget() -> None:
-    """Close what is kept; for tests, which take databases away."""
-    for own in _own.values():
-        own.connection.close()
-    _own.clear()
+def is_full(error: Exception) -> bool:
+    """Whether the server said that it has no place left, which it can only say if it is there. Its own words: libpq has
+    no code for them before there is a connection. A server that speaks another language counts as away then."""
+    return any(words in str(error) for words in FULL)

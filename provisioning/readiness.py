@@ -16,7 +16,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from devices.crypto import CannotDecrypt
-from provisioning.asked import Shared, apart
+from provisioning.asked import Shared, apart, is_full
 from provisioning.models import ConfigFile
 
 log = logging.getLogger(__name__)
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 DATABASE = "database"
 OK = "ok"
 AWAY = "cannot be asked"
+SLOW = "not answered in time"
 NOT_ASKED = "not asked"
 # For each check. Whoever asks us waits two seconds (the doctor) or five (a health check); a lost machine would take
 # longer.
@@ -85,6 +86,8 @@ def without_database(checks: Checks) -> Readiness:
 def _looked_at(name: str, look: Callable[[], Check]) -> Check:
     try:
         return look()
+    except TimeoutError:
+        return Check(SLOW)
     except (DatabaseError, OSError):
         return Check(AWAY)
     except Exception:
@@ -99,8 +102,8 @@ def _is_there() -> bool:
 
     try:
         apart(select)
-    except (DatabaseError, OSError):
-        return False
+    except (DatabaseError, OSError) as error:
+        return is_full(error)
     return True
 
 
@@ -128,6 +131,26 @@ async def answers_here() -> bool:
         return False
 
 
+class _Known:
+    """A question to a database that is there: what it said last stands while it is slow, or has no place for us.
+
+    A table that a migration has locked must not take all consoles out of their proxy at once.
+    """
+
+    def __init__(self, question: Callable[[], bool]) -> None:
+        self._question = Shared(question)
+        self._last: bool | None = None
+
+    def __call__(self) -> bool:
+        """Raises what the question does, or TimeoutError, if it was never answered."""
+        try:
+            self._last = self._question().result(ASK_SECONDS)
+        except (DatabaseError, OSError):
+            if self._last is None:
+                raise
+        return self._last
+
+
 _migrated = False
 
 
@@ -151,17 +174,17 @@ def _opens() -> bool:
     return True
 
 
-_all_tables, _our_keys = Shared(_is_migrated), Shared(_opens)
+_all_tables, _our_keys = _Known(_is_migrated), _Known(_opens)
 
 
 def migrations() -> Check:
     """Has it all the tables of this program? Once it had them nobody takes them away under a running process."""
-    return Check(OK if _migrated or _all_tables().result(ASK_SECONDS) else BEHIND)
+    return Check(OK if _migrated or _all_tables() else BEHIND)
 
 
 def keys() -> Check:
     """Do our keys open what was encrypted last?"""
-    return Check(OK if _our_keys().result(ASK_SECONDS) else LOCKED)
+    return Check(OK if _our_keys() else LOCKED)
 
 
 STORE: Checks = {DATABASE: database, "migrations": migrations, "keys": keys}

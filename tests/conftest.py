@@ -38,18 +38,14 @@ def _begins(item: pytest.Item) -> int:
 
 
 @pytest.fixture(autouse=True)
-def nothing_noted_before() -> Iterator[None]:
-    """What the phones' door holds in memory for a moment is of one installation, which a test begins anew; so is the
-    connection of those who ask whether the database is there."""
+def nothing_noted_before() -> None:
+    """What the phones' door holds in memory for a moment is of one installation, which a test begins anew."""
     for name in ("provisioning.attempts", "provisioning.plain.missed", "provisioning.plain.heard"):
         if (module := sys.modules.get(name)) is not None:
             module._held.clear()
     for name in ("provisioning.door.again", "provisioning.door.guard", "provisioning.door.watch"):
         if (module := sys.modules.get(name)) is not None:
             module.forget()
-    yield
-    if (module := sys.modules.get("provisioning.asked")) is not None:
-        module.forget()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,17 +2,21 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 
+import psycopg
 import pytest
 from django.db import connection
 from django.test import override_settings
 
-from provisioning import asked, readiness
+from provisioning import readiness
 from provisioning.readiness import OK
 from tests import cast
-from tests.db.postgresql_only.test_outage import other, server  # noqa: F401
+from tests.db.postgresql_only.test_outage import BACK_SECONDS, other, server  # noqa: F401
+from tests.support.site import wait_for
 
 pytestmark = [pytest.mark.db, pytest.mark.django_db(transaction=True)]
+MORE_THAN_IT_HAS = 500  # connections
 WELL = {"database": OK, "migrations": OK, "keys": OK}
 
 
@@ -43,11 +47,55 @@ def connections() -> int:
         return cursor.fetchone()[0]
 
 
-def test_who_asks_takes_one_connection_however_often():
+def test_who_asks_leaves_no_connection_behind():
     before = connections()
     for _ in range(5):
         assert readiness.examine(readiness.STORE).ready
-    assert connections() == before + 1
+    wait_for(lambda: connections() == before, BACK_SECONDS, "the server has noticed that they are closed")
+
+
+def test_a_table_that_a_migration_has_locked_makes_no_process_not_ready(server, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(readiness, "ASK_SECONDS", 0.3)
+    assert readiness.examine(readiness.STORE).checks == WELL
+    with psycopg.connect(server_dsn()) as migrating:
+        migrating.execute("LOCK TABLE provisioning_configfile IN ACCESS EXCLUSIVE MODE")
+        for _ in range(2):
+            assert readiness.answers()
+            assert readiness.examine(readiness.STORE) == readiness.Readiness(True, WELL)
+
+
+def test_what_was_never_answered_is_said_to_be_slow(server, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(readiness, "ASK_SECONDS", 0.3)
+    monkeypatch.setattr(readiness, "_our_keys", readiness._Known(readiness._opens))
+    with psycopg.connect(server_dsn()) as migrating:
+        migrating.execute("LOCK TABLE provisioning_configfile IN ACCESS EXCLUSIVE MODE")
+        assert readiness.examine(readiness.STORE).checks == WELL | {"keys": readiness.SLOW}
+
+
+def test_a_server_that_has_no_place_left_is_there(server):  # noqa: F811
+    assert readiness.examine(readiness.STORE).checks == WELL
+    held: list[psycopg.Connection] = []
+    with ExitStack() as stack:
+        with pytest.raises(psycopg.OperationalError):
+            while len(held) < MORE_THAN_IT_HAS:
+                held.append(stack.enter_context(psycopg.connect(server_dsn())))
+        assert readiness.examine(readiness.STORE).checks == WELL
+
+
+def test_a_password_that_was_changed_is_noticed(server):  # noqa: F811
+    assert readiness.answers()
+    right = connection.settings_dict["PASSWORD"]
+    connection.settings_dict["PASSWORD"] = "what it was before"
+    try:
+        assert not readiness.answers()
+    finally:
+        connection.settings_dict["PASSWORD"] = right
+
+
+def server_dsn() -> str:
+    there = connection.settings_dict
+    names = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "dbname": "NAME"}
+    return psycopg.conninfo.make_conninfo(**{name: there[key] for name, key in names.items()})
 
 
 @pytest.mark.parametrize("ends", ["stop", "kill"])
@@ -58,13 +106,3 @@ def test_a_server_that_was_restarted_is_there_at_the_first_question(server, ends
     assert readiness.examine(readiness.STORE).checks["database"] == readiness.AWAY
     server.start()
     assert readiness.examine(readiness.STORE).checks == WELL
-
-
-def test_a_restart_that_nobody_saw_is_none(server):  # noqa: F811
-    """The kept connection leads nowhere then, and says so only when it is used."""
-    assert readiness.answers()
-    (own,) = asked._own.values()
-    server.stop()
-    server.start()
-    assert own.connection.connection is not None
-    assert readiness.answers()
