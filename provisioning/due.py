@@ -21,6 +21,7 @@ class Due:
     pk: int
     kind: str
     origin: str
+    next_at: datetime
     unless_steady_since: datetime | None
     config_file_id: int
     base_url: str
@@ -75,7 +76,7 @@ _OF_PHONE = (
     "approved_at", "approved_host", "steady_host",
 )  # fmt: skip
 _COLUMNS = (
-    "pk", "kind", "origin", "unless_steady_since", "config_file_id",
+    "pk", "kind", "origin", "next_at", "unless_steady_since", "config_file_id",
     *(name if name == "first_token" else f"config_file__{name}" for name in _OF_FILE),
     "phone_id", *(f"phone__{name}" for name in _OF_PHONE),
 )  # fmt: skip

@@ -25,9 +25,9 @@ from provisioning.models import OPEN_STATES, ConfigFile, Job, Notify, NotifyKind
 __all__ = [
     "FIRST_PATH_HOURS", "SEALED", "SEALED_OF_NOTIFY", "TOO_LATE", "TRANSACTION_SECONDS", "UNWANTED", "AddressMoved",
     "Due", "Forgotten", "Opening", "adoptable", "after_the_last", "claim", "current_file", "drop", "drop_all",
-    "drop_for", "drop_unwanted", "drop_waiting", "due", "enqueue", "expire_commands", "lock_phones", "notify_again",
-    "open_row", "put_off", "put_off_all", "read", "reopen", "retire_older", "still_sending", "take_over",
-    "withhold",
+    "drop_for", "drop_unwanted", "drop_waiting", "due", "enqueue", "expire_commands", "is_too_late", "lock_phones",
+    "notify_again", "open_row", "put_off", "put_off_all", "read", "reopen", "retire_older", "still_sending",
+    "take_over", "withhold",
 ]  # fmt: skip
 
 TRANSACTION_SECONDS = 32.0  # RFC 3261 17.1.2.2, timer F: 64 * T1
@@ -314,6 +314,12 @@ def retire_older(phone_ids: Collection[int], kept: Collection[int], at: datetime
     versions = batch.select(ConfigFile, ("pk", "retired_at"), "phone", phone_ids)
     older = [pk for pk, retired_at in versions if retired_at is None and pk not in kept]
     batch.write(ConfigFile, older, retired_at=at)
+
+
+def is_too_late(row: Due, now: datetime) -> bool:
+    """Whether `expire_commands` ends this row."""
+    is_clicked = row.kind != NotifyKind.PROFILE and row.origin != NotifyOrigin.AUTOMATIC
+    return is_clicked and row.next_at < now - timedelta(seconds=COMMAND_SECONDS)
 
 
 def expire_commands(now: datetime) -> None:

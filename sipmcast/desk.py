@@ -200,7 +200,7 @@ def _open(
     now: datetime,
 ) -> None:
     """Send the due NOTIFYs that are still wanted, and whose phones' addresses may be told a secret."""
-    leaving = starts.hold_to_limits(_wanted(due), now)
+    leaving = starts.hold_to_limits(_wanted(due, now), now)
     forms = url_forms.choose(leaving, now)
     opened: list[tuple[Due, outbox.Opening]] = []
     doubtful: list[Due] = []
@@ -234,10 +234,13 @@ def _open(
         inventory.tell(row.phone_id, EventKind.ALARM, words)
 
 
-def _wanted(due: Sequence[Due]) -> list[Due]:
-    """Those that are wanted still; the others are ended."""
-    ours = [row for row in due if row.stage in WAY]
-    outbox.drop_all([row.pk for row in due if row.stage not in WAY], outbox.UNWANTED)
+def _wanted(due: Sequence[Due], now: datetime) -> list[Due]:
+    """Those that are wanted still; the others are ended, or looked at again if they are wanted after all."""
+    if any(outbox.is_too_late(row, now) for row in due):  # its listener was away since it was clicked
+        outbox.expire_commands(now)
+    if any(row.stage not in WAY for row in due):
+        outbox.drop_unwanted([NotifyState.WAITING])
+    ours = [row for row in due if row.stage in WAY and not outbox.is_too_late(row, now)]
     outbox.drop_all([row.pk for row in ours if _fetched_meanwhile(row)], "The phone fetched by its own path.")
     return [row for row in ours if not _fetched_meanwhile(row)]
 

@@ -237,7 +237,6 @@ class Worker:
         """One turn of everything; is there more to do at once?"""
         legs = {(leg.interface, leg.host): leg for leg in self.listener.legs}
         await self._sending.settle(self.listener, legs, self._in_outbox)
-        await self._upkeep(legs)  # first: what has come too late must not leave because its listener is back
         while self._started:
             some = dict(self._started.popitem() for _ in range(min(OWE_AT_ONCE, len(self._started))))
             try:
@@ -252,6 +251,7 @@ class Worker:
         if plan.set_back_seconds:
             self.pulse.set_back(plan.set_back_seconds)
         self._sending.carry_out(self.listener, plan)
+        await self._upkeep(legs)
         await self.roll_call.step(legs, self._in_outbox)
         await self._strangers.tell(self.listener, self._in_outbox)
         await self._beat()

@@ -8,8 +8,8 @@ from devices import alarms, decoys, inventory
 from devices.choices import WAY, AlarmKind
 from devices.models import Phone
 from devices.trust import Verdict
-from provisioning import outbox, starts
-from provisioning.models import Notify
+from provisioning import commands, outbox, starts
+from provisioning.models import Notify, NotifyKind
 from sipmcast import desk
 from sipmcast.calls import Send
 from sipmcast.events import Leg, NotifyAnswered, NotifyTimedOut
@@ -123,6 +123,26 @@ class TestSending:
         rare = desk.upkeep(cast.LEGS, ME, set(), thorough=False)
         assert rare.sends == desk.look(cast.LEGS, ME, {}, 1000).sends == []
         assert state(version) == ("not_needed", outbox.UNWANTED)
+
+    def test_a_command_clicked_while_no_listener_was_there_does_not_leave_later(self, version, clock):
+        cast.applied(version)
+        commands.send(version.phone_id, NotifyKind.REBOOT, "tess", cast.HOST)
+        clock.forward(minutes=3)
+        assert desk.look(cast.LEGS, ME, {}, 1000).sends == []
+        ended = Notify.objects.get(kind=NotifyKind.REBOOT)
+        assert (ended.state, ended.note) == ("not_needed", outbox.TOO_LATE)
+
+    def test_a_phone_that_is_heeded_again_in_this_very_moment_keeps_its_notify(self, version, monkeypatch):
+        inventory.ignore(version.phone_id, "tess")
+        drop = outbox.drop_unwanted
+
+        def heeded_meanwhile(*states):
+            Phone.objects.filter(pk=version.phone_id).update(stage="assigned")
+            drop(*states)
+
+        monkeypatch.setattr(outbox, "drop_unwanted", heeded_meanwhile)
+        assert desk.look(cast.LEGS, ME, {}, 1000).sends == []
+        assert len(desk.look(cast.LEGS, ME, {}, 1000).sends) == 1
 
     def test_a_phone_ignored_while_its_notify_is_under_way_hears_no_more(self, version):
         (send,) = look().sends

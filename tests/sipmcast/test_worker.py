@@ -83,7 +83,6 @@ class Store:
         self.plans: list[desk.Plan] = []
         self.decoys: set[str] = set()
         self.alarms: list[tuple] = []
-        self.looks: list[str] = []
 
     def store(self, sightings, _site) -> desk.Stored:
         if self.error:
@@ -118,13 +117,11 @@ class Store:
         return []
 
     def look(self, *_: object) -> desk.Plan:
-        self.looks.append("look")
         if self.error:
             raise self.error
         return self.plans.pop(0) if self.plans else desk.Plan()
 
     def upkeep(self, *_: object) -> desk.Plan:
-        self.looks.append("upkeep")
         if self.error:
             raise self.error
         return desk.Plan()
@@ -385,12 +382,6 @@ def test_a_short_outage_does_not_hide_a_long_one_while_that_is_told():
     made.held.lost = 7  # what was lost is said however short it was
     fallen(3.0, made, ago, fake)
     assert "7 were lost" in made.warnings(0, time.monotonic())[0]
-
-
-async def test_what_has_come_too_late_is_ended_before_anything_leaves(running, store):
-    """Its listener was away for an hour: no phone restarts now because somebody clicked then."""
-    await until(lambda: "look" in store.looks)
-    assert store.looks[:2] == ["upkeep", "look"]
 
 
 async def test_that_the_clock_was_set_back_is_said_for_an_hour(running, store):
