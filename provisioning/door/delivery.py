@@ -38,9 +38,10 @@ HELD_BACK_BYTES = 64  # the end of a file that proves something leaves only afte
 # Our choice.
 GRACE_SECONDS = 0.05
 # Who has lost its power, or its network, acknowledges nothing and resets nothing: it has not got its file. A datagram
-# that was lost is sent again within a second, several times over in this.
-ARRIVAL_SECONDS = 15.0
-LOOK_SECONDS = 0.02  # between two looks whether it has arrived
+# that was lost is sent again within a second, several times over in this; a line that is slow goes on and on.
+SILENT_SECONDS = 15.0
+ARRIVAL_SECONDS = 100.0  # at most, however little comes at a time; a release is held for longer (windows.py)
+FIRST_LOOK_SECONDS, MOST_SECONDS = 0.02, 0.25  # between two looks whether it has arrived: each wait is twice the last
 # Those whose wait ends within so long of each other end it together, half of that sooner or later: what many prove in
 # one transaction costs each little.
 GRACE_STEP_SECONDS = 0.02
@@ -103,16 +104,25 @@ async def pieces_of(request: Request, offer: Offer, counts: bool, host: str) -> 
 
 
 async def _grace(request: Request) -> None:
-    """Until a client that does not want the rest would have said so. Raises Withdrawn if nothing arrives."""
+    """Until a client that does not want the rest would have said so. Raises Withdrawn if no more of it arrives."""
     await _sleep_in_step()
-    if request.has_arrived():
-        return
-    until = asyncio.get_running_loop().time() + ARRIVAL_SECONDS
-    while not request.has_arrived():
-        if asyncio.get_running_loop().time() >= until:
+    if request.unarrived_bytes():
+        await _arrival(request)
+        await _sleep_in_step()
+
+
+async def _arrival(request: Request) -> None:
+    loop, pause = asyncio.get_running_loop(), FIRST_LOOK_SECONDS
+    begun = moved_at = loop.time()
+    least = request.unarrived_bytes()
+    while left := request.unarrived_bytes():
+        now = loop.time()
+        if left < least:
+            least, moved_at = left, now
+        if now - moved_at >= SILENT_SECONDS or now - begun >= ARRIVAL_SECONDS:
             raise Withdrawn
-        await asyncio.sleep(LOOK_SECONDS)
-    await _sleep_in_step()
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, MOST_SECONDS)
 
 
 async def _sleep_in_step() -> None:

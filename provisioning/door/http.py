@@ -33,8 +33,8 @@ class Request:
     """Whether it came through TLS of ours."""
     target: str = field(default="", repr=False)
     """What stands in its first line, one character for each byte: what a login by Digest is made for."""
-    has_arrived: Callable[[], bool] = field(default=lambda: True, repr=False, compare=False)
-    """Whether the machine at the other end of its connection has all that was sent so far."""
+    unarrived_bytes: Callable[[], int] = field(default=lambda: 0, repr=False, compare=False)
+    """How much of what was sent on its connection so far the machine at the other end has not got."""
 
     def header(self, name: str) -> str:
         """Its value; "" if it was not sent."""

@@ -28,19 +28,21 @@ _INT = struct.Struct("@i")
 log = logging.getLogger(__name__)
 
 
-def has_arrived(transport: asyncio.BaseTransport) -> bool:
-    """Whether the other machine has acknowledged all that was written, as far as the kernel can say (tcp(7), SIOCOUTQ).
+def unarrived_bytes(transport: asyncio.BaseTransport) -> int:
+    """How much of what was written the other machine has not acknowledged, as far as the kernel knows (tcp(7),
+    SIOCOUTQ). Nothing of a connection that is closed: whoever writes learns that.
 
-    That its program has read it nobody can say; of a proxy it is the proxy's machine.
+    What its program has read nobody can say; of a proxy it is the proxy's machine.
     """
     connection = transport.get_extra_info("socket")
-    if connection is None or (isinstance(transport, asyncio.WriteTransport) and transport.get_write_buffer_size()):
-        return connection is None
+    if connection is None:
+        return 0
+    waiting = transport.get_write_buffer_size() if isinstance(transport, asyncio.WriteTransport) else 0
     try:
-        waiting = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, b"\0" * _INT.size)
-    except (OSError, ValueError):  # it is closed, and whoever writes learns that
-        return True
-    return _INT.unpack(waiting) == (0,)
+        sent = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, b"\0" * _INT.size)
+    except (OSError, ValueError):
+        return 0
+    return waiting + _INT.unpack(sent)[0]
 
 
 class Listener:

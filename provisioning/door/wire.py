@@ -18,7 +18,7 @@ from typing import Protocol
 import httptools
 
 from provisioning.door.http import FAILED, MALFORMED, Answer, Request, Withdrawn, path_of
-from provisioning.door.sockets import has_arrived
+from provisioning.door.sockets import unarrived_bytes
 
 log = logging.getLogger(__name__)
 
@@ -195,7 +195,7 @@ class Connection(asyncio.Protocol):
         target = self._target.decode("latin-1")
         request = Request(
             method, path_of(self._target), self._headers, self._peer, self._local, self._secure, target,
-            partial(has_arrived, self._transport),
+            partial(unarrived_bytes, self._transport),
         )  # fmt: skip
         self._begin()
         if len(self._requests) + self._answered >= WAITING_REQUESTS:

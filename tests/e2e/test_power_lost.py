@@ -11,7 +11,7 @@ from tests.support.world import World
 
 pytestmark = pytest.mark.net
 
-TINY_BYTES = 2048  # what its machine takes of what its program does not read; a file has five times as much
+TINY_BYTES = 2048  # some 1,500 of them are taken: the end of the file stays with the door
 
 
 def asked(world: World, phone, url: str) -> socket.socket:

@@ -4,6 +4,7 @@ Source: design, "Serving". Requests go through the real ASGI application of the 
 """
 
 import asyncio
+from itertools import count, repeat
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -86,31 +87,34 @@ def test_a_client_that_hangs_up_before_the_end_proves_nothing(version, fetched_b
     assert cast.proofs(version) == before
 
 
-def body_of(version, path, has_arrived=lambda: True):
+def body_of(version, path, unarrived_bytes=lambda: 0):
     offer = downloads.find(paths.read(path), cast.HOST)
-    request = Request("GET", path, {}, cast.HOST, has_arrived=has_arrived)
+    request = Request("GET", path, {}, cast.HOST, unarrived_bytes=unarrived_bytes)
     return delivery.pieces_of(request, offer, True, cast.HOST)
 
 
-def test_what_never_arrives_proves_nothing(version, monkeypatch):
+@pytest.mark.parametrize("left", ["nothing comes", "it never ends"])
+def test_what_does_not_arrive_proves_nothing(version, monkeypatch, left):
     """Its power is gone, or its network: it acknowledges nothing, and closes nothing."""
-    monkeypatch.setattr(delivery, "ARRIVAL_SECONDS", 0.05)
+    monkeypatch.setattr(delivery, "SILENT_SECONDS" if left == "nothing comes" else "ARRIVAL_SECONDS", 0.05)
     before = cast.proofs(version)
+    unarrived = repeat(9) if left == "nothing comes" else count(10_000, -1)
 
     async def never(body):
         await anext(body)
         with pytest.raises(Withdrawn):
             await anext(body)
 
-    async_to_sync(never)(body_of(version, cast.first_path(version), lambda: False))
+    async_to_sync(never)(body_of(version, cast.first_path(version), lambda: next(unarrived)))
     assert cast.proofs(version) == before
     attempts.flush()
     assert Attempt.objects.get().kind == AttemptKind.BROKEN
 
 
-def test_what_arrives_late_proves_as_much(version):
-    looks = iter([False, False, True])
-    body = body_of(version, cast.first_path(version), lambda: next(looks))
+def test_what_arrives_late_and_little_by_little_proves_as_much(version, monkeypatch):
+    monkeypatch.setattr(delivery, "SILENT_SECONDS", 0.03)  # the pauses between two looks add up to far more
+    unarrived = count(9, -1)
+    body = body_of(version, cast.first_path(version), lambda: max(0, next(unarrived)))
 
     async def whole():
         return b"".join([piece async for piece in body])
