@@ -8,7 +8,8 @@ const NAMED = 3; // as on the server: gspnp/console/listening.py
 const hushed = new Set(JSON.parse(sessionStorage.getItem(STORE) || "[]"));
 
 const keep = () => sessionStorage.setItem(STORE, JSON.stringify([...hushed]));
-const saidIn = (notice) => JSON.parse(notice.dataset.hushSaid); // [[name, words], …], who is to be quoted first
+// [[name, words], …], who is to be quoted first. Rows of a console that is one version older say nothing of it.
+const saidIn = (notice) => JSON.parse(notice.dataset.hushSaid || "[]");
 const keyOf = (notice, name) => JSON.stringify([notice.dataset.hushKey, name]);
 
 /** Hide what was put aside; call it whenever the notices are new. */
@@ -18,7 +19,7 @@ export function hush() {
     const said = saidIn(notice);
     for (const [name] of said) present.add(keyOf(notice, name));
     const left = said.filter(([name]) => !hushed.has(keyOf(notice, name)));
-    notice.hidden = !left.length;
+    notice.hidden = Boolean(said.length) && !left.length;
     if (left.length && left.length < said.length) say(notice, left);
   }
   const before = hushed.size;

@@ -13,7 +13,7 @@ from django.utils import timezone
 from devices import inventory
 from devices.models import LiveEvent, Phone
 from provisioning import downloads, paths, repeats
-from provisioning.door import again, app
+from provisioning.door import again, app, delivery
 from provisioning.door.http import Answer, Request, path_of
 from provisioning.models import ConfigFile, Download, Notify, NotifyOrigin
 from provisioning.outbox import enqueue
@@ -195,7 +195,7 @@ def test_what_was_answered_is_written_however_much_is_held(version, monkeypatch)
         for given in answers:
             given.taken()
         assert not again.may_be(request(version))
-        await app.settled()
+        await delivery.settled()
 
     async_to_sync(two_at_once)()
     assert Download.objects.count() == before + 2
@@ -264,7 +264,7 @@ def test_the_answer_is_there_at_once_on_sqlite_and_is_written_when_it_was_taken(
     async def take() -> None:
         given.taken()
         assert len(again._held) == 1
-        await app.settled()
+        await delivery.settled()
 
     async_to_sync(take)()
     assert Download.objects.count() == before + 1
