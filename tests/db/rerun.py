@@ -8,11 +8,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def must_pass(url: str, seconds: float, folder: str, marked: str) -> None:
-    """Run what is marked so below this folder of tests on the database of this URL."""
+def must_pass(url: str, seconds: float, folder: str, marked: str, *more: str) -> None:
+    """Run what is marked so below this folder of tests on the database of this URL; `more` are words to pytest."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", folder, "-m", marked, "--ds", "tests.db.settings_postgresql",
-         "-q", "-n0", "-p", "no:cacheprovider"],
+         "-q", "-n0", "-p", "no:cacheprovider", *more],
         cwd=ROOT, env=_environment(url), capture_output=True, text=True, timeout=seconds, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{done.stdout[-20_000:]}\n{done.stderr[-5_000:]}"
