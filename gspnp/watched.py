@@ -128,13 +128,6 @@ def _is_reader(scope: dict, peer: str) -> bool:
 _redis = Shared(wake.answers, REDIS_SECONDS)
 
 
-def _redis_answers() -> bool:
-    try:
-        return _redis().result(readiness.ASK_SECONDS)
-    except TimeoutError:
-        return False
-
-
 def checks() -> Checks:
     """What the console needs beside the database."""
 
@@ -144,6 +137,7 @@ def checks() -> Checks:
     def redis() -> Check:
         if not wake.is_on():
             return Check("not set", told_only=True)
-        return Check(OK if _redis_answers() else "away: pages look for changes themselves", told_only=True)
+        is_there = _redis.within(readiness.ASK_SECONDS)
+        return Check(OK if is_there else "away: pages look for changes themselves", told_only=True)
 
     return {"live": live, "redis": redis}

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 # In seconds and milliseconds: who asks has given up long before the pool's own bounds.
 BOUNDS = {"connect_timeout": 2, "tcp_user_timeout": 2_000}
-FULL = ("too many clients", "too many connections", "connection slots are reserved")
+NO_PLACE = ("too many clients", "too many connections", "connection slots are reserved")
 
 
 class Shared(Generic[T]):
@@ -40,6 +40,13 @@ class Shared(Generic[T]):
                 threading.Thread(target=self._ask, args=(asked,), name="is it there", daemon=True).start()
                 self._owner, self._asked = os.getpid(), asked  # not before somebody will answer it
             return self._asked
+
+    def within(self, seconds: float) -> T | None:
+        """Its answer, None if it does not come within so many seconds. Raises what the question does."""
+        try:
+            return self().result(seconds)
+        except TimeoutError:
+            return None
 
     def _ask(self, asked: Future[T]) -> None:
         try:
@@ -68,7 +75,7 @@ def apart(question: Callable[[], T]) -> T:
         connections[DEFAULT_DB_ALIAS] = ours
 
 
-def is_full(error: Exception) -> bool:
+def has_no_place(error: Exception) -> bool:
     """Whether the server said that it has no place left, which it can only say if it is there. Its own words: libpq has
     no code for them before there is a connection. A server that speaks another language counts as away then."""
-    return any(words in str(error) for words in FULL)
+    return any(words in str(error) for words in NO_PLACE)

@@ -16,7 +16,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from devices.crypto import CannotDecrypt
-from provisioning.asked import Shared, apart, is_full
+from provisioning.asked import Shared, apart, has_no_place
 from provisioning.models import ConfigFile
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ def _is_there() -> bool:
     try:
         apart(select)
     except (DatabaseError, OSError) as error:
-        return is_full(error)
+        return has_no_place(error)
     return True
 
 
@@ -117,10 +117,7 @@ def database() -> Check:
 
 def answers() -> bool:
     """Does the database answer within 1.5 s? Raises nothing that the database's library does."""
-    try:
-        return _there().result(ASK_SECONDS)
-    except TimeoutError:
-        return False
+    return bool(_there.within(ASK_SECONDS))
 
 
 async def answers_here() -> bool:
@@ -139,30 +136,25 @@ class _Known:
 
     def __init__(self, question: Callable[[], bool]) -> None:
         self._question = Shared(question)
-        self._last: bool | None = None
+        self.last: bool | None = None
+        """What it said last; None if it never did."""
 
     def __call__(self) -> bool:
         """Raises what the question does, or TimeoutError, if it was never answered."""
         try:
-            self._last = self._question().result(ASK_SECONDS)
+            self.last = self._question().result(ASK_SECONDS)
         except (DatabaseError, OSError):
-            if self._last is None:
+            if self.last is None:
                 raise
-        return self._last
-
-
-_migrated = False
+        return self.last
 
 
 def _is_migrated() -> bool:
-    global _migrated
-
     def plan() -> list[Any]:
         executor = MigrationExecutor(connection)
         return executor.migration_plan(executor.loader.graph.leaf_nodes())
 
-    _migrated = _migrated or not apart(plan)
-    return _migrated
+    return not apart(plan)
 
 
 def _opens() -> bool:
@@ -179,7 +171,7 @@ _all_tables, _our_keys = _Known(_is_migrated), _Known(_opens)
 
 def migrations() -> Check:
     """Has it all the tables of this program? Once it had them nobody takes them away under a running process."""
-    return Check(OK if _migrated or _all_tables() else BEHIND)
+    return Check(OK if _all_tables.last or _all_tables() else BEHIND)
 
 
 def keys() -> Check:

@@ -169,7 +169,7 @@ def test_other_keys_make_it_not_ready_and_say_which_setting(clock):
 
 @pytest.mark.django_db
 def test_a_missing_migration_makes_it_not_ready(monkeypatch):
-    monkeypatch.setattr(readiness, "_migrated", False)
+    monkeypatch.setattr(readiness._all_tables, "last", None)
     monkeypatch.setattr(readiness.MigrationExecutor, "migration_plan", lambda *_: ["one"])
     assert readiness.examine(readiness.STORE).checks["migrations"] == readiness.BEHIND
 
