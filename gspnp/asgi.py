@@ -1,8 +1,6 @@
 """The console door: HTTP by Django, WebSockets by Channels, both only under this machine's own names."""
 
-import gc
 import os
-import sys
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gspnp.settings")
 
@@ -15,7 +13,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from django.urls import get_resolver
 
 from devices import metrics
-from gspnp import broken_off
+from gspnp import broken_off, undisturbed
 from gspnp.bodies import CONSOLE_BYTES, bound
 from gspnp.console.routing import websocket_urlpatterns
 from gspnp.console.sharing import Sharing
@@ -38,10 +36,6 @@ application = Watched(
 # What there is once every address is known stays: to look through all of it for garbage stops the whole console for a
 # tenth of a second, every other second while lists are open, and with it all who wait to be told something.
 get_resolver().url_patterns  # noqa: B018  (imports the views, as the first request would)
-gc.collect()
-gc.freeze()
-
-# To tell fifty pages something is some two hundred system calls, at each of which the loop gives the interpreter away.
-# A thread that draws rows meanwhile gives it back after that long, not after 5 ms.
-SWITCH_SECONDS = 0.0005
-sys.setswitchinterval(SWITCH_SECONDS)
+# To tell fifty pages something is some two hundred system calls, at each of which the loop gives the interpreter away,
+# to threads that draw rows.
+undisturbed.keep()

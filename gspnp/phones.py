@@ -6,7 +6,6 @@ No session, no middleware, no admin code: what stands behind the socket is provi
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import resource
@@ -16,8 +15,9 @@ import sys
 
 import django
 
+from gspnp import undisturbed
+
 DESCRIPTORS_OF_ONE = 2  # connection: an image of firmware may be open for it
-SWITCH_SECONDS = 0.0005  # a request takes a tenth of a millisecond
 SPARE_DESCRIPTORS = 100  # beside connections: the database's files
 STOPPING_SECONDS = 5.0  # for answers that are on their way; Ctrl-C a second time does not wait
 
@@ -90,11 +90,7 @@ def main(arguments: list[str]) -> None:
     metrics.watch_database()
     from provisioning.door import app, recorder  # noqa: F401  (what is frozen next)
 
-    # What is there now stays: nobody looks through it for garbage while phones wait. And whoever works in another
-    # thread gives the interpreter back to the loop after that long, not after 5 ms.
-    gc.collect()
-    gc.freeze()
-    sys.setswitchinterval(SWITCH_SECONDS)
+    undisturbed.keep()
     listening = socket.socket(fileno=int(arguments[0]))
     recording = recorder.fork(listening.close)
     asyncio.run(serve(listening, recording))
