@@ -52,8 +52,9 @@ class Pulse:
     _most_held: int = 0
     """At any one moment since the store is away."""
     _away_seconds: float = 0.0
-    _lost_said: int = 0
     """How long it was, the time that `_words` speak of."""
+    _lost_said: int = 0
+    """How many had been lost in all by then."""
     _words: str = ""
     _words_until: float = 0.0
     _due_at: float = 0.0

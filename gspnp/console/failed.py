@@ -23,14 +23,14 @@ def failed(request: HttpRequest) -> HttpResponse:
     if error is None or not is_away(error):
         return HttpResponse(loader.get_template(ERROR_500_TEMPLATE_NAME).render(), status=500)
     looks = request.method in ("GET", "HEAD")  # nobody wanted to store anything
-    words = _words(is_full(error), looks)
+    disk_is_full = is_full(error)
+    words = _words(disk_is_full, looks)
     headers = {"Retry-After": str(RETRY_SECONDS)}
     if "text/html" not in request.headers.get("Accept", ""):  # a script of ours, which shows the words
-        said = {"message": words, "away": not is_full(error)}
+        said = {"message": words, "away": not disk_is_full}
         return JsonResponse(said, status=503, headers=headers)
-    page = loader.get_template("503.html").render(
-        {"words": words, "looks": looks, "returns": looks and not is_full(error)}
-    )
+    context = {"words": words, "looks": looks, "returns": looks and not disk_is_full}
+    page = loader.get_template("503.html").render(context)
     return HttpResponse(page, status=503, headers=headers)
 
 

@@ -78,8 +78,8 @@ def list_columns(request: HttpRequest) -> HttpResponse:
         shown = columns.choose(request.user, request.POST.getlist("column"))
     else:
         shown = columns.own(request.user)
-    usual = columns.usual(listening().at_several_sites)
-    return render(request, "console/_columns.html", {"choices": columns.choices(shown or usual)})
+    shown = shown or columns.usual(listening().at_several_sites)
+    return render(request, "console/_columns.html", {"choices": columns.choices(shown)})
 
 
 @require_safe

@@ -112,9 +112,8 @@ async def _grace(request: Request) -> None:
 
 
 async def _arrival(request: Request) -> None:
-    loop, pause = asyncio.get_running_loop(), FIRST_LOOK_SECONDS
+    loop, pause, least = asyncio.get_running_loop(), FIRST_LOOK_SECONDS, math.inf
     begun = moved_at = loop.time()
-    least = request.unarrived_bytes()
     while left := request.unarrived_bytes():
         now = loop.time()
         if left < least:

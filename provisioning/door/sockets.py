@@ -28,7 +28,7 @@ _INT = struct.Struct("@i")
 log = logging.getLogger(__name__)
 
 
-def unarrived_bytes(transport: asyncio.BaseTransport) -> int:
+def unarrived_bytes(transport: asyncio.Transport) -> int:
     """How much of what was written the other machine has not acknowledged, as far as the kernel knows (tcp(7),
     SIOCOUTQ). Nothing of a connection that is closed: whoever writes learns that.
 
@@ -37,12 +37,11 @@ def unarrived_bytes(transport: asyncio.BaseTransport) -> int:
     connection = transport.get_extra_info("socket")
     if connection is None:
         return 0
-    waiting = transport.get_write_buffer_size() if isinstance(transport, asyncio.WriteTransport) else 0
     try:
         sent = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, b"\0" * _INT.size)
     except (OSError, ValueError):
         return 0
-    return waiting + _INT.unpack(sent)[0]
+    return transport.get_write_buffer_size() + _INT.unpack(sent)[0]
 
 
 class Listener:
